@@ -1,1 +1,36 @@
-//! Under construction.
+//! The few rtnetlink requests that podlan makes, as values, and the socket that carries them.
+//!
+//! A request is a value ([`Request`]); a [`Socket`] sends many of them in one datagram and gives the kernel's verdict on
+//! each. Nothing here decides what to ask: plans live with their owners, the plugin and the node agent. There is no
+//! runtime and no thread: the kernel has answered by the time that `sendmsg` returns.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod link;
+mod monitor;
+mod neighbour;
+mod reply;
+mod request;
+mod route;
+mod rule;
+mod socket;
+
+pub use address::Address;
+pub use link::{Hardening, Link, LinkName, NewVeth, Selector};
+pub use monitor::{Event, Monitor};
+pub use neighbour::Neighbour;
+pub use reply::KernelError;
+pub use request::Request;
+pub use route::{Lookup, Route, RouteKind, Scope};
+pub use rule::SourceRule;
+pub use socket::{Error, Socket};
+
+/// Route protocol number (`rtm_protocol`, rtnetlink(7)) of routes to pods on this node. The plugin makes them.
+pub const POD_ROUTE: u8 = 112;
+
+/// Route protocol number of routes to other nodes' pod subnets and of the own subnet's unreachable route. The agent makes them.
+pub const NODE_ROUTE: u8 = 110;
+
+/// What the name of every host end of ours starts with.
+pub const HOST_LINK_PREFIX: &str = "podl";

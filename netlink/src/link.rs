@@ -1,0 +1,201 @@
+//! Links: the veth pair, its state, and what the kernel says of a link.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
+};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+
+use crate::request::Request;
+
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
+const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
+const IPV4_DEVCONF_RP_FILTER: u16 = 8;
+
+/// A link's name or number, as questions and changes address it.
+#[derive(Clone, Copy, Debug)]
+pub enum Selector<'a> {
+    /// By name.
+    Name(&'a str),
+    /// By index.
+    Index(u32),
+}
+
+/// The name of a link in the calling thread's network namespace.
+pub struct LinkName;
+
+impl LinkName {
+    /// The link's index; `None` when there is no such link.
+    pub fn index(name: &str) -> Option<u32> {
+        if_nametoindex(name).ok()
+    }
+}
+
+/// A veth pair to be made, its far end born in another network namespace under its final name.
+#[derive(Clone, Debug)]
+pub struct NewVeth<'a> {
+    /// The near end's name, MAC and group.
+    pub name: &'a str,
+    /// The near end's MAC.
+    pub mac: [u8; 6],
+    /// The near end's group, by which a set of links is found and removed.
+    pub group: u32,
+    /// The far end's name.
+    pub peer_name: &'a str,
+    /// The far end's MAC.
+    pub peer_mac: [u8; 6],
+    /// The network namespace of the far end; must outlive the request.
+    pub peer_netns: BorrowedFd<'a>,
+    /// The MTU of both ends, bytes.
+    pub mtu: u32,
+}
+
+impl NewVeth<'_> {
+    /// Makes the pair; `EEXIST` when either name is taken. Both ends are down: the kernel takes no IFF_UP here.
+    pub fn add(&self) -> Request {
+        let peer = LinkUnspec::new_with_name(self.peer_name)
+            .address(self.peer_mac.to_vec())
+            .mtu(self.mtu)
+            .setns_by_fd(self.peer_netns.as_raw_fd())
+            .build();
+        let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+            .name(self.name.to_owned())
+            .address(self.mac.to_vec())
+            .mtu(self.mtu)
+            .link_group(self.group)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        Request::create(RouteNetlinkMessage::NewLink(pair))
+    }
+}
+
+/// What keeps a link's far side from misusing it, as far as `IFLA_AF_SPEC` can say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hardening {
+    /// The kernel has IPv6: make no link-local address of its own on this link (`addr_gen_mode none`).
+    pub v6: bool,
+}
+
+/// One link as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The index.
+    pub index: u32,
+    /// The name.
+    pub name: String,
+    /// The MAC, empty for a link that has none.
+    pub mac: Vec<u8>,
+    /// The MTU, bytes.
+    pub mtu: u32,
+    /// The group (`ip link show group`).
+    pub group: u32,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// One end of a veth pair.
+    pub veth: bool,
+    /// The veth peer's index in its own namespace, where the kernel tells (`IFLA_LINK`).
+    pub peer: Option<u32>,
+    /// The text for people (`ifalias`), "" when there is none.
+    pub alias: String,
+}
+
+impl Link {
+    /// Asks for one link; `ENODEV` when there is none.
+    pub fn get(link: Selector<'_>) -> Request {
+        Request::get(RouteNetlinkMessage::GetLink(select(link).build()))
+    }
+
+    /// All links.
+    pub fn dump() -> Request {
+        Request::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
+    }
+
+    /// Removes it (of a veth pair: both ends); `ENODEV` when there is none.
+    pub fn remove(link: Selector<'_>) -> Request {
+        Request::change(RouteNetlinkMessage::DelLink(select(link).build()))
+    }
+
+    /// Sets it up.
+    pub fn up(index: u32) -> Request {
+        Request::change(RouteNetlinkMessage::NewLink(select(Selector::Index(index)).up().build()))
+    }
+
+    /// Sets the text for people; at most 255 bytes.
+    pub fn set_alias(index: u32, alias: &str) -> Request {
+        Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).alias(alias).build()))
+    }
+
+    /// Sets the MTU, bytes.
+    pub fn set_mtu(index: u32, mtu: u32) -> Request {
+        Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).mtu(mtu).build()))
+    }
+
+    /// Hardens it: strict reverse path filter, no redirects in or out, and no IPv6 address of the kernel's own.
+    pub fn harden(index: u32, hardening: Hardening) -> Request {
+        let conf: Vec<u8> =
+            [(IPV4_DEVCONF_RP_FILTER, 1), (IPV4_DEVCONF_ACCEPT_REDIRECTS, 0), (IPV4_DEVCONF_SEND_REDIRECTS, 0)]
+                .into_iter()
+                .flat_map(|(key, value)| nla_u32(key, value))
+                .collect();
+        let mut spec =
+            vec![AfSpecUnspec::Inet(vec![AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, conf))])];
+        if hardening.v6 {
+            spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
+        }
+        let link = select(Selector::Index(index)).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec)).build();
+        Request::change(RouteNetlinkMessage::SetLink(link))
+    }
+
+    /// Reads a link that the kernel gave; `None` for another message.
+    pub fn from_message(message: &RouteNetlinkMessage) -> Option<Self> {
+        let (RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message)) = message else {
+            return None;
+        };
+        let mut link = Self {
+            index: message.header.index,
+            name: String::new(),
+            mac: Vec::new(),
+            mtu: 0,
+            group: 0,
+            up: message.header.flags.contains(LinkFlags::Up),
+            veth: false,
+            peer: None,
+            alias: String::new(),
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::Address(mac) => link.mac.clone_from(mac),
+                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+                LinkAttribute::Group(group) => link.group = *group,
+                LinkAttribute::Link(peer) => link.peer = Some(*peer),
+                LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
+                LinkAttribute::LinkInfo(info) => link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth)),
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+}
+
+fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
+    match link {
+        Selector::Name(name) => LinkUnspec::new_with_name(name),
+        Selector::Index(index) => LinkUnspec::new_with_index(index),
+    }
+}
+
+/// One `struct nlattr` with a u32.
+fn nla_u32(kind: u16, value: u32) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..2].copy_from_slice(&8u16.to_ne_bytes());
+    bytes[2..4].copy_from_slice(&kind.to_ne_bytes());
+    bytes[4..].copy_from_slice(&value.to_ne_bytes());
+    bytes
+}

@@ -1,0 +1,72 @@
+//! The kernel's own news: links, addresses and routes that changed, whoever changed them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc::{
+    MSG_DONTWAIT, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
+};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
+
+use crate::reply::messages;
+use crate::socket::Error;
+
+/// One piece of news.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An object came, changed or went; the message kind says which.
+    Changed(Box<RouteNetlinkMessage>),
+    /// The kernel dropped news because the reader was slow (`ENOBUFS`): look at everything again.
+    Overflow,
+}
+
+/// A socket that hears of links, addresses and routes in the namespace in which it was opened. It never blocks.
+pub struct Monitor {
+    handle: Handle,
+    buffer: Vec<u8>,
+}
+
+impl Monitor {
+    /// Opens it; everything that changes from now on will be told.
+    pub fn open() -> Result<Self, Error> {
+        let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
+        let mut handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
+        handle.bind(&SocketAddr::new(0, groups.cast_unsigned())).map_err(Error::Open)?;
+        handle.set_non_blocking(true).map_err(Error::Open)?;
+        Ok(Self { handle, buffer: Vec::with_capacity(64 * 1024) })
+    }
+
+    /// The news of one datagram; `None` when there is none for now. What does not decode is left out.
+    pub fn read(&mut self) -> Result<Option<Vec<Event>>, Error> {
+        self.buffer.clear();
+        match self.handle.recv(&mut self.buffer, MSG_DONTWAIT) {
+            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| decode(raw.bytes)).collect())),
+            Err(source) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => Ok(Some(Vec::new())),
+            Err(source) if source.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(Some(vec![Event::Overflow])),
+            Err(source) => Err(Error::Receive(source)),
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<Event> {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).ok()?.payload {
+        NetlinkPayload::InnerMessage(message) => Some(Event::Changed(Box::new(message))),
+        _ => None,
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+impl AsRawFd for Monitor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.handle.as_raw_fd()
+    }
+}

@@ -1,0 +1,62 @@
+//! Permanent neighbour entries: no ARP or ND round trip, and never in the garbage-collected table.
+
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use rtnetlink::packet_route::route::RouteType;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::request::Request;
+
+/// One neighbour entry in state permanent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Neighbour {
+    /// Who.
+    pub address: IpAddr,
+    /// Its link-layer address.
+    pub mac: [u8; 6],
+    /// The link's index.
+    pub device: u32,
+}
+
+impl Neighbour {
+    /// Puts the entry in place of whatever was known of this neighbour.
+    pub fn replace(&self) -> Request {
+        let mut message = self.message(NeighbourState::Permanent);
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(self.mac.to_vec()));
+        Request::replace(RouteNetlinkMessage::NewNeighbour(message))
+    }
+
+    /// Asks for the entry; `ENOENT` when there is none.
+    pub fn get(&self) -> Request {
+        Request::get(RouteNetlinkMessage::GetNeighbour(self.message(NeighbourState::None)))
+    }
+
+    fn message(&self, state: NeighbourState) -> NeighbourMessage {
+        let mut message = NeighbourMessage::default();
+        message.header.family = if self.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.ifindex = self.device;
+        message.header.state = state;
+        message.header.kind = RouteType::Unspec;
+        message.attributes.push(NeighbourAttribute::Destination(self.address.into()));
+        message
+    }
+
+    /// Reads a permanent entry that the kernel gave; `None` for any other.
+    pub fn from_message(message: &RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
+        if message.header.state != NeighbourState::Permanent {
+            return None;
+        }
+        let (mut address, mut mac) = (None, None);
+        for attribute in &message.attributes {
+            match attribute {
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => address = Some(IpAddr::V4(*ip)),
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => address = Some(IpAddr::V6(*ip)),
+                NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.as_slice().try_into().ok(),
+                _ => {}
+            }
+        }
+        Some(Self { address: address?, mac: mac?, device: message.header.ifindex })
+    }
+}

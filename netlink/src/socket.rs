@@ -1,0 +1,189 @@
+//! A route socket: many requests in one datagram, one verdict for each, no waiting.
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::libc::MSG_DONTWAIT;
+use rtnetlink::packet_core::{DecodeError, NLM_F_DUMP_INTR, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{Socket as Handle, protocols::NETLINK_ROUTE};
+
+use crate::reply::{KernelError, NLMSG_DONE, NLMSG_ERROR, Raw, messages};
+use crate::request::Request;
+
+/// Requests in one datagram: their acknowledgements must fit the default receive buffer (212,992 bytes) together.
+const BATCH: usize = 128;
+
+/// How often a dump is taken again because the kernel's table changed under it.
+const DUMP_TRIES: usize = 10;
+
+/// The largest datagram that the kernel sends to a reader that offers as much (`NLMSG_GOODSIZE` and dumps: 32 KiB).
+const DATAGRAM: usize = 32 * 1024;
+
+/// What went wrong with the socket itself: nothing can be said of the requests.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Error {
+    #[error("open a route netlink socket: {0}")]
+    Open(#[source] io::Error),
+    #[error("send {requests} netlink requests: {source}")]
+    Send { requests: usize, source: io::Error },
+    #[error("receive netlink answers: {0}")]
+    Receive(#[source] io::Error),
+    #[error("the kernel answered {answered} of {requests} netlink requests")]
+    Unanswered { answered: usize, requests: usize },
+    #[error("a netlink dump was interrupted {DUMP_TRIES} times in a row")]
+    Interrupted,
+    #[error("decode a netlink answer: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("dump: {0}")]
+    Dump(#[from] KernelError),
+}
+
+/// A route netlink socket. It belongs to the network namespace in which it was opened, for life.
+pub struct Socket {
+    handle: Handle,
+    sequence: u32,
+}
+
+impl Socket {
+    /// Opens a socket in the calling thread's network namespace.
+    pub fn open() -> Result<Self, Error> {
+        let handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
+        handle.set_ext_ack(true).map_err(Error::Open)?;
+        handle.set_cap_ack(true).map_err(Error::Open)?;
+        handle.set_netlink_get_strict_chk(true).map_err(Error::Open)?;
+        Ok(Self { handle, sequence: 0 })
+    }
+
+    /// Sends the requests in order and returns the kernel's verdict on each. A refused one does not stop those after it.
+    pub fn request(&mut self, requests: &mut [Request]) -> Result<Vec<Result<(), KernelError>>, Error> {
+        let mut verdicts = Vec::with_capacity(requests.len());
+        for batch in requests.chunks_mut(BATCH) {
+            let first = self.send(batch)?;
+            self.acknowledgements(first, batch.len(), &mut verdicts)?;
+        }
+        Ok(verdicts)
+    }
+
+    /// Asks for one object: the answer, or the kernel's refusal (`ENODEV`, `ENETUNREACH`, …).
+    pub fn get(&mut self, mut request: Request) -> Result<Result<RouteNetlinkMessage, KernelError>, Error> {
+        let sequence = self.send(std::slice::from_mut(&mut request))?;
+        let mut buffer = Vec::with_capacity(DATAGRAM);
+        self.receive(&mut buffer, 0, 1)?;
+        for raw in messages(&buffer).filter(|raw| raw.sequence == sequence) {
+            match raw.kind {
+                NLMSG_ERROR => {
+                    if let Err(refused) = raw.verdict() {
+                        return Ok(Err(refused));
+                    }
+                }
+                _ => return decode(&raw).map(Ok),
+            }
+        }
+        Err(Error::Unanswered { answered: 0, requests: 1 })
+    }
+
+    /// Asks for all objects that match and keeps what `keep` makes of them. Taken again when the table changed meanwhile.
+    pub fn dump<T>(
+        &mut self,
+        request: Request,
+        keep: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        for _ in 0..DUMP_TRIES {
+            if let Some(objects) = self.dump_once(request.clone(), &keep)? {
+                return Ok(objects);
+            }
+        }
+        Err(Error::Interrupted)
+    }
+
+    /// `None`: interrupted.
+    fn dump_once<T>(
+        &mut self,
+        mut request: Request,
+        keep: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Error> {
+        let sequence = self.send(std::slice::from_mut(&mut request))?;
+        let mut objects = Vec::new();
+        let mut whole = true;
+        let mut buffer = Vec::with_capacity(DATAGRAM);
+        loop {
+            buffer.clear();
+            self.receive(&mut buffer, 0, 1)?;
+            for raw in messages(&buffer).filter(|raw| raw.sequence == sequence) {
+                whole &= raw.flags & NLM_F_DUMP_INTR == 0;
+                match raw.kind {
+                    NLMSG_ERROR | NLMSG_DONE => {
+                        raw.verdict()?;
+                        return Ok(whole.then_some(objects));
+                    }
+                    _ => objects.extend(keep(decode(&raw)?)),
+                }
+            }
+        }
+    }
+
+    /// Sends `requests` in one datagram; returns the first one's sequence number.
+    fn send(&mut self, requests: &mut [Request]) -> Result<u32, Error> {
+        let first = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::with_capacity(requests.len() * 160);
+        for request in requests.iter_mut() {
+            self.sequence = self.sequence.wrapping_add(1);
+            request.write(self.sequence, &mut datagram);
+        }
+        let sent = retry(|| self.handle.send(&datagram, 0));
+        sent.map_err(|source| Error::Send { requests: requests.len(), source })?;
+        Ok(first)
+    }
+
+    /// Reads until each of `count` requests from sequence number `first` on has its verdict, in order.
+    fn acknowledgements(
+        &mut self,
+        first: u32,
+        count: usize,
+        verdicts: &mut Vec<Result<(), KernelError>>,
+    ) -> Result<(), Error> {
+        let mut answered = 0;
+        let mut buffer = Vec::with_capacity(DATAGRAM);
+        while answered < count {
+            buffer.clear();
+            self.receive(&mut buffer, answered, count)?;
+            for raw in messages(&buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
+                let index = usize::try_from(raw.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
+                if index != answered {
+                    return Err(Error::Unanswered { answered, requests: count });
+                }
+                verdicts.push(raw.verdict());
+                answered += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// One datagram. The kernel works while we send, so an answer that is not there by now will never come.
+    fn receive(&self, buffer: &mut Vec<u8>, answered: usize, requests: usize) -> Result<(), Error> {
+        match retry(|| self.handle.recv(buffer, MSG_DONTWAIT)) {
+            Ok(_) => Ok(()),
+            Err(source) if source.kind() == io::ErrorKind::WouldBlock => Err(Error::Unanswered { answered, requests }),
+            Err(source) => Err(Error::Receive(source)),
+        }
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(source) if source.raw_os_error() == Some(Errno::EINTR as i32) => {}
+            done => return done,
+        }
+    }
+}
+
+fn decode(raw: &Raw<'_>) -> Result<RouteNetlinkMessage, Error> {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(raw.bytes)?.payload {
+        NetlinkPayload::InnerMessage(message) => Ok(message),
+        _ => Err(Error::Decode(DecodeError::from("a control message where an object was due"))),
+    }
+}
