@@ -1,1 +1,7 @@
-//! Under construction.
+//! Several nodes on one machine, and what is proved there with the real binaries.
+//!
+//! Owns the lab, the traffic that pods send each other, and the demo. Nothing imports it: it stands outside podlan and
+//! calls the release binaries as a container runtime does.
+
+pub mod lab;
+pub mod traffic;

@@ -1,0 +1,347 @@
+//! A command in a place of the lab: always with a deadline, and with its whole story when it fails.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::os::unix::process::CommandExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{Error, Place, Snapshot};
+
+/// How long a command may take unless it is told otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A command to be run in a place of the lab.
+#[derive(Debug, Clone)]
+#[must_use = "a command does nothing until it is run"]
+pub struct Command {
+    place: Place,
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    stdin: Vec<u8>,
+    deadline: Duration,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The command line, its environment first.
+    pub command: String,
+    /// Where it ran.
+    pub place: Place,
+    /// Its exit status; none when it was killed at its deadline.
+    pub status: Option<ExitStatus>,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+    /// From its start to its end.
+    pub took: Duration,
+}
+
+impl Command {
+    pub(super) fn new(place: Place, program: impl AsRef<OsStr>) -> Self {
+        let program = program.as_ref().to_owned();
+        Self { place, program, arguments: Vec::new(), environment: Vec::new(), stdin: Vec::new(), deadline: DEADLINE }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable, in place of an earlier one.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.retain(|(known, _)| known != name.as_ref());
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Takes an environment variable back that was set with [`Command::env`].
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// What it reads from stdin; otherwise nothing.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// How long it may take.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs it to its end, however it ends.
+    ///
+    /// # Errors
+    /// When it cannot be started, or is still running at its deadline.
+    pub fn run(self) -> Result<Output, Error> {
+        let deadline = self.deadline;
+        self.spawn()?.wait(deadline)
+    }
+
+    /// Runs it; it must succeed. Answers its stdout.
+    ///
+    /// # Errors
+    /// As [`Command::run`], and when it fails.
+    pub fn succeeds(self) -> Result<String, Error> {
+        let output = self.run()?;
+        match output.status.is_some_and(|status| status.success()) {
+            true => Ok(output.stdout),
+            false => Err(output.but("it should have succeeded")),
+        }
+    }
+
+    /// Runs it; it must fail.
+    ///
+    /// # Errors
+    /// As [`Command::run`], and when it succeeds.
+    pub fn fails(self) -> Result<Output, Error> {
+        let output = self.run()?;
+        match output.status.is_some_and(|status| status.success()) {
+            true => Err(output.but("it should have failed")),
+            false => Ok(output),
+        }
+    }
+
+    /// Starts it and leaves it running.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(self) -> Result<Running, Error> {
+        let command = self.to_string();
+        let started = Instant::now();
+        let mut child = self
+            .place
+            .enter(|| {
+                std::process::Command::new(&self.program)
+                    .args(&self.arguments)
+                    .envs(self.environment.iter().map(|(name, value)| (name, value)))
+                    .stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .process_group(0)
+                    .spawn()
+            })?
+            .map_err(Error::system(format!("start {command} in {}", self.place.name())))?;
+        if let Some(mut pipe) = child.stdin.take() {
+            let bytes = self.stdin;
+            // A reader that ends early closes the pipe: its exit status tells why.
+            thread::spawn(move || pipe.write_all(&bytes).ok());
+        }
+        let stdout = Heard::listen(child.stdout.take());
+        let stderr = Heard::listen(child.stderr.take());
+        Ok(Running { command, place: self.place, child, stdout, stderr, started })
+    }
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, value) in &self.environment {
+            write!(f, "{}={:?} ", name.display(), value.display().to_string())?;
+        }
+        write!(f, "{}", self.program.display())?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {}", argument.display()))?;
+        if !self.stdin.is_empty() {
+            write!(f, " <<< '{}'", String::from_utf8_lossy(&self.stdin))?;
+        }
+        Ok(())
+    }
+}
+
+/// A command that runs. It is killed when this value goes.
+#[derive(Debug)]
+pub struct Running {
+    command: String,
+    place: Place,
+    child: std::process::Child,
+    stdout: Heard,
+    stderr: Heard,
+    started: Instant,
+}
+
+impl Running {
+    /// Its process id inside the lab.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to stdout so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.so_far()
+    }
+
+    /// What it has written to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// Waits until it has written a text that `enough` accepts, to stdout or to stderr.
+    ///
+    /// # Errors
+    /// [`Error::Never`] with all that it wrote.
+    pub fn says(&mut self, enough: &str, deadline: Duration) -> Result<(), Error> {
+        let fact = format!("{} in {} says {enough:?}", self.command, self.place.name());
+        super::eventually(deadline, &fact, || {
+            let said = format!("stdout: {}\nstderr: {}", self.stdout(), self.stderr());
+            if said.contains(enough) { Ok(()) } else { Err(said) }
+        })
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        killpg(self.group(), signal).map_err(Error::system(format!("signal {}", self.command)))
+    }
+
+    /// Asks it to end and waits until it did.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub fn stop(self, deadline: Duration) -> Result<Output, Error> {
+        self.signal(Signal::SIGTERM)?;
+        self.wait(deadline)
+    }
+
+    /// Waits for its end; past the deadline it is killed.
+    ///
+    /// # Errors
+    /// [`Error::Command`] when it had to be killed.
+    pub fn wait(mut self, deadline: Duration) -> Result<Output, Error> {
+        let until = Instant::now() + deadline;
+        let mut pause = Duration::from_micros(200);
+        let status = loop {
+            let failed = Error::system(format!("wait for {}", self.command));
+            match self.child.try_wait().map_err(failed)? {
+                Some(status) => break Some(status),
+                None if Instant::now() > until => break None,
+                None => thread::sleep(pause),
+            }
+            pause = (pause * 2).min(Duration::from_millis(5));
+        };
+        let took = self.started.elapsed();
+        if status.is_none() {
+            killpg(self.group(), Signal::SIGKILL).ok();
+        }
+        // A process that it left behind may hold the pipes: what was said until then is enough.
+        let rest = Duration::from_secs(1);
+        let (stdout, stderr) = (self.stdout.to_the_end(rest), self.stderr.to_the_end(rest));
+        let output = Output { command: self.command.clone(), place: self.place.clone(), status, stdout, stderr, took };
+        match status {
+            Some(_) => Ok(output),
+            None => Err(output.but(&format!("it should have ended within {deadline:?}"))),
+        }
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            killpg(self.group(), Signal::SIGKILL).ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+impl Output {
+    /// Whether it succeeded.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+
+    /// The error of an expectation that was not met.
+    #[must_use]
+    pub fn but(self, expected: &str) -> Error {
+        Error::Command { expected: expected.to_owned(), output: Box::new(self) }
+    }
+
+    /// Everything that explains it: command, place, status, what it said, and the links and routes around it.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let mut story = String::new();
+        let status = self.status.map_or_else(|| "killed at its deadline".to_owned(), |status| status.to_string());
+        let state = Snapshot::of(&self.place).map_or_else(|error| error.to_string(), |state| state.to_string());
+        for (title, text) in [
+            ("command", self.command.as_str()),
+            ("in", self.place.name()),
+            ("status", &status),
+            ("stdout", &self.stdout),
+            ("stderr", &self.stderr),
+            ("network", &state),
+        ] {
+            let text = text.trim_end().replace('\n', "\n           ");
+            writeln!(story, "  {title:<8} {text}").ok();
+        }
+        story
+    }
+}
+
+/// What a pipe has said, growing on a thread of its own.
+#[derive(Debug, Clone)]
+struct Heard(Arc<(Mutex<Said>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Said {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Heard {
+    fn listen(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let heard = Self(Arc::default());
+        let said = heard.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            let mut pipe = pipe;
+            while let Some(count) =
+                pipe.as_mut().and_then(|pipe| pipe.read(&mut buffer).ok()).filter(|count| *count > 0)
+            {
+                said.lock().bytes.extend_from_slice(&buffer[..count]);
+            }
+            said.lock().ended = true;
+            said.0.1.notify_all();
+        });
+        heard
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.lock().bytes).into_owned()
+    }
+
+    fn to_the_end(&self, deadline: Duration) -> String {
+        drop(self.0.1.wait_timeout_while(self.lock(), deadline, |said| !said.ended));
+        self.so_far()
+    }
+}

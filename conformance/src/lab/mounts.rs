@@ -1,0 +1,53 @@
+//! The mounts of the lab and of its nodes: private, so that nothing shows on the machine.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+const NOTHING: Option<&str> = None;
+const CGROUP: &str = "/sys/fs/cgroup";
+const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+
+/// Cuts this mount namespace off from the one it was copied from, both ways.
+pub(super) fn keep_to_ourselves() -> Result<(), Errno> {
+    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)
+}
+
+/// The processes of this pid namespace, and the /proc/sys of this user's network namespaces.
+pub(super) fn proc() -> Result<(), Errno> {
+    mount(Some("proc"), "/proc", Some("proc"), HARMLESS, NOTHING)
+}
+
+/// An empty file system in memory.
+pub(super) fn tmpfs(at: &str) -> Result<(), Errno> {
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+}
+
+/// What lies at `from` shows at `to` too, its mounts included.
+pub(super) fn bind(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), Errno> {
+    mount(Some(from.as_ref()), to.as_ref(), NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
+}
+
+/// A /sys that shows the links of this network namespace, with the machine's cgroups where they were: a container
+/// runtime looks for them there.
+pub(super) fn sysfs() -> Result<(), Errno> {
+    let aside = "/run/.cgroup";
+    let has_cgroups = Path::new(CGROUP).is_dir();
+    if has_cgroups {
+        fs::create_dir_all(aside).map_err(errno)?;
+        bind(CGROUP, aside)?;
+    }
+    mount(Some("sysfs"), "/sys", Some("sysfs"), HARMLESS, NOTHING)?;
+    if has_cgroups {
+        bind(aside, CGROUP)?;
+        umount2(aside, MntFlags::MNT_DETACH)?;
+        fs::remove_dir(aside).map_err(errno)?;
+    }
+    Ok(())
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}

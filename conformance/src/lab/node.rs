@@ -1,0 +1,193 @@
+//! A node: namespaces of its own, a cable to the LAN, a pod CIDR per family.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use ipnetwork::IpNetwork;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::sethostname;
+use serde_json::{Value, json};
+
+use super::place::Namespaces;
+use super::{Command, Error, LAN, Lab, PORT, Place, Pod, Running, SHARED, Snapshot, binaries, mounts, wire};
+
+/// Where the nodes' own /run lie, as the lab sees them.
+const RUNS: &str = "/run/nodes";
+
+/// A node of the lab. `/run` is its own; everything else of the file system is the machine's.
+#[derive(Debug)]
+pub struct Node {
+    name: String,
+    number: u8,
+    place: Place,
+}
+
+impl Node {
+    /// Makes node `number`, named `node<number>`, and plugs it into the LAN.
+    pub(super) fn new(number: u8) -> Result<Self, Error> {
+        let name = format!("node{number}");
+        let run = PathBuf::from(RUNS).join(&name);
+        let shared = run.join("lab");
+        for folder in [&shared, &run.join("netns")] {
+            fs::create_dir_all(folder).map_err(Error::system(format!("make {}", folder.display())))?;
+        }
+        let lab = Place::lab()?;
+        let namespaces = lab.enter(|| -> Result<Namespaces, Error> {
+            let failed = |doing: &str| Error::system::<Errno>(format!("{doing} of {name}"));
+            let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+            unshare(own).map_err(failed("make the namespaces"))?;
+            mounts::keep_to_ourselves().map_err(failed("part the mounts"))?;
+            mounts::sysfs().map_err(failed("mount /sys"))?;
+            mounts::bind(SHARED, &shared).map_err(failed("bind the shared folder"))?;
+            mounts::bind(&run, "/run").map_err(failed("bind /run"))?;
+            sethostname(&name).map_err(failed("set the hostname"))?;
+            Namespaces::here()
+        })??;
+        let node = Self { place: Place::node(&name, namespaces), name, number };
+        node.connect(&lab)?;
+        Ok(node)
+    }
+
+    fn connect(&self, lab: &Place) -> Result<(), Error> {
+        let failed = |errno| Error::Kernel { doing: format!("plug {} into the LAN", self.name), errno };
+        let netns = self.place.network();
+        lab.enter(|| wire::cable(LAN, &self.name, netns))?.map_err(failed)?;
+        let addresses = [network(self.v4(), 24), network(self.v6(), 64)];
+        self.place.enter(|| wire::plug_in(&addresses))?.map_err(failed)
+    }
+
+    /// `node1`, `node2`, …
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address on the LAN: 172.31.0.N.
+    #[must_use]
+    pub fn v4(&self) -> IpAddr {
+        Ipv4Addr::new(172, 31, 0, self.number).into()
+    }
+
+    /// Its address on the LAN: fd31::N.
+    #[must_use]
+    pub fn v6(&self) -> IpAddr {
+        Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, self.number.into()).into()
+    }
+
+    /// Both of them.
+    #[must_use]
+    pub fn ips(&self) -> Vec<IpAddr> {
+        vec![self.v4(), self.v6()]
+    }
+
+    /// Its pod CIDRs: 10.244.N.0/24 and fd00:10:244:N::/64.
+    #[must_use]
+    pub fn pod_cidrs(&self) -> [IpNetwork; 2] {
+        let v6 = Ipv6Addr::new(0xfd00, 0x10, 0x244, self.number.into(), 0, 0, 0, 0);
+        [network(Ipv4Addr::new(10, 244, self.number, 0).into(), 24), network(v6.into(), 64)]
+    }
+
+    /// The network config of the plugin `podlan` on this node: both families, everything else left to its default.
+    #[must_use]
+    pub fn podnet(&self) -> Value {
+        let ranges: Vec<Value> = self.pod_cidrs().iter().map(|cidr| json!([{ "subnet": cidr.to_string() }])).collect();
+        json!({
+            "cniVersion": "1.0.0", "name": "podnet", "type": "podlan",
+            "ipam": { "type": "podlan-ipam", "ranges": ranges },
+        })
+    }
+
+    /// This node as one item of a Kubernetes NodeList.
+    #[must_use]
+    pub fn as_kubernetes(&self) -> Value {
+        let cidrs = self.pod_cidrs().map(|cidr| cidr.to_string());
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.name },
+            "spec": { "podCIDR": cidrs[0], "podCIDRs": cidrs },
+            "status": { "addresses": [
+                { "type": "InternalIP", "address": self.v4().to_string() },
+                { "type": "InternalIP", "address": self.v6().to_string() },
+                { "type": "Hostname", "address": self.name },
+            ] },
+        })
+    }
+
+    /// Its namespaces, to do anything in.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A path of this node's /run, as the lab itself can open it. Mounts beneath it stay the node's.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        match path.strip_prefix("/run/") {
+            Some(rest) => PathBuf::from(RUNS).join(&self.name).join(rest),
+            None => path.into(),
+        }
+    }
+
+    /// A command on this node.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        Command::new(self.place.clone(), program)
+    }
+
+    /// Asks servers from here, by every protocol: each must have seen this node at its own address of that family.
+    ///
+    /// # Errors
+    /// As [`Place::reaches`].
+    pub fn reaches(&self, to: &[IpAddr]) -> Result<(), Error> {
+        self.place.reaches(&self.ips(), to)
+    }
+
+    /// What its network namespace holds.
+    ///
+    /// # Errors
+    /// As [`Snapshot::of`].
+    pub fn network(&self) -> Result<Snapshot, Error> {
+        Snapshot::of(&self.place)
+    }
+
+    /// Makes the network namespace of a pod at /run/netns/NAME, as a container runtime does before it calls a plugin.
+    ///
+    /// # Errors
+    /// When the name is taken or the kernel refuses.
+    pub fn pod(&self, name: &str) -> Result<Pod<'_>, Error> {
+        Pod::new(self, name)
+    }
+
+    /// Starts the agent `podlan-node run` on this node with the lab's nodes file, and more arguments.
+    ///
+    /// # Errors
+    /// When it was not built or cannot be started.
+    pub fn agent(&self, arguments: &[&str]) -> Result<Running, Error> {
+        self.command(binaries::find("podlan-node")?)
+            .args(["run", "--node-name", &self.name, "--nodes", Lab::NODES_FILE])
+            .args(arguments)
+            .spawn()
+    }
+
+    /// Starts servers on this node that answer who they saw: TCP, UDP and ICMP, both families.
+    ///
+    /// # Errors
+    /// When they do not come up.
+    pub fn serve(&self) -> Result<Running, Error> {
+        self.place.serve(PORT)
+    }
+
+    /// Pulls the cable to the LAN, or puts it back.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn cable(&self, plugged: bool) -> Result<(), Error> {
+        let doing = format!("switch the cable of {}", self.name);
+        Place::lab()?.enter(|| wire::switch(&self.name, plugged))?.map_err(|errno| Error::Kernel { doing, errno })
+    }
+}
+
+fn network(address: IpAddr, prefix: u8) -> IpNetwork {
+    IpNetwork::new(address, prefix).unwrap_or_else(|_| address.into())
+}

@@ -1,0 +1,98 @@
+//! Where a command runs: the namespaces of a node, and the network namespace of a pod on it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::Error;
+
+/// The namespaces that make a node: they live as long as this value or a process in them.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    network: File,
+    mount: File,
+    uts: File,
+}
+
+impl Namespaces {
+    /// Those of the calling thread.
+    pub(super) fn here() -> Result<Self, Error> {
+        let open = |name: &str| {
+            let path = format!("/proc/thread-self/ns/{name}");
+            File::open(&path).map_err(Error::system(format!("open {path}")))
+        };
+        Ok(Self { network: open("net")?, mount: open("mnt")?, uts: open("uts")? })
+    }
+}
+
+/// A place in the lab where something can be done: a node, or a pod on it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    name: String,
+    node: Arc<Namespaces>,
+    netns: Option<PathBuf>,
+}
+
+impl Place {
+    pub(super) fn node(name: &str, namespaces: Namespaces) -> Self {
+        Self { name: name.to_owned(), node: Arc::new(namespaces), netns: None }
+    }
+
+    /// The lab itself, where the bridge is.
+    pub(super) fn lab() -> Result<Self, Error> {
+        Ok(Self::node("lab", Namespaces::here()?))
+    }
+
+    /// The network namespace whose file lies at `netns` in this place, under a name for people.
+    #[must_use]
+    pub fn netns(&self, name: &str, netns: &Path) -> Self {
+        let name = format!("{}/{name}", self.name);
+        Self { name, node: Arc::clone(&self.node), netns: Some(netns.to_owned()) }
+    }
+
+    /// The node's network namespace.
+    pub(super) fn network(&self) -> BorrowedFd<'_> {
+        self.node.network.as_fd()
+    }
+
+    /// The name for people: `node1`, `node1/web`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Does `body` here, on a thread of its own: whatever it opens, mounts or starts belongs to this place.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the namespaces cannot be entered, such as that of a pod that is gone.
+    pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        let visit = || -> Result<T, Error> {
+            self.join()?;
+            Ok(body())
+        };
+        thread::scope(|scope| match scope.spawn(visit).join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    fn join(&self) -> Result<(), Error> {
+        let failed = || Error::system::<nix::errno::Errno>(format!("enter {}", self.name));
+        // A thread shares its root and working directory with the others; the kernel wants them its own for a setns.
+        unshare(CloneFlags::CLONE_FS).map_err(failed())?;
+        setns(&self.node.mount, CloneFlags::CLONE_NEWNS).map_err(failed())?;
+        setns(&self.node.uts, CloneFlags::CLONE_NEWUTS).map_err(failed())?;
+        match &self.netns {
+            None => setns(&self.node.network, CloneFlags::CLONE_NEWNET).map_err(failed()),
+            Some(path) => {
+                let netns =
+                    File::open(path).map_err(Error::system(format!("open {} on {}", path.display(), self.name)))?;
+                setns(&netns, CloneFlags::CLONE_NEWNET).map_err(failed())
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A pod: a network namespace on a node, and the plugin called for it as a container runtime does.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnetwork::IpNetwork;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::{Value, json};
+
+use super::{Command, Error, Node, PORT, Place, Running, Snapshot, binaries, mounts};
+
+/// A pod's network namespace.
+#[derive(Debug)]
+pub struct Pod<'node> {
+    node: &'node Node,
+    name: String,
+    netns: PathBuf,
+    place: Place,
+}
+
+/// The plugin's result of an ADD, as it printed it.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// The whole of it.
+    pub result: Value,
+    /// The pod's addresses with their prefix lengths, in the plugin's order.
+    pub addresses: Vec<IpNetwork>,
+}
+
+impl Added {
+    /// The pod's addresses.
+    #[must_use]
+    pub fn ips(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(IpNetwork::ip).collect()
+    }
+
+    /// The address of one family.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when the result has none.
+    pub fn v4(&self) -> Result<IpAddr, Error> {
+        self.one(IpAddr::is_ipv4, "IPv4")
+    }
+
+    /// The address of one family.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when the result has none.
+    pub fn v6(&self) -> Result<IpAddr, Error> {
+        self.one(IpAddr::is_ipv6, "IPv6")
+    }
+
+    fn one(&self, is_wanted: fn(&IpAddr) -> bool, family: &str) -> Result<IpAddr, Error> {
+        let mut ips = self.addresses.iter().map(IpNetwork::ip);
+        ips.find(is_wanted).ok_or_else(|| Error::Unreadable {
+            from: format!("the plugin, asked for an {family} address,"),
+            said: self.result.to_string(),
+        })
+    }
+}
+
+impl<'node> Pod<'node> {
+    pub(super) fn new(node: &'node Node, name: &str) -> Result<Self, Error> {
+        let netns = Path::new("/run/netns").join(name);
+        let doing = format!("make pod {name} on {}", node.name());
+        let made = node.place().enter(|| -> std::io::Result<()> {
+            File::create_new(&netns)?;
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Ok(mounts::bind("/proc/thread-self/ns/net", &netns)?)
+        })?;
+        made.map_err(Error::system(doing))?;
+        Ok(Self { node, name: name.to_owned(), place: node.place().netns(name, &netns), netns })
+    }
+
+    /// Its name, which is its container id too.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that it runs on.
+    #[must_use]
+    pub fn node(&self) -> &'node Node {
+        self.node
+    }
+
+    /// The file of its network namespace, as its node sees it.
+    #[must_use]
+    pub fn netns(&self) -> &Path {
+        &self.netns
+    }
+
+    /// Its network namespace, to do anything in.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A command in this pod.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        Command::new(self.place.clone(), program)
+    }
+
+    /// A traffic command of podlan-lab in this pod.
+    ///
+    /// # Errors
+    /// When podlan-lab was not built.
+    pub fn lab(&self, arguments: &[&str]) -> Result<Command, Error> {
+        Ok(self.command(binaries::lab()?).args(arguments))
+    }
+
+    /// Starts servers in this pod that answer who they saw: TCP, UDP and ICMP, both families.
+    ///
+    /// # Errors
+    /// When they do not come up.
+    pub fn serve(&self) -> Result<Running, Error> {
+        self.place.serve(PORT)
+    }
+
+    /// Asks servers from here, by every protocol: each must have seen this pod at `own`, its address of that family.
+    ///
+    /// # Errors
+    /// As [`Place::reaches`].
+    pub fn reaches(&self, own: &Added, to: &[IpAddr]) -> Result<(), Error> {
+        self.place.reaches(&own.ips(), to)
+    }
+
+    /// What its network namespace holds.
+    ///
+    /// # Errors
+    /// As [`Snapshot::of`].
+    pub fn network(&self) -> Result<Snapshot, Error> {
+        Snapshot::of(&self.place)
+    }
+
+    /// The plugin `type` of `config`, called for this pod as containerd calls it, ready to be changed and run.
+    ///
+    /// # Errors
+    /// When the plugin was not built.
+    pub fn cni(&self, verb: &str, ifname: &str, config: &Value) -> Result<Command, Error> {
+        let plugin = binaries::find(config["type"].as_str().unwrap_or("podlan"))?;
+        let path = plugin.parent().unwrap_or(Path::new("/")).to_owned();
+        let pod = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={name}", name = self.name);
+        Ok(self
+            .node
+            .command(plugin)
+            .env("CNI_COMMAND", verb)
+            .env("CNI_CONTAINERID", &self.name)
+            .env("CNI_NETNS", &self.netns)
+            .env("CNI_IFNAME", ifname)
+            .env("CNI_PATH", path)
+            .env("CNI_ARGS", pod)
+            .stdin(config.to_string()))
+    }
+
+    /// ADD as `eth0`.
+    ///
+    /// # Errors
+    /// When the plugin fails or prints no result.
+    pub fn add(&self, config: &Value) -> Result<Added, Error> {
+        self.add_as("eth0", config)
+    }
+
+    /// ADD under a name of its own.
+    ///
+    /// # Errors
+    /// As [`Pod::add`].
+    pub fn add_as(&self, ifname: &str, config: &Value) -> Result<Added, Error> {
+        added(&self.cni("ADD", ifname, config)?.succeeds()?)
+    }
+
+    /// DEL of `eth0`, with nothing known of the ADD, as a runtime does it at the end.
+    ///
+    /// # Errors
+    /// When the plugin fails.
+    pub fn del(&self, config: &Value) -> Result<(), Error> {
+        self.del_as("eth0", config)
+    }
+
+    /// DEL of one attachment.
+    ///
+    /// # Errors
+    /// When the plugin fails.
+    pub fn del_as(&self, ifname: &str, config: &Value) -> Result<(), Error> {
+        self.cni("DEL", ifname, config)?.succeeds().map(drop)
+    }
+
+    /// CHECK of `eth0` against what ADD answered.
+    ///
+    /// # Errors
+    /// When the plugin fails, as when it finds a difference.
+    pub fn check(&self, config: &Value, added: &Added) -> Result<(), Error> {
+        let mut config = config.clone();
+        config["prevResult"] = added.result.clone();
+        self.cni("CHECK", "eth0", &config)?.succeeds().map(drop)
+    }
+
+    /// Removes the network namespace, as a runtime does when the pod has ended; what runs in it keeps it alive.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn remove(&self) -> Result<(), Error> {
+        let removed = self.node.place().enter(|| -> Result<(), Errno> {
+            umount2(&self.netns, MntFlags::MNT_DETACH)?;
+            fs::remove_file(&self.netns).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+        })?;
+        removed.map_err(Error::system(format!("remove pod {}", self.name)))
+    }
+}
+
+/// Reads the result of an ADD, of CNI 0.3.0 or later.
+///
+/// # Errors
+/// [`Error::Unreadable`] when it is no result.
+pub fn added(stdout: &str) -> Result<Added, Error> {
+    let unreadable = || Error::Unreadable { from: "the plugin, asked for a result,".into(), said: stdout.into() };
+    let result: Value = serde_json::from_str(stdout).map_err(|_| unreadable())?;
+    let ips = result["ips"].as_array().ok_or_else(unreadable)?;
+    let read = |ip: &Value| ip["address"].as_str().and_then(|text| text.parse().ok());
+    let addresses = ips.iter().map(read).collect::<Option<Vec<IpNetwork>>>().ok_or_else(unreadable)?;
+    Ok(Added { addresses, result: json!(result) })
+}

@@ -1,0 +1,65 @@
+//! The lab's links: a bridge as the LAN, and a cable from each node to it.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use ipnetwork::IpNetwork;
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+
+use super::kernel::Kernel;
+
+/// Makes the bridge `name` in this network namespace, up, and brings up the loopback.
+pub(super) fn bridge(name: &str) -> Result<(), Errno> {
+    let kernel = Kernel::here()?;
+    set_up(&kernel, "lo")?;
+    kernel.create(RouteNetlinkMessage::NewLink(LinkBridge::new(name).build()))
+}
+
+/// A cable from the bridge in this network namespace to `eth0`, born in `node`'s.
+pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>) -> Result<(), Errno> {
+    let far = LinkUnspec::new_with_name("eth0").setns_by_fd(node.as_raw_fd()).build();
+    let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(name)
+        .up()
+        .controller(if_nametoindex(bridge)?)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
+        .build();
+    Kernel::here()?.create(RouteNetlinkMessage::NewLink(pair))
+}
+
+/// Brings this network namespace's loopback and `eth0` up, and gives `eth0` its addresses. IPv6 is usable at once.
+pub(super) fn plug_in(addresses: &[IpNetwork]) -> Result<(), Errno> {
+    let kernel = Kernel::here()?;
+    set_up(&kernel, "lo")?;
+    set_up(&kernel, "eth0")?;
+    let device = if_nametoindex("eth0")?;
+    addresses.iter().try_for_each(|address| kernel.create(RouteNetlinkMessage::NewAddress(message(device, *address))))
+}
+
+/// Takes the link `name` of this network namespace down or up again, as when a cable is pulled.
+pub(super) fn switch(name: &str, up: bool) -> Result<(), Errno> {
+    let link = LinkUnspec::new_with_name(name);
+    let link = if up { link.up() } else { link.down() };
+    Kernel::here()?.change(RouteNetlinkMessage::NewLink(link.build()))
+}
+
+fn set_up(kernel: &Kernel, name: &str) -> Result<(), Errno> {
+    kernel.change(RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name(name).up().build()))
+}
+
+fn message(device: u32, address: IpNetwork) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    let ip = address.ip();
+    message.header.family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.prefix_len = address.prefix();
+    message.header.index = device;
+    if ip.is_ipv6() {
+        message.header.flags = AddressHeaderFlags::Nodad;
+    }
+    message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
+    message
+}

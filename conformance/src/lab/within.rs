@@ -1,0 +1,88 @@
+//! A test inside a lab: libtest runs many threads, and the kernel gives a user namespace to a process with one alone.
+//! So the test starts its own program again under `podlan-lab enter`, for this one test.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Error, INSIDE, binaries, refusal};
+
+/// How long a test in a lab may take.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Runs a test's body inside a new lab; to be called from a `#[test]` function with a closure written there.
+///
+/// Where the machine refuses user namespaces the test is skipped, loudly; with `CI=true` it fails.
+///
+/// # Panics
+/// When the body fails, with its whole story.
+#[track_caller]
+pub fn within<F: FnOnce() -> Result<(), Error>>(body: F) {
+    if std::env::var_os(INSIDE).is_some() {
+        return body().unwrap_or_else(|error| panic!("{error}"));
+    }
+    // The closure's type is named after the function that it is written in, and so is the test.
+    let closure = std::any::type_name::<F>();
+    let test = closure.split_once("::").map_or(closure, |(_, path)| path).trim_end_matches("::{{closure}}");
+    let (code, said) = run_inside(test).unwrap_or_else(|error| panic!("{error}"));
+    match code {
+        Some(0) if said.contains("test result: ok. 1 passed") => {}
+        Some(code) if code == i32::from(refusal::EXIT_CODE) => skip(&said),
+        Some(0) => panic!("no test {test:?} ran inside the lab: {said}"),
+        _ => panic!("inside the lab:\n{said}"),
+    }
+}
+
+/// Says that a test did not run, and why; with `CI=true` that is a failure.
+///
+/// # Panics
+/// With `CI=true`.
+#[track_caller]
+#[expect(clippy::print_stderr, reason = "a skip is loud")]
+pub fn skip(why: &str) {
+    let why = why.trim();
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped, which CI=true forbids: {why}");
+    eprintln!("SKIPPED: {why}");
+    if let Some(file) = std::env::var_os("PODLAN_SKIPPED") {
+        let line =
+            format!("{}: {}\n", std::thread::current().name().unwrap_or("main"), why.lines().next().unwrap_or(""));
+        let open = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        open.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes())).ok();
+    }
+}
+
+fn run_inside(test: &str) -> Result<(Option<i32>, String), Error> {
+    let myself = std::env::current_exe().map_err(Error::system("find my own program"))?;
+    let log = tempfile::tempfile().map_err(Error::system("make a file for the test's output"))?;
+    let copy = || log.try_clone().map(Stdio::from).map_err(Error::system("share the test's output"));
+    let mut lab = Command::new(binaries::lab()?)
+        .args(["enter", "--"])
+        .arg(myself)
+        .args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"])
+        .stdin(Stdio::null())
+        .stdout(copy()?)
+        .stderr(copy()?)
+        .spawn()
+        .map_err(Error::system("start the lab"))?;
+    let until = Instant::now() + DEADLINE;
+    let status = loop {
+        match lab.try_wait().map_err(Error::system("wait for the lab"))? {
+            Some(status) => break status.code(),
+            None if Instant::now() > until => {
+                lab.kill().ok();
+                lab.wait().ok();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let said = read(log).map_err(Error::system("read the test's output"))?;
+    Ok((status, said))
+}
+
+fn read(mut log: std::fs::File) -> std::io::Result<String> {
+    use std::io::{Read, Seek};
+    let mut said = Vec::new();
+    log.rewind()?;
+    log.read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}

@@ -1,0 +1,100 @@
+//! The servers: TCP, UDP and an ear for ICMP, for both families, until they are killed.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use nix::errno::Errno;
+
+use super::PATIENCE;
+use super::echo::Echo;
+use super::socket::{any, datagrams, icmp, listener};
+
+/// How many echo requests are remembered.
+const MEMORY: usize = 100_000;
+/// The longest question.
+const QUESTION: u64 = 256;
+
+/// Which token came from where.
+type Pings = Arc<Mutex<HashMap<Vec<u8>, IpAddr>>>;
+
+/// Serves on `port` until killed; says `ready` on `out` once it hears.
+///
+/// Protocol, for both transports: a line `who` is answered with the client's address; over TCP a line `ping TOKEN` with
+/// the source of the echo request that carried the token, or `nobody`.
+///
+/// # Errors
+/// When a socket of IPv4 cannot be had; IPv6 is left out where the kernel has none.
+pub fn serve(port: u16, out: &mut impl Write) -> io::Result<()> {
+    let pings = Pings::default();
+    for v6 in [false, true] {
+        let at = SocketAddr::new(any(v6), port);
+        let (tcp, udp, ear) = match (listener(at), datagrams(at), icmp(v6)) {
+            (Err(error), _, _) if v6 && is_absent(&error) => continue,
+            (tcp, udp, ear) => (tcp?, udp?, ear?),
+        };
+        let known = Arc::clone(&pings);
+        thread::spawn(move || accept(&tcp, &known));
+        thread::spawn(move || answer(&udp));
+        let known = Arc::clone(&pings);
+        thread::spawn(move || listen(v6, &ear, &known));
+    }
+    writeln!(out, "ready")?;
+    out.flush()?;
+    loop {
+        thread::park();
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    let absent = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| absent.contains(&Errno::from_raw(code)))
+}
+
+fn accept(listener: &TcpListener, pings: &Pings) {
+    for client in listener.incoming().flatten() {
+        let pings = Arc::clone(pings);
+        // A client that breaks off is its own trouble.
+        thread::spawn(move || converse(&client, &pings).ok());
+    }
+}
+
+fn converse(client: &TcpStream, pings: &Pings) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    let mut question = String::new();
+    BufReader::new(client.take(QUESTION)).read_line(&mut question)?;
+    let answer = match question.trim_end().split_once(' ') {
+        Some(("ping", token)) => {
+            let known = pings.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(token.as_bytes()).map_or_else(|| "nobody".to_owned(), IpAddr::to_string)
+        }
+        _ => client.peer_addr()?.ip().to_string(),
+    };
+    let mut client = client;
+    writeln!(client, "{answer}")
+}
+
+fn answer(socket: &UdpSocket) {
+    let mut buffer = [0; 2048];
+    loop {
+        if let Ok((_, client)) = socket.recv_from(&mut buffer) {
+            socket.send_to(client.ip().to_string().as_bytes(), client).ok();
+        }
+    }
+}
+
+fn listen(v6: bool, ear: &UdpSocket, pings: &Pings) {
+    let mut buffer = [0; 2048];
+    loop {
+        let Ok((length, client)) = ear.recv_from(&mut buffer) else { continue };
+        let Some(echo) = Echo::read(v6, &buffer[..length]).filter(|echo| echo.is_request) else { continue };
+        let mut known = pings.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MEMORY {
+            known.clear();
+        }
+        known.insert(echo.token.to_owned(), client.ip());
+    }
+}

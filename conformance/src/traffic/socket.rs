@@ -1,0 +1,79 @@
+//! Sockets of every kind, with deadlines; the standard library's types carry them once they are made.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, listen, setsockopt,
+    socket, sockopt,
+};
+use nix::sys::time::TimeVal;
+
+use super::{PATIENCE, Protocol};
+
+/// The address that stands for every address of a family.
+pub(super) fn any(v6: bool) -> IpAddr {
+    if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+/// A new socket. An IPv6 one takes IPv6 alone; all of them give up after [`PATIENCE`] unless they wait for clients.
+fn open(v6: bool, kind: SockType, protocol: Option<SockProtocol>) -> io::Result<OwnedFd> {
+    let family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
+    if v6 && kind != SockType::Raw {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    Ok(socket)
+}
+
+/// A server's TCP socket.
+pub(super) fn listener(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(at.is_ipv6(), SockType::Stream, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
+    listen(&socket, Backlog::new(64)?)?;
+    Ok(socket.into())
+}
+
+/// A UDP socket bound to `at`.
+pub(super) fn datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = open(at.is_ipv6(), SockType::Datagram, None)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
+    Ok(socket.into())
+}
+
+/// A raw socket that hears and sends ICMP of one family.
+pub(super) fn icmp(v6: bool) -> io::Result<UdpSocket> {
+    let protocol = if v6 { SockProtocol::IcmpV6 } else { SockProtocol::Icmp };
+    open(v6, SockType::Raw, Some(protocol)).map(UdpSocket::from)
+}
+
+/// A TCP connection to `to`, from `from` where that is given, made and used within [`PATIENCE`] a step.
+pub(super) fn connection(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = open(to.is_ipv6(), SockType::Stream, None)?;
+    setsockopt(&socket, sockopt::SendTimeout, &time(PATIENCE))?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &time(PATIENCE))?;
+    if let Some(from) = from {
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
+    }
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+    Ok(socket.into())
+}
+
+/// Tries to take a port, and gives it back.
+///
+/// # Errors
+/// The kernel's, `EADDRINUSE` when the port is taken.
+pub fn try_bind(protocol: Protocol, at: SocketAddr) -> io::Result<()> {
+    match protocol {
+        Protocol::Tcp => listener(at).map(drop),
+        Protocol::Udp => datagrams(at).map(drop),
+        Protocol::Icmp => icmp(at.is_ipv6()).map(drop),
+    }
+}
+
+fn time(duration: Duration) -> TimeVal {
+    TimeVal::new(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), duration.subsec_micros().into())
+}

@@ -1,0 +1,109 @@
+//! One containerd on one lab node: its directory, its process, its image, the plugins it finds.
+//! It refuses to share: every path it writes is the node's own, and it never speaks to the machine's containerd.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use podlan_conformance::lab::{Place, Running};
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::image;
+
+const CONFIG: &str = include_str!("config.toml");
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Containerd {
+    pub cri: Client,
+    directory: PathBuf,
+    node: Place,
+    process: Running,
+}
+
+impl Containerd {
+    /// Lays out `directory` (short: a socket's path has 107 bytes), starts containerd and gives it the one image.
+    pub fn start(node: Place, directory: PathBuf, archive: &[u8]) -> Self {
+        for name in ["bin/.real", "net.d"] {
+            fs::create_dir_all(directory.join(name)).unwrap();
+        }
+        let config = CONFIG
+            .replace("@DIR@", directory.to_str().unwrap())
+            .replace("@RUNC@", env!("CARGO_BIN_EXE_podlan-lab-runc"));
+        fs::write(directory.join("config.toml"), config).unwrap();
+        fs::write(directory.join("image.tar"), archive).unwrap();
+        let process = spawn(&node, &directory);
+        let cri = Client::new(directory.join("sock"));
+        let containerd = Self { cri, directory, node, process };
+        containerd.wait_until_it_answers();
+        containerd.import();
+        containerd
+    }
+
+    /// As after a crash: killed, not asked. Its shims and pods live on, as they do on a real node.
+    pub fn kill_and_restart(&mut self) {
+        self.process.signal(Signal::SIGKILL).unwrap();
+        self.process = spawn(&self.node, &self.directory);
+        self.wait_until_it_answers();
+    }
+
+    /// Installs the plugin at `binary` as `name`, with every call noted (see [`Self::calls`]).
+    pub fn install_plugin(&self, name: &str, binary: &Path) {
+        symlink(binary, self.bin_dir().join(".real").join(name)).unwrap();
+        symlink(env!("CARGO_BIN_EXE_podlan-lab-trace"), self.bin_dir().join(name)).unwrap();
+    }
+
+    /// Replaces the node's conflist as an installer must: whole or not at all. Waits until the runtime has seen it.
+    pub fn write_conflist(&self, conflist: &Value) {
+        let net_d = self.directory.join("net.d");
+        fs::write(net_d.join("new"), conflist.to_string()).unwrap();
+        fs::rename(net_d.join("new"), net_d.join("10-podlan.conflist")).unwrap();
+    }
+
+    pub fn bin_dir(&self) -> PathBuf {
+        self.directory.join("bin")
+    }
+
+    /// Every call of an installed plugin so far, in the order in which they ended.
+    pub fn calls(&self) -> Vec<Value> {
+        let lines = fs::read_to_string(self.bin_dir().join("calls.jsonl")).unwrap_or_default();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The last lines of its log, for a failure's message.
+    fn log(&self) -> String {
+        let log = self.process.stderr();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("level=debug")).collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    fn wait_until_it_answers(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        while let Err(error) = self.cri.version() {
+            assert!(Instant::now() < deadline, "containerd on {} is mute: {error}\n{}", self.node.name(), self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn import(&self) {
+        let socket = self.directory.join("sock");
+        let archive = self.directory.join("image.tar");
+        let ctr = self.node.command("ctr").arg("--address").arg(socket).args(["--namespace", "k8s.io"]);
+        ctr.args(["images", "import", "--snapshotter", "overlayfs"]).arg(archive).succeeds().unwrap();
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- containerd on {} says\n{}", self.node.name(), self.log());
+        }
+    }
+}
+
+fn spawn(node: &Place, directory: &Path) -> Running {
+    let config = directory.join("config.toml");
+    node.command("containerd").arg("--config").arg(config).args(["--log-level", "debug"]).spawn().unwrap()
+}
