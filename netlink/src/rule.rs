@@ -27,7 +27,7 @@ impl SourceRule {
         Request::create(RouteNetlinkMessage::NewRule(self.message()))
     }
 
-    /// Removes it; `ENOENT` when the list does not hold it.
+    /// Removes it, table 0 standing for any; `ENOENT` when the list does not hold it.
     pub fn remove(&self) -> Request {
         Request::change(RouteNetlinkMessage::DelRule(self.message()))
     }
@@ -48,10 +48,12 @@ impl SourceRule {
         message.header.action = RuleAction::ToTable;
         message.attributes = vec![
             RuleAttribute::Source(self.from),
-            RuleAttribute::Table(self.table),
             RuleAttribute::Priority(self.priority),
             RuleAttribute::Protocol(RouteProtocol::from(self.protocol)),
         ];
+        if self.table != 0 {
+            message.attributes.push(RuleAttribute::Table(self.table));
+        }
         message
     }
 

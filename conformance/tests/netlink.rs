@@ -1,0 +1,221 @@
+//! The netlink crate on the real kernel: what is asked for is what the kernel gives back, and what it refuses is told.
+//!
+//! ```text
+//!   node1: podltest ── veth ── (pod) eth0
+//! ```
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use ipnetwork::IpNetwork;
+use netlink::{
+    Address, Event, Hardening, Link, LinkName, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, POD_ROUTE, Route,
+    RouteKind, Scope, Selector, Socket, SourceRule,
+};
+use nix::errno::Errno;
+use podlan_conformance::lab::{Lab, within};
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+/// In the node's namespace: makes the pair and returns the socket and the near end's index.
+fn pair(netns: &Path) -> (Socket, u32) {
+    let netns = File::open(netns).unwrap();
+    let mut socket = Socket::open().unwrap();
+    let pair = NewVeth {
+        name: "podltest",
+        mac: MAC,
+        group: 77,
+        peer_name: "eth0",
+        peer_mac: PEER_MAC,
+        peer_netns: netns.as_fd(),
+        mtu: 1400,
+    };
+    assert_eq!(socket.request(&mut [pair.add()]).unwrap(), [Ok(())]);
+    let index = LinkName::index("podltest").unwrap();
+    (socket, index)
+}
+
+fn net(text: &str) -> IpNetwork {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_pair_is_born_as_it_was_asked_for() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let pod = node.pod("web")?;
+        node.place().enter(|| {
+            let (mut socket, index) = pair(pod.netns());
+            let link = socket.get(Link::get(Selector::Name("podltest"))).unwrap().unwrap();
+            let link = Link::from_message(&link).unwrap();
+            assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
+            assert!(link.veth && !link.up);
+            let mut changes = [
+                Link::harden(index, Hardening { v6: true }),
+                Link::set_alias(index, "podlan test"),
+                Link::up(index),
+            ];
+            assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(()), Ok(())]);
+            let link = socket.get(Link::get(Selector::Index(index))).unwrap().unwrap();
+            let link = Link::from_message(&link).unwrap();
+            assert_eq!((link.alias.as_str(), link.up), ("podlan test", true));
+            for (setting, value) in [("rp_filter", "1"), ("accept_redirects", "0"), ("send_redirects", "0")] {
+                let path = format!("/proc/sys/net/ipv4/conf/podltest/{setting}");
+                assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), value, "{path}");
+            }
+            let path = "/proc/sys/net/ipv6/conf/podltest/addr_gen_mode";
+            assert_eq!(std::fs::read_to_string(path).unwrap().trim(), "1", "{path}");
+        })?;
+        pod.place().enter(|| {
+            let mut socket = Socket::open().unwrap();
+            let link = socket.get(Link::get(Selector::Name("eth0"))).unwrap().unwrap();
+            let link = Link::from_message(&link).unwrap();
+            assert_eq!((link.mac.as_slice(), link.mtu), (&PEER_MAC[..], 1400));
+        })
+    });
+}
+
+#[test]
+fn what_the_kernel_gives_back_is_what_was_asked_for() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let pod = node.pod("web")?;
+        node.place().enter(|| {
+            let (mut socket, device) = pair(pod.netns());
+            let up = socket.request(&mut [Link::up(device)]).unwrap();
+            assert_eq!(up, [Ok(())]);
+            let addresses = [
+                Address { address: net("169.254.1.1/32"), device, link_scope: true },
+                Address { address: net("fe80::1/64"), device, link_scope: true },
+            ];
+            let routes = [
+                Route { device: Some(device), ..Route::to(net("10.1.0.5/32"), POD_ROUTE) },
+                Route { device: Some(device), metric: 9, ..Route::to(net("fd00::5/128"), POD_ROUTE) },
+                Route {
+                    gateway: Some(ip("192.168.9.9")),
+                    device: Some(device),
+                    onlink: true,
+                    metric: 50,
+                    mtu: Some(1300),
+                    advmss: Some(1200),
+                    ..Route::to(net("10.2.0.0/24"), POD_ROUTE)
+                },
+                Route { device: Some(device), scope: Scope::Link, ..Route::to(net("10.3.0.0/24"), POD_ROUTE) },
+            ];
+            let neighbours = [
+                Neighbour { address: ip("10.1.0.5"), mac: PEER_MAC, device },
+                Neighbour { address: ip("fd00::5"), mac: PEER_MAC, device },
+            ];
+            let rule = SourceRule { from: ip("10.1.0.5"), table: 11_203, priority: 11_200, protocol: POD_ROUTE };
+            let mut requests: Vec<_> = addresses.iter().map(Address::add).collect();
+            requests.extend(routes.iter().map(Route::add));
+            requests.extend(neighbours.iter().map(Neighbour::replace));
+            requests.push(rule.add());
+            let verdicts = socket.request(&mut requests).unwrap();
+            assert!(verdicts.iter().all(Result::is_ok), "{verdicts:?}");
+
+            let found = socket.dump(Address::dump(device), |message| Address::from_message(&message)).unwrap();
+            assert_eq!(found, addresses);
+            let mut found = Vec::new();
+            for v6 in [false, true] {
+                found.extend(
+                    socket.dump(Route::dump(v6, POD_ROUTE), |message| Route::from_message(&message)).unwrap(),
+                );
+            }
+            found.sort();
+            let mut wanted = routes.to_vec();
+            wanted.sort();
+            assert_eq!(found, wanted);
+            for neighbour in &neighbours {
+                let found = socket.get(neighbour.get()).unwrap().unwrap();
+                assert_eq!(Neighbour::from_message(&found).as_ref(), Some(neighbour));
+            }
+            let rules = socket.dump(SourceRule::dump(false), |message| SourceRule::from_message(&message)).unwrap();
+            assert_eq!(rules, [rule.clone()]);
+            let forget = SourceRule { table: 0, ..rule };
+            assert_eq!(socket.request(&mut [forget.remove()]).unwrap(), [Ok(())]);
+            let found = socket.get(Lookup::Entry.of(ip("10.2.0.77"))).unwrap().unwrap();
+            assert_eq!(Route::from_message(&found).unwrap().destination, net("10.2.0.0/24"));
+        })
+    });
+}
+
+#[test]
+fn each_request_has_its_own_verdict_in_the_kernels_words() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let mut socket = Socket::open().unwrap();
+            let device = LinkName::index("eth0").unwrap();
+            let good = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
+            let lost = Route { gateway: Some(ip("10.77.0.1")), ..Route::to(net("10.8.0.0/24"), NODE_ROUTE) };
+            let mut requests = [good.add(), lost.add(), good.add(), good.remove(), good.remove()];
+            let verdicts = socket.request(&mut requests).unwrap();
+            let errnos: Vec<_> = verdicts.iter().map(|verdict| verdict.as_ref().err().map(|e| e.errno)).collect();
+            assert_eq!(errnos, [None, Some(Errno::ENETUNREACH), Some(Errno::EEXIST), None, Some(Errno::ESRCH)]);
+            let words = verdicts[1].as_ref().unwrap_err().to_string();
+            assert_eq!(words, "Nexthop has invalid gateway (ENETUNREACH)");
+            let nobody = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
+            assert_eq!(nobody.errno, Errno::ENODEV);
+        })
+    });
+}
+
+#[test]
+fn a_thousand_requests_are_answered_one_by_one() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let mut socket = Socket::open().unwrap();
+            let unreachable = |number: u32| Route {
+                kind: RouteKind::Unreachable,
+                metric: 7,
+                ..Route::to(IpNetwork::new(IpAddr::V4((0x0b00_0000 + number * 256).into()), 24).unwrap(), NODE_ROUTE)
+            };
+            let routes: Vec<Route> = (0..1000).map(unreachable).collect();
+            let mut requests: Vec<_> = routes.iter().map(Route::add).collect();
+            let verdicts = socket.request(&mut requests).unwrap();
+            assert_eq!(verdicts.len(), 1000);
+            assert!(verdicts.iter().all(Result::is_ok));
+            let mut found =
+                socket.dump(Route::dump(false, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
+            found.sort();
+            assert_eq!(found, routes);
+        })
+    });
+}
+
+#[test]
+fn the_monitor_tells_what_others_change() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let mut monitor = Monitor::open().unwrap();
+            assert!(monitor.read().unwrap().is_none(), "no news yet");
+            let mut socket = Socket::open().unwrap();
+            let device = LinkName::index("eth0").unwrap();
+            let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
+            socket.request(&mut [route.add(), route.remove()]).unwrap();
+            let mut told = Vec::new();
+            while let Some(events) = monitor.read().unwrap() {
+                told.extend(events.into_iter().filter_map(|event| match event {
+                    Event::Changed(message) => Route::from_message(&message),
+                    Event::Overflow => None,
+                }));
+            }
+            assert_eq!(told, [route.clone(), route]);
+        })
+    });
+}
