@@ -58,11 +58,8 @@ fn a_pair_is_born_as_it_was_asked_for() {
             let link = Link::from_message(&link).unwrap();
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
-            let mut changes = [
-                Link::harden(index, Hardening { v6: true }),
-                Link::set_alias(index, "podlan test"),
-                Link::up(index),
-            ];
+            let mut changes =
+                [Link::harden(index, Hardening { v6: true }), Link::set_alias(index, "podlan test"), Link::up(index)];
             assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(()), Ok(())]);
             let link = socket.get(Link::get(Selector::Index(index))).unwrap().unwrap();
             let link = Link::from_message(&link).unwrap();
@@ -127,9 +124,7 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
             assert_eq!(found, addresses);
             let mut found = Vec::new();
             for v6 in [false, true] {
-                found.extend(
-                    socket.dump(Route::dump(v6, POD_ROUTE), |message| Route::from_message(&message)).unwrap(),
-                );
+                found.extend(socket.dump(Route::dump(v6, POD_ROUTE), |message| Route::from_message(&message)).unwrap());
             }
             found.sort();
             let mut wanted = routes.to_vec();

@@ -83,6 +83,12 @@ impl Command {
         self
     }
 
+    /// What it is given to read.
+    #[must_use]
+    pub fn stdin_bytes(&self) -> &[u8] {
+        &self.stdin
+    }
+
     /// How long it may take.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

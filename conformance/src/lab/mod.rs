@@ -37,7 +37,7 @@ pub use error::Error;
 pub use init::SHARED;
 pub use node::Node;
 pub use place::Place;
-pub use pod::{Added, Pod, added};
+pub use pod::{Added, Complaint, Pod, added};
 pub use reach::{PORT, every};
 pub use refusal::{Refusal, Step};
 pub use snapshot::Snapshot;

@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::Error;
+use super::{Error, wire};
 
 /// The namespaces that make a node: they live as long as this value or a process in them.
 #[derive(Debug)]
@@ -78,6 +78,24 @@ impl Place {
             Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic),
         })
+    }
+
+    /// Makes a link here that is nobody's: a bridge, for every kernel has it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn occupy(&self, link: &str) -> Result<(), Error> {
+        let doing = format!("make link {link} in {}", self.name);
+        self.enter(|| wire::bridge(link))?.map_err(|errno| Error::Kernel { doing, errno })
+    }
+
+    /// Removes a link here, whoever made it.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as when there is none.
+    pub fn remove_link(&self, link: &str) -> Result<(), Error> {
+        let doing = format!("remove link {link} in {}", self.name);
+        self.enter(|| wire::remove(link))?.map_err(|errno| Error::Kernel { doing, errno })
     }
 
     fn join(&self) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
-use super::{Command, Error, Node, PORT, Place, Running, Snapshot, binaries, mounts};
+use super::{Command, Error, Node, Output, PORT, Place, Running, Snapshot, binaries, mounts};
 
 /// A pod's network namespace.
 #[derive(Debug)]
@@ -223,4 +223,29 @@ pub fn added(stdout: &str) -> Result<Added, Error> {
     let read = |ip: &Value| ip["address"].as_str().and_then(|text| text.parse().ok());
     let addresses = ips.iter().map(read).collect::<Option<Vec<IpNetwork>>>().ok_or_else(unreadable)?;
     Ok(Added { addresses, result: json!(result) })
+}
+
+/// The error object of a plugin (CNI spec, "Error").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The error code.
+    pub code: u64,
+    /// `msg` and `details` together, as a runtime shows them.
+    pub text: String,
+}
+
+impl Output {
+    /// Reads the error that a failed plugin printed: one JSON object on stdout and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Command`] when it succeeded or printed something else.
+    pub fn complaint(self) -> Result<Complaint, Error> {
+        let object = serde_json::from_str::<Value>(&self.stdout).ok().filter(|_| !self.success());
+        let code = object.as_ref().and_then(|object| object["code"].as_u64());
+        let (Some(object), Some(code)) = (object, code) else {
+            return Err(self.but("it should have failed with an error object on stdout"));
+        };
+        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+        Ok(Complaint { code, text: format!("{}; {}", text("msg"), text("details")) })
+    }
 }

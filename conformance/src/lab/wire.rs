@@ -47,6 +47,11 @@ pub(super) fn switch(name: &str, up: bool) -> Result<(), Errno> {
     Kernel::here()?.change(RouteNetlinkMessage::NewLink(link.build()))
 }
 
+/// Removes the link `name` of this network namespace.
+pub(super) fn remove(name: &str) -> Result<(), Errno> {
+    Kernel::here()?.change(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build()))
+}
+
 fn set_up(kernel: &Kernel, name: &str) -> Result<(), Errno> {
     kernel.change(RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name(name).up().build()))
 }

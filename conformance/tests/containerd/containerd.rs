@@ -4,28 +4,28 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use podlan_conformance::lab::{Place, Running};
+use podlan_conformance::lab::{Node, Running};
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::image;
 
 const CONFIG: &str = include_str!("config.toml");
 const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Containerd {
+pub struct Containerd<'a> {
     pub cri: Client,
     directory: PathBuf,
-    node: Place,
-    process: Running,
+    node: &'a Node,
+    process: Mutex<Running>,
 }
 
-impl Containerd {
+impl<'a> Containerd<'a> {
     /// Lays out `directory` (short: a socket's path has 107 bytes), starts containerd and gives it the one image.
-    pub fn start(node: Place, directory: PathBuf, archive: &[u8]) -> Self {
+    pub fn start(node: &'a Node, directory: PathBuf, archive: &[u8]) -> Self {
         for name in ["bin/.real", "net.d"] {
             fs::create_dir_all(directory.join(name)).unwrap();
         }
@@ -34,7 +34,7 @@ impl Containerd {
             .replace("@RUNC@", env!("CARGO_BIN_EXE_podlan-lab-runc"));
         fs::write(directory.join("config.toml"), config).unwrap();
         fs::write(directory.join("image.tar"), archive).unwrap();
-        let process = spawn(&node, &directory);
+        let process = Mutex::new(spawn(node, &directory));
         let cri = Client::new(directory.join("sock"));
         let containerd = Self { cri, directory, node, process };
         containerd.wait_until_it_answers();
@@ -43,9 +43,12 @@ impl Containerd {
     }
 
     /// As after a crash: killed, not asked. Its shims and pods live on, as they do on a real node.
-    pub fn kill_and_restart(&mut self) {
-        self.process.signal(Signal::SIGKILL).unwrap();
-        self.process = spawn(&self.node, &self.directory);
+    pub fn kill_and_restart(&self) {
+        {
+            let mut process = self.process.lock().unwrap();
+            process.signal(Signal::SIGKILL).unwrap();
+            *process = spawn(self.node, &self.directory);
+        }
         self.wait_until_it_answers();
     }
 
@@ -55,7 +58,7 @@ impl Containerd {
         symlink(env!("CARGO_BIN_EXE_podlan-lab-trace"), self.bin_dir().join(name)).unwrap();
     }
 
-    /// Replaces the node's conflist as an installer must: whole or not at all. Waits until the runtime has seen it.
+    /// Replaces the node's conflist as an installer must: whole or not at all.
     pub fn write_conflist(&self, conflist: &Value) {
         let net_d = self.directory.join("net.d");
         fs::write(net_d.join("new"), conflist.to_string()).unwrap();
@@ -74,7 +77,7 @@ impl Containerd {
 
     /// The last lines of its log, for a failure's message.
     fn log(&self) -> String {
-        let log = self.process.stderr();
+        let log = self.process.lock().map_or_else(|_| String::new(), |process| process.stderr());
         let lines: Vec<&str> = log.lines().filter(|line| !line.contains("level=debug")).collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
@@ -95,7 +98,7 @@ impl Containerd {
     }
 }
 
-impl Drop for Containerd {
+impl Drop for Containerd<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- containerd on {} says\n{}", self.node.name(), self.log());
@@ -103,7 +106,7 @@ impl Drop for Containerd {
     }
 }
 
-fn spawn(node: &Place, directory: &Path) -> Running {
+fn spawn(node: &Node, directory: &Path) -> Running {
     let config = directory.join("config.toml");
     node.command("containerd").arg("--config").arg(config).args(["--log-level", "debug"]).spawn().unwrap()
 }

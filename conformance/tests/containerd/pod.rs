@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use podlan_conformance::lab::eventually;
 use tonic::Status;
 
 use crate::client::Client;
 use crate::cri::*;
 use crate::image;
+use crate::rig::LAB;
 
 /// A running sandbox.
 pub struct Pod<'a> {
@@ -119,6 +121,15 @@ impl Container<'_> {
             stdout: String::from_utf8_lossy(&answer.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&answer.stderr).into_owned(),
         }
+    }
+
+    /// Waits until the server in this container, `podlan-lab serve`, hears.
+    pub fn is_serving(&self) {
+        let hears = || match self.exec(&[LAB, "probe", "tcp=127.0.0.1"]) {
+            Ended { code: 0, .. } => Ok(()),
+            ended => Err(format!("{ended:?}")),
+        };
+        eventually(Duration::from_secs(5), "the server in the pod hears", hears).unwrap();
     }
 
     /// As [`Self::exec`], for a command that must succeed; answers its stdout without the last newline.

@@ -1,0 +1,27 @@
+//! podlan under the real containerd and runc, asked through the CRI as kubelet asks: no root, no registry, no cgroup.
+//!
+//! ```text
+//!   node1  172.31.0.1 fd31::1 ──┬── lan ──┬── node2  172.31.0.2 fd31::2
+//!     podlan-node, containerd   │         │     podlan-node, containerd
+//!       pods 10.244.1.0/24      │         │       pods 10.244.2.0/24
+//!            fd00:10:244:1::/64            │            fd00:10:244:2::/64
+//! ```
+//!
+//! The parts are Debian's (packages containerd, runc, containernetworking-plugins); another containerd is tried by
+//! putting its folder first in PATH (1.6, 1.7 and 2.1 are known to work). What every pod runs is the lab's own program.
+//! `podlan-lab enter -- THIS --exact NAME --nocapture` shows a test's output as it runs.
+
+#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+
+mod client;
+mod containerd;
+mod cri;
+mod image;
+mod parts;
+mod pod;
+mod rig;
+mod state;
+
+mod flat;
+mod lifecycle;
+mod sharing;

@@ -1,0 +1,143 @@
+//! The whole of it: a lab, on each node podlan's agent and a containerd with podlan as its network.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, Node, Running, SHARED, Snapshot, binaries, eventually};
+use serde_json::{Value, json};
+use tonic::Status;
+
+use crate::containerd::Containerd;
+use crate::image::{self, File};
+use crate::parts::Parts;
+use crate::pod::{self, Pod};
+use crate::state::own_var_lib;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// The image's programs, as containers call them.
+pub const LAB: &str = "/bin/podlan-lab";
+pub const INSIDE: &str = "/bin/podlan-lab-inside";
+
+pub struct Rig<'a> {
+    lab: &'a Lab,
+    containerds: Vec<Containerd<'a>>,
+    agents: Vec<Running>,
+}
+
+/// A node with its runtime.
+#[derive(Clone, Copy)]
+pub struct Worker<'a> {
+    pub node: &'a Node,
+    pub containerd: &'a Containerd<'a>,
+}
+
+impl<'a> Rig<'a> {
+    /// Nodes that are ready for pods: the agent's routes are in, and the runtime says NetworkReady.
+    pub fn new(lab: &'a Lab, parts: &Parts) -> Result<Self, Error> {
+        let podlan = binaries::find("podlan")?;
+        let lab_program = binaries::lab()?;
+        let archive = image::archive(
+            &[
+                File { target: &LAB[1..], source: &lab_program },
+                File { target: &INSIDE[1..], source: Path::new(env!("CARGO_BIN_EXE_podlan-lab-inside")) },
+            ],
+            &[INSIDE, "pause"],
+        );
+        let start = |node: &'a Node| {
+            own_var_lib(node.place());
+            let directory = PathBuf::from(SHARED).join(node.name());
+            let containerd = Containerd::start(node, directory, &archive);
+            containerd.install_plugin("podlan", &podlan);
+            containerd.install_plugin("loopback", &parts.plugin("loopback"));
+            containerd.write_conflist(&conflist(node.podnet()));
+            containerd
+        };
+        let containerds = thread::scope(|scope| {
+            let starting: Vec<_> = lab.nodes().iter().map(|node| scope.spawn(|| start(node))).collect();
+            starting.into_iter().map(|one| one.join().expect("containerd on each node")).collect()
+        });
+        let agents = lab.nodes().iter().map(|node| node.agent(&[])).collect::<Result<_, _>>()?;
+        let rig = Self { lab, containerds, agents };
+        rig.wait_until_ready()?;
+        Ok(rig)
+    }
+
+    pub fn workers<const N: usize>(&self) -> [Worker<'_>; N] {
+        let pairs = self.lab.nodes().iter().zip(&self.containerds);
+        let workers: Vec<_> = pairs.map(|(node, containerd)| Worker { node, containerd }).collect();
+        workers.try_into().unwrap_or_else(|_| panic!("the rig does not have {N} nodes"))
+    }
+
+    fn wait_until_ready(&self) -> Result<(), Error> {
+        for (node, containerd) in self.lab.nodes().iter().zip(&self.containerds) {
+            eventually(SOON, &format!("{} is NetworkReady", node.name()), || {
+                let ready = containerd.cri.network_ready().map_err(|error| error.to_string())?;
+                if ready.status { Ok(()) } else { Err(format!("{}: {}", ready.reason, ready.message)) }
+            })?;
+            for other in self.lab.nodes().iter().filter(|other| other.name() != node.name()) {
+                self.has_routes_to(node, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The agent of `node` has put in a route of its own to each pod CIDR of `other`, through that node's address.
+    fn has_routes_to(&self, node: &Node, other: &Node) -> Result<(), Error> {
+        for (cidr, via) in other.pod_cidrs().iter().zip(other.ips()) {
+            let (cidr, via) = (cidr.to_string(), via.to_string());
+            eventually(SOON, &format!("{} routes {cidr} via {via}", node.name()), || {
+                let network = node.network().map_err(|error| error.to_string())?;
+                let agents: Vec<String> = self.agents.iter().map(Running::stderr).collect();
+                match network.lines(&["route", &cidr, "via", &via, "proto", NODE_ROUTE]).len() {
+                    1 => Ok(()),
+                    _ => Err(format!("{network}\n{}", agents.join("\n"))),
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The route protocol number of the agent's routes.
+const NODE_ROUTE: &str = "110";
+
+impl<'a> Worker<'a> {
+    /// A pod that must come up.
+    pub fn pod(&self, name: &str) -> Pod<'a> {
+        self.try_pod(name).unwrap_or_else(|error| panic!("pod {name} on {}: {error}", self.node.name()))
+    }
+
+    pub fn try_pod(&self, name: &str) -> Result<Pod<'a>, Status> {
+        Pod::run(&self.containerd.cri, pod::config(name))
+    }
+
+    /// The links, addresses, routes, neighbours and rules of the node are what they were at `before`.
+    pub fn is_as(&self, before: &Snapshot) -> Result<(), Error> {
+        eventually(SOON, &format!("nothing is left on {}", self.node.name()), || {
+            let since = self.node.network().map_err(|error| error.to_string())?.since(before);
+            if since.is_empty() { Ok(()) } else { Err(since) }
+        })
+    }
+
+    /// What the runtime asked of `plugin` for a sandbox, in order.
+    pub fn calls(&self, plugin: &str, sandbox: &str) -> Vec<Value> {
+        let all = self.containerd.calls().into_iter();
+        all.filter(|call| call["plugin"] == plugin && call["container"] == sandbox).collect()
+    }
+}
+
+/// A network of one plugin as a conflist: cniVersion and name move to the list.
+pub fn conflist(plugin: Value) -> Value {
+    chain(plugin, &[])
+}
+
+/// A network of several plugins as a conflist.
+pub fn chain(mut plugin: Value, after: &[Value]) -> Value {
+    let own = plugin.as_object_mut().expect("a plugin's config is an object");
+    let version = own.remove("cniVersion").expect("cniVersion");
+    let name = own.remove("name").expect("name");
+    let plugins: Vec<Value> = std::iter::once(plugin).chain(after.iter().cloned()).collect();
+    json!({"cniVersion": version, "name": name, "plugins": plugins})
+}
