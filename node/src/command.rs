@@ -1,0 +1,88 @@
+//! What a person or a manifest types. Each command is a file; this one only reads the line and hands over.
+
+mod cleanup;
+mod release;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// podlan's node agent.
+#[derive(Debug, Parser)]
+#[command(name = "podlan-node", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep this node's routes to the other nodes' pod subnets right.
+    Run(run::Args),
+    /// Say what the running agent knows: ready or why not, and the verdict on each peer.
+    Status(status::Args),
+    /// Let a withdrawal go that the running agent holds because it is large.
+    ReleaseWithdrawal(release::Args),
+    /// Remove what the agent made, once it no longer runs, and say what is left.
+    Cleanup(cleanup::Args),
+}
+
+impl Cli {
+    /// Runs the command; its exit code says whether all is well.
+    pub(crate) fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Status(args) => status::run(&args),
+            Command::ReleaseWithdrawal(args) => release::run(&args),
+            Command::Cleanup(args) => cleanup::run(&args),
+        }
+    }
+}
+
+/// Reads `60s`, `500ms`, `2m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no duration (try 60s, 500ms, 2m)"))?;
+    let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs);
+    let duration = match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => seconds(1),
+        "m" => seconds(60),
+        "h" => seconds(3600),
+        _ => return Err(format!("{text:?} has no unit (try {number}s)")),
+    };
+    duration.ok_or_else(|| format!("{text:?} is too long"))
+}
+
+/// Reads a share: a number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(format!("{text} is not between 0 and 1")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units_and_shares_have_bounds() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["", "60", "s", "-1s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(duration(text).is_err(), "{text:?} must be refused");
+        }
+        assert_eq!(share("0.5"), Ok(0.5));
+        for text in ["1.1", "-0.1", "half", "NaN"] {
+            assert!(share(text).is_err(), "{text:?} must be refused");
+        }
+    }
+}

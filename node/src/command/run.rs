@@ -1,0 +1,89 @@
+//! `podlan-node run`: the agent itself.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::{duration, share};
+use crate::agent::{self, Agent};
+use crate::place::private_directory;
+use crate::routes::guard::Limits;
+use crate::routes::reconcile::Settings;
+use crate::state::{RUN_DIR, RunDir};
+
+/// How the agent runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// This node's name in the list of nodes
+    #[arg(long, env = "NODE_NAME")]
+    node_name: String,
+    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json`), or a directory of such files; watched
+    #[arg(long, value_name = "PATH")]
+    nodes: PathBuf,
+    /// Where the agent's own files lie
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// How often everything is compared anew, whatever events say
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    resync: Duration,
+    /// Hold a list of nodes that would withdraw more than this share of the peers' routes
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share)]
+    withdraw_share: f64,
+    /// Believe such a list once a later one still says so after this time
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    withdraw_hold: Duration,
+    /// Routers between the segments know the pod subnets: set routes by them to nodes of other segments
+    #[arg(long)]
+    by_routers: bool,
+    /// How much is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: Level,
+}
+
+/// Runs until SIGTERM or SIGINT. The routes stay.
+pub(crate) fn run(args: Args) -> ExitCode {
+    tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(io::stderr).with_ansi(false).init();
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the agent stops");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> Result<(), agent::Error> {
+    let run_dir = RunDir(args.run_dir);
+    private_directory(&run_dir.0)
+        .map_err(|source| agent::Error::RunDir { path: run_dir.0.display().to_string(), source })?;
+    let _alone = lock(&run_dir)?;
+    let settings = Settings {
+        me: args.node_name.into(),
+        limits: Limits { share: args.withdraw_share, hold: args.withdraw_hold },
+        by_routers: args.by_routers,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
+    runtime.block_on(Agent::run(settings, args.nodes, run_dir, args.resync))
+}
+
+/// Holds the run directory until the process ends, whichever way it ends.
+fn lock(run_dir: &RunDir) -> Result<File, agent::Error> {
+    let path = run_dir.lock_file();
+    let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(failed)?;
+    file.try_lock().map_err(|error| failed(error.into()))?;
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    Ok(file)
+}

@@ -1,0 +1,107 @@
+//! The reconciler's knowledge in the words of `node.json` and `verdicts.json`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::routes::apply::Trouble;
+use crate::routes::guard::{Guard, Held};
+use crate::routes::reconcile::Reconciler;
+use crate::routes::verdict::{Ruling, Verdict};
+use crate::routes::{Family, Key};
+use crate::state::{Counts, HeldState, State, VerdictLine, unix_now};
+
+/// Fills in what the reconciler knows; the source and the warnings stay as they are.
+pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
+    state.updated = unix_now();
+    state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
+    state.v4 = counts(reconciler, Family::V4);
+    state.v6 = counts(reconciler, Family::V6);
+    state.verdicts = BTreeMap::new();
+    for verdict in reconciler.verdicts() {
+        *state.verdicts.entry(verdict.ruling.word().to_owned()).or_default() += 1;
+    }
+    state.held = match reconciler.guard() {
+        Guard::Holding(held) => Some(held_state(held, now)),
+        Guard::Open | Guard::Released => None,
+    };
+    state.reasons = unready(reconciler, me);
+    state.ready = state.reasons.is_empty();
+}
+
+/// The verdicts as lines, each overlaid with what became of its route.
+pub(crate) fn lines(reconciler: &Reconciler) -> Vec<VerdictLine> {
+    reconciler.verdicts().iter().map(|verdict| line(verdict, trouble(reconciler, verdict))).collect()
+}
+
+fn line(verdict: &Verdict, trouble: Option<&Trouble>) -> VerdictLine {
+    let reason = match trouble {
+        Some(Trouble::HeldByForeign(_)) => "held-by-foreign-route",
+        Some(Trouble::Refused(_)) => "refused-by-kernel",
+        None => verdict.ruling.reason(),
+    };
+    VerdictLine {
+        node: verdict.node.to_string(),
+        cidr: verdict.cidr.map_or_else(String::new, |cidr| cidr.to_string()),
+        verdict: verdict.ruling.word().to_owned(),
+        reason: reason.to_owned(),
+        text: trouble.map_or_else(|| verdict.ruling.to_string(), |trouble| format!("{}, {trouble}", verdict.ruling)),
+    }
+}
+
+fn trouble<'a>(reconciler: &'a Reconciler, verdict: &Verdict) -> Option<&'a Trouble> {
+    reconciler.trouble(&key(verdict)?)
+}
+
+/// The key of the route that a verdict speaks of, if it speaks of one.
+fn key(verdict: &Verdict) -> Option<Key> {
+    let cidr = verdict.cidr?;
+    match verdict.ruling {
+        Ruling::Own | Ruling::Draining => Some(Key::own(cidr)),
+        Ruling::Direct { .. } | Ruling::OnLink { .. } | Ruling::Router { .. } => Some(Key::peer(cidr)),
+        Ruling::Skipped(_) => None,
+    }
+}
+
+fn own<'a>(reconciler: &'a Reconciler, me: &str) -> impl Iterator<Item = &'a Verdict> {
+    reconciler.verdicts().iter().filter(move |verdict| &*verdict.node == me && verdict.ruling == Ruling::Own)
+}
+
+fn counts(reconciler: &Reconciler, family: Family) -> Counts {
+    let mut counts = Counts::default();
+    for (key, target) in reconciler.desired().iter().filter(|(key, _)| Family::of(key.destination) == family) {
+        counts.desired += 1;
+        counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
+        counts.failed += usize::from(reconciler.trouble(key).is_some());
+    }
+    counts
+}
+
+/// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
+fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
+    let missing = |verdict: &Verdict| {
+        let key = key(verdict)?;
+        let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);
+        (!installed).then(|| match reconciler.trouble(&key) {
+            Some(trouble) => format!("the unreachable route of {} is not in: {trouble}", key.destination),
+            None => format!("the unreachable route of {} is not in", key.destination),
+        })
+    };
+    let mut reasons: Vec<String> = own(reconciler, me).filter_map(missing).collect();
+    if own(reconciler, me).next().is_none() {
+        let why = reconciler.verdicts().iter().filter(|verdict| &*verdict.node == me);
+        let why: Vec<String> = why.map(|verdict| verdict.ruling.to_string()).collect();
+        reasons.push(match why.as_slice() {
+            [] => format!("no node is called {me} (is --node-name right?)"),
+            why => format!("{me} has no pod CIDR that can be used: {}", why.join("; ")),
+        });
+    }
+    reasons
+}
+
+fn held_state(held: Held, now: Instant) -> HeldState {
+    HeldState {
+        withdraws: held.withdrawal.peers,
+        of: held.withdrawal.of,
+        until: unix_now() + held.until.saturating_duration_since(now).as_secs(),
+    }
+}

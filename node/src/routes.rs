@@ -1,0 +1,93 @@
+//! Routes to the other nodes' pod subnets: what they should be (pure), what they are, and how the one becomes the other.
+
+pub(crate) mod apply;
+pub(crate) mod claims;
+pub(crate) mod desired;
+pub(crate) mod guard;
+pub(crate) mod here;
+pub(crate) mod kernel;
+pub(crate) mod news;
+pub(crate) mod plan;
+pub(crate) mod reconcile;
+pub(crate) mod verdict;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+/// The metric of every route to a peer: fixed, so that a route of ours never takes the place of another's.
+pub(crate) const PEER_METRIC: u32 = 110;
+
+/// The metric of the own pod CIDR's unreachable route: the worst there is. At 0 it would win over a bridge's connected
+/// route to the same subnet.
+pub(crate) const OWN_METRIC: u32 = u32::MAX;
+
+/// What the kernel tells two routes of one table apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) destination: IpNetwork,
+    pub(crate) metric: u32,
+}
+
+/// Where a route of ours sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Target {
+    /// To a next hop on a link; `onlink` where no subnet of the link covers the hop.
+    Hop { via: IpAddr, link: u32, onlink: bool },
+    /// Nowhere: the answer is "destination unreachable".
+    Unreachable,
+    /// A shape that podlan does not make, under its number all the same.
+    Foreign,
+}
+
+/// The routes of one owner: what is desired, or what was observed.
+pub(crate) type Routes = BTreeMap<Key, Target>;
+
+impl Key {
+    /// The key of the route to a peer's pod CIDR.
+    pub(crate) fn peer(destination: IpNetwork) -> Self {
+        Self { destination, metric: PEER_METRIC }
+    }
+
+    /// The key of the own pod CIDR's route.
+    pub(crate) fn own(destination: IpNetwork) -> Self {
+        Self { destination, metric: OWN_METRIC }
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.metric == OWN_METRIC
+    }
+}
+
+/// An address family, as operators count routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) fn of(cidr: IpNetwork) -> Self {
+        if cidr.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    pub(crate) fn holds(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// Whether two subnets share an address.
+pub(crate) fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
+    a.is_ipv4() == b.is_ipv4() && (a.contains(b.network()) || b.contains(a.network()))
+}

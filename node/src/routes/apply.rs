@@ -1,0 +1,70 @@
+//! A plan becomes the kernel's state, and the report says what is now true. Nothing is decided here, and one bad route
+//! never stops the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::Key;
+use super::kernel::{Kernel, Refusal};
+use super::plan::{Change, Plan};
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// The changes that are in force.
+    pub(crate) done: Vec<Change>,
+    /// The changes that are not, and why.
+    pub(crate) refused: Vec<(Change, Trouble)>,
+    /// The kernel holds something under our number that the observation did not show: look again.
+    pub(crate) surprised: bool,
+}
+
+/// Why a route is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Another owner has the destination at our metric; its route is left alone.
+    HeldByForeign(String),
+    /// The kernel refused it.
+    Refused(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HeldByForeign(route) => write!(f, "held by a foreign route: {route}"),
+            Self::Refused(why) => write!(f, "refused by the kernel: {why}"),
+        }
+    }
+}
+
+/// Applies `plan` in its order.
+pub(crate) fn apply(kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, netlink::Error> {
+    let mut applied = Applied::default();
+    let mut held = Vec::new();
+    for (change, verdict) in plan.changes.iter().zip(kernel.change(&plan.changes)?) {
+        match (change, verdict) {
+            (_, Ok(())) | (Change::Remove(_), Err(Refusal::Absent)) => applied.done.push(*change),
+            (_, Err(Refusal::Exists)) => held.push(*change),
+            (_, Err(Refusal::Absent)) => applied.refused.push((*change, Trouble::Refused("no such route".to_owned()))),
+            (_, Err(Refusal::Other(why))) => applied.refused.push((*change, Trouble::Refused(why))),
+        }
+    }
+    if !held.is_empty() {
+        name_holders(kernel, held, &mut applied)?;
+    }
+    Ok(applied)
+}
+
+/// Says who has the places that were taken. A place without a foreign holder is ours already: somebody beat us to it
+/// under our own number, and the next look shows what stands there.
+fn name_holders(kernel: &mut impl Kernel, held: Vec<Change>, applied: &mut Applied) -> Result<(), netlink::Error> {
+    let keys: BTreeSet<Key> = held.iter().map(Change::key).collect();
+    let mut holders: BTreeMap<Key, String> = kernel.holders(&keys)?;
+    for change in held {
+        match holders.remove(&change.key()) {
+            Some(route) => applied.refused.push((change, Trouble::HeldByForeign(route))),
+            None => applied.surprised = true,
+        }
+    }
+    Ok(())
+}

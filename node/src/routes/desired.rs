@@ -1,0 +1,172 @@
+//! Which routes this node should have, and the verdict on each peer: a pure function of a snapshot and this node.
+//!
+//! One odd node spoils nothing: what cannot be right is left out under its own name, and where two nodes contradict each
+//! other the outcome depends on what they say alone, never on who came first.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use super::claims::Claims;
+use super::here::{Here, Reach, Reaches};
+use super::verdict::{Ruling, Skip, Verdict};
+use super::{Family, Key, Routes, Target, overlap};
+use crate::source::{Field, Node, Snapshot};
+
+/// All that decides which routes are desired.
+pub(crate) struct View<'a> {
+    /// This node's name.
+    pub(crate) me: &'a str,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) here: &'a Here,
+    /// The answers to [`distant`].
+    pub(crate) reaches: &'a Reaches,
+    /// Former CIDRs of this node with leases that still live.
+    pub(crate) draining: &'a BTreeSet<IpNetwork>,
+    /// Whether routers between the segments know the pod subnets, so that a route by them leads somewhere.
+    pub(crate) by_routers: bool,
+}
+
+/// What should be, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Desired {
+    pub(crate) routes: Routes,
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// The peers' addresses outside this node's subnets: how they are reached must be asked of the kernel.
+pub(crate) fn distant(snapshot: &Snapshot, here: &Here) -> BTreeSet<IpAddr> {
+    let addresses = snapshot.nodes.iter().flat_map(|node| &node.addresses).copied();
+    addresses.filter(|address| here.segment(*address).is_none() && !here.is_own(*address)).collect()
+}
+
+/// This node's own CIDRs by the snapshot.
+pub(crate) fn own_cidrs<'a>(snapshot: &'a Snapshot, me: &str) -> &'a [IpNetwork] {
+    snapshot.nodes.iter().find(|node| &*node.name == me).map_or(&[], |node| &node.pod_cidrs)
+}
+
+/// The desired routes and the verdicts.
+pub(crate) fn desired(view: &View<'_>) -> Desired {
+    let unique = view.snapshot.nodes.chunk_by(|a, b| a.name == b.name);
+    let near = |address: IpAddr| {
+        view.here.segment(address).is_some() || matches!(view.reaches.get(&address), Some(Reach::OnLink { .. }))
+    };
+    let planner = Planner {
+        view,
+        own: own_cidrs(view.snapshot, view.me),
+        claims: Claims::of(unique.clone().map(|namesakes| &namesakes[0]), near),
+    };
+    let mut desired = Desired::default();
+    for namesakes in unique {
+        let [node, others @ ..] = namesakes else { continue };
+        planner.node(node, &mut desired);
+        desired.verdicts.extend(others.iter().map(|other| skipped(other, None, Skip::DuplicateName)));
+    }
+    for cidr in view.draining {
+        desired.routes.entry(Key::own(*cidr)).or_insert_with(|| {
+            desired.verdicts.push(Verdict { node: view.me.into(), cidr: Some(*cidr), ruling: Ruling::Draining });
+            Target::Unreachable
+        });
+    }
+    desired
+}
+
+struct Planner<'a> {
+    view: &'a View<'a>,
+    own: &'a [IpNetwork],
+    claims: Claims<'a>,
+}
+
+impl Planner<'_> {
+    fn node(&self, node: &Node, desired: &mut Desired) {
+        for malformed in &node.malformed {
+            desired.verdicts.push(skipped(node, None, Skip::Malformed(malformed.clone())));
+        }
+        if node.pod_cidrs.is_empty() && node.malformed.iter().all(|bad| bad.field != Field::PodCidr) {
+            desired.verdicts.push(skipped(node, None, Skip::NoPodCidr));
+        }
+        for cidr in &node.pod_cidrs {
+            let outcome = if &*node.name == self.view.me { self.own(node, *cidr) } else { self.peer(node, *cidr) };
+            let ruling = match outcome {
+                Ok((key, target, ruling)) => {
+                    desired.routes.insert(key, target);
+                    ruling
+                }
+                Err(skip) => Ruling::Skipped(skip),
+            };
+            desired.verdicts.push(Verdict { node: node.name.clone(), cidr: Some(*cidr), ruling });
+        }
+    }
+
+    /// This node's own CIDR. Addresses of this node may lie in it (a bridge's, say), those of its peers may not.
+    fn own(&self, me: &Node, cidr: IpNetwork) -> Result<(Key, Target, Ruling), Skip> {
+        match self.claims.near_address_in(cidr).find(|(address, _)| !me.addresses.contains(address)) {
+            Some((address, node)) => Err(Skip::CoversNode { node: node.name.clone(), address }),
+            None => Ok((Key::own(cidr), Target::Unreachable, Ruling::Own)),
+        }
+    }
+
+    fn peer(&self, node: &Node, cidr: IpNetwork) -> Result<(Key, Target, Ruling), Skip> {
+        if let Some(own) = self.own.iter().find(|own| overlap(**own, cidr)) {
+            return Err(Skip::OverlapsOwnCidr(*own));
+        }
+        if let Some(local) = self.view.here.covered_by(cidr) {
+            return Err(Skip::OverlapsLocal(local));
+        }
+        if let Some((address, covered)) = self.claims.near_address_in(cidr).next() {
+            return Err(Skip::CoversNode { node: covered.name.clone(), address });
+        }
+        if let Some(owner) = self.claims.owner(cidr).filter(|owner| owner.name != node.name) {
+            return Err(Skip::DuplicateCidr { owner: owner.name.clone() });
+        }
+        let (target, ruling) = self.hop(node, Family::of(cidr))?;
+        Ok((Key::peer(cidr), target, ruling))
+    }
+
+    /// The next hop to `node` in one family: its first address on a subnet of this node, else its first address.
+    fn hop(&self, node: &Node, family: Family) -> Result<(Target, Ruling), Skip> {
+        let here = self.view.here;
+        let addresses = || node.addresses.iter().copied().filter(|address| family.holds(*address));
+        let Some(first) = addresses().next() else { return Err(Skip::NoAddress(family)) };
+        if let Some(own) = addresses().find(|address| here.is_own(*address)) {
+            return Err(Skip::OwnAddress(own));
+        }
+        let neighbours = || addresses().filter_map(|via| here.segment(via).map(|segment| (via, segment)));
+        if let Some((via, segment)) = neighbours().find(|(_, segment)| segment.link.up) {
+            let ruling = Ruling::Direct { via, link: segment.link.name.clone() };
+            return Ok((Target::Hop { via, link: segment.index, onlink: false }, ruling));
+        }
+        if let Some((address, segment)) = neighbours().next() {
+            return Err(Skip::LinkDown { address, link: segment.link.name.clone() });
+        }
+        if let Some((_, owner)) = self.claims.cidr_around(first) {
+            return Err(Skip::AddressInPodCidr { address: first, owner: owner.name.clone() });
+        }
+        self.distant_hop(first)
+    }
+
+    fn distant_hop(&self, address: IpAddr) -> Result<(Target, Ruling), Skip> {
+        let name = |link| -> Arc<str> { self.view.here.link_name(link) };
+        match self.view.reaches.get(&address) {
+            Some(&Reach::OnLink { link }) => {
+                let ruling = Ruling::OnLink { via: address, link: name(link) };
+                Ok((Target::Hop { via: address, link, onlink: true }, ruling))
+            }
+            Some(&Reach::Router { router, link }) if self.view.by_routers => {
+                let ruling = Ruling::Router { router, link: name(link) };
+                Ok((Target::Hop { via: router, link, onlink: false }, ruling))
+            }
+            Some(&Reach::Router { router, .. }) => Err(Skip::OtherSegment { address, router: Some(router) }),
+            Some(Reach::Nowhere) | None => Err(Skip::OtherSegment { address, router: None }),
+        }
+    }
+}
+
+fn skipped(node: &Node, cidr: Option<IpNetwork>, skip: Skip) -> Verdict {
+    Verdict { node: node.name.clone(), cidr, ruling: Ruling::Skipped(skip) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! The kernel as the reconciler uses it, and the real one over rtnetlink. No decision is made here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink::{Address, HOST_LINK_PREFIX, KernelError, Lookup, NODE_ROUTE, Request, Route, RouteKind, Socket};
+use nix::errno::Errno;
+
+use super::here::{Here, Link, Reach};
+use super::plan::Change;
+use super::{Key, Routes, Target};
+
+/// What the reconciler asks of a kernel. An error is the socket's: nothing is known of what was asked.
+pub(crate) trait Kernel {
+    /// The links and addresses of this node.
+    fn here(&mut self) -> Result<Here, netlink::Error>;
+    /// All routes of the main table under the node-route number.
+    fn routes(&mut self) -> Result<Routes, netlink::Error>;
+    /// How a packet to `address` would leave.
+    fn reach(&mut self, address: IpAddr) -> Result<Reach, netlink::Error>;
+    /// Makes the changes in order; a refused one stops none of those after it.
+    fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error>;
+    /// The routes of other owners under these keys, as text for people.
+    fn holders(&mut self, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, String>, netlink::Error>;
+}
+
+/// Why the kernel refused a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A route of the same destination and metric is there.
+    Exists,
+    /// There is no such route.
+    Absent,
+    /// Anything else, in the kernel's words.
+    Other(String),
+}
+
+/// The kernel of the network namespace in which it was opened.
+pub(crate) struct Rtnetlink {
+    socket: Socket,
+}
+
+impl Rtnetlink {
+    pub(crate) fn open() -> Result<Self, netlink::Error> {
+        Ok(Self { socket: Socket::open()? })
+    }
+
+    fn each_family<T>(
+        &mut self,
+        ask: impl Fn(bool) -> Request,
+        keep: impl Fn(Route) -> Option<T>,
+    ) -> Result<Vec<T>, netlink::Error> {
+        let mut all = Vec::new();
+        for v6 in [false, true] {
+            match self.socket.dump(ask(v6), |message| Route::from_message(&message).and_then(&keep)) {
+                Ok(found) => all.extend(found),
+                // A kernel without IPv6 has no IPv6 routes.
+                Err(netlink::Error::Dump(refused)) if v6 && lacks_family(&refused) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Kernel for Rtnetlink {
+    fn here(&mut self) -> Result<Here, netlink::Error> {
+        let links = self.socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
+        let links: BTreeMap<_, _> = links.iter().filter(|link| !is_pod_link(&link.name)).map(link_here).collect();
+        let addresses = self.socket.dump(Address::dump(0), |message| Address::from_message(&message))?;
+        let ours = |address: &Address| !address.link_scope && links.contains_key(&address.device);
+        let addresses = addresses.into_iter().filter(ours).map(|address| (address.device, address.address)).collect();
+        Ok(Here { links, addresses })
+    }
+
+    fn routes(&mut self) -> Result<Routes, netlink::Error> {
+        let ours = self.each_family(|v6| Route::dump(v6, NODE_ROUTE), |route| observed(&route))?;
+        Ok(ours.into_iter().collect())
+    }
+
+    fn reach(&mut self, address: IpAddr) -> Result<Reach, netlink::Error> {
+        let answer = match self.socket.get(Lookup::Packet.of(address))? {
+            Ok(message) => Route::from_message(&message),
+            Err(_unreachable) => None,
+        };
+        Ok(match answer {
+            Some(Route { kind: RouteKind::Unicast, gateway: None, device: Some(link), .. }) => Reach::OnLink { link },
+            Some(Route { kind: RouteKind::Unicast, gateway: Some(router), device: Some(link), .. }) => {
+                Reach::Router { router, link }
+            }
+            _ => Reach::Nowhere,
+        })
+    }
+
+    fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error> {
+        let mut requests: Vec<Request> = changes.iter().map(request).collect();
+        let verdicts = self.socket.request(&mut requests)?;
+        Ok(verdicts.into_iter().map(|verdict| verdict.map_err(refusal)).collect())
+    }
+
+    fn holders(&mut self, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, String>, netlink::Error> {
+        let foreign = |route: Route| {
+            let key = Key { destination: route.destination, metric: route.metric };
+            let holds = route.protocol != NODE_ROUTE && route.table == MAIN && keys.contains(&key);
+            holds.then(|| (key, format!("{route} proto {}", protocol(route.protocol))))
+        };
+        Ok(self.each_family(|v6| Route::dump(v6, 0), foreign)?.into_iter().collect())
+    }
+}
+
+/// `RT_TABLE_MAIN`.
+pub(crate) const MAIN: u32 = 254;
+
+pub(crate) fn is_pod_link(name: &str) -> bool {
+    name.starts_with(HOST_LINK_PREFIX)
+}
+
+pub(crate) fn link_here(link: &netlink::Link) -> (u32, Link) {
+    (link.index, Link { name: link.name.as_str().into(), up: link.up })
+}
+
+/// A route that the kernel shows under our number in the main table, as the planner compares it.
+pub(crate) fn observed(route: &Route) -> Option<(Key, Target)> {
+    if route.protocol != NODE_ROUTE || route.table != MAIN {
+        return None;
+    }
+    let plain = route.source.is_none() && route.mtu.is_none() && route.advmss.is_none();
+    let target = match (route.kind, route.gateway, route.device) {
+        (RouteKind::Unicast, Some(via), Some(link)) if plain => Target::Hop { via, link, onlink: route.onlink },
+        // IPv6 shows an unreachable route on the loopback link.
+        (RouteKind::Unreachable, None, _) => Target::Unreachable,
+        _ => Target::Foreign,
+    };
+    Some((Key { destination: route.destination, metric: route.metric }, target))
+}
+
+fn request(change: &Change) -> Request {
+    match change {
+        Change::Add(key, target) => route(key.destination, key.metric, target).add(),
+        Change::Replace(key, target) => route(key.destination, key.metric, target).replace(),
+        // Type 0 removes whatever kind the route has (fib_table_delete compares it only when it is given).
+        Change::Remove(key) => {
+            Route { kind: RouteKind::Other(0), ..route(key.destination, key.metric, &Target::Foreign) }.remove()
+        }
+    }
+}
+
+fn route(destination: IpNetwork, metric: u32, target: &Target) -> Route {
+    let plain = Route { metric, ..Route::to(destination, NODE_ROUTE) };
+    match *target {
+        Target::Hop { via, link, onlink } => Route { gateway: Some(via), device: Some(link), onlink, ..plain },
+        Target::Unreachable => Route { kind: RouteKind::Unreachable, ..plain },
+        Target::Foreign => plain,
+    }
+}
+
+fn refusal(error: KernelError) -> Refusal {
+    match error.errno {
+        Errno::EEXIST => Refusal::Exists,
+        Errno::ESRCH => Refusal::Absent,
+        _ => Refusal::Other(error.to_string()),
+    }
+}
+
+fn lacks_family(error: &KernelError) -> bool {
+    matches!(error.errno, Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT)
+}
+
+/// A route protocol as iproute2 names it (rt_protos).
+fn protocol(number: u8) -> String {
+    let name = match number {
+        0 => "unspec",
+        2 => "kernel",
+        3 => "boot",
+        4 => "static",
+        9 => "ra",
+        11 => "zebra",
+        12 => "bird",
+        16 => "dhcp",
+        186 => "bgp",
+        188 => "ospf",
+        netlink::POD_ROUTE => "podlan-pod",
+        _ => return number.to_string(),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,130 @@
+//! The verdict on each peer's pod CIDR: how its pods are reached, or why they are not.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use super::Family;
+use crate::source::Malformed;
+
+/// What is said of one node's CIDR, or of a node that has none that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Verdict {
+    pub(crate) node: Arc<str>,
+    pub(crate) cidr: Option<IpNetwork>,
+    pub(crate) ruling: Ruling,
+}
+
+/// The verdict itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ruling {
+    /// This node's own: an unreachable route takes what no pod has.
+    Own,
+    /// This node's former CIDR: it stays while leases of it live.
+    Draining,
+    /// Its node is a neighbour in a subnet of this node.
+    Direct { via: IpAddr, link: Arc<str> },
+    /// Its node is on a link, by a route of the kernel and not by a subnet.
+    OnLink { via: IpAddr, link: Arc<str> },
+    /// Its node is behind a router, and the operator said that routers know the pods.
+    Router { router: IpAddr, link: Arc<str> },
+    /// There is no route.
+    Skipped(Skip),
+}
+
+/// Why there is no route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Skip {
+    NoPodCidr,
+    Malformed(Malformed),
+    DuplicateName,
+    NoAddress(Family),
+    OwnAddress(IpAddr),
+    OtherSegment { address: IpAddr, router: Option<IpAddr> },
+    LinkDown { address: IpAddr, link: Arc<str> },
+    AddressInPodCidr { address: IpAddr, owner: Arc<str> },
+    DuplicateCidr { owner: Arc<str> },
+    OverlapsOwnCidr(IpNetwork),
+    OverlapsLocal(IpNetwork),
+    CoversNode { node: Arc<str>, address: IpAddr },
+}
+
+impl Ruling {
+    /// One word, as metrics and status count it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Draining => "draining",
+            Self::Direct { .. } => "direct",
+            Self::OnLink { .. } => "onlink",
+            Self::Router { .. } => "router",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+
+    /// Why, in one word; "" where the verdict says it all.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Skipped(skip) => skip.word(),
+            _ => "",
+        }
+    }
+}
+
+impl Skip {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NoPodCidr => "no-pod-cidr",
+            Self::Malformed(_) => "malformed",
+            Self::DuplicateName => "duplicate-name",
+            Self::NoAddress(_) => "no-address",
+            Self::OwnAddress(_) => "own-address",
+            Self::OtherSegment { .. } => "other-segment",
+            Self::LinkDown { .. } => "link-down",
+            Self::AddressInPodCidr { .. } => "address-in-pod-cidr",
+            Self::DuplicateCidr { .. } => "duplicate-cidr",
+            Self::OverlapsOwnCidr(_) => "overlaps-own-cidr",
+            Self::OverlapsLocal(_) => "overlaps-local",
+            Self::CoversNode { .. } => "covers-node",
+        }
+    }
+}
+
+impl fmt::Display for Ruling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => write!(f, "this node's own"),
+            Self::Draining => write!(f, "this node's former CIDR, kept while leases of it live"),
+            Self::Direct { via, link } => write!(f, "direct via {via} on {link}"),
+            Self::OnLink { via, link } => write!(f, "via {via}, on {link} by a route of its own"),
+            Self::Router { router, link } => write!(f, "via router {router} on {link}"),
+            Self::Skipped(skip) => write!(f, "skipped: {skip}"),
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPodCidr => write!(f, "it has no pod CIDR (yet)"),
+            Self::Malformed(malformed) => write!(f, "{malformed}"),
+            Self::DuplicateName => write!(f, "another node has its name"),
+            Self::NoAddress(family) => write!(f, "it has no {family} InternalIP"),
+            Self::OwnAddress(address) => write!(f, "{address} is this node's own address"),
+            Self::OtherSegment { address, router: Some(router) } => {
+                write!(f, "{address} is in another segment, behind router {router}")
+            }
+            Self::OtherSegment { address, router: None } => write!(f, "{address} is in no segment that is reached"),
+            Self::LinkDown { address, link } => write!(f, "{address} is on {link}, which is down"),
+            Self::AddressInPodCidr { address, owner } => {
+                write!(f, "its address {address} lies in the pod CIDR of {owner}")
+            }
+            Self::DuplicateCidr { owner } => write!(f, "{owner} has the same CIDR"),
+            Self::OverlapsOwnCidr(own) => write!(f, "it overlaps this node's pod CIDR {own}"),
+            Self::OverlapsLocal(local) => write!(f, "it covers this node's {local}"),
+            Self::CoversNode { node, address } => write!(f, "it covers the address {address} of {node}"),
+        }
+    }
+}

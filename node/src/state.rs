@@ -1,0 +1,172 @@
+//! What the agent says of itself, as values and as the files in its run directory: `node.json`, small, which the plugin's
+//! STATUS reads, and `verdicts.json`, one line of judgement per peer, for people. Both are 0600 in a 0700 directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::place::{Lasting, place};
+
+/// The default run directory.
+pub(crate) const RUN_DIR: &str = "/run/podlan";
+
+/// How often the agent says that it lives.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How old `node.json` may be before the agent must be taken for dead: three missed heartbeats, in seconds.
+const STALE_AFTER: u64 = 35;
+
+/// `node.json`. Times are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct State {
+    /// 1; a reader refuses what it does not know.
+    pub(crate) version: u32,
+    pub(crate) node: String,
+    pub(crate) pid: u32,
+    pub(crate) updated: u64,
+    /// Seconds after `updated` from which on this says nothing any more.
+    pub(crate) stale_after: u64,
+    /// The first whole snapshot is in force, and so are this node's own routes.
+    pub(crate) ready: bool,
+    /// Why it is not ready; empty when it is.
+    pub(crate) reasons: Vec<String>,
+    #[serde(rename = "podCIDRs")]
+    pub(crate) pod_cidrs: Vec<String>,
+    pub(crate) source: SourceState,
+    pub(crate) v4: Counts,
+    pub(crate) v6: Counts,
+    /// How many peers' CIDRs have each verdict, by its word.
+    pub(crate) verdicts: BTreeMap<String, usize>,
+    /// A withdrawal that the guard holds.
+    pub(crate) held: Option<HeldState>,
+    /// What an operator should know, ready or not.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Where the nodes come from and how that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SourceState {
+    pub(crate) name: String,
+    /// When it last yielded a whole snapshot; 0 before the first.
+    pub(crate) last_sync: u64,
+    /// Why it yields none now; "" when it does.
+    pub(crate) error: String,
+}
+
+/// Routes of one family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Counts {
+    pub(crate) desired: usize,
+    pub(crate) installed: usize,
+    pub(crate) failed: usize,
+}
+
+/// A held withdrawal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HeldState {
+    pub(crate) withdraws: usize,
+    pub(crate) of: usize,
+    pub(crate) until: u64,
+}
+
+/// One line of `verdicts.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VerdictLine {
+    pub(crate) node: String,
+    /// "" for a node of which no CIDR can be used.
+    pub(crate) cidr: String,
+    pub(crate) verdict: String,
+    /// One word where the verdict is `skipped` or the route is not in; otherwise "".
+    pub(crate) reason: String,
+    pub(crate) text: String,
+}
+
+impl State {
+    /// An agent that knows nothing yet.
+    pub(crate) fn starting(node: &str, source: &str) -> Self {
+        Self {
+            version: 1,
+            node: node.to_owned(),
+            pid: std::process::id(),
+            updated: unix_now(),
+            stale_after: STALE_AFTER,
+            ready: false,
+            reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
+            pod_cidrs: Vec::new(),
+            source: SourceState { name: source.to_owned(), last_sync: 0, error: String::new() },
+            v4: Counts::default(),
+            v6: Counts::default(),
+            verdicts: BTreeMap::new(),
+            held: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.updated.abs_diff(unix_now()) > self.stale_after
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The files of a run directory.
+#[derive(Clone, Debug)]
+pub(crate) struct RunDir(pub(crate) PathBuf);
+
+impl RunDir {
+    pub(crate) fn state_file(&self) -> PathBuf {
+        self.0.join("node.json")
+    }
+
+    pub(crate) fn verdicts_file(&self) -> PathBuf {
+        self.0.join("verdicts.json")
+    }
+
+    /// Held by the agent while it runs: two agents would fight over the routes.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.0.join("node.lock")
+    }
+
+    /// Where the agent takes an operator's commands.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.0.join("node.sock")
+    }
+
+    pub(crate) fn write_state(&self, state: &State) -> io::Result<()> {
+        write(&self.state_file(), state)
+    }
+
+    pub(crate) fn write_verdicts(&self, verdicts: &[VerdictLine]) -> io::Result<()> {
+        write(&self.verdicts_file(), verdicts)
+    }
+
+    pub(crate) fn read_state(&self) -> io::Result<State> {
+        read(&self.state_file())
+    }
+
+    pub(crate) fn read_verdicts(&self) -> io::Result<Vec<VerdictLine>> {
+        read(&self.verdicts_file())
+    }
+}
+
+fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    place(path, &bytes, 0o600, Lasting::No)
+}
+
+fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<T> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
