@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn null_is_absent() {
         // E-13, S-114
-        assert_eq!(said(json!(null), |fields, key| fields.string(key)), Ok(None));
+        assert_eq!(said(json!(null), |fields, key| fields.strings(key)), Ok(None));
         assert_eq!(said(json!(null), |fields, key| fields.unsigned(key)), Ok(None));
         assert_eq!(said(json!(null), |fields, key| fields.list(key).map(|list| list.map(<[_]>::len))), Ok(None));
         assert_eq!(said(json!(null), |fields, key| fields.object(key).map(|object| object.map(|_| ()))), Ok(None));
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_mistake_names_its_place_and_what_stands_there() {
-        let error = said(json!(5), |fields, key| fields.string(key)).unwrap_err();
+        let error = said(json!(5), |fields, key| fields.string(key).map(|text| text.map(str::len))).unwrap_err();
         assert_eq!(error, "6 outer.key: must be a string, not 5");
         let error = said(json!([{}, 7]), |fields, key| fields.objects(key).map(|list| list.map(|_| ()))).unwrap_err();
         assert_eq!(error, "6 outer.key[1]: must be an object, not 7");
