@@ -1,4 +1,4 @@
-//! Who claims what in a snapshot: CIDRs that two nodes have, CIDRs that cover a neighbour's address. Sorted once, so that a
+//! Who claims what in a snapshot: CIDRs that cover a neighbour's address, addresses in another's CIDR. Sorted once, so that a
 //! question costs the logarithm of the number of nodes: thousands of junk nodes are no burden.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,11 +40,6 @@ impl<'a> Claims<'a> {
             }
         }
         claims
-    }
-
-    /// The node that has `cidr`: of several, the first by name.
-    pub(crate) fn owner(&self, cidr: IpNetwork) -> Option<&'a Node> {
-        self.cidrs.get(&cidr).copied()
     }
 
     /// A CIDR that holds `address`, the widest, with its node.

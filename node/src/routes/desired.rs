@@ -4,6 +4,7 @@
 //! other the outcome depends on what they say alone, never on who came first.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -53,10 +54,11 @@ pub(crate) fn desired(view: &View<'_>) -> Desired {
     let near = |address: IpAddr| {
         view.here.segment(address).is_some() || matches!(view.reaches.get(&address), Some(Reach::OnLink { .. }))
     };
-    let planner = Planner {
+    let mut planner = Planner {
         view,
         own: own_cidrs(view.snapshot, view.me),
         claims: Claims::of(unique.clone().map(|namesakes| &namesakes[0]), near),
+        owners: BTreeMap::new(),
     };
     let mut desired = Desired::default();
     for namesakes in unique {
@@ -77,10 +79,12 @@ struct Planner<'a> {
     view: &'a View<'a>,
     own: &'a [IpNetwork],
     claims: Claims<'a>,
+    /// Who has each CIDR: of several that could be routed to, the first by name.
+    owners: BTreeMap<IpNetwork, Arc<str>>,
 }
 
 impl Planner<'_> {
-    fn node(&self, node: &Node, desired: &mut Desired) {
+    fn node(&mut self, node: &Node, desired: &mut Desired) {
         for malformed in &node.malformed {
             desired.verdicts.push(skipped(node, None, Skip::Malformed(malformed.clone())));
         }
@@ -90,10 +94,14 @@ impl Planner<'_> {
         for cidr in &node.pod_cidrs {
             let outcome = if &*node.name == self.view.me { self.own(node, *cidr) } else { self.peer(node, *cidr) };
             let ruling = match outcome {
-                Ok((key, target, ruling)) => {
-                    desired.routes.insert(key, target);
-                    ruling
-                }
+                Ok((key, target, ruling)) => match self.owners.entry(*cidr) {
+                    Entry::Vacant(free) => {
+                        free.insert(node.name.clone());
+                        desired.routes.insert(key, target);
+                        ruling
+                    }
+                    Entry::Occupied(taken) => Ruling::Skipped(Skip::DuplicateCidr { owner: taken.get().clone() }),
+                },
                 Err(skip) => Ruling::Skipped(skip),
             };
             desired.verdicts.push(Verdict { node: node.name.clone(), cidr: Some(*cidr), ruling });
@@ -117,9 +125,6 @@ impl Planner<'_> {
         }
         if let Some((address, covered)) = self.claims.near_address_in(cidr).next() {
             return Err(Skip::CoversNode { node: covered.name.clone(), address });
-        }
-        if let Some(owner) = self.claims.owner(cidr).filter(|owner| owner.name != node.name) {
-            return Err(Skip::DuplicateCidr { owner: owner.name.clone() });
         }
         let (target, ruling) = self.hop(node, Family::of(cidr))?;
         Ok((Key::peer(cidr), target, ruling))

@@ -165,7 +165,7 @@ items:
     fn a_malformed_file_is_named_with_its_line() {
         assert_eq!(parse("{\"items\":[\n{\"metadata\":\n").unwrap_err().0, 3);
         assert_eq!(parse("items:\n- metadata: {name: a}\n  spec: {podCIDRs: 5}\n").unwrap_err().0, 3);
-        assert_eq!(parse("items:\n- metadata: {name: a\n").unwrap_err().0, 3);
+        assert_eq!(parse("items:\n- metadata: {name: a\n").unwrap_err().0, 2);
         let path = std::env::temp_dir().join(format!("podlan-node-lines-{}.json", std::process::id()));
         std::fs::write(&path, "{\n\"items\": 7}").unwrap();
         let error = read(&path, Instant::now()).unwrap_err().to_string();

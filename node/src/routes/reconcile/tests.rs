@@ -1,1 +1,270 @@
+//! The reconciler against a kernel that keeps a routing table: restarts, deletions, odd lists, foreign routes.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::routes::here::{Link, Reach};
+use crate::routes::kernel::Refusal;
+use crate::source::Node;
+
+/// A routing table with owners, and the calls that were made to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Table {
+    ours: Routes,
+    foreign: BTreeMap<Key, &'static str>,
+    bad: BTreeSet<Key>,
+    looks: usize,
+    messages: usize,
+}
+
+impl Kernel for Table {
+    fn here(&mut self) -> Result<Here, netlink::Error> {
+        self.looks += 1;
+        let eth0 = Link { name: "eth0".into(), up: true };
+        Ok(Here { links: [(2, eth0)].into(), addresses: [(2, "10.0.0.1/16".parse().unwrap())].into() })
+    }
+
+    fn routes(&mut self) -> Result<Routes, netlink::Error> {
+        Ok(self.ours.clone())
+    }
+
+    fn reach(&mut self, _: IpAddr) -> Result<Reach, netlink::Error> {
+        Ok(Reach::Nowhere)
+    }
+
+    fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error> {
+        self.messages += changes.len();
+        Ok(changes.iter().map(|change| self.change_one(change)).collect())
+    }
+
+    fn holders(&mut self, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, String>, netlink::Error> {
+        let held = self.foreign.iter().filter(|(key, _)| keys.contains(key));
+        Ok(held.map(|(key, text)| (*key, (*text).to_owned())).collect())
+    }
+}
+
+impl Table {
+    fn change_one(&mut self, change: &Change) -> Result<(), Refusal> {
+        let key = change.key();
+        match *change {
+            _ if self.bad.contains(&key) => Err(Refusal::Other("network is unreachable (ENETUNREACH)".to_owned())),
+            Change::Add(..) if self.foreign.contains_key(&key) || self.ours.contains_key(&key) => Err(Refusal::Exists),
+            Change::Add(_, target) | Change::Replace(_, target) => {
+                self.ours.insert(key, target);
+                Ok(())
+            }
+            Change::Remove(_) => self.ours.remove(&key).map(drop).ok_or(Refusal::Absent),
+        }
+    }
+}
+
+const HOLD: Duration = Duration::from_secs(60);
+
+fn settings() -> Settings {
+    Settings { me: "n1".into(), limits: Limits { share: 0.5, hold: HOLD }, by_routers: false }
+}
+
+fn node(i: u8) -> Node {
+    Node::read(&format!("n{i}"), [format!("10.0.0.{i}").as_str()], [format!("10.244.{i}.0/24").as_str()])
+}
+
+fn nodes(which: impl IntoIterator<Item = u8>, taken: Instant) -> Snapshot {
+    Snapshot::new(which.into_iter().map(node).collect(), taken)
+}
+
+fn peer(i: u8) -> Key {
+    Key::peer(format!("10.244.{i}.0/24").parse().unwrap())
+}
+
+fn hop(i: u8) -> Target {
+    Target::Hop { via: [10, 0, 0, i].into(), link: 2, onlink: false }
+}
+
+fn turn(reconciler: &mut Reconciler, table: &mut Table) -> Turn {
+    reconciler.turn(table, &|_| false).unwrap()
+}
+
+#[test]
+fn apply_twice_is_once() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.messages, 4);
+    turn(&mut reconciler, &mut table);
+    reconciler.look_again();
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.messages, 4);
+}
+
+#[test]
+fn one_changed_node_is_one_message_and_no_look() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=100, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    let before = table.clone();
+    let mut changed: Vec<Node> = (1..=100).map(node).collect();
+    changed[49] = Node::read("n50", ["10.0.0.200"], ["10.244.50.0/24"]);
+    reconciler.learn(Snapshot::new(changed, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert_eq!((table.messages, table.looks), (before.messages + 1, before.looks));
+    assert_eq!(table.ours[&peer(50)], hop(200));
+}
+
+#[test]
+fn what_died_while_the_agent_was_down_is_swept_at_its_start() {
+    let mut table = Table::default();
+    turn(&mut Reconciler::new(settings(), nodes(1..=5, Instant::now())), &mut table);
+    turn(&mut Reconciler::new(settings(), nodes(1..=4, Instant::now())), &mut table);
+    assert_eq!(table.ours.len(), 4);
+    assert!(!table.ours.contains_key(&peer(5)));
+}
+
+#[test]
+fn a_deleted_route_comes_back_and_a_foreign_one_stays() {
+    let mut table = Table::default();
+    table.foreign.insert(peer(3), "10.244.3.0/24 via 10.0.0.77 dev 2 proto static");
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    let first = turn(&mut reconciler, &mut table);
+    assert!(matches!(&first.applied.refused[..], [(_, Trouble::HeldByForeign(text))] if text.contains("proto static")));
+    table.ours.remove(&peer(2));
+    assert!(reconciler.hear(News::Lost(peer(2))));
+    let messages = table.messages;
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours[&peer(2)], hop(2));
+    assert_eq!(table.messages, messages + 1, "what was refused is not asked for again and again");
+    table.foreign.clear();
+    assert!(reconciler.hear(News::Foreign(peer(3).destination)));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours[&peer(3)], hop(3), "once the foreign route is gone, ours is in");
+}
+
+#[test]
+fn one_bad_route_never_stops_the_others() {
+    let mut table = Table { bad: [peer(2)].into(), ..Table::default() };
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.len(), 3);
+    assert!(matches!(reconciler.trouble(&peer(2)), Some(Trouble::Refused(_))));
+}
+
+#[test]
+fn a_list_that_withdraws_most_is_not_in_force_until_a_later_one_confirms_it() {
+    let start = Instant::now();
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=5, start));
+    turn(&mut reconciler, &mut table);
+    let all = table.ours.clone();
+    for list in [nodes([], start), nodes([1], start), nodes([1, 2], start)] {
+        reconciler.learn(list);
+        turn(&mut reconciler, &mut table);
+        assert_eq!(table.ours, all, "held");
+        assert!(reconciler.verdicts().iter().any(|verdict| &*verdict.node == "n5"), "the last list stays in force");
+    }
+    table.ours.remove(&peer(4));
+    reconciler.hear(News::Lost(peer(4)));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours, all, "a route is healed meanwhile");
+    reconciler.learn(nodes([1, 2], start + HOLD));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.len(), 2);
+    assert_eq!(reconciler.guard(), Guard::Open);
+}
+
+#[test]
+fn an_operator_lets_a_held_withdrawal_go() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=3, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    reconciler.learn(nodes([1], Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.len(), 3);
+    assert!(reconciler.release());
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.len(), 1);
+}
+
+#[test]
+fn the_former_cidr_stays_unreachable_while_it_has_leases() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=2, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    let me = Node::read("n1", ["10.0.0.1"], ["10.244.9.0/24"]);
+    reconciler.learn(Snapshot::new(vec![me, node(2)], Instant::now()));
+    let own = |i: u8| Key::own(peer(i).destination);
+    reconciler.turn(&mut table, &|cidr| cidr == own(1).destination).unwrap();
+    assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [own(1), peer(2), own(9)]);
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [peer(2), own(9)]);
+}
+
+/// Something that happens to a node agent.
+#[derive(Clone, Debug)]
+enum Happening {
+    Learn(BTreeSet<u8>),
+    Deleted(u8),
+    Stray(u8),
+    Restart,
+    LookAgain,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        proptest::collection::btree_set(2u8..20, 0..18).prop_map(Happening::Learn),
+        (2u8..20).prop_map(Happening::Deleted),
+        (2u8..20).prop_map(Happening::Stray),
+        Just(Happening::Restart),
+        Just(Happening::LookAgain),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_events_ends_in_the_same_state(
+        happenings in proptest::collection::vec(happening(), 0..20),
+        last in proptest::collection::btree_set(2u8..20, 1..18),
+        foreign in proptest::collection::btree_set(2u8..20, 0..4),
+    ) {
+        let start = Instant::now();
+        let foreign: BTreeMap<_, _> = foreign.into_iter().map(|i| (peer(i), "foreign")).collect();
+        let mut table = Table { foreign: foreign.clone(), ..Table::default() };
+        let list = |peers: &BTreeSet<u8>, taken| nodes([1].into_iter().chain(peers.iter().copied()), taken);
+        let mut known = last.clone();
+        let mut reconciler = Reconciler::new(settings(), list(&known, start));
+        for happening in happenings {
+            match happening {
+                Happening::Learn(peers) => {
+                    reconciler.learn(list(&peers, start));
+                    known = peers;
+                }
+                Happening::Deleted(i) => {
+                    table.ours.remove(&peer(i));
+                    reconciler.hear(News::Lost(peer(i)));
+                }
+                Happening::Stray(i) if !foreign.contains_key(&peer(i)) => {
+                    table.ours.insert(peer(i), Target::Foreign);
+                    reconciler.hear(News::Held(peer(i), Target::Foreign));
+                }
+                Happening::Stray(_) => {}
+                Happening::Restart => reconciler = Reconciler::new(settings(), list(&known, start)),
+                Happening::LookAgain => reconciler.look_again(),
+            }
+            turn(&mut reconciler, &mut table);
+        }
+        // The last list, and the same again once any hold is over.
+        for taken in [start, start + HOLD, start + HOLD + HOLD] {
+            reconciler.learn(list(&last, taken));
+            turn(&mut reconciler, &mut table);
+        }
+        let mut expected: Routes = last.iter().map(|i| (peer(*i), hop(*i))).collect();
+        expected.retain(|key, _| !foreign.contains_key(key));
+        expected.insert(Key::own(peer(1).destination), Target::Unreachable);
+        prop_assert_eq!(&table.ours, &expected);
+        prop_assert_eq!(&table.foreign, &foreign, "foreign routes survive");
+        let messages = table.messages;
+        turn(&mut reconciler, &mut table);
+        prop_assert_eq!(table.messages, messages, "plan after apply is empty");
+    }
+}
