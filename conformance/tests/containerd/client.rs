@@ -41,9 +41,19 @@ impl Client {
 
     /// The condition `NetworkReady`: what kubelet makes of a node without a network.
     pub fn network_ready(&self) -> Result<RuntimeCondition, Status> {
-        let answer: StatusResponse = self.call("/runtime.v1.RuntimeService/Status", Nothing {})?;
+        let answer: StatusResponse =
+            self.call("/runtime.v1.RuntimeService/Status", StatusRequest { verbose: false })?;
         let conditions = answer.status.unwrap_or_default().conditions;
         Ok(conditions.into_iter().find(|condition| condition.r#type == "NetworkReady").expect("NetworkReady in Status"))
+    }
+
+    /// The texts of the conflists in use, its own of the loopback included.
+    pub fn conflists(&self) -> Result<Vec<String>, Status> {
+        let status: StatusResponse = self.call("/runtime.v1.RuntimeService/Status", StatusRequest { verbose: true })?;
+        let config = status.info.get("cniconfig").map_or("null", String::as_str);
+        let config: serde_json::Value = serde_json::from_str(config).expect("cniconfig is JSON");
+        let networks = config["Networks"].as_array().into_iter().flatten();
+        Ok(networks.filter_map(|network| network["Config"]["Source"].as_str().map(str::to_owned)).collect())
     }
 
     pub fn run_pod_sandbox(&self, config: &PodSandboxConfig) -> Result<String, Status> {
@@ -56,11 +66,6 @@ impl Client {
         let request = PodSandboxId { pod_sandbox_id: sandbox.to_owned() };
         let answer: PodSandboxStatusResponse = self.call("/runtime.v1.RuntimeService/PodSandboxStatus", request)?;
         Ok(answer.status.unwrap_or_default())
-    }
-
-    pub fn list_pod_sandboxes(&self) -> Result<Vec<PodSandbox>, Status> {
-        let answer: ListPodSandboxResponse = self.call("/runtime.v1.RuntimeService/ListPodSandbox", Nothing {})?;
-        Ok(answer.items)
     }
 
     pub fn stop_pod_sandbox(&self, sandbox: &str) -> Result<(), Status> {

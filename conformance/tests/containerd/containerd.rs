@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use podlan_conformance::lab::{Node, Running};
+use podlan_conformance::lab::{Error, Node, Running, eventually};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -58,11 +58,15 @@ impl<'a> Containerd<'a> {
         symlink(env!("CARGO_BIN_EXE_podlan-lab-trace"), self.bin_dir().join(name)).unwrap();
     }
 
-    /// Replaces the node's conflist as an installer must: whole or not at all.
-    pub fn write_conflist(&self, conflist: &Value) {
-        let net_d = self.directory.join("net.d");
-        fs::write(net_d.join("new"), conflist.to_string()).unwrap();
+    /// Replaces the node's conflist as an installer must, whole or not at all, and waits until the runtime uses it.
+    pub fn use_conflist(&self, conflist: &Value) -> Result<(), Error> {
+        let (net_d, text) = (self.directory.join("net.d"), conflist.to_string());
+        fs::write(net_d.join("new"), &text).unwrap();
         fs::rename(net_d.join("new"), net_d.join("10-podlan.conflist")).unwrap();
+        eventually(DEADLINE, &format!("containerd on {} uses {text}", self.node.name()), || {
+            let used = self.cri.conflists().map_err(|error| error.to_string())?;
+            if used.contains(&text) { Ok(()) } else { Err(used.join("\n")) }
+        })
     }
 
     pub fn bin_dir(&self) -> PathBuf {
@@ -75,11 +79,12 @@ impl<'a> Containerd<'a> {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The last lines of its log, for a failure's message.
+    /// Its last complaints, for a failure's message.
     fn log(&self) -> String {
         let log = self.process.lock().map_or_else(|_| String::new(), |process| process.stderr());
-        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("level=debug")).collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        let is_dull = |line: &&str| line.contains("level=debug") || line.contains("level=info");
+        let lines: Vec<&str> = log.lines().filter(|line| !is_dull(line)).collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     fn wait_until_it_answers(&self) {

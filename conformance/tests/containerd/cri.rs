@@ -129,20 +129,6 @@ pub struct PodIp {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ListPodSandboxResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub items: Vec<PodSandbox>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct PodSandbox {
-    #[prost(string, tag = "1")]
-    pub id: String,
-    #[prost(enumeration = "PodSandboxState", tag = "3")]
-    pub state: i32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
 pub struct CreateContainerRequest {
     #[prost(string, tag = "1")]
     pub pod_sandbox_id: String,
@@ -227,10 +213,19 @@ pub struct VersionResponse {
     pub runtime_version: String,
 }
 
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct StatusRequest {
+    #[prost(bool, tag = "1")]
+    pub verbose: bool,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StatusResponse {
     #[prost(message, optional, tag = "1")]
     pub status: Option<RuntimeStatus>,
+    /// Only when asked to be verbose; `cniconfig` holds the networks in use, as JSON.
+    #[prost(map = "string, string", tag = "2")]
+    pub info: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

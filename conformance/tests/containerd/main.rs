@@ -12,6 +12,7 @@
 //! `podlan-lab enter -- THIS --exact NAME --nocapture` shows a test's output as it runs.
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(unreachable_pub, reason = "a test program has no outside")]
 
 mod client;
 mod containerd;
@@ -22,6 +23,9 @@ mod pod;
 mod rig;
 mod state;
 
+mod crowd;
+mod faults;
 mod flat;
 mod lifecycle;
 mod sharing;
+mod time;

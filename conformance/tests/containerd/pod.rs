@@ -60,14 +60,6 @@ impl<'a> Pod<'a> {
         [network.ip].into_iter().filter(|ip| !ip.is_empty()).chain(additional).map(|ip| ip.parse().unwrap()).collect()
     }
 
-    pub fn v4(&self) -> IpAddr {
-        self.addresses().into_iter().find(IpAddr::is_ipv4).expect("an IPv4 address")
-    }
-
-    pub fn v6(&self) -> IpAddr {
-        self.addresses().into_iter().find(IpAddr::is_ipv6).expect("an IPv6 address")
-    }
-
     /// Starts a container that runs `command`, with pid namespace of its own, as kubelet does.
     pub fn container(&self, name: &str, command: &[&str]) -> Container<'a> {
         let config = ContainerConfig {

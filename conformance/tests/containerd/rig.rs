@@ -51,13 +51,12 @@ impl<'a> Rig<'a> {
             let containerd = Containerd::start(node, directory, &archive);
             containerd.install_plugin("podlan", &podlan);
             containerd.install_plugin("loopback", &parts.plugin("loopback"));
-            containerd.write_conflist(&conflist(node.podnet()));
-            containerd
+            containerd.use_conflist(&conflist(node.podnet())).map(|()| containerd)
         };
         let containerds = thread::scope(|scope| {
             let starting: Vec<_> = lab.nodes().iter().map(|node| scope.spawn(|| start(node))).collect();
-            starting.into_iter().map(|one| one.join().expect("containerd on each node")).collect()
-        });
+            starting.into_iter().map(|one| one.join().unwrap()).collect::<Result<_, _>>()
+        })?;
         let agents = lab.nodes().iter().map(|node| node.agent(&[])).collect::<Result<_, _>>()?;
         let rig = Self { lab, containerds, agents };
         rig.wait_until_ready()?;
@@ -111,6 +110,15 @@ impl<'a> Worker<'a> {
 
     pub fn try_pod(&self, name: &str) -> Result<Pod<'a>, Status> {
         Pod::run(&self.containerd.cri, pod::config(name))
+    }
+
+    /// What the node's network holds once its own addresses have settled; to be compared with later.
+    pub fn settled(&self) -> Result<Snapshot, Error> {
+        eventually(SOON, &format!("{} has a link-local address", self.node.name()), || {
+            let network = self.node.network().map_err(|error| error.to_string())?;
+            let own = network.lines(&["route", "local", "eth0", "255"]);
+            if own.iter().any(|line| line.contains(" fe80::")) { Ok(network) } else { Err(network.to_string()) }
+        })
     }
 
     /// The links, addresses, routes, neighbours and rules of the node are what they were at `before`.
