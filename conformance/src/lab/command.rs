@@ -47,7 +47,8 @@ pub struct Output {
 }
 
 impl Command {
-    pub(super) fn new(place: Place, program: impl AsRef<OsStr>) -> Self {
+    /// Runs `program` at `place`.
+    pub fn new(place: Place, program: impl AsRef<OsStr>) -> Self {
         let program = program.as_ref().to_owned();
         Self { place, program, arguments: Vec::new(), environment: Vec::new(), stdin: Vec::new(), deadline: DEADLINE }
     }
@@ -189,6 +190,11 @@ impl Running {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What it has written to stdout so far.

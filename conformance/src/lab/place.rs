@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use ipnetwork::IpNetwork;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::{Error, wire};
@@ -96,6 +97,15 @@ impl Place {
     pub fn remove_link(&self, link: &str) -> Result<(), Error> {
         let doing = format!("remove link {link} in {}", self.name);
         self.enter(|| wire::remove(link))?.map_err(|errno| Error::Kernel { doing, errno })
+    }
+
+    /// Deletes the route of the main table to `destination` here, whoever made it.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as when there is none.
+    pub fn remove_route(&self, destination: IpNetwork) -> Result<(), Error> {
+        let doing = format!("delete the route to {destination} in {}", self.name);
+        self.enter(|| wire::remove_route(destination))?.map_err(|errno| Error::Kernel { doing, errno })
     }
 
     fn join(&self) -> Result<(), Error> {

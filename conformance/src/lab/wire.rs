@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -50,6 +51,19 @@ pub(super) fn switch(name: &str, up: bool) -> Result<(), Errno> {
 /// Removes the link `name` of this network namespace.
 pub(super) fn remove(name: &str) -> Result<(), Errno> {
     Kernel::here()?.change(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build()))
+}
+
+/// Deletes the unicast route of the main table to `destination` in this network namespace.
+pub(super) fn remove_route(destination: IpNetwork) -> Result<(), Errno> {
+    let mut message = RouteMessage::default();
+    let ip = destination.network();
+    message.header.address_family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.destination_prefix_length = destination.prefix();
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.scope = RouteScope::NoWhere;
+    message.header.kind = RouteType::Unicast;
+    message.attributes = vec![RouteAttribute::Destination(ip.into())];
+    Kernel::here()?.change(RouteNetlinkMessage::DelRoute(message))
 }
 
 fn set_up(kernel: &Kernel, name: &str) -> Result<(), Errno> {

@@ -1,0 +1,88 @@
+//! What else must hold: one pod is one host, a lost route comes back, a node that leaves takes its routes along.
+
+use std::time::{Duration, Instant};
+
+use super::progress::Progress;
+use super::stage::{Stage, has_routes};
+use crate::lab::{Error, Lab, Node, PORT, Pod, every};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes every check; answers whether all held.
+pub(super) fn all(lab: &Lab, stage: &Stage<'_>, progress: &mut Progress<'_>) -> Result<bool, Error> {
+    let nodes = lab.nodes();
+    let [web, db] = [&stage.pods[0], &stage.pods[1]];
+    let held = [
+        progress.check("localhost", || localhost(web)),
+        progress.check("ports", || ports(web, db)),
+        progress.check("healing", || healing(&nodes[0], &nodes[1], stage)),
+        progress.check("leaving", || leaving(lab)),
+    ];
+    Ok(held.iter().all(|held| *held))
+}
+
+/// A second process of the pod meets the server there on localhost.
+fn localhost(pod: &Pod<'_>) -> Result<String, Error> {
+    let localhost = every(&["127.0.0.1", "::1"].map(|text| text.parse()).into_iter().flatten().collect::<Vec<_>>());
+    let output =
+        pod.lab(&["probe", "--port", &PORT.to_string()])?.args(localhost.iter().map(ToString::to_string)).run()?;
+    let met =
+        output.stdout.lines().filter(|line| line.ends_with(" saw 127.0.0.1") || line.ends_with(" saw ::1")).count();
+    match met == localhost.len() {
+        true => Ok(format!("two processes of {} meet on 127.0.0.1 and ::1", pod.name())),
+        false => Err(output.but("the second process should have met the first on localhost")),
+    }
+}
+
+/// A port is taken once in a pod, and free in another.
+fn ports(pod: &Pod<'_>, other: &Pod<'_>) -> Result<String, Error> {
+    let taken = PORT.to_string();
+    for at in ["tcp=0.0.0.0", "udp=0.0.0.0", "tcp=::", "udp=::"] {
+        let second = pod.lab(&["bind", at, &taken])?.fails()?;
+        if !second.stderr.contains("in use") {
+            return Err(second.but("the second bind should have failed because the port is in use"));
+        }
+    }
+    // The other pod's own server holds the demo's port there, bound freely beside this pod's.
+    other.lab(&["probe", "--port", &taken, "tcp=127.0.0.1"])?.succeeds()?;
+    let free = (PORT + 1).to_string();
+    let first = pod.place().serve(PORT + 1)?;
+    pod.lab(&["bind", "tcp=0.0.0.0", &free])?.fails()?;
+    other.lab(&["bind", "tcp=0.0.0.0", &free])?.succeeds()?;
+    drop(first);
+    Ok(format!("port {PORT} is taken once in {}, while {} binds it freely", pod.name(), other.name()))
+}
+
+/// Routes to another node's pods, deleted by hand, come back.
+fn healing(node: &Node, other: &Node, stage: &Stage<'_>) -> Result<String, Error> {
+    let mut slowest = Duration::ZERO;
+    for cidr in other.pod_cidrs() {
+        node.place().remove_route(cidr)?;
+        let started = Instant::now();
+        has_routes(node, other, true, PATIENCE)?;
+        slowest = slowest.max(started.elapsed());
+    }
+    let hosts = &stage.hosts;
+    let client = hosts.iter().position(|host| host.is_pod && host.node == 0).unwrap_or_default();
+    let server = hosts.iter().position(|host| host.is_pod && host.node == 1).unwrap_or_default();
+    hosts[client].place.reaches(&hosts[client].own, &hosts[server].own)?;
+    let ms = slowest.as_secs_f64() * 1e3;
+    Ok(format!("{}'s routes to {} deleted by hand: back after {ms:.0} ms", node.name(), other.name()))
+}
+
+/// A node that leaves the nodes file: the others withdraw its routes, and only those.
+fn leaving(lab: &Lab) -> Result<String, Error> {
+    let Some((leaver, rest)) = lab.nodes().split_last() else { return Ok("nobody is there".into()) };
+    let started = Instant::now();
+    lab.list(&rest.iter().collect::<Vec<_>>())?;
+    for node in rest {
+        has_routes(node, leaver, false, PATIENCE)?;
+    }
+    let took = started.elapsed();
+    for node in rest {
+        for other in rest.iter().filter(|other| other.name() != node.name()) {
+            has_routes(node, other, true, PATIENCE)?;
+        }
+    }
+    Ok(format!("{} leaves: its routes are withdrawn after {} ms, the others stay", leaver.name(), took.as_millis()))
+}

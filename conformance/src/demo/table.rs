@@ -1,0 +1,71 @@
+//! The table: who asked whom, and how many of the six ways kept the address. Pure.
+
+use std::fmt::Write;
+
+use super::paths::{Tried, is_asked};
+use super::stage::Host;
+use crate::traffic::Answer;
+
+/// How many broken paths are listed one by one.
+const LISTED: usize = 12;
+
+/// Draws it: a row for each client with the addresses that are its own, a column for each server.
+pub(super) fn draw(hosts: &[Host], tried: &[Tried]) -> String {
+    let name = width(hosts.iter().map(|host| host.name.as_str()));
+    let addresses: Vec<Vec<String>> =
+        hosts.iter().map(|host| host.own.iter().map(ToString::to_string).collect()).collect();
+    let families = addresses.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..families)
+        .map(|family| width(addresses.iter().filter_map(|own| own.get(family)).map(String::as_str)))
+        .collect();
+    let owns: usize = widths.iter().map(|width| width + 2).sum();
+    let mut text = String::new();
+    write!(text, "  {:<name$}  {:<owns$}", "client", "its own addresses").ok();
+    for server in hosts {
+        write!(text, "{:>w$}", server.name, w = server.name.len() + 2).ok();
+    }
+    text.push('\n');
+    for (client, host) in hosts.iter().enumerate() {
+        write!(text, "  {:<name$}  ", host.name).ok();
+        for (address, width) in addresses[client].iter().zip(&widths) {
+            write!(text, "{address:<width$}  ").ok();
+        }
+        for (server, other) in hosts.iter().enumerate() {
+            write!(text, "{:>w$}", cell(tried, client, server, is_asked(host, other)), w = other.name.len() + 2).ok();
+        }
+        text.push('\n');
+    }
+    text.push_str(
+        "\n  6: each of TCP, UDP and ICMP over IPv4 and over IPv6, where the server saw the client's own address\n",
+    );
+    broken(&mut text, hosts, tried);
+    text
+}
+
+fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(str::len).max().unwrap_or(0)
+}
+
+fn cell(tried: &[Tried], client: usize, server: usize, is_asked: bool) -> String {
+    if !is_asked {
+        return "·".into();
+    }
+    let here = || tried.iter().filter(|one| one.client == client && one.server == server);
+    let (kept, all) = (here().filter(|one| one.kept).count(), here().count());
+    if kept == all { all.to_string() } else { format!("{kept}/{all}") }
+}
+
+fn broken(text: &mut String, hosts: &[Host], tried: &[Tried]) {
+    let broken: Vec<&Tried> = tried.iter().filter(|one| !one.kept).collect();
+    for one in broken.iter().take(LISTED) {
+        let (client, target) = (&hosts[one.client].name, one.report.target);
+        let what = match &one.report.answer {
+            Answer::Saw(address) => format!("saw {address}"),
+            Answer::Silent(why) => format!("no answer: {why}"),
+        };
+        writeln!(text, "  ✗ {client} to {} by {target}: {what}", hosts[one.server].name).ok();
+    }
+    if broken.len() > LISTED {
+        writeln!(text, "  ✗ and {} more", broken.len() - LISTED).ok();
+    }
+}
