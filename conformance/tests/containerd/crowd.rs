@@ -34,7 +34,7 @@ fn forty_pods_twenty_at_a_time_get_addresses_of_their_own_and_leave_nothing() {
         let lab = Lab::new(1)?;
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
-        let before = one.settled()?;
+        let before = one.node.network()?;
         let names: Vec<String> = (0..PODS).map(|number| format!("pod{number}")).collect();
         let pods = in_parallel(names, |name| one.pod(&name));
         let addresses: Vec<IpAddr> = pods.iter().flat_map(Pod::addresses).collect();
@@ -52,7 +52,7 @@ fn pods_live_on_when_containerd_is_killed_and_end_cleanly_after_it_is_back() {
         let lab = Lab::new(1)?;
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
-        let before = one.settled()?;
+        let before = one.node.network()?;
         let pod = one.pod("lasting");
         let addresses = pod.addresses();
         let server = pod.container("server", &[LAB, "serve"]);

@@ -40,7 +40,7 @@ fn an_add_that_fails_is_undone_by_its_own_del_and_harms_no_other_pod() {
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
         one.containerd.use_conflist(&conflist(of_one_address(one.node)))?;
-        let empty = one.settled()?;
+        let empty = one.node.network()?;
         let first = one.pod("first");
         first.container("server", &[LAB, "serve"]).is_serving();
         let before = one.node.network()?;
@@ -71,7 +71,7 @@ fn what_podlan_made_is_undone_when_a_plugin_after_it_fails() {
         one.containerd.install_plugin("tuning", &parts.plugin("tuning"));
         let failing = json!({"type": "tuning", "sysctl": {"net.ipv4.there_is_no_such_thing": "1"}});
         one.containerd.use_conflist(&chain(one.node.podnet(), &[failing]))?;
-        let before = one.settled()?;
+        let before = one.node.network()?;
         let known = one.containerd.calls().len();
 
         let error = one.try_pod("unlucky").err().expect("a plugin fails");
@@ -88,7 +88,7 @@ fn a_conflist_is_replaced_while_pods_live_and_they_end_cleanly_under_the_new_one
         let lab = Lab::new(1)?;
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
-        let before = one.settled()?;
+        let before = one.node.network()?;
         let old = one.pod("old");
         old.container("server", &[LAB, "serve"]).is_serving();
 

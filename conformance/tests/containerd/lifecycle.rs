@@ -13,7 +13,7 @@ fn a_removed_pod_leaves_no_link_route_or_lease() {
         let lab = Lab::new(1)?;
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
-        let before = one.settled()?;
+        let before = one.node.network()?;
         let pod = one.pod("short");
         assert_ne!(one.node.network()?.since(&before), "", "a pod has a link on its node");
         pod.end();
