@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{decode, spoken_version};
 use crate::env::{Call, Variables};
-use crate::{Args, Attachment, Code, Error, NetworkConfig, Plugin, Request, Role, SpecVersion, Verb};
+use crate::{Args, Code, Error, NetworkConfig, Plugin, Request, Role, SpecVersion, Verb};
 
 /// The longest config that is read, in bytes: 16 MiB.
 pub const STDIN_CAP: usize = 16 << 20;
@@ -63,8 +63,7 @@ fn answer(
         }
         Call::Gc => {
             let request = request(plugin, Verb::Gc, Args::default(), variables, stdin, output)?;
-            let valid: std::collections::BTreeSet<Attachment> = request.config.valid_attachments()?;
-            plugin.gc(&request, &valid)
+            plugin.gc(&request, &request.config.valid_attachments()?)
         }
         Call::Status => plugin.status(&request(plugin, Verb::Status, Args::default(), variables, stdin, output)?),
     }

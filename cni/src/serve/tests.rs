@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{AddResult, IpConfig};
+use crate::{AddResult, Attachment, IpConfig};
 
 /// A plugin that keeps what it was asked and answers as it is told.
 struct Scripted {
@@ -538,6 +538,35 @@ fn add_fails_when_stdout_is_broken() {
     let mut stdin = Cursor::new(CONFIG);
     let exit = serve(&Scripted::default(), variables("VERSION", &[]), &mut stdin, &mut Closed(3), &mut Vec::new());
     assert_eq!(exit, 1);
+}
+
+/// Takes a few bytes, fails once, and takes all from then on.
+struct Hiccup(Vec<u8>, bool);
+
+impl Write for Hiccup {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() == 5 && !self.1 {
+            self.1 = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = if self.1 { bytes } else { &bytes[..5] };
+        self.0.extend_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_piece_of_a_result_is_never_followed_by_an_error_on_stdout() {
+    // S-162
+    let (mut stdout, mut stderr) = (Hiccup(Vec::new(), false), Vec::new());
+    let mut stdin = Cursor::new(CONFIG);
+    assert_eq!(serve(&Scripted::default(), variables("ADD", &[]), &mut stdin, &mut stdout, &mut stderr), 1);
+    assert_eq!(stdout.0.len(), 5);
+    assert!(String::from_utf8(stderr).unwrap().starts_with("scripted: error writing to stdout: "));
 }
 
 /// Bytes that look like variables: mostly sound, so that calls get far.
