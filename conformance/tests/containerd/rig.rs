@@ -75,21 +75,26 @@ impl<'a> Rig<'a> {
                 let ready = containerd.cri.network_ready().map_err(|error| error.to_string())?;
                 if ready.status { Ok(()) } else { Err(format!("{}: {}", ready.reason, ready.message)) }
             })?;
-            for other in self.lab.nodes().iter().filter(|other| other.name() != node.name()) {
-                self.has_routes_to(node, other)?;
+            for other in self.lab.nodes() {
+                self.has_routes(node, other)?;
             }
         }
         Ok(())
     }
 
-    /// The agent of `node` has put in a route of its own to each pod CIDR of `other`, through that node's address.
-    fn has_routes_to(&self, node: &Node, other: &Node) -> Result<(), Error> {
+    /// The agent of `node` has put in its routes to the pod CIDRs of `other`: through that node's addresses, and to
+    /// nowhere for those of its own that no pod has.
+    fn has_routes(&self, node: &Node, other: &Node) -> Result<(), Error> {
         for (cidr, via) in other.pod_cidrs().iter().zip(other.ips()) {
             let (cidr, via) = (cidr.to_string(), via.to_string());
-            eventually(SOON, &format!("{} routes {cidr} via {via}", node.name()), || {
+            let words = match node.name() == other.name() {
+                true => vec!["route", "unreachable", &cidr, "proto", NODE_ROUTE],
+                false => vec!["route", "unicast", &cidr, "via", &via, "proto", NODE_ROUTE],
+            };
+            eventually(SOON, &format!("{} has {}", node.name(), words.join(" ")), || {
                 let network = node.network().map_err(|error| error.to_string())?;
                 let agents: Vec<String> = self.agents.iter().map(Running::stderr).collect();
-                match network.lines(&["route", &cidr, "via", &via, "proto", NODE_ROUTE]).len() {
+                match network.lines(&words).len() {
                     1 => Ok(()),
                     _ => Err(format!("{network}\n{}", agents.join("\n"))),
                 }
