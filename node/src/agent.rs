@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::routes::kernel::Rtnetlink;
 use crate::routes::news::news;
 use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Settings, Turn};
-use crate::source::{Report, Snapshot, file};
+use crate::source::{Report, Snapshot, Source};
 use crate::state::{HEARTBEAT, RunDir, State, unix_now};
 
 /// How soon a turn is tried again that the netlink socket failed.
@@ -87,7 +86,7 @@ impl Agent {
     /// Runs until it is told to stop.
     pub(crate) async fn run(
         settings: Settings,
-        nodes: PathBuf,
+        source: Source,
         run_dir: RunDir,
         resync: Duration,
     ) -> Result<(), Error> {
@@ -98,13 +97,13 @@ impl Agent {
         let (order_sender, orders) = mpsc::channel(1);
         let (report_sender, reports) = mpsc::channel(1);
         let refresh = Arc::new(Notify::new());
-        let state = State::starting(&settings.me, &format!("file {}", nodes.display()));
+        let state = State::starting(&settings.me, &source.to_string());
         // Opened before anything is looked at, so that no change falls between.
         let monitor = Monitor::open()?;
         let news = Readiness::of(monitor.as_fd()).map_err(Error::Monitor)?;
         let kernel = Rtnetlink::open()?;
         tokio::spawn(control::serve(listener, order_sender));
-        tokio::spawn(file::run(nodes, report_sender, refresh.clone()));
+        tokio::spawn(source.run(report_sender, refresh.clone()));
         let mut agent = Self { settings, run_dir, state, kernel, monitor, news, reports, orders, refresh };
         agent.write_state()?;
         let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };

@@ -4,15 +4,18 @@
 //! Nothing here knows a route.
 
 pub(crate) mod file;
-pub(crate) mod object;
-pub(crate) mod watch;
+pub(crate) mod kubernetes;
+mod object;
+mod watch;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ipnetwork::IpNetwork;
+use tokio::sync::{Notify, mpsc};
 
 /// How much of a malformed text is kept for people.
 const SHOWN: usize = 64;
@@ -167,6 +170,35 @@ pub(crate) enum Error {
     Read { path: String, source: std::io::Error },
     #[error("{path}:{line}: {problem}")]
     Malformed { path: String, line: u64, problem: String },
+    #[error("{doing}: {why}")]
+    Kubernetes { doing: &'static str, why: String },
+}
+
+/// Where the nodes come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    File(PathBuf),
+    Kubernetes(kubernetes::Access),
+}
+
+impl Source {
+    /// Reports until nobody listens. `refresh` asks for a snapshot of now.
+    pub(crate) async fn run(self, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
+        match self {
+            Self::File(path) => file::run(path, reports, refresh).await,
+            Self::Kubernetes(access) => kubernetes::run(access, reports, refresh).await,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Kubernetes(kubernetes::Access::InCluster) => write!(f, "kubernetes, in cluster"),
+            Self::Kubernetes(kubernetes::Access::Kubeconfig(path)) => write!(f, "kubernetes, {}", path.display()),
+        }
+    }
 }
 
 impl fmt::Display for Malformed {

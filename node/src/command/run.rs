@@ -14,6 +14,8 @@ use crate::agent::{self, Agent};
 use crate::place::private_directory;
 use crate::routes::guard::Limits;
 use crate::routes::reconcile::Settings;
+use crate::source::Source;
+use crate::source::kubernetes::Access;
 use crate::state::{RUN_DIR, RunDir};
 
 /// How the agent runs.
@@ -22,9 +24,8 @@ pub(crate) struct Args {
     /// This node's name in the list of nodes
     #[arg(long, env = "NODE_NAME")]
     node_name: String,
-    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json`), or a directory of such files; watched
-    #[arg(long, value_name = "PATH")]
-    nodes: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Where the agent's own files lie
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
@@ -43,6 +44,32 @@ pub(crate) struct Args {
     /// How much is logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
+}
+
+/// Where the nodes come from: one of these.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
+    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json`), or a directory of such files; watched
+    #[arg(long, value_name = "PATH")]
+    nodes: Option<PathBuf>,
+    /// The Kubernetes API, as a pod of the cluster reaches it
+    #[arg(long)]
+    kubernetes: bool,
+    /// The Kubernetes API, as a kubeconfig file says
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    fn source(self) -> Source {
+        match (self.nodes, self.kubeconfig) {
+            (Some(path), _) => Source::File(path),
+            (None, Some(path)) => Source::Kubernetes(Access::Kubeconfig(path)),
+            // The group leaves nothing else: `--kubernetes` was given.
+            (None, None) => Source::Kubernetes(Access::InCluster),
+        }
+    }
 }
 
 /// Runs until SIGTERM or SIGINT. The routes stay.
@@ -68,7 +95,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         by_routers: args.by_routers,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
-    runtime.block_on(Agent::run(settings, args.nodes, run_dir, args.resync))
+    runtime.block_on(Agent::run(settings, args.source.source(), run_dir, args.resync))
 }
 
 /// Holds the run directory until the process ends, whichever way it ends.

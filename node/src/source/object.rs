@@ -5,34 +5,35 @@ use serde::Deserialize;
 
 use super::Node;
 
-/// A Node as the API server writes it.
+/// A Node in a file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct NodeObject {
-    pub(crate) metadata: Metadata,
+struct NodeObject {
+    metadata: Metadata,
     spec: Spec,
     status: Status,
 }
 
-/// The part of `ObjectMeta` that is read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Metadata {
-    pub(crate) name: String,
+struct Metadata {
+    name: String,
 }
 
+/// The part of `NodeSpec` that is read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Spec {
+pub(super) struct Spec {
     #[serde(rename = "podCIDR")]
     pod_cidr: Option<String>,
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Option<Vec<String>>,
 }
 
+/// The part of `NodeStatus` that is read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Status {
+pub(super) struct Status {
     addresses: Option<Vec<NodeAddress>>,
 }
 
@@ -44,15 +45,13 @@ struct NodeAddress {
     address: String,
 }
 
-impl NodeObject {
-    /// The node that it describes.
-    pub(crate) fn node(&self) -> Node {
-        let addresses = self.status.addresses.iter().flatten();
-        let internal = addresses.filter(|address| address.kind == "InternalIP").map(|address| address.address.as_str());
-        // `podCIDRs[0]` repeats `podCIDR` wherever both are given (core/v1 NodeSpec).
-        let pod_cidrs = self.spec.pod_cidrs.iter().flatten().chain(&self.spec.pod_cidr).map(String::as_str);
-        Node::read(&self.metadata.name, internal, pod_cidrs)
-    }
+/// The node that an object describes.
+pub(super) fn node(name: &str, spec: &Spec, status: &Status) -> Node {
+    let addresses = status.addresses.iter().flatten();
+    let internal = addresses.filter(|address| address.kind == "InternalIP").map(|address| address.address.as_str());
+    // `podCIDRs[0]` repeats `podCIDR` wherever both are given (core/v1 NodeSpec).
+    let pod_cidrs = spec.pod_cidrs.iter().flatten().chain(&spec.pod_cidr).map(String::as_str);
+    Node::read(name, internal, pod_cidrs)
 }
 
 /// A file's document: a list of Nodes, or one Node.
@@ -70,9 +69,9 @@ impl Document {
     pub(crate) fn nodes(self) -> Option<Vec<Node>> {
         let Self { items, metadata, spec, status } = self;
         match items {
-            Some(items) => Some(items.iter().map(NodeObject::node).collect()),
+            Some(items) => Some(items.iter().map(|item| node(&item.metadata.name, &item.spec, &item.status)).collect()),
             None if metadata.name.is_empty() => None,
-            None => Some(vec![NodeObject { metadata, spec, status }.node()]),
+            None => Some(vec![node(&metadata.name, &spec, &status)]),
         }
     }
 }
