@@ -1,0 +1,69 @@
+//! What a lease is: one address, the attachment that owns it, and what proves that attachment alive.
+//! Values only. Refuses to decide which address comes next (allocate) and how a lease is kept (store).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use cni::Attachment;
+use ipnetwork::IpNetwork;
+
+use crate::now::Stamp;
+
+/// One address given to one attachment of one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The host address with the prefix length of its subnet, for example `10.244.1.7/24`.
+    pub address: IpNetwork,
+    /// The gateway of the range it was taken from. Absent in pools that reserve none (`/31`, `/32`, `/127`, `/128`).
+    pub gateway: Option<IpAddr>,
+    /// Who owns it.
+    pub owner: Attachment,
+    /// What proves the owner alive.
+    pub proof: Proof,
+    /// Given again before its cooldown was over: other hosts may still remember the previous owner.
+    pub reused_early: bool,
+    /// When it was given: boot and milliseconds of `CLOCK_BOOTTIME`.
+    pub since: Stamp,
+}
+
+/// What proves an attachment alive, recorded when the address is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proof {
+    /// Name of the link's host end. Absent when the caller does not make links itself (podlan-ipam below another plugin).
+    pub host_link: Option<String>,
+    /// Path of the network namespace, as the runtime gave it (`CNI_NETNS`).
+    pub netns: PathBuf,
+    /// Device and inode of the namespace. Without it the namespace is never proved gone: it was not seen to exist.
+    pub netns_id: Option<(u64, u64)>,
+    /// `SO_NETNS_COOKIE` of the namespace: unique for a boot, where inode numbers are reused at once.
+    pub netns_cookie: Option<u64>,
+    /// `namespace/name` of the pod, text for people; may be cut.
+    pub pod: Option<String>,
+}
+
+/// What is known of a thing. Unknown is not gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It is there.
+    Present,
+    /// It is provably not there.
+    Gone,
+    /// It cannot be said from here.
+    Unknown,
+}
+
+/// Answers for the host links, which this crate does not look at. The namespace is judged here, from [`Proof`].
+pub trait Prover {
+    /// Is the link with this name present on the host?
+    fn host_link(&self, name: &str) -> Presence;
+}
+
+/// A prover that sees no links: leases that name one are never proved dead by it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoLinks;
+
+impl Prover for NoLinks {
+    fn host_link(&self, _name: &str) -> Presence {
+        Presence::Unknown
+    }
+}

@@ -1,0 +1,52 @@
+//! What is done with leases: give, release, retain, scavenge, look, answer STATUS.
+//! Owns the order of looking, proving and changing. The lock is never held while something outside the store is asked.
+
+mod give;
+mod look;
+mod remove;
+mod status;
+mod want;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::give::lease;
+pub use self::look::{audit, leases, leases_of};
+pub use self::remove::{Scavenged, release, retain, scavenge};
+pub use self::status::{Counts, SetCounts, status};
+pub use self::want::{MOST_SETS, Require, Want};
+
+use crate::lease::{Lease, Presence, Proof, Prover};
+use crate::netns;
+use crate::now::Stamp;
+
+/// What is known of the world outside the store.
+pub(crate) trait Judge {
+    /// Is the network namespace there?
+    fn netns(&self, proof: &Proof, same_boot: bool) -> Presence;
+    /// Is the host link there?
+    fn host_link(&self, name: &str) -> Presence;
+
+    /// Can this lease be taken back? Only when all that proves it alive is gone: a link that is not there yet, in a
+    /// namespace that is, belongs to an ADD under way.
+    fn verdict(&self, lease: &Lease, now: Stamp) -> Presence {
+        let netns = self.netns(&lease.proof, lease.since.boot == now.boot);
+        match (netns, &lease.proof.host_link) {
+            (Presence::Gone, Some(link)) => self.host_link(link),
+            (netns, _) => netns,
+        }
+    }
+}
+
+/// The real world: links as the caller sees them, namespaces as this process sees them.
+struct World<'p>(&'p dyn Prover);
+
+impl Judge for World<'_> {
+    fn netns(&self, proof: &Proof, same_boot: bool) -> Presence {
+        netns::presence(proof, same_boot)
+    }
+
+    fn host_link(&self, name: &str) -> Presence {
+        self.0.host_link(name)
+    }
+}

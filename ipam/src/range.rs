@@ -1,0 +1,302 @@
+//! Ranges and range sets: which addresses belong to a pool, and which of them are never given.
+//! Pure. Every value of these types is valid: parsing (settings) is the only way in.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+
+/// A run of addresses inside one subnet, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    subnet: IpNetwork,
+    start: IpAddr,
+    end: IpAddr,
+    gateway: Option<IpAddr>,
+}
+
+/// Ranges of one family that give one address together, tried in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeSet(Vec<Range>);
+
+/// Why a range or a set of ranges cannot be used. Texts as host-local's users know them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// The subnet's address has bits outside its mask.
+    #[error("Network has host bits set. For a subnet mask of length {length} the network address is {network}")]
+    HostBits {
+        /// Prefix length.
+        length: u8,
+        /// The address without them.
+        network: IpAddr,
+    },
+    /// An end or the gateway lies outside.
+    #[error("{what} {address} not in network {subnet}")]
+    Outside {
+        /// `RangeStart`, `RangeEnd` or `Gateway`.
+        what: &'static str,
+        /// The address.
+        address: IpAddr,
+        /// The subnet.
+        subnet: IpNetwork,
+    },
+    /// No ranges in a set.
+    #[error("empty range set")]
+    Empty,
+    /// Both families in one set.
+    #[error("mixed address families")]
+    MixedFamilies,
+    /// Two ranges of a set share addresses.
+    #[error("subnets {0} and {1} overlap")]
+    Overlap(Box<Range>, Box<Range>),
+    /// Nothing is left once the reserved addresses are taken out.
+    #[error("range {0} has no address to give")]
+    NothingToGive(Box<Range>),
+}
+
+impl Range {
+    /// A range of `subnet`: by default all of it but what is reserved, with the first address as gateway.
+    /// In `/31`, `/32`, `/127` and `/128` nothing is reserved but a gateway that is named (RFC 3021, RFC 6164).
+    pub fn new(
+        subnet: IpNetwork,
+        start: Option<IpAddr>,
+        end: Option<IpAddr>,
+        gateway: Option<IpAddr>,
+    ) -> Result<Self, RangeError> {
+        let network = subnet.network();
+        if network != subnet.ip() {
+            return Err(RangeError::HostBits { length: subnet.prefix(), network });
+        }
+        let inside = |what, address: Option<IpAddr>| match address {
+            Some(address) if !subnet.contains(address) => Err(RangeError::Outside { what, address, subnet }),
+            Some(_) | None => Ok(()),
+        };
+        inside("Gateway", gateway)?;
+        inside("RangeStart", start)?;
+        inside("RangeEnd", end)?;
+        let first = if is_link(&subnet) { network } else { after(network).unwrap_or(network) };
+        let start = start.unwrap_or(first);
+        let end = end.unwrap_or_else(|| last(&subnet));
+        if start > end {
+            return Err(RangeError::Outside { what: "RangeEnd", address: end, subnet });
+        }
+        let gateway = gateway.or((!is_link(&subnet)).then_some(first));
+        let range = Self { subnet, start, end, gateway };
+        if range.capacity() == 0 {
+            return Err(RangeError::NothingToGive(Box::new(range)));
+        }
+        Ok(range)
+    }
+
+    /// The subnet the range lies in.
+    pub fn subnet(&self) -> IpNetwork {
+        self.subnet
+    }
+
+    /// First address.
+    pub fn start(&self) -> IpAddr {
+        self.start
+    }
+
+    /// Last address.
+    pub fn end(&self) -> IpAddr {
+        self.end
+    }
+
+    /// The gateway that is named in results and never given to a pod.
+    pub fn gateway(&self) -> Option<IpAddr> {
+        self.gateway
+    }
+
+    /// Does the address lie between the two ends?
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.start.is_ipv4() && self.start <= address && address <= self.end
+    }
+
+    /// Is this an address of the range that is never given: network, broadcast, gateway?
+    pub fn reserves(&self, address: IpAddr) -> bool {
+        self.gateway == Some(address)
+            || !is_link(&self.subnet)
+                && (address == self.subnet.network() || address.is_ipv4() && address == self.subnet.broadcast())
+    }
+
+    /// How many addresses it can give. Saturates at `u64::MAX`.
+    pub fn capacity(&self) -> u64 {
+        let mut never = [Some(self.subnet.network()), Some(self.subnet.broadcast()), self.gateway];
+        if never[2] == never[0] || never[2] == never[1] {
+            never[2] = None;
+        }
+        let never = never.iter().flatten().filter(|address| self.contains(**address) && self.reserves(**address));
+        let all = (number(self.end) - number(self.start)).saturating_add(1);
+        u64::try_from(all.saturating_sub(never.map(|_| 1).sum())).unwrap_or(u64::MAX)
+    }
+
+    /// Do the two share an address?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.start) || self.contains(other.end) || other.contains(self.start)
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}-{}", self.start, self.end)
+    }
+}
+
+impl RangeSet {
+    /// A set of at least one range, all of one family, none sharing an address with another.
+    pub fn new(ranges: Vec<Range>) -> Result<Self, RangeError> {
+        let first = ranges.first().ok_or(RangeError::Empty)?;
+        if ranges.iter().any(|range| range.start.is_ipv4() != first.start.is_ipv4()) {
+            return Err(RangeError::MixedFamilies);
+        }
+        for (position, one) in ranges.iter().enumerate() {
+            if let Some(other) = ranges[position + 1..].iter().find(|other| one.overlaps(other)) {
+                return Err(RangeError::Overlap(Box::new(one.clone()), Box::new(other.clone())));
+            }
+        }
+        Ok(Self(ranges))
+    }
+
+    /// Its ranges, in the order they are tried.
+    pub fn ranges(&self) -> &[Range] {
+        &self.0
+    }
+
+    /// The range that holds an address.
+    pub fn range_of(&self, address: IpAddr) -> Option<&Range> {
+        self.0.iter().find(|range| range.contains(address))
+    }
+
+    /// Do the two sets share an address?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.iter().any(|one| other.0.iter().any(|two| one.overlaps(two)))
+    }
+
+    /// Is this a set of IPv4 addresses?
+    pub fn is_ipv4(&self) -> bool {
+        self.0.iter().all(|range| range.start.is_ipv4())
+    }
+}
+
+impl fmt::Display for RangeSet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, range) in self.0.iter().enumerate() {
+            if position > 0 {
+                out.write_str(",")?;
+            }
+            write!(out, "{range}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The next address of the same family; `None` after the last one.
+pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => address.to_bits().checked_add(1).map(|bits| Ipv4Addr::from_bits(bits).into()),
+        IpAddr::V6(address) => address.to_bits().checked_add(1).map(|bits| Ipv6Addr::from_bits(bits).into()),
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// One or two addresses: a link or a host, where every address is one to use.
+fn is_link(subnet: &IpNetwork) -> bool {
+    subnet.prefix() >= if subnet.is_ipv4() { 31 } else { 127 }
+}
+
+fn last(subnet: &IpNetwork) -> IpAddr {
+    match subnet.broadcast() {
+        IpAddr::V4(address) if !is_link(subnet) => Ipv4Addr::from_bits(address.to_bits() - 1).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn whole(subnet: &str) -> Range {
+        Range::new(subnet.parse().unwrap(), None, None, None).unwrap()
+    }
+
+    /// H-093, H-086.
+    #[test]
+    fn a_range_is_by_default_all_of_its_subnet_but_what_is_reserved() {
+        for (subnet, start, end, gateway, capacity) in [
+            ("10.1.2.0/24", "10.1.2.1", "10.1.2.254", Some("10.1.2.1"), 253),
+            ("192.168.1.0/29", "192.168.1.1", "192.168.1.6", Some("192.168.1.1"), 5),
+            ("192.168.1.0/30", "192.168.1.1", "192.168.1.2", Some("192.168.1.1"), 1),
+            ("192.0.2.0/31", "192.0.2.0", "192.0.2.1", None, 2),
+            ("192.0.2.7/32", "192.0.2.7", "192.0.2.7", None, 1),
+            (
+                "2001:db8:1::/64",
+                "2001:db8:1::1",
+                "2001:db8:1::ffff:ffff:ffff:ffff",
+                Some("2001:db8:1::1"),
+                u64::MAX - 1,
+            ),
+            ("2001:db8:1::/127", "2001:db8:1::", "2001:db8:1::1", None, 2),
+            ("2001:db8:1::5/128", "2001:db8:1::5", "2001:db8:1::5", None, 1),
+            ("::/0", "::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Some("::1"), u64::MAX),
+        ] {
+            let range = whole(subnet);
+            let got = (range.start(), range.end(), range.gateway(), range.capacity());
+            assert_eq!(got, (ip(start), ip(end), gateway.map(ip), capacity), "{subnet}");
+        }
+    }
+
+    /// H-094: a gateway of one's own is skipped wherever it lies; network and broadcast are never given even when asked for.
+    #[test]
+    fn what_is_reserved_is_neither_counted_nor_given() {
+        let subnet = "10.1.0.0/29".parse().unwrap();
+        let range = Range::new(subnet, Some(ip("10.1.0.0")), Some(ip("10.1.0.7")), Some(ip("10.1.0.5"))).unwrap();
+        let given: Vec<_> = (0..8).map(|low| ip(&format!("10.1.0.{low}"))).filter(|a| !range.reserves(*a)).collect();
+        assert_eq!(given, ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.6"].map(ip));
+        assert_eq!(range.capacity(), 5);
+    }
+
+    /// H-091, H-092.
+    #[test]
+    fn a_range_outside_its_subnet_is_refused_with_the_known_text() {
+        let new = |subnet: &str, start: Option<&str>, end: Option<&str>| {
+            Range::new(subnet.parse().unwrap(), start.map(ip), end.map(ip), None).unwrap_err().to_string()
+        };
+        let bits = "Network has host bits set. For a subnet mask of length 24 the network address is 192.0.2.0";
+        assert_eq!(new("192.0.2.12/24", None, None), bits);
+        assert_eq!(new("192.0.2.0/24", Some("192.0.3.0"), None), "RangeStart 192.0.3.0 not in network 192.0.2.0/24");
+        assert_eq!(new("192.0.2.0/24", None, Some("192.0.4.0")), "RangeEnd 192.0.4.0 not in network 192.0.2.0/24");
+        let reversed = new("192.0.2.0/24", Some("192.0.2.50"), Some("192.0.2.40"));
+        assert_eq!(reversed, "RangeEnd 192.0.2.40 not in network 192.0.2.0/24");
+    }
+
+    /// H-095, H-096.
+    #[test]
+    fn a_set_is_of_one_family_without_overlap() {
+        let set = |subnets: &[&str]| RangeSet::new(subnets.iter().map(|s| whole(s)).collect());
+        assert_eq!(set(&[]), Err(RangeError::Empty));
+        assert_eq!(set(&["10.1.0.0/24", "2001:db8::/64"]), Err(RangeError::MixedFamilies));
+        let overlap = set(&["10.1.0.0/22", "10.1.2.0/24"]).unwrap_err().to_string();
+        assert_eq!(overlap, "subnets 10.1.0.1-10.1.3.254 and 10.1.2.1-10.1.2.254 overlap");
+        let halves =
+            |start, end| Range::new("10.1.0.0/24".parse().unwrap(), Some(ip(start)), Some(ip(end)), None).unwrap();
+        let halves = RangeSet::new(vec![halves("10.1.0.1", "10.1.0.99"), halves("10.1.0.100", "10.1.0.200")]).unwrap();
+        assert_eq!(halves.to_string(), "10.1.0.1-10.1.0.99,10.1.0.100-10.1.0.200");
+    }
+
+    /// H-098.
+    #[test]
+    fn families_never_overlap() {
+        assert!(!whole("0.0.0.0/24").overlaps(&whole("::/24")));
+    }
+}

@@ -1,0 +1,158 @@
+//! The seam to the disk: what the store asks of a file and of the directory it lies in.
+//! Owns the system calls. Refuses to know what the bytes mean; tests put doubles here that fail at a chosen call.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+
+use super::lock::Lock;
+use crate::error::Error;
+
+/// An open store.
+pub(crate) trait Disk {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Fill the buffer from an offset; fewer bytes only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Write all bytes at an offset, growing the file when they lie past its end.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// All that was written before is on the medium when this returns.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The place where one network keeps its lock and its store.
+pub(crate) trait Shelf {
+    /// An open store.
+    type Disk: Disk;
+    /// What holds the lock until it is dropped.
+    type Guard;
+
+    /// Wait for the exclusive lock, up to the deadline.
+    fn lock(&self) -> Result<Self::Guard, Error>;
+    /// The store, if there is one.
+    fn open(&self) -> io::Result<Option<Self::Disk>>;
+    /// Make the directory (and what lies above it).
+    fn prepare(&self) -> Result<(), Error>;
+    /// An empty file that is not the store yet.
+    fn draft(&self) -> io::Result<Self::Disk>;
+    /// Put a draft, synced, in the store's place. A crash leaves the one or the other, whole.
+    fn publish(&self, draft: Self::Disk) -> io::Result<Self::Disk>;
+    /// Throw a draft away.
+    fn discard(&self);
+    /// The store's path, for messages.
+    fn path(&self) -> &Path;
+}
+
+impl Disk for File {
+    fn len(&self) -> io::Result<u64> {
+        self.metadata().map(|metadata| metadata.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match FileExt::read_at(self, &mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// A network's directory on a real file system.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    home: PathBuf,
+    store: PathBuf,
+    patience: Duration,
+}
+
+impl Directory {
+    /// The directory, and how long to wait for its lock. Nothing is touched yet.
+    pub(crate) fn new(home: PathBuf, patience: Duration) -> Self {
+        let store = home.join("store");
+        Self { home, store, patience }
+    }
+
+    fn draft_path(&self) -> PathBuf {
+        self.home.join("store.new")
+    }
+}
+
+impl Shelf for Directory {
+    type Disk = File;
+    type Guard = Lock;
+
+    fn lock(&self) -> Result<Lock, Error> {
+        Lock::take(&self.home.join("lock"), self.patience)
+    }
+
+    fn open(&self) -> io::Result<Option<File>> {
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(flags);
+        let opened = match options.open(&self.store) {
+            // A reader on a read-only file system may still look.
+            Err(error) if is_read_only(&error) => options.write(false).open(&self.store),
+            opened => opened,
+        };
+        match opened {
+            Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        match fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.home) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Error::io("make directory", &self.home)(error)),
+        }
+    }
+
+    fn draft(&self) -> io::Result<File> {
+        let path = self.draft_path();
+        // A leftover of a killed process, or something that was planted: never followed, never kept.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)
+    }
+
+    fn publish(&self, mut draft: File) -> io::Result<File> {
+        draft.sync()?;
+        fs::rename(self.draft_path(), &self.store)?;
+        File::open(&self.home)?.sync_all()?;
+        Ok(draft)
+    }
+
+    fn discard(&self) {
+        // Best effort: a draft that stays is overwritten by the next one.
+        let _ = fs::remove_file(self.draft_path());
+    }
+
+    fn path(&self) -> &Path {
+        &self.store
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}

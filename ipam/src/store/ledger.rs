@@ -1,0 +1,235 @@
+//! The bookkeeping: finding leases, giving and taking back addresses, keeping chains, queues and counters in step.
+//! Owns every link between lines. Refuses to choose an address (allocate) or a victim (operation).
+
+use std::net::IpAddr;
+
+use cni::Attachment;
+
+use super::disk::Disk;
+use super::index::{Bucket, Index, address_hash, owner_hash};
+use super::line::Line;
+use super::pool::Pool;
+use super::slot::{Held, Slot};
+use super::transaction::Transaction;
+use super::{Flaw, View};
+use crate::error::Error;
+use crate::lease::Lease;
+use crate::now::Stamp;
+
+/// A slot and its number.
+pub(crate) type Numbered = (u32, Slot);
+
+/// All leased slots of an owner.
+pub(crate) fn slots_of(view: &impl View, owner: &Attachment) -> Result<Vec<Numbered>, Error> {
+    let mut found = Vec::new();
+    walk(view, Index::Owners, owner_hash(owner), |number, slot| {
+        if slot.lease().is_some_and(|lease| lease.owner == *owner) {
+            found.push((number, slot.clone()));
+        }
+        false
+    })?;
+    Ok(found)
+}
+
+/// The slot of an address, if it was ever used.
+pub(crate) fn slot_at(view: &impl View, address: IpAddr) -> Result<Option<Numbered>, Error> {
+    let mut found = None;
+    walk(view, Index::Addresses, address_hash(address), |number, slot| {
+        if slot.address() == address {
+            found = Some((number, slot.clone()));
+        }
+        found.is_some()
+    })?;
+    Ok(found)
+}
+
+/// The pool with these ends.
+pub(crate) fn pool_of(view: &impl View, start: IpAddr, end: IpAddr) -> Result<Option<(u32, Pool)>, Error> {
+    for number in 0..view.state().pools {
+        let pool = view.pool(number)?;
+        if (pool.start, pool.end) == (start, end) {
+            return Ok(Some((number, pool)));
+        }
+    }
+    Ok(None)
+}
+
+/// Visit a chain until told to stop.
+fn walk(view: &impl View, index: Index, hash: u64, mut visit: impl FnMut(u32, &Slot) -> bool) -> Result<(), Error> {
+    let mut next = head(view, index, index.bucket(view.layout(), hash))?;
+    let mut steps = 0;
+    while let Some(number) = next {
+        let slot = view.slot(number)?;
+        if visit(number, &slot) {
+            return Ok(());
+        }
+        next = match (index, &slot.held) {
+            (Index::Addresses, _) => slot.address_next,
+            (Index::Owners, Held::Leased { owner_next, .. }) => *owner_next,
+            (Index::Owners, Held::Free { .. }) => return Err(flaw(view, number, "a free slot is in an owner's chain")),
+        };
+        steps += 1;
+        if steps > view.state().slots {
+            return Err(flaw(view, number, "a chain has no end"));
+        }
+    }
+    Ok(())
+}
+
+fn head(view: &impl View, index: Index, bucket: Bucket) -> Result<Option<u32>, Error> {
+    index.head(&view.line(bucket.line)?, bucket).map_err(|flaw| flaw.at(view.path(), bucket.line.into()))
+}
+
+fn flaw(view: &impl View, slot: u32, what: &'static str) -> Error {
+    Flaw(what).at(view.path(), view.layout().slot(slot).into())
+}
+
+impl<D: Disk> Transaction<'_, D> {
+    /// Put a slot in its place.
+    fn put_slot(&mut self, number: u32, slot: &Slot) -> Result<(), Error> {
+        let at = self.layout().slot(number);
+        let too_long =
+            |excess| Error::DoesNotFit { what: "container id, ifname, netns path and link together", excess };
+        let line = slot.line(at).map_err(too_long)?;
+        self.put(at, line);
+        Ok(())
+    }
+
+    /// Put a pool in its place.
+    pub(crate) fn put_pool(&mut self, number: u32, pool: &Pool) {
+        let at = self.layout().pool(number);
+        // Four addresses and five numbers fit a line.
+        let line = pool.line(at).unwrap_or_else(|_| Line::empty());
+        self.put(at, line);
+    }
+
+    fn set_head(&mut self, index: Index, bucket: Bucket, head: Option<u32>) -> Result<(), Error> {
+        let line = self.line(bucket.line)?;
+        self.put(bucket.line, index.with_head(&line, bucket, head));
+        Ok(())
+    }
+
+    /// Give an address that was never used: a new slot, counted by the pool.
+    pub(crate) fn give_new(&mut self, pool: u32, lease: Lease) -> Result<(), Error> {
+        let bucket = Index::Addresses.bucket(self.layout(), address_hash(lease.address.ip()));
+        let address_next = head(self, Index::Addresses, bucket)?;
+        let number = self.new_slot()?;
+        self.set_head(Index::Addresses, bucket, Some(number))?;
+        self.give(number, pool, address_next, lease)
+    }
+
+    /// Give an address that waits in its pool's queue.
+    pub(crate) fn give_again(&mut self, number: u32, slot: &Slot, lease: Lease) -> Result<(), Error> {
+        self.dequeue(number, slot)?;
+        self.give(number, slot.pool, slot.address_next, lease)
+    }
+
+    fn give(&mut self, number: u32, pool: u32, address_next: Option<u32>, lease: Lease) -> Result<(), Error> {
+        let bucket = Index::Owners.bucket(self.layout(), owner_hash(&lease.owner));
+        let owner_next = head(self, Index::Owners, bucket)?;
+        self.put_slot(number, &Slot { pool, address_next, held: Held::Leased { lease, owner_next } })?;
+        self.set_head(Index::Owners, bucket, Some(number))?;
+        let counts = self.pool(pool)?;
+        self.put_pool(pool, &Pool { leased: counts.leased.saturating_add(1), ..counts });
+        Ok(())
+    }
+
+    /// Say anew what a lease is (the same owner, the same address).
+    pub(crate) fn renew(&mut self, number: u32, slot: &Slot, lease: Lease) -> Result<(), Error> {
+        let Held::Leased { owner_next, .. } = slot.held else {
+            return Err(flaw(self, number, "a free slot cannot be renewed"));
+        };
+        let held = Held::Leased { lease, owner_next };
+        self.put_slot(number, &Slot { pool: slot.pool, address_next: slot.address_next, held })
+    }
+
+    /// Take an address back: to the end of its pool's queue.
+    pub(crate) fn take_back(&mut self, number: u32, slot: &Slot, now: Stamp) -> Result<(), Error> {
+        let Held::Leased { lease, owner_next } = &slot.held else {
+            return Err(flaw(self, number, "a free slot cannot be released"));
+        };
+        self.unchain(number, &lease.owner, *owner_next)?;
+        let counts = self.pool(slot.pool)?;
+        self.put_pool(slot.pool, &Pool { leased: counts.leased.saturating_sub(1), ..counts });
+        self.enqueue(number, slot.pool, slot.address_next, lease.address.ip(), now)
+    }
+
+    /// Move a free slot to another pool's queue, keeping the moment of its release.
+    pub(crate) fn adopt(&mut self, number: u32, slot: &Slot, pool: u32) -> Result<(), Error> {
+        let Held::Free { address, since, .. } = slot.held else {
+            return Err(flaw(self, number, "a leased slot cannot be adopted"));
+        };
+        self.dequeue(number, slot)?;
+        self.enqueue(number, pool, slot.address_next, address, since)
+    }
+
+    fn unchain(&mut self, number: u32, owner: &Attachment, owner_next: Option<u32>) -> Result<(), Error> {
+        let bucket = Index::Owners.bucket(self.layout(), owner_hash(owner));
+        if head(self, Index::Owners, bucket)? == Some(number) {
+            return self.set_head(Index::Owners, bucket, owner_next);
+        }
+        let mut before = None;
+        walk(self, Index::Owners, owner_hash(owner), |at, slot| {
+            let leads = matches!(slot.held, Held::Leased { owner_next: Some(next), .. } if next == number);
+            if leads {
+                before = Some((at, slot.clone()));
+            }
+            leads
+        })?;
+        match before {
+            Some((at, Slot { pool, address_next, held: Held::Leased { lease, .. } })) => {
+                self.put_slot(at, &Slot { pool, address_next, held: Held::Leased { lease, owner_next } })
+            }
+            _ => Err(flaw(self, number, "a lease is in no owner's chain")),
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        number: u32,
+        pool: u32,
+        address_next: Option<u32>,
+        address: IpAddr,
+        since: Stamp,
+    ) -> Result<(), Error> {
+        let mut queue = self.pool(pool)?;
+        let prev = queue.tail;
+        self.put_slot(number, &Slot { pool, address_next, held: Held::Free { address, since, prev, next: None } })?;
+        match prev {
+            Some(tail) => self.relink(tail, |_, next| *next = Some(number))?,
+            None => queue.head = Some(number),
+        }
+        queue.tail = Some(number);
+        queue.free = queue.free.saturating_add(1);
+        self.put_pool(pool, &queue);
+        Ok(())
+    }
+
+    fn dequeue(&mut self, number: u32, slot: &Slot) -> Result<(), Error> {
+        let Held::Free { prev, next, .. } = slot.held else {
+            return Err(flaw(self, number, "a leased slot is in no queue"));
+        };
+        let mut queue = self.pool(slot.pool)?;
+        match prev {
+            Some(prev) => self.relink(prev, |_, link| *link = next)?,
+            None => queue.head = next,
+        }
+        match next {
+            Some(next) => self.relink(next, |link, _| *link = prev)?,
+            None => queue.tail = prev,
+        }
+        queue.free = queue.free.saturating_sub(1);
+        self.put_pool(slot.pool, &queue);
+        Ok(())
+    }
+
+    /// Change the links of a queued slot.
+    fn relink(&mut self, number: u32, change: impl FnOnce(&mut Option<u32>, &mut Option<u32>)) -> Result<(), Error> {
+        let mut slot = self.slot(number)?;
+        match &mut slot.held {
+            Held::Free { prev, next, .. } => change(prev, next),
+            Held::Leased { .. } => return Err(flaw(self, number, "a leased slot is in a queue")),
+        }
+        self.put_slot(number, &slot)
+    }
+}

@@ -1,0 +1,169 @@
+//! The exclusive lock of a network, with a deadline.
+//! Owns the lock file: made once, never removed, never followed through a symlink. Refuses to wait for ever.
+//!
+//! A lock that is busy is waited for in the kernel's queue (arrival order, no polling) by a thread of its own, so
+//! that the caller can give up. A thread that was given up on takes the lock when its turn comes and lets it go at once.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{major, minor};
+
+use crate::error::Error;
+
+/// Holds the lock until dropped (or until the process ends, however it ends).
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Take the lock, made if it is not there. The directory must exist.
+    pub(crate) fn take(path: &Path, patience: Duration) -> Result<Self, Error> {
+        let begun = Instant::now();
+        loop {
+            let file = open(path)?;
+            let file = match file.try_lock() {
+                Ok(()) => file,
+                Err(TryLockError::WouldBlock) => {
+                    let left = patience.saturating_sub(begun.elapsed());
+                    let busy = file.metadata().map_err(Error::io("look at", path))?;
+                    wait(file, left).map_err(|error| match error {
+                        Some(error) => Error::io("lock", path)(error),
+                        None => Error::LockBusy {
+                            path: path.to_path_buf(),
+                            holder: holder(busy.dev(), busy.ino()),
+                            waited: begun.elapsed(),
+                        },
+                    })?
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+            };
+            // Somebody may have removed the directory while we waited: a lock on a file that is gone protects nothing.
+            if same_file(&file, path).map_err(Error::io("look at", path))? {
+                return Ok(Self { _file: file });
+            }
+            if begun.elapsed() > patience {
+                return Err(Error::LockBusy { path: path.to_path_buf(), holder: None, waited: begun.elapsed() });
+            }
+        }
+    }
+}
+
+/// Read-only is enough to lock, so an existing lock serves on a read-only file system too.
+fn open(path: &Path) -> Result<File, Error> {
+    let flags = OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).mode(0o600).open(path);
+    let refused = |what| Error::UnsafeFile { path: path.to_path_buf(), what };
+    let file = file.map_err(|error| match error.raw_os_error().map(nix::errno::Errno::from_raw) {
+        Some(nix::errno::Errno::ELOOP) => refused("a symlink"),
+        Some(nix::errno::Errno::EISDIR) => refused("a directory"),
+        Some(nix::errno::Errno::ENXIO) => refused("a socket or a device"),
+        _ => Error::io("open", path)(error),
+    })?;
+    let kind = file.metadata().map_err(Error::io("look at", path))?.file_type();
+    if kind.is_file() { Ok(file) } else { Err(refused("a directory, fifo or device")) }
+}
+
+fn wait(file: File, patience: Duration) -> Result<File, Option<io::Error>> {
+    let (report, answer) = sync_channel(1);
+    let queue = move || {
+        let locked = file.lock().map(|()| file);
+        // Nobody listens any more: the file is dropped and with it the lock.
+        let _ = report.send(locked);
+    };
+    thread::Builder::new().name("lock".to_owned()).stack_size(64 * 1024).spawn(queue).map_err(Some)?;
+    match answer.recv_timeout(patience) {
+        Ok(locked) => locked.map_err(Some),
+        Err(RecvTimeoutError::Timeout) => Err(None),
+        Err(RecvTimeoutError::Disconnected) => Err(Some(io::ErrorKind::BrokenPipe.into())),
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(ours.dev() == there.dev() && ours.ino() == there.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The process that /proc/locks names for the file.
+fn holder(device: u64, inode: u64) -> Option<i32> {
+    let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (kind, _advisory, _write, pid, locked) =
+            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+        (kind == "FLOCK" && locked == file).then(|| pid.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(80);
+
+    #[test]
+    fn a_busy_lock_is_given_up_at_the_deadline_and_names_its_holder() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let held = Lock::take(&path, PATIENCE).unwrap();
+        let begun = Instant::now();
+        let Err(Error::LockBusy { path: named, holder, waited }) = Lock::take(&path, PATIENCE) else {
+            panic!("two hold one lock");
+        };
+        assert_eq!(named, path);
+        assert_eq!(holder, i32::try_from(std::process::id()).ok());
+        assert!(waited >= PATIENCE && begun.elapsed() < PATIENCE * 10, "{waited:?}");
+        drop(held);
+        Lock::take(&path, Duration::from_secs(5)).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let held = Lock::take(&path, PATIENCE).unwrap();
+        let waiting = thread::spawn({
+            let path = path.clone();
+            move || Lock::take(&path, Duration::from_secs(5)).unwrap()
+        });
+        // Queued or not, the outcome must be the same: a lock on the file that has the name.
+        fs::remove_file(&path).unwrap();
+        let newer = Lock::take(&path, PATIENCE).unwrap();
+        drop(held);
+        assert!(!waiting.is_finished() || same_file(&newer._file, &path).unwrap());
+        drop(newer);
+        let last = waiting.join().unwrap();
+        assert!(same_file(&last._file, &path).unwrap());
+    }
+
+    /// E-39.
+    #[test]
+    fn what_is_not_a_regular_file_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let refused = || {
+            let error = Lock::take(&path, PATIENCE).unwrap_err();
+            assert!(matches!(error, Error::UnsafeFile { .. }), "{error}");
+        };
+        std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+        refused();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        refused();
+        fs::remove_dir(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        refused();
+    }
+}
