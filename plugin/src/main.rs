@@ -1,2 +1,28 @@
-//! Under construction.
-fn main() {}
+//! `podlan`, the CNI plugin: a veth pair into the pod's network namespace, and a cluster-unique address for it.
+//! Decodes, dispatches, prints, exits; the verbs are in [`verbs`], what a pod's link looks like is in [`plan`].
+
+#![forbid(unsafe_code)]
+
+mod addressing;
+mod apply;
+mod delegate;
+mod error;
+mod host;
+mod identity;
+mod liveness;
+mod netns;
+mod observe;
+mod outcome;
+mod passage;
+mod plan;
+mod removal;
+mod settings;
+mod sysctl;
+mod undo;
+mod verbs;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ipam::process::run(&verbs::Podlan)
+}

@@ -1,0 +1,128 @@
+//! Who gives the pod its addresses: the IPAM within, or a plugin of another type that is executed (spec section 4).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use cni::{Attachment, Code, Dns, Error, Fields, Request, Route};
+use ipam::{Lease, Place, Proof, Settings};
+use netlink::Socket;
+
+use crate::delegate::Delegate;
+use crate::liveness::HostLinks;
+
+/// The IPAM type that runs within the plugin.
+const WITHIN: &str = "podlan-ipam";
+
+/// What an IPAM gave.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    /// The pod's addresses, at least one.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The gateways that the IPAM knows: a route by one of them goes by the pod's own.
+    pub(crate) gateways: Vec<IpAddr>,
+    /// The routes that it wants.
+    pub(crate) routes: Vec<Route>,
+    /// The DNS settings that it knows.
+    pub(crate) dns: Dns,
+}
+
+/// Whoever gives addresses, for one call of one verb.
+pub(crate) enum Addressing<'a> {
+    /// The IPAM within.
+    Within(&'a Request),
+    /// Another plugin.
+    Delegate(Delegate<'a>),
+}
+
+impl<'a> Addressing<'a> {
+    /// By `ipam.type`.
+    pub(crate) fn of(request: &'a Request) -> Result<Self, Error> {
+        let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
+        let Some(ipam) = fields.object("ipam")? else {
+            return Err(Error::new(Code::InvalidConfig, "IPAM config missing 'ipam' key"));
+        };
+        match ipam.string("type")? {
+            Some(WITHIN) => Ok(Self::Within(request)),
+            Some(kind) => Ok(Self::Delegate(Delegate::find(kind, request)?)),
+            None => Err(ipam.missing("type")),
+        }
+    }
+
+    /// ADD: takes addresses. On an error nothing is kept.
+    pub(crate) fn assign(&self, attachment: &Attachment, proof: &Proof, host: &mut Socket) -> Result<Assignment, Error> {
+        match self {
+            Self::Within(request) => {
+                let settings = Settings::from_request(request)?;
+                let leases = ipam::lease(&settings.place, &settings.want, attachment, proof, &HostLinks::new(host))?;
+                Ok(Assignment {
+                    addresses: addresses(&leases),
+                    gateways: leases.iter().filter_map(|lease| lease.gateway).collect(),
+                    routes: settings.routes,
+                    dns: settings.dns,
+                })
+            }
+            Self::Delegate(delegate) => delegate.add(),
+        }
+    }
+
+    /// The leases that the attachment holds. What a delegate holds only the delegate knows: `None`.
+    pub(crate) fn held(&self, attachment: &Attachment) -> Result<Option<Vec<IpAddr>>, Error> {
+        match self {
+            Self::Within(request) => {
+                let leases = ipam::leases_of(&Place::from_request(request)?, attachment)?;
+                Ok(Some(addresses(&leases)))
+            }
+            Self::Delegate(_) => Ok(None),
+        }
+    }
+
+    /// CHECK of whoever gave the addresses. The leases within are compared by [`Addressing::held`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Within(_) => Ok(()),
+            Self::Delegate(delegate) => delegate.check(),
+        }
+    }
+
+    /// DEL: gives the attachment's addresses back; none is no error. Returns those known to be given back.
+    pub(crate) fn release(&self, attachment: &Attachment) -> Result<Vec<IpAddr>, Error> {
+        match self {
+            Self::Within(request) => Ok(addresses(&ipam::release(&Place::from_request(request)?, attachment)?)),
+            Self::Delegate(delegate) => delegate.del().map(|()| Vec::new()),
+        }
+    }
+
+    /// GC: gives back what no attachment that `keep` names holds.
+    pub(crate) fn retain(&self, keep: &BTreeSet<Attachment>) -> Result<(), Error> {
+        match self {
+            Self::Within(request) => Ok(ipam::retain(&Place::from_request(request)?, keep).map(drop)?),
+            Self::Delegate(delegate) => delegate.gc(),
+        }
+    }
+
+    /// All attachments that hold leases within.
+    pub(crate) fn holders(&self) -> Result<Vec<Attachment>, Error> {
+        match self {
+            Self::Within(request) => {
+                let leases = ipam::leases(&Place::from_request(request)?)?;
+                Ok(leases.into_iter().map(|lease| lease.owner).collect())
+            }
+            Self::Delegate(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// STATUS: an error when no address could be given.
+    pub(crate) fn status(&self) -> Result<(), Error> {
+        match self {
+            Self::Within(request) => {
+                let settings = Settings::from_request(request)?;
+                Ok(ipam::status(&settings.place, &settings.want).map(drop)?)
+            }
+            Self::Delegate(delegate) => delegate.status(),
+        }
+    }
+}
+
+fn addresses(leases: &[Lease]) -> Vec<IpAddr> {
+    leases.iter().map(|lease| lease.address.ip()).collect()
+}

@@ -1,0 +1,62 @@
+//! What can go wrong at the kernel's side of an attachment, and the CNI code that each is told with.
+
+use std::net::IpAddr;
+
+use cni::Code;
+use netlink::KernelError;
+use nix::errno::Errno;
+
+use crate::{netns, sysctl};
+
+/// An operation that failed. The texts fit after "failed to", but for those that state what is the case.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum Error {
+    #[error("CNI_NETNS: {0}")]
+    Netns(#[from] netns::Error),
+    #[error("{0}")]
+    Sysctl(#[from] sysctl::Error),
+    #[error("{0}")]
+    Netlink(#[from] netlink::Error),
+    #[error("{operation}: {source}")]
+    Refused { operation: String, source: KernelError },
+    #[error("interface {ifname} exists in the pod already")]
+    InterfaceExists { ifname: String },
+    #[error("the link {name} exists on the node already; `ip link show {name}` tells whose it is")]
+    HostLinkExists { name: String },
+    #[error("{address} is routed on this node already, by `{route}`; that route is not of this attachment")]
+    AddressRouted { address: IpAddr, route: String },
+    #[error("the link {name} vanished while it was being set up")]
+    LinkVanished { name: String },
+    #[error("give the pod an IPv6 address: the kernel has no IPv6 (is it booted with ipv6.disable=1?)")]
+    NoV6,
+    #[error(
+        "switch on IPv6 forwarding: the default route of {link} was learned from a router advertisement and would be \
+         lost, and the node with it; set net.ipv6.conf.{link}.accept_ra=2 first"
+    )]
+    ForwardingWouldCutOff { link: String },
+}
+
+impl From<Error> for cni::Error {
+    fn from(error: Error) -> Self {
+        let (code, msg) = match &error {
+            Error::Netns(_) => (Code::InvalidEnvironment, "invalid CNI_NETNS"),
+            Error::InterfaceExists { .. } => (Code::InterfaceExists, "interface exists already"),
+            Error::Refused { source, .. } if passing(source.errno) => (Code::TryAgain, "kernel is busy"),
+            Error::Sysctl(_)
+            | Error::Netlink(_)
+            | Error::Refused { .. }
+            | Error::HostLinkExists { .. }
+            | Error::AddressRouted { .. }
+            | Error::LinkVanished { .. }
+            | Error::NoV6
+            | Error::ForwardingWouldCutOff { .. } => (Code::Kernel, "failed to set up the pod's link"),
+        };
+        cni::Error::new(code, msg).with_details(error.to_string())
+    }
+}
+
+/// Errors that another try may not meet.
+fn passing(errno: Errno) -> bool {
+    matches!(errno, Errno::EBUSY | Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS)
+}

@@ -1,0 +1,91 @@
+//! Network namespaces: the one that we run in, the pod's, and the passage between them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{FsType, fstatfs};
+
+/// `NSFS_MAGIC` of linux/magic.h: what every namespace file lies on.
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+
+/// Our own, as the thread sees it.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// Why a path cannot serve as the pod's network namespace.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum Error {
+    #[error("open network namespace {path}: {source}")]
+    Open { path: PathBuf, source: io::Error },
+    #[error("{path} is not a namespace")]
+    NotNamespace { path: PathBuf },
+    #[error("{path} is not a network namespace")]
+    OtherKind { path: PathBuf },
+    #[error("{path} is the network namespace that the plugin runs in; a pod must have one of its own")]
+    Own { path: PathBuf },
+    #[error("enter network namespace {path}: {source} (does another user namespace own it?)")]
+    Enter { path: PathBuf, source: Errno },
+}
+
+/// An open network namespace. It lives on while this value does, whatever becomes of its path.
+#[derive(Debug)]
+pub(crate) struct Netns {
+    file: File,
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Netns {
+    /// The namespace that the calling thread is in.
+    pub(crate) fn own() -> Result<Self, Error> {
+        Self::at(Path::new(OWN))
+    }
+
+    /// The pod's namespace at `path`: a namespace file, and not `own`. Its kind shows when it is entered.
+    pub(crate) fn of_pod(path: &Path, own: &Self) -> Result<Self, Error> {
+        let netns = Self::at(path)?;
+        if netns.identity == own.identity {
+            return Err(Error::Own { path: path.to_owned() });
+        }
+        Ok(netns)
+    }
+
+    fn at(path: &Path) -> Result<Self, Error> {
+        let open = |source| Error::Open { path: path.to_owned(), source };
+        // The type is checked before the file is opened: a fifo would wait for a writer, a device might act.
+        let kind = std::fs::metadata(path).map_err(open)?.file_type();
+        if !kind.is_file() {
+            return Err(Error::NotNamespace { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(open)?;
+        if fstatfs(&file).map_err(|errno| open(errno.into()))?.filesystem_type() != NSFS_MAGIC {
+            return Err(Error::NotNamespace { path: path.to_owned() });
+        }
+        let metadata = file.metadata().map_err(open)?;
+        Ok(Self { identity: (metadata.st_dev(), metadata.st_ino()), file, path: path.to_owned() })
+    }
+
+    /// Device and inode of the namespace file: equal for equal namespaces that live at one time.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Moves the calling thread into it. Sockets that are open keep the namespace in which they were opened.
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|source| match source {
+            Errno::EINVAL => Error::OtherKind { path: self.path.clone() },
+            source => Error::Enter { path: self.path.clone(), source },
+        })
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

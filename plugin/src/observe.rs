@@ -1,0 +1,82 @@
+//! A plan against the kernel: which of its operations would still have something to do.
+
+use netlink::{Address, Neighbour, POD_ROUTE, Route, Selector, Socket, SourceRule};
+
+use crate::error::Error;
+use crate::host;
+use crate::plan::Operation;
+
+/// What one namespace holds of the kinds that a plan makes.
+struct Observed {
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+    rules: Vec<SourceRule>,
+}
+
+/// Names each operation whose object is missing or otherwise. `place` is "node" or "pod".
+pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: &str) -> Result<Vec<String>, Error> {
+    let observed = Observed::of(socket, operations)?;
+    let mut differences = Vec::new();
+    for operation in operations {
+        let missing = match operation {
+            // The alias is for people, and later plugins of a chain may tune what hardening set.
+            Operation::Harden { .. } | Operation::Alias { .. } => None,
+            Operation::Up { device } => match host::link(socket, Selector::Index(*device))? {
+                Some(link) if link.up => None,
+                Some(link) => Some(format!("the link {} is down", link.name)),
+                None => Some(format!("link {device} is missing")),
+            },
+            Operation::Address(address) => {
+                let there = observed.addresses.contains(address);
+                (!there).then(|| format!("the address {} is missing", address.address))
+            }
+            Operation::Route(route) => {
+                let there = observed.routes.iter().any(|other| leads_alike(route, other));
+                (!there).then(|| format!("the route {route} is missing"))
+            }
+            Operation::Neighbour(neighbour) => {
+                let there = socket.get(neighbour.get())?.ok().as_ref().and_then(Neighbour::from_message);
+                (there.as_ref() != Some(neighbour))
+                    .then(|| format!("the permanent neighbour {} is missing or otherwise", neighbour.address))
+            }
+            Operation::Rule(rule) => {
+                let there = observed.rules.contains(rule);
+                (!there).then(|| format!("the rule from {} lookup {} is missing", rule.from, rule.table))
+            }
+        };
+        differences.extend(missing.map(|what| format!("{place}: {what}")));
+    }
+    Ok(differences)
+}
+
+/// The same destination by the same way. Which table and at which metric is a later plugin's to change (sbr).
+fn leads_alike(wanted: &Route, found: &Route) -> bool {
+    (wanted.destination, wanted.gateway, wanted.device, wanted.kind)
+        == (found.destination, found.gateway, found.device, found.kind)
+}
+
+impl Observed {
+    /// Asks only for what the operations need.
+    fn of(socket: &mut Socket, operations: &[Operation]) -> Result<Self, Error> {
+        let device = operations.iter().find_map(|operation| match operation {
+            Operation::Address(address) => Some(address.device),
+            _ => None,
+        });
+        let mut observed = Self { addresses: Vec::new(), routes: Vec::new(), rules: Vec::new() };
+        if let Some(device) = device {
+            observed.addresses = socket.dump(Address::dump(device), |message| Address::from_message(&message))?;
+        }
+        for v6 in [false, true] {
+            let keep = |route: &Route| route.device == device;
+            let routes = socket.dump(Route::dump_all_tables(v6, POD_ROUTE), |message| {
+                Route::from_message(&message).filter(keep)
+            })?;
+            observed.routes.extend(routes);
+            if operations.iter().any(|operation| matches!(operation, Operation::Rule(_))) {
+                let rules = socket.dump(SourceRule::dump(v6), |message| SourceRule::from_message(&message))?;
+                observed.rules.extend(rules);
+            }
+        }
+        Ok(observed)
+    }
+}

@@ -1,0 +1,61 @@
+//! Two namespaces at once: a route socket in each, and the way of the thread between them.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use netlink::{LinkName, Lookup, Socket};
+
+use crate::error::Error;
+use crate::host::{self, ANYWHERE_V4, ANYWHERE_V6};
+use crate::netns::Netns;
+use crate::plan::Occupied;
+
+/// The open passage. The thread is in the node's namespace until it [`Passage::enter`]s the pod's.
+pub(crate) struct Passage {
+    /// A socket in the node's namespace.
+    pub(crate) host: Socket,
+    /// The node's namespace.
+    pub(crate) own: Netns,
+    /// The rest: what lies beyond.
+    pub(crate) beyond: Beyond,
+}
+
+/// The pod's side.
+pub(crate) struct Beyond {
+    /// A socket in the pod's namespace.
+    pub(crate) pod: Socket,
+    /// The pod's namespace.
+    pub(crate) netns: Netns,
+    /// The pod has an interface of the attachment's name already.
+    pub(crate) interface_exists: bool,
+}
+
+impl Passage {
+    /// Opens both sides. Fails, with nothing changed, on a path that is not a network namespace of a pod.
+    pub(crate) fn open(path: &Path, ifname: &str) -> Result<Self, Error> {
+        let own = Netns::own()?;
+        let netns = Netns::of_pod(path, &own)?;
+        let host = Socket::open()?;
+        netns.enter()?;
+        let pod = Socket::open();
+        let interface_exists = LinkName::index(ifname).is_some();
+        own.enter()?;
+        Ok(Self { host, own, beyond: Beyond { pod: pod?, netns, interface_exists } })
+    }
+}
+
+impl Beyond {
+    /// Moves the thread into the pod's namespace, for good: settings and link names are the pod's from now on.
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        Ok(self.netns.enter()?)
+    }
+
+    /// The families whose default route in the pod leaves by another link than `device`: that attachment was first.
+    pub(crate) fn occupied(&mut self, device: u32) -> Result<Occupied, Error> {
+        let mut routed = |anywhere: IpAddr| -> Result<bool, Error> {
+            let route = host::route_to(&mut self.pod, Lookup::Entry, anywhere)?;
+            Ok(route.is_some_and(|route| route.destination.prefix() == 0 && route.device != Some(device)))
+        };
+        Ok(Occupied { v4: routed(ANYWHERE_V4)?, v6: routed(ANYWHERE_V6)? })
+    }
+}

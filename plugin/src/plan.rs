@@ -1,0 +1,213 @@
+//! The datapath as a value: which kernel objects make a pod reachable, at both ends of its link. ADD applies the plan,
+//! CHECK compares the kernel with it. Nothing here asks the kernel anything.
+//!
+//! ```text
+//!  node                                              pod
+//!  podl7k2…  169.254.1.1/32 scope link  ◄── veth ──►  eth0  10.244.1.5/32
+//!            fe80::1/64                                     fd00:10:244:1::5/128
+//!  10.244.1.5/32 dev podl7k2…                         169.254.1.1 dev eth0 scope link
+//!  10.244.1.5 lladdr (pod) permanent                  default via 169.254.1.1 onlink
+//!                                                     169.254.1.1 lladdr (node) permanent
+//! ```
+
+mod operation;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use cni::MacAddress;
+use ipnetwork::IpNetwork;
+use netlink::{Address, Hardening, Neighbour, POD_ROUTE, Route, Scope, SourceRule};
+
+pub(crate) use operation::Operation;
+
+/// The pods' IPv4 gateway, the same on every link (RFC 3927 range).
+pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// The pods' IPv6 gateway, the same on every link.
+pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// The index of `lo` in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// A second attachment's table is this plus its link's index in the pod.
+const TABLES: u32 = 11_200;
+
+/// Where second attachments' rules stand among the pod's rules: before main (32766).
+const RULE_PRIORITY: u32 = 11_200;
+
+/// A route that the pod gets, by its gateway or, with link scope, straight by the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodRoute {
+    /// Where to.
+    pub(crate) destination: IpNetwork,
+    /// `RTA_PRIORITY`; 0 for the kernel's default.
+    pub(crate) priority: u32,
+    /// The routing table, main where none is named.
+    pub(crate) table: Option<u32>,
+    /// The destination is on the link.
+    pub(crate) on_link: bool,
+    /// The path MTU.
+    pub(crate) mtu: Option<u32>,
+    /// The advertised segment size.
+    pub(crate) advmss: Option<u32>,
+}
+
+impl PodRoute {
+    /// The default route of a family.
+    pub(crate) fn default_of(v6: bool) -> Self {
+        let everywhere =
+            if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        let destination = IpNetwork::from(everywhere);
+        Self {
+            destination: IpNetwork::new(everywhere, 0).unwrap_or(destination),
+            priority: 0,
+            table: None,
+            on_link: false,
+            mtu: None,
+            advmss: None,
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        self.destination.prefix() == 0
+    }
+}
+
+/// Everything that decides what a pod's link looks like.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The pod's addresses, /32 and /128.
+    pub(crate) addresses: Vec<IpNetwork>,
+    /// The pod's routes.
+    pub(crate) routes: Vec<PodRoute>,
+    /// The host end's MAC.
+    pub(crate) host_mac: MacAddress,
+    /// The pod end's MAC.
+    pub(crate) pod_mac: MacAddress,
+    /// The host end's text for people.
+    pub(crate) alias: String,
+    /// The source of the node's own traffic to the pod, where the kernel's choice is not wanted.
+    pub(crate) host_source: Vec<IpAddr>,
+    /// The kernel has IPv6.
+    pub(crate) kernel_v6: bool,
+}
+
+/// Which families have a default route by another attachment of the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Occupied {
+    /// IPv4 has one.
+    pub(crate) v4: bool,
+    /// IPv6 has one.
+    pub(crate) v6: bool,
+}
+
+impl Occupied {
+    fn of(self, address: IpAddr) -> bool {
+        if address.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+impl Plan {
+    /// Whether the pod has an address of this family.
+    pub(crate) fn has(&self, v6: bool) -> bool {
+        self.addresses.iter().any(|address| address.is_ipv6() == v6)
+    }
+
+    /// The host end's operations, in order: harmless first, then up, then reachable.
+    pub(crate) fn host_end(&self, device: u32) -> Vec<Operation> {
+        let mut operations = vec![
+            Operation::Harden { device, hardening: Hardening { v6: self.kernel_v6 } },
+            Operation::Alias { device, alias: self.alias.clone() },
+            Operation::Up { device },
+        ];
+        for v6 in [false, true].into_iter().filter(|&v6| self.has(v6)) {
+            // A /128 would stop answering once the pod has a link-local address of its own.
+            let (gateway, prefix) = if v6 { (IpAddr::V6(GATEWAY_V6), 64) } else { (IpAddr::V4(GATEWAY_V4), 32) };
+            if let Ok(address) = IpNetwork::new(gateway, prefix) {
+                operations.push(Operation::Address(Address { address, device, link_scope: true }));
+            }
+        }
+        for address in &self.addresses {
+            let source = self.host_source.iter().find(|source| source.is_ipv4() == address.is_ipv4());
+            // Scope global: in scope link the source of the node's own traffic would be 169.254.1.1.
+            let route = Route { device: Some(device), source: source.copied(), ..Route::to(*address, POD_ROUTE) };
+            operations.push(Operation::Route(route));
+            let mac = self.pod_mac.octets();
+            operations.push(Operation::Neighbour(Neighbour { address: address.ip(), mac, device }));
+        }
+        operations
+    }
+
+    /// The pod end's operations, in order.
+    pub(crate) fn pod_end(&self, device: u32, occupied: Occupied) -> Vec<Operation> {
+        let mut operations = vec![Operation::Up { device: LOOPBACK }, Operation::Up { device }];
+        for &address in &self.addresses {
+            operations.push(Operation::Address(Address { address, device, link_scope: false }));
+        }
+        for v6 in [false, true].into_iter().filter(|&v6| self.has(v6)) {
+            let gateway = if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) };
+            let second = occupied.of(gateway);
+            operations.push(Operation::Neighbour(Neighbour {
+                address: gateway,
+                mac: self.host_mac.octets(),
+                device,
+            }));
+            if !v6 {
+                // Two links, one gateway address: the metric keeps the two routes apart.
+                let metric = if second { device } else { 0 };
+                operations.push(Operation::Route(Route { metric, ..to_gateway(gateway, device) }));
+            }
+            let routes = self.routes.iter().filter(|route| route.destination.is_ipv6() == v6);
+            operations.extend(
+                routes.filter(|route| !(second && route.is_default())).map(|route| via_gateway(route, gateway, device)),
+            );
+            if second {
+                operations.extend(self.own_table(gateway, device));
+            }
+        }
+        operations
+    }
+
+    /// What sends a second attachment's replies back by its own link.
+    fn own_table(&self, gateway: IpAddr, device: u32) -> Vec<Operation> {
+        let table = second_table(device);
+        let everything = PodRoute { table: Some(table), ..PodRoute::default_of(gateway.is_ipv6()) };
+        let default = via_gateway(&everything, gateway, device);
+        let of_family = self.addresses.iter().filter(|address| address.is_ipv6() == gateway.is_ipv6());
+        let rules = of_family.map(|address| Operation::Rule(source_rule(address.ip(), table)));
+        std::iter::once(default).chain(rules).collect()
+    }
+}
+
+/// The table of a second attachment whose link has this index in the pod.
+pub(crate) fn second_table(device: u32) -> u32 {
+    TABLES + device
+}
+
+/// In a rule's removal: whichever table it names.
+pub(crate) const ANY_TABLE: u32 = 0;
+
+/// The rule that sends what a second attachment's address says to its own table.
+pub(crate) fn source_rule(from: IpAddr, table: u32) -> SourceRule {
+    SourceRule { from, table, priority: RULE_PRIORITY, protocol: POD_ROUTE }
+}
+
+fn to_gateway(gateway: IpAddr, device: u32) -> Route {
+    Route { device: Some(device), scope: Scope::Link, ..Route::to(IpNetwork::from(gateway), POD_ROUTE) }
+}
+
+fn via_gateway(route: &PodRoute, gateway: IpAddr, device: u32) -> Operation {
+    let plain = Route::to(route.destination, POD_ROUTE);
+    Operation::Route(Route {
+        // On link: no waiting for the pod's own link-local address, no need of a route to the gateway.
+        gateway: (!route.on_link).then_some(gateway),
+        onlink: !route.on_link,
+        scope: if route.on_link { Scope::Link } else { Scope::Global },
+        device: Some(device),
+        metric: route.priority,
+        table: route.table.unwrap_or(plain.table),
+        mtu: route.mtu,
+        advmss: route.advmss,
+        ..plain
+    })
+}

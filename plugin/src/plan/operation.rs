@@ -1,0 +1,69 @@
+//! One step of a plan: a change of one kernel object, with its name for people.
+
+use std::fmt;
+
+use netlink::{Address, Hardening, Link, Neighbour, Request, Route, SourceRule};
+
+/// A change in one namespace. Each is asked for exclusively: what exists already is not ours to take over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Hardens the host end.
+    Harden {
+        /// The link's index.
+        device: u32,
+        /// How.
+        hardening: Hardening,
+    },
+    /// Writes the text for people on the host end.
+    Alias {
+        /// The link's index.
+        device: u32,
+        /// The text, at most 255 bytes.
+        alias: String,
+    },
+    /// Sets a link up.
+    Up {
+        /// The link's index.
+        device: u32,
+    },
+    /// Puts an address on a link.
+    Address(Address),
+    /// Makes a route.
+    Route(Route),
+    /// Makes a neighbour known for good.
+    Neighbour(Neighbour),
+    /// Sends replies of one source address to a table.
+    Rule(SourceRule),
+}
+
+impl Operation {
+    /// The request that does it.
+    pub(crate) fn request(&self) -> Request {
+        match self {
+            Self::Harden { device, hardening } => Link::harden(*device, *hardening),
+            Self::Alias { device, alias } => Link::set_alias(*device, alias),
+            Self::Up { device } => Link::up(*device),
+            Self::Address(address) => address.add(),
+            Self::Route(route) => route.add(),
+            Self::Neighbour(neighbour) => neighbour.replace(),
+            Self::Rule(rule) => rule.add(),
+        }
+    }
+}
+
+/// Fits after "failed to".
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Harden { device, .. } => write!(f, "harden link {device}"),
+            Self::Alias { device, .. } => write!(f, "set the alias of link {device}"),
+            Self::Up { device } => write!(f, "set link {device} up"),
+            Self::Address(address) => write!(f, "add address {} to link {}", address.address, address.device),
+            Self::Route(route) => write!(f, "add route {route}"),
+            Self::Neighbour(neighbour) => {
+                write!(f, "add neighbour {} to link {}", neighbour.address, neighbour.device)
+            }
+            Self::Rule(rule) => write!(f, "add rule from {} lookup {}", rule.from, rule.table),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The plugin's own configuration keys, parsed once: MTU, host source, MAC, and the agent's file.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use cni::{Code, Error, Fields, MacAddress, Request};
+use serde_json::Value;
+
+/// The smallest MTU of an IPv4 link (`ETH_MIN_MTU`; RFC 791) and the largest that veth takes.
+const MTU: RangeInclusive<u32> = 68..=65_535;
+
+/// The smallest MTU of an IPv6 link (RFC 8200 section 5).
+const MTU_V6: u32 = 1280;
+
+/// The plugin's own keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// `mtu`, bytes; `None` inherits the default route's.
+    pub(crate) mtu: Option<u32>,
+    /// `hostSource`: at most one address of each family.
+    pub(crate) host_source: Vec<IpAddr>,
+    /// The MAC asked for, if any: runtimeConfig before args.cni before CNI_ARGS.
+    pub(crate) mac: Option<MacAddress>,
+    /// `agent`: the file in which the node agent tells its state.
+    pub(crate) agent: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads and validates the keys; error 7 names the key and its value.
+    pub(crate) fn from_request(request: &Request) -> Result<Self, Error> {
+        let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
+        Ok(Self {
+            mtu: mtu(&fields)?,
+            host_source: host_source(&fields)?,
+            mac: request.requested_mac(),
+            agent: agent(&fields)?,
+        })
+    }
+}
+
+/// Refuses an MTU at which a link with an IPv6 address would lose IPv6.
+pub(crate) fn require_v6_mtu(mtu: u32) -> Result<(), Error> {
+    if mtu < MTU_V6 {
+        let why = format!("mtu: {mtu} is less than the {MTU_V6} bytes that IPv6 needs");
+        return Err(Error::new(Code::InvalidConfig, why));
+    }
+    Ok(())
+}
+
+fn mtu(fields: &Fields<'_>) -> Result<Option<u32>, Error> {
+    match fields.unsigned("mtu")? {
+        None | Some(0) => Ok(None),
+        Some(mtu) if MTU.contains(&mtu) => Ok(Some(mtu)),
+        Some(mtu) => Err(fields.invalid("mtu", format!("{mtu} is not from 68 to 65535 bytes"))),
+    }
+}
+
+fn host_source(fields: &Fields<'_>) -> Result<Vec<IpAddr>, Error> {
+    let texts = match fields.value("hostSource") {
+        Some(Value::String(one)) => vec![one.clone()],
+        _ => fields.strings("hostSource")?.unwrap_or_default(),
+    };
+    let mut sources: Vec<IpAddr> = Vec::new();
+    for text in texts {
+        let source: IpAddr =
+            text.parse().map_err(|_| fields.invalid("hostSource", format!("invalid IP address {text}")))?;
+        if sources.iter().any(|other| other.is_ipv4() == source.is_ipv4()) {
+            return Err(fields.invalid("hostSource", format!("{source} is the second address of its family")));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn agent(fields: &Fields<'_>) -> Result<Option<PathBuf>, Error> {
+    match fields.string("agent")? {
+        Some(path) if path.starts_with('/') => Ok(Some(path.into())),
+        Some(path) => Err(fields.invalid("agent", format!("{path:?} is not an absolute path"))),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,128 @@
+//! ADD: lease the addresses, make the link, print the result; or leave nothing behind (spec 1.1.0, section 2).
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use cni::{AddResult, Attachment, Code, Error as CniError, Request};
+use ipam::Proof;
+use netlink::{LinkName, NewVeth, Selector, Socket};
+
+use crate::addressing::Addressing;
+use crate::apply::{apply, make_pair};
+use crate::error::Error;
+use crate::host;
+use crate::identity::Identity;
+use crate::outcome::{self, Outcome};
+use crate::passage::{Beyond, Passage};
+use crate::plan::Plan;
+use crate::settings::{self, Settings};
+use crate::sysctl::{Sysctl, kernel_has_v6};
+use crate::undo::Undo;
+
+/// Attaches the pod. The result is printed when all is in place; what was made stays only if that succeeded.
+pub(crate) fn add(
+    request: &Request,
+    attachment: &Attachment,
+    netns: &Path,
+    print: &mut dyn FnMut(&AddResult) -> Result<(), CniError>,
+) -> Result<(), CniError> {
+    let settings = Settings::from_request(request)?;
+    let addressing = Addressing::of(request)?;
+    let previous = outcome::previous(request, attachment, netns)?;
+    let identity = Identity::of(&request.config.name, attachment);
+    let Passage { host, own, mut beyond } = Passage::open(netns, attachment.ifname.as_str())?;
+    if beyond.interface_exists {
+        return Err(taken(&addressing, attachment));
+    }
+
+    let mut undo = Undo::new(host, own);
+    let proof = Proof {
+        host_link: Some(identity.host_name.clone()),
+        netns: netns.to_owned(),
+        netns_id: Some(beyond.netns.identity()),
+        pod: outcome::pod_name(request),
+        ..Proof::default()
+    };
+    let assignment = addressing.assign(attachment, &proof, &mut undo.host)?;
+    undo.assigned(&addressing, attachment);
+
+    let plan = Plan {
+        addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
+        routes: outcome::pod_routes(&assignment)?,
+        host_mac: identity.host_mac,
+        pod_mac: settings.mac.unwrap_or(identity.pod_mac),
+        alias: outcome::alias(request, attachment, &identity),
+        host_source: settings.host_source,
+        kernel_v6: kernel_has_v6(),
+    };
+    let mtu = prepare_node(&mut undo.host, &plan, settings.mtu)?;
+    let pair = NewVeth {
+        name: &identity.host_name,
+        mac: plan.host_mac.octets(),
+        group: identity.group,
+        peer_name: attachment.ifname.as_str(),
+        peer_mac: plan.pod_mac.octets(),
+        peer_netns: beyond.netns.as_fd(),
+        mtu,
+    };
+    make_pair(&mut undo.host, &pair)?;
+    undo.linked(&identity.host_name);
+    make_host_end(&mut undo.host, &plan, &identity.host_name)?;
+    make_pod_end(&mut beyond, &plan, attachment.ifname.as_str())?;
+
+    let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
+    print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
+    undo.keep();
+    Ok(())
+}
+
+/// The pod has an interface of that name: ours, or another's (E-23, E-24).
+fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
+    match addressing.held(attachment) {
+        Ok(Some(held)) if !held.is_empty() => {
+            let details = format!("{} of {} holds {held:?}", attachment.ifname, attachment.container_id);
+            CniError::new(Code::DuplicateAttachment, "attachment exists already").with_details(details)
+        }
+        _ => Error::InterfaceExists { ifname: attachment.ifname.to_string() }.into(),
+    }
+}
+
+/// Forwarding for the pod's families, and the MTU that its link will have.
+fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
+    for v6 in [false, true].into_iter().filter(|&v6| plan.has(v6)) {
+        host::ensure_forwarding(host, v6)?;
+    }
+    let mtu = match mtu {
+        Some(mtu) => mtu,
+        None => host::inherited_mtu(host)?,
+    };
+    if plan.has(true) {
+        settings::require_v6_mtu(mtu)?;
+    }
+    Ok(mtu)
+}
+
+fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error> {
+    let Some(link) = host::link(host, Selector::Name(name))? else {
+        return Err(Error::LinkVanished { name: name.to_owned() });
+    };
+    if plan.kernel_v6 {
+        host::close_v6(name, plan.has(true))?;
+    }
+    apply(host, &plan.host_end(link.index))
+}
+
+/// Leaves the thread in the pod's namespace.
+fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Error> {
+    beyond.enter()?;
+    let Some(device) = LinkName::index(ifname) else {
+        return Err(Error::LinkVanished { name: ifname.to_owned() });
+    };
+    if plan.has(true) {
+        // A runtime may have switched IPv6 off for new links; addresses should outlive `ip link set down` (H-063).
+        Sysctl::link_v6(ifname, "disable_ipv6").ensure("0")?;
+        Sysctl::link_v6(ifname, "keep_addr_on_down").ensure("1")?;
+    }
+    let occupied = beyond.occupied(device)?;
+    apply(&mut beyond.pod, &plan.pod_end(device, occupied))
+}

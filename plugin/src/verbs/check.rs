@@ -1,0 +1,101 @@
+//! CHECK: the plan that ADD would apply, compared with what both namespaces hold (spec 1.1.0, section 2, "CHECK").
+//! Changes nothing, and tells everything that is amiss at once.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use cni::{AddResult, Attachment, Code, Error as CniError, Request};
+use netlink::{LinkName, Selector, Socket};
+
+use crate::addressing::Addressing;
+use crate::error::Error;
+use crate::host;
+use crate::identity::Identity;
+use crate::observe::differences;
+use crate::outcome;
+use crate::passage::{Beyond, Passage};
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::sysctl::{Sysctl, kernel_has_v6};
+
+/// Compares; error 105 lists what differs, 3 says that there is nothing to compare with.
+pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) -> Result<(), CniError> {
+    let settings = Settings::from_request(request)?;
+    let addressing = Addressing::of(request)?;
+    let Some(previous) = request.config.previous_result()? else {
+        return Err(CniError::new(Code::InvalidConfig, "required prevResult missing"));
+    };
+    let identity = Identity::of(&request.config.name, attachment);
+    let Passage { mut host, mut beyond, .. } = Passage::open(netns, attachment.ifname.as_str()).map_err(gone)?;
+    addressing.check()?;
+    let known = addresses_of(&previous, attachment, netns);
+    let held = addressing.held(attachment)?.unwrap_or_else(|| known.clone());
+    let plan = Plan {
+        addresses: held.iter().copied().map(Into::into).collect(),
+        routes: outcome::our_routes(&previous),
+        host_mac: identity.host_mac,
+        pod_mac: settings.mac.unwrap_or(identity.pod_mac),
+        alias: String::new(),
+        host_source: settings.host_source,
+        kernel_v6: kernel_has_v6(),
+    };
+    let mut drift = unlike(&known, &held);
+    drift.extend(host_drift(&mut host, &plan, &identity)?);
+    drift.extend(pod_drift(&mut beyond, &plan, attachment.ifname.as_str())?);
+    if drift.is_empty() {
+        return Ok(());
+    }
+    Err(CniError::new(Code::Drift, "the attachment is not as ADD left it").with_details(drift.join("; ")))
+}
+
+/// Nothing is there to compare with.
+fn gone(error: Error) -> CniError {
+    CniError::new(Code::UnknownContainer, "container does not exist").with_details(error.to_string())
+}
+
+/// The addresses that the runtime knows our interface to have.
+fn addresses_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Vec<IpAddr> {
+    let ours = previous.interfaces.iter().position(|interface| {
+        interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == netns.to_str()
+    });
+    let of_ours = previous.ips.iter().filter(|ip| ours.is_some() && ip.interface == ours);
+    of_ours.map(|ip| ip.address.ip()).collect()
+}
+
+/// The addresses that the runtime knows of, against those that are held.
+fn unlike(known: &[IpAddr], held: &[IpAddr]) -> Vec<String> {
+    if known.is_empty() {
+        return vec!["prevResult has no address of this interface in CNI_NETNS".to_owned()];
+    }
+    let (lost, unknown) = (without(known, held), without(held, known));
+    let lost = lost.map(|ip| format!("the address {ip} of prevResult is not leased to this attachment"));
+    lost.chain(unknown.map(|ip| format!("the leased address {ip} is not in prevResult"))).collect()
+}
+
+fn without<'a>(these: &'a [IpAddr], those: &'a [IpAddr]) -> impl Iterator<Item = IpAddr> + 'a {
+    these.iter().filter(|ip| !those.contains(ip)).copied()
+}
+
+fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec<String>, Error> {
+    let mut drift = Vec::new();
+    for (v6, forwarding) in [(false, Sysctl::forwarding_v4()), (true, Sysctl::forwarding_v6())] {
+        if plan.has(v6) && forwarding.read()?.as_deref() == Some("0") {
+            drift.push(format!("{} is 0: the node forwards nothing", forwarding.path().display()));
+        }
+    }
+    match host::link(host, Selector::Name(&identity.host_name))? {
+        Some(link) if identity.is(&link) => drift.extend(differences(host, &plan.host_end(link.index), "node")?),
+        Some(link) => drift.push(format!("the link {} on the node is not ours any more", link.name)),
+        None => drift.push(format!("the link {} is missing on the node", identity.host_name)),
+    }
+    Ok(drift)
+}
+
+fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<Vec<String>, Error> {
+    beyond.enter()?;
+    let Some(device) = LinkName::index(ifname) else {
+        return Ok(vec![format!("the interface {ifname} is missing in the pod")]);
+    };
+    let occupied = beyond.occupied(device)?;
+    differences(&mut beyond.pod, &plan.pod_end(device, occupied), "pod")
+}

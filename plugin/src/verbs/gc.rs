@@ -1,0 +1,36 @@
+//! GC: everything of this network that is not listed goes, host ends before leases (spec 1.1.0, section 2, "GC").
+
+use std::collections::BTreeSet;
+
+use cni::{Attachment, Code, Error as CniError, Request};
+use netlink::Socket;
+
+use crate::addressing::Addressing;
+use crate::error::Error;
+use crate::identity::{self, Identity};
+use crate::removal;
+
+/// Removes what no valid attachment needs. Goes on past failures and tells them all at the end.
+pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), CniError> {
+    let addressing = Addressing::of(request)?;
+    let name_of = |attachment: &Attachment| Identity::of(&request.config.name, attachment).host_name;
+    let mut host = Socket::open().map_err(Error::from)?;
+    let (mut left, mut failures) = (BTreeSet::new(), Vec::new());
+    let keep = valid.iter().map(name_of).collect();
+    for stray in removal::strays(&mut host, identity::group(&request.config.name), &keep)? {
+        if let Err(error) = removal::remove(&mut host, &stray) {
+            failures.push(error.to_string());
+            left.insert(stray.name);
+        }
+    }
+    let mut needed = valid.clone();
+    if !left.is_empty() {
+        // A link that stays keeps its lease.
+        needed.extend(addressing.holders()?.into_iter().filter(|holder| left.contains(&name_of(holder))));
+    }
+    addressing.retain(&needed)?;
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(CniError::new(Code::Kernel, "garbage is left").with_details(failures.join("; ")))
+}
