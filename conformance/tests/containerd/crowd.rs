@@ -41,7 +41,7 @@ fn forty_pods_twenty_at_a_time_get_addresses_of_their_own_and_leave_nothing() {
         assert_eq!(addresses.len(), 2 * PODS);
         assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), 2 * PODS, "{addresses:?}");
         in_parallel(pods, Pod::end);
-        one.is_as(&before)
+        one.is_empty_as(&before)
     });
 }
 
@@ -66,6 +66,6 @@ fn pods_live_on_when_containerd_is_killed_and_end_cleanly_after_it_is_back() {
         assert!(later.addresses().iter().all(|address| !addresses.contains(address)));
         pod.end();
         later.end();
-        one.is_as(&before)
+        one.is_empty_as(&before)
     });
 }

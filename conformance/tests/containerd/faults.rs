@@ -50,6 +50,7 @@ fn an_add_that_fails_is_undone_by_its_own_del_and_harms_no_other_pod() {
         assert!(error.message().contains("plugin type=\"podlan\" failed (add)"), "{error}");
         assert_eq!(asked_since(&one, known), [("ADD".to_owned(), true), ("DEL".to_owned(), true)]);
         one.is_as(&before)?;
+        assert_eq!(one.leases(), first.addresses());
         one.node.reaches(&first.addresses())?;
 
         let freed = first.addresses();
@@ -57,7 +58,7 @@ fn an_add_that_fails_is_undone_by_its_own_del_and_harms_no_other_pod() {
         let third = one.pod("third");
         assert_eq!(third.addresses()[0], freed[0], "the only IPv4 address serves again");
         third.end();
-        one.is_as(&empty)
+        one.is_empty_as(&empty)
     });
 }
 
@@ -77,7 +78,7 @@ fn what_podlan_made_is_undone_when_a_plugin_after_it_fails() {
         let error = one.try_pod("unlucky").err().expect("a plugin fails");
         assert!(error.message().contains("plugin type=\"tuning\" failed (add)"), "{error}");
         assert_eq!(asked_since(&one, known), [("ADD".to_owned(), true), ("DEL".to_owned(), true)]);
-        one.is_as(&before)
+        one.is_empty_as(&before)
     });
 }
 
@@ -104,6 +105,6 @@ fn a_conflist_is_replaced_while_pods_live_and_they_end_cleanly_under_the_new_one
         assert_eq!(client.run(&[INSIDE, "read", "/sys/class/net/eth0/mtu"]), "1400");
         old.end();
         new.end();
-        one.is_as(&before)
+        one.is_empty_as(&before)
     });
 }

@@ -16,9 +16,9 @@ fn a_removed_pod_leaves_no_link_route_or_lease() {
         let before = one.node.network()?;
         let pod = one.pod("short");
         assert_ne!(one.node.network()?.since(&before), "", "a pod has a link on its node");
+        assert_eq!(one.leases(), pod.addresses());
         pod.end();
-        one.is_as(&before)?;
-        Ok(())
+        one.is_empty_as(&before)
     });
 }
 

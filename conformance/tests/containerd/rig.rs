@@ -1,9 +1,11 @@
 //! The whole of it: a lab, on each node podlan's agent and a containerd with podlan as its network.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use cni::NetworkName;
 use podlan_conformance::lab::{Error, Lab, Node, Running, SHARED, Snapshot, binaries, eventually};
 use serde_json::{Value, json};
 use tonic::Status;
@@ -117,6 +119,14 @@ impl<'a> Worker<'a> {
         Pod::run(&self.containerd.cri, pod::config(name))
     }
 
+    /// The links, addresses, routes, neighbours and rules of the node are what they were at `before`, and no address
+    /// is leased.
+    pub fn is_empty_as(&self, before: &Snapshot) -> Result<(), Error> {
+        self.is_as(before)?;
+        assert_eq!(self.leases(), [] as [IpAddr; 0], "leases on {}", self.node.name());
+        Ok(())
+    }
+
     /// The links, addresses, routes, neighbours and rules of the node are what they were at `before`.
     pub fn is_as(&self, before: &Snapshot) -> Result<(), Error> {
         // The kernel's own routes to the uplink's addresses come when an address has settled and with forwarding.
@@ -126,6 +136,15 @@ impl<'a> Worker<'a> {
             let since: Vec<&str> = since.lines().filter(is_ours).collect();
             if since.is_empty() { Ok(()) } else { Err(since.join("\n")) }
         })
+    }
+
+    /// The addresses of the node's network that are leased, in order.
+    pub fn leases(&self) -> Vec<IpAddr> {
+        let name = self.node.podnet()["name"].as_str().map(NetworkName::parse).unwrap().unwrap();
+        let leases = ipam::leases(&ipam::Place::new(self.node.path(ipam::DEFAULT_DATA_DIR), name)).unwrap();
+        let mut addresses: Vec<IpAddr> = leases.iter().map(|lease| lease.address.ip()).collect();
+        addresses.sort();
+        addresses
     }
 
     /// What the runtime asked of `plugin` for a sandbox, in order.
