@@ -12,7 +12,7 @@ use crate::state::{Counts, HeldState, State, VerdictLine, unix_now};
 
 /// Fills in what the reconciler knows; the source and the warnings stay as they are.
 pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
-    state.updated = unix_now();
+    state.beat();
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
     state.v4 = counts(reconciler, Family::V4);
     state.v6 = counts(reconciler, Family::V6);

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Lasting, place};
@@ -20,7 +21,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How old `node.json` may be before the agent must be taken for dead: three missed heartbeats, in seconds.
 const STALE_AFTER: u64 = 35;
 
-/// `node.json`. Times are seconds since 1970.
+/// `node.json`. Times are seconds since 1970, for people; the age of it all goes by the boot clock, which nobody sets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct State {
@@ -29,7 +30,9 @@ pub(crate) struct State {
     pub(crate) node: String,
     pub(crate) pid: u32,
     pub(crate) updated: u64,
-    /// Seconds after `updated` from which on this says nothing any more.
+    /// When it was written, in seconds of `CLOCK_BOOTTIME`.
+    pub(crate) boot_time: u64,
+    /// Seconds after `boot_time` from which on this says nothing any more.
     pub(crate) stale_after: u64,
     /// The first whole snapshot is in force, and so are this node's own routes.
     pub(crate) ready: bool,
@@ -98,6 +101,7 @@ impl State {
             node: node.to_owned(),
             pid: std::process::id(),
             updated: unix_now(),
+            boot_time: boot_now(),
             stale_after: STALE_AFTER,
             ready: false,
             reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
@@ -111,9 +115,20 @@ impl State {
         }
     }
 
-    pub(crate) fn is_stale(&self) -> bool {
-        self.updated.abs_diff(unix_now()) > self.stale_after
+    /// Says that the agent lives.
+    pub(crate) fn beat(&mut self) {
+        self.updated = unix_now();
+        self.boot_time = boot_now();
     }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.boot_time.abs_diff(boot_now()) > self.stale_after
+    }
+}
+
+/// Seconds of `CLOCK_BOOTTIME`: of this boot, suspended time included.
+fn boot_now() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned())
 }
 
 /// Seconds since 1970.
