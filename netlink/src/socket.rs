@@ -44,6 +44,8 @@ pub enum Error {
 pub struct Socket {
     handle: Handle,
     sequence: u32,
+    /// Where answers are read; allocated with the first one.
+    buffer: Vec<u8>,
 }
 
 impl Socket {
@@ -53,7 +55,7 @@ impl Socket {
         handle.set_ext_ack(true).map_err(Error::Open)?;
         handle.set_cap_ack(true).map_err(Error::Open)?;
         handle.set_netlink_get_strict_chk(true).map_err(Error::Open)?;
-        Ok(Self { handle, sequence: 0 })
+        Ok(Self { handle, sequence: 0, buffer: Vec::new() })
     }
 
     /// Sends the requests in order and returns the kernel's verdict on each. A refused one does not stop those after it.
@@ -69,9 +71,8 @@ impl Socket {
     /// Asks for one object: the answer, or the kernel's refusal (`ENODEV`, `ENETUNREACH`, …).
     pub fn get(&mut self, mut request: Request) -> Result<Result<RouteNetlinkMessage, KernelError>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
-        let mut buffer = Vec::with_capacity(DATAGRAM);
-        self.receive(&mut buffer, 0, 1)?;
-        for raw in messages(&buffer).filter(|raw| raw.sequence == sequence) {
+        self.receive(0, 1)?;
+        for raw in messages(&self.buffer).filter(|raw| raw.sequence == sequence) {
             match raw.kind {
                 NLMSG_ERROR => {
                     if let Err(refused) = raw.verdict() {
@@ -107,11 +108,9 @@ impl Socket {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
         let mut objects = Vec::new();
         let mut whole = true;
-        let mut buffer = Vec::with_capacity(DATAGRAM);
         loop {
-            buffer.clear();
-            self.receive(&mut buffer, 0, 1)?;
-            for raw in messages(&buffer).filter(|raw| raw.sequence == sequence) {
+            self.receive(0, 1)?;
+            for raw in messages(&self.buffer).filter(|raw| raw.sequence == sequence) {
                 whole &= raw.flags & NLM_F_DUMP_INTR == 0;
                 match raw.kind {
                     NLMSG_ERROR | NLMSG_DONE => {
@@ -145,11 +144,9 @@ impl Socket {
         verdicts: &mut Vec<Result<(), KernelError>>,
     ) -> Result<(), Error> {
         let mut answered = 0;
-        let mut buffer = Vec::with_capacity(DATAGRAM);
         while answered < count {
-            buffer.clear();
-            self.receive(&mut buffer, answered, count)?;
-            for raw in messages(&buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
+            self.receive(answered, count)?;
+            for raw in messages(&self.buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
                 let index = usize::try_from(raw.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 if index != answered {
                     return Err(Error::Unanswered { answered, requests: count });
@@ -161,9 +158,11 @@ impl Socket {
         Ok(())
     }
 
-    /// One datagram. The kernel works while we send, so an answer that is not there by now will never come.
-    fn receive(&self, buffer: &mut Vec<u8>, answered: usize, requests: usize) -> Result<(), Error> {
-        match retry(|| self.handle.recv(buffer, MSG_DONTWAIT)) {
+    /// Reads one datagram into the buffer. The kernel works while we send: an answer that is not there will never come.
+    fn receive(&mut self, answered: usize, requests: usize) -> Result<(), Error> {
+        self.buffer.clear();
+        self.buffer.reserve(DATAGRAM);
+        match retry(|| self.handle.recv(&mut self.buffer, MSG_DONTWAIT)) {
             Ok(_) => Ok(()),
             Err(source) if source.kind() == io::ErrorKind::WouldBlock => Err(Error::Unanswered { answered, requests }),
             Err(source) => Err(Error::Receive(source)),

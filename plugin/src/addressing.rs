@@ -48,8 +48,21 @@ impl<'a> Addressing<'a> {
         }
     }
 
+    /// For DEL and GC, which must succeed on a configuration that lost its `ipam`: by `ipam.type`, else within.
+    pub(crate) fn of_removal(request: &'a Request) -> Result<Self, Error> {
+        match request.config.ipam().and_then(|ipam| ipam.string("type").ok().flatten()) {
+            Some(_) => Self::of(request),
+            None => Ok(Self::Within(request)),
+        }
+    }
+
     /// ADD: takes addresses. On an error nothing is kept.
-    pub(crate) fn assign(&self, attachment: &Attachment, proof: &Proof, host: &mut Socket) -> Result<Assignment, Error> {
+    pub(crate) fn assign(
+        &self,
+        attachment: &Attachment,
+        proof: &Proof,
+        host: &mut Socket,
+    ) -> Result<Assignment, Error> {
         match self {
             Self::Within(request) => {
                 let settings = Settings::from_request(request)?;

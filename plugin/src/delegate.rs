@@ -30,8 +30,10 @@ impl<'a> Delegate<'a> {
         let found = request.path.iter().map(|folder| folder.join(kind)).find(|program| is_executable(program));
         match found {
             Some(program) => Ok(Self { program, request }),
-            None => Err(Error::new(Code::InvalidConfig, format!("ipam.type: failed to find plugin {kind:?} in CNI_PATH"))
-                .with_details(format!("looked in {:?}", request.path))),
+            None => {
+                Err(Error::new(Code::InvalidConfig, format!("ipam.type: failed to find plugin {kind:?} in CNI_PATH"))
+                    .with_details(format!("looked in {:?}", request.path)))
+            }
         }
     }
 
@@ -82,9 +84,9 @@ impl<'a> Delegate<'a> {
 
     /// Runs it; its stderr is ours. Whatever it made of a failure is the error, as it said it.
     fn run(&self, verb: &str) -> Result<Vec<u8>, Error> {
-        let output = self.execute(verb).map_err(|source| {
-            Error::new(Code::Io, self.said("could not be run")).with_details(source.to_string())
-        })?;
+        let output = self
+            .execute(verb)
+            .map_err(|source| Error::new(Code::Io, self.said("could not be run")).with_details(source.to_string()))?;
         if output.status.success() {
             return Ok(output.stdout);
         }

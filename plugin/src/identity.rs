@@ -101,7 +101,7 @@ mod tests {
         let identity = of("podnet", "c1", "eth0");
         assert_eq!(
             (identity.host_name.as_str(), identity.host_mac.to_string(), identity.pod_mac.to_string(), identity.group),
-            ("podl", String::new(), String::new(), 0)
+            ("podlvp7x7j62ghk", "3e:84:00:d3:92:c0".to_owned(), "ba:93:73:19:19:c7".to_owned(), 983_589_503)
         );
     }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod addressing;
+mod agent;
 mod apply;
 mod delegate;
 mod error;

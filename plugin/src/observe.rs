@@ -68,9 +68,8 @@ impl Observed {
         }
         for v6 in [false, true] {
             let keep = |route: &Route| route.device == device;
-            let routes = socket.dump(Route::dump_all_tables(v6, POD_ROUTE), |message| {
-                Route::from_message(&message).filter(keep)
-            })?;
+            let routes = socket
+                .dump(Route::dump_all_tables(v6, POD_ROUTE), |message| Route::from_message(&message).filter(keep))?;
             observed.routes.extend(routes);
             if operations.iter().any(|operation| matches!(operation, Operation::Rule(_))) {
                 let rules = socket.dump(SourceRule::dump(v6), |message| SourceRule::from_message(&message))?;

@@ -68,9 +68,8 @@ fn pod_route(route: &Route) -> PodRoute {
 pub(crate) fn previous(request: &Request, attachment: &Attachment, netns: &Path) -> Result<AddResult, Error> {
     let previous = request.config.previous_result()?.unwrap_or_default();
     let sandbox = netns.to_str();
-    let ours = |interface: &Interface| {
-        interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == sandbox
-    };
+    let ours =
+        |interface: &Interface| interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == sandbox;
     if previous.interfaces.iter().any(ours) {
         return Err(error::Error::InterfaceExists { ifname: attachment.ifname.to_string() }.into());
     }
@@ -164,3 +163,6 @@ fn route(route: &PodRoute) -> Route {
         scope: route.on_link.then_some(LINK_SCOPE),
     }
 }
+
+#[cfg(test)]
+mod tests;

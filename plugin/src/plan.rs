@@ -55,8 +55,7 @@ pub(crate) struct PodRoute {
 impl PodRoute {
     /// The default route of a family.
     pub(crate) fn default_of(v6: bool) -> Self {
-        let everywhere =
-            if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        let everywhere = if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
         let destination = IpNetwork::from(everywhere);
         Self {
             destination: IpNetwork::new(everywhere, 0).unwrap_or(destination),
@@ -147,11 +146,7 @@ impl Plan {
         for v6 in [false, true].into_iter().filter(|&v6| self.has(v6)) {
             let gateway = if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) };
             let second = occupied.of(gateway);
-            operations.push(Operation::Neighbour(Neighbour {
-                address: gateway,
-                mac: self.host_mac.octets(),
-                device,
-            }));
+            operations.push(Operation::Neighbour(Neighbour { address: gateway, mac: self.host_mac.octets(), device }));
             if !v6 {
                 // Two links, one gateway address: the metric keeps the two routes apart.
                 let metric = if second { device } else { 0 };
@@ -211,3 +206,6 @@ fn via_gateway(route: &PodRoute, gateway: IpAddr, device: u32) -> Operation {
         ..plain
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl Settings {
     pub(crate) fn from_request(request: &Request) -> Result<Self, Error> {
         let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
         Ok(Self {
-            mtu: mtu(&fields)?,
+            mtu: mtu_of(&fields)?,
             host_source: host_source(&fields)?,
             mac: request.requested_mac(),
             agent: agent(&fields)?,
@@ -48,7 +48,7 @@ pub(crate) fn require_v6_mtu(mtu: u32) -> Result<(), Error> {
     Ok(())
 }
 
-fn mtu(fields: &Fields<'_>) -> Result<Option<u32>, Error> {
+fn mtu_of(fields: &Fields<'_>) -> Result<Option<u32>, Error> {
     match fields.unsigned("mtu")? {
         None | Some(0) => Ok(None),
         Some(mtu) if MTU.contains(&mtu) => Ok(Some(mtu)),
@@ -78,5 +78,58 @@ fn agent(fields: &Fields<'_>) -> Result<Option<PathBuf>, Error> {
         Some(path) if path.starts_with('/') => Ok(Some(path.into())),
         Some(path) => Err(fields.invalid("agent", format!("{path:?} is not an absolute path"))),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused<T: std::fmt::Debug>(config: &Value, read: fn(&Fields<'_>) -> Result<T, Error>) -> (u32, String) {
+        let error = read(&Fields::new(config.as_object().unwrap(), "", Code::InvalidConfig)).unwrap_err();
+        (error.code.number(), error.msg)
+    }
+
+    fn accepted<T>(config: &Value, read: fn(&Fields<'_>) -> Result<T, Error>) -> T {
+        read(&Fields::new(config.as_object().unwrap(), "", Code::InvalidConfig)).unwrap()
+    }
+
+    /// E-43
+    #[test]
+    fn an_mtu_is_a_number_of_bytes_that_a_link_can_have() {
+        for (value, mtu) in
+            [(json!(null), None), (json!(0), None), (json!(68), Some(68)), (json!(65_535), Some(65_535))]
+        {
+            assert_eq!(accepted(&json!({ "mtu": value }), mtu_of), mtu);
+        }
+        for value in [json!(1), json!(67), json!(65_536), json!(-1), json!("1500"), json!(1500.0)] {
+            let (code, msg) = refused(&json!({ "mtu": value }), mtu_of);
+            assert!(code == 7 && msg.contains("mtu"), "{code} {msg}");
+        }
+    }
+
+    #[test]
+    fn ipv6_needs_its_smallest_mtu() {
+        assert!(require_v6_mtu(1280).is_ok());
+        assert_eq!(require_v6_mtu(1279).unwrap_err().code, Code::InvalidConfig);
+    }
+
+    #[test]
+    fn a_host_source_is_one_address_a_family() {
+        let both: Vec<IpAddr> = vec!["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()];
+        assert_eq!(accepted(&json!({"hostSource": ["10.0.0.5", "fd00::5"]}), host_source), both);
+        assert_eq!(accepted(&json!({"hostSource": "10.0.0.5"}), host_source), both[..1]);
+        for value in [json!("x"), json!(5), json!(["10.0.0.5", "10.0.0.6"])] {
+            let (code, msg) = refused(&json!({ "hostSource": value }), host_source);
+            assert!(code == 7 && msg.contains("hostSource"), "{code} {msg}");
+        }
+    }
+
+    #[test]
+    fn the_agents_file_has_an_absolute_path() {
+        assert_eq!(accepted(&json!({"agent": "/run/a"}), agent), Some("/run/a".into()));
+        assert_eq!(refused(&json!({"agent": "run/a"}), agent).0, 7);
     }
 }

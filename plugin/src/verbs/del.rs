@@ -16,7 +16,7 @@ use crate::removal;
 
 /// Detaches the pod.
 pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Path>) -> Result<(), CniError> {
-    let addressing = Addressing::of(request)?;
+    let addressing = Addressing::of_removal(request)?;
     let identity = Identity::of(&request.config.name, attachment);
     let mut host = Socket::open().map_err(Error::from)?;
     removal::remove_link(&mut host, &identity)?;

@@ -12,7 +12,7 @@ use crate::removal;
 
 /// Removes what no valid attachment needs. Goes on past failures and tells them all at the end.
 pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), CniError> {
-    let addressing = Addressing::of(request)?;
+    let addressing = Addressing::of_removal(request)?;
     let name_of = |attachment: &Attachment| Identity::of(&request.config.name, attachment).host_name;
     let mut host = Socket::open().map_err(Error::from)?;
     let (mut left, mut failures) = (BTreeSet::new(), Vec::new());

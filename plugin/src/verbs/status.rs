@@ -3,10 +3,14 @@
 use cni::{Error, Request};
 
 use crate::addressing::Addressing;
+use crate::agent;
 use crate::settings::Settings;
 
 /// Error 50 when no pod could be attached. Takes no lock and changes nothing.
 pub(crate) fn status(request: &Request) -> Result<(), Error> {
-    Settings::from_request(request)?;
+    let settings = Settings::from_request(request)?;
+    if let Some(agent) = &settings.agent {
+        agent::require_ready(agent)?;
+    }
     Addressing::of(request)?.status()
 }
