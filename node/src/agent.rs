@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use netlink::Monitor;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::control::{self, Command, Order};
@@ -20,6 +20,7 @@ use crate::routes::news::news;
 use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Settings, Turn};
 use crate::source::{Report, Snapshot, Source};
+use crate::source_rule::{self, Standing};
 use crate::state::{HEARTBEAT, RunDir, State, unix_now};
 
 /// How soon a turn is tried again that the netlink socket failed.
@@ -59,6 +60,7 @@ pub(crate) struct Agent {
     orders: mpsc::Receiver<Order>,
     /// Asks the source for a snapshot of now.
     refresh: Arc<Notify>,
+    source_rule: watch::Receiver<Standing>,
 }
 
 /// What woke the agent.
@@ -102,9 +104,11 @@ impl Agent {
         let monitor = Monitor::open()?;
         let news = Readiness::of(monitor.as_fd()).map_err(Error::Monitor)?;
         let kernel = Rtnetlink::open()?;
+        let (standing, source_rule) = watch::channel(Standing::Unknown);
         tokio::spawn(control::serve(listener, order_sender));
+        tokio::spawn(source_rule::keep(resync, standing));
         tokio::spawn(source.run(report_sender, refresh.clone()));
-        let mut agent = Self { settings, run_dir, state, kernel, monitor, news, reports, orders, refresh };
+        let mut agent = Self { settings, run_dir, state, kernel, monitor, news, reports, orders, refresh, source_rule };
         agent.write_state()?;
         let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
         agent.reconcile(first, &mut stop, resync).await
@@ -124,7 +128,7 @@ impl Agent {
                     // A client that hung up needs no answer.
                     let _ = reply.send("nothing is held: no whole list of nodes has come yet".to_owned());
                 }
-                _ = heartbeat.tick() => self.state.updated = unix_now(),
+                _ = heartbeat.tick() => self.state.beat(),
             }
             self.write_state()?;
         }
@@ -261,6 +265,10 @@ impl Agent {
 
     fn describe(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
         let was_ready = self.state.ready;
+        self.state.warnings = match &*self.source_rule.borrow() {
+            Standing::Missing(why) => vec![format!("pods can forge their source address, the rule is missing: {why}")],
+            Standing::Unknown | Standing::InPlace => Vec::new(),
+        };
         describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
         if was_ready != self.state.ready {
             tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");

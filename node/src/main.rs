@@ -8,6 +8,7 @@ mod place;
 mod readiness;
 mod routes;
 mod source;
+mod source_rule;
 mod state;
 
 use std::process::ExitCode;

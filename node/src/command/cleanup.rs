@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::routes::kernel::{Kernel, Rtnetlink};
 use crate::routes::plan::plan;
 use crate::routes::{Routes, apply};
+use crate::source_rule::{self, SourceRule};
 use crate::state::{RUN_DIR, RunDir};
 
 /// Where the agent was.
@@ -25,6 +26,8 @@ enum Error {
     Running(String),
     #[error("remove routes: {0}")]
     Routes(#[from] netlink::Error),
+    #[error("remove the source rule: {0}")]
+    SourceRule(#[from] source_rule::Error),
     #[error("remove {path}: {source}")]
     File { path: String, source: io::Error },
     #[error("print: {0}")]
@@ -51,6 +54,9 @@ fn clean(run_dir: &RunDir, out: &mut impl Write) -> Result<(), Error> {
         return Err(Error::Running(lock.display().to_string()));
     }
     routes(out)?;
+    if SourceRule::open()?.remove()? {
+        writeln!(out, "removed the source rule")?;
+    }
     for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.control_socket(), lock] {
         match fs::remove_file(&path) {
             Ok(()) => writeln!(out, "removed {}", path.display())?,
