@@ -27,5 +27,6 @@ mod crowd;
 mod faults;
 mod flat;
 mod lifecycle;
+mod ready;
 mod sharing;
 mod time;
