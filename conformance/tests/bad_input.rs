@@ -42,7 +42,7 @@ fn each_fails_and_leaves_nothing(cases: &[Case]) -> Result<(), Error> {
         if !complaint.as_ref().is_ok_and(fits) {
             wrong.push(format!("{}: wanted code {:?} naming {:?}:\n{story}", case.what, case.codes, case.names));
         }
-        let left = [node.network()?.since(&node_before), web.network()?.since(&pod_before)].concat();
+        let left = [node.network()?.since(&node_before), web.network()?.since(&pod_before), forwarding(node)].concat();
         if !left.is_empty() {
             wrong.push(format!("{}: left behind:\n{left}", case.what));
             web.del(&config)?;
@@ -53,6 +53,13 @@ fn each_fails_and_leaves_nothing(cases: &[Case]) -> Result<(), Error> {
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     Ok(())
+}
+
+/// Whether the node forwards: bad input is found before anything is switched on.
+fn forwarding(node: &Node) -> String {
+    let switches = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+    let on = |path: &&str| node.sysctl(path).is_ok_and(|value| value != "0");
+    switches.iter().filter(|path| on(path)).map(|path| format!("{path} is on\n")).collect()
 }
 
 /// The good config with one key set to something else, as stdin.
@@ -98,7 +105,7 @@ fn a_bad_environment_is_named() {
                 what: "E-04 ifname of 16 bytes",
                 change: |add| add.env("CNI_IFNAME", "sixteen-bytes-xx"),
                 codes: &[4],
-                names: "sixteen-bytes-xx",
+                names: "interface name",
             },
             Case {
                 what: "E-04 the loopback",
@@ -247,7 +254,7 @@ fn a_bad_config_is_named() {
                     with(add, "/ipam/ranges", json!([[{ "subnet": "10.244.1.0/24" }], [{ "subnet": "10.244.1.0/25" }]]))
                 },
                 codes: &[7],
-                names: "10.244.1.0",
+                names: "overlaps",
             },
             Case {
                 what: "E-43 a negative mtu",

@@ -50,12 +50,16 @@ fn lan(boxes: usize, width: usize, middle: usize) -> String {
 
 fn inside(index: usize, node: &Node, hosts: &[Host]) -> Vec<String> {
     let [v4, v6] = node.pod_cidrs();
-    let mut lines =
-        vec![format!("{}  {}, {}", node.name(), node.v4(), node.v6()), format!("pods   {v4}"), format!("       {v6}")];
+    let mut lines = vec![
+        format!("{}   {}, {}", node.name(), node.v4(), node.v6()),
+        format!("pods    {v4}"),
+        format!("        {v6}"),
+    ];
+    let widest = hosts.iter().map(|host| host.name.len()).max().unwrap_or(0) + "├─ ".chars().count() + 1;
     for pod in hosts.iter().filter(|host| host.is_pod && host.node == index) {
         for (row, address) in pod.own.iter().enumerate() {
             let name = if row == 0 { format!("├─ {}", pod.name) } else { "│".to_owned() };
-            lines.push(format!("{name:<8}{address}"));
+            lines.push(format!("{name:<widest$}{address}"));
         }
     }
     if let Some(last) = lines.iter().rposition(|line| line.starts_with('├')) {

@@ -130,6 +130,15 @@ impl Node {
         }
     }
 
+    /// A sysctl of its network namespace, by its path, without the line's end.
+    ///
+    /// # Errors
+    /// When the kernel has none of that name.
+    pub fn sysctl(&self, path: &str) -> Result<String, Error> {
+        let value = self.place.enter(|| fs::read_to_string(path))?;
+        value.map(|value| value.trim_end().to_owned()).map_err(Error::system(format!("read {path} on {}", self.name)))
+    }
+
     /// A command on this node.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         Command::new(self.place.clone(), program)

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -17,7 +17,8 @@ use super::kernel::Kernel;
 use super::{Error, Place};
 
 /// The links, addresses, routes of every table, permanent neighbours and rules of a network namespace, one a line and
-/// sorted. Links go by name, so that two snapshots are equal when people would call them so.
+/// sorted. Links go by name, so that two snapshots are equal when people would call them so. The kernel's own routes of
+/// the local table are left out: they follow from the addresses, and from whether the namespace forwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     lines: Vec<String>,
@@ -54,8 +55,7 @@ impl Snapshot {
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dull = |line: &&String| line.ends_with(" table 255") || line.starts_with("rule ");
-        self.lines.iter().filter(|line| !dull(line)).try_for_each(|line| writeln!(f, "{line}"))
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -88,6 +88,9 @@ fn dump(kernel: &Kernel) -> Result<Vec<String>, Errno> {
     lines.sort();
     Ok(lines)
 }
+
+/// The table of the addresses that are this namespace's own (`RT_TABLE_LOCAL`).
+const LOCAL: u32 = 255;
 
 type Names = BTreeMap<u32, String>;
 
@@ -153,6 +156,9 @@ fn route(message: &RouteMessage, names: &Names) -> Option<String> {
             RouteAttribute::Table(number) => table = *number,
             _ => {}
         }
+    }
+    if table == LOCAL && header.protocol == RouteProtocol::Kernel {
+        return None;
     }
     let to = IpNetwork::new(to, header.destination_prefix_length).ok()?;
     let table = if table == u32::from(RouteHeader::RT_TABLE_MAIN) { String::new() } else { format!(" table {table}") };

@@ -1,6 +1,9 @@
 //! The lab's links: a bridge as the LAN, and a cable from each node to it.
 
+use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
@@ -32,9 +35,14 @@ pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>) -> Result<()
     Kernel::here()?.create(RouteNetlinkMessage::NewLink(pair))
 }
 
-/// Brings this network namespace's loopback and `eth0` up, and gives `eth0` its addresses. IPv6 is usable at once.
+/// Brings this network namespace's loopback and `eth0` up, and gives `eth0` its addresses. IPv6 is usable at once, as on
+/// a node that has been up for long: until a link-local address is past duplicate detection, nothing is forwarded.
 pub(super) fn plug_in(addresses: &[IpNetwork]) -> Result<(), Errno> {
     let kernel = Kernel::here()?;
+    let detection = Path::new("/proc/sys/net/ipv6/conf/eth0/accept_dad");
+    if detection.exists() {
+        fs::write(detection, "0").map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    }
     set_up(&kernel, "lo")?;
     set_up(&kernel, "eth0")?;
     let device = if_nametoindex("eth0")?;

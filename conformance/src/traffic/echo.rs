@@ -39,13 +39,7 @@ impl<'a> Echo<'a> {
 /// The kernel's, such as an unreachable network, and `TimedOut`.
 pub fn ping(to: SocketAddr, from: Option<IpAddr>, token: &[u8]) -> io::Result<std::time::Duration> {
     let v6 = to.is_ipv6();
-    let socket = icmp(v6)?;
-    if let Some(from) = from {
-        nix::sys::socket::bind(
-            std::os::fd::AsRawFd::as_raw_fd(&socket),
-            &nix::sys::socket::SockaddrStorage::from(SocketAddr::new(from, 0)),
-        )?;
-    }
+    let socket = icmp(from.unwrap_or_else(|| any(v6)))?;
     let started = Instant::now();
     let mut buffer = [0; 2048];
     for sequence in 0..4u16 {
@@ -66,7 +60,10 @@ pub fn ping(to: SocketAddr, from: Option<IpAddr>, token: &[u8]) -> io::Result<st
             }
         }
     }
-    Err(io::Error::new(ErrorKind::TimedOut, format!("no echo reply from {} to {}", to.ip(), from.unwrap_or(any(v6)))))
+    Err(io::Error::new(
+        ErrorKind::TimedOut,
+        format!("no echo reply from {} to {}", to.ip(), from.unwrap_or_else(|| any(v6))),
+    ))
 }
 
 fn request(v6: bool, sequence: u16, token: &[u8]) -> Vec<u8> {

@@ -6,6 +6,7 @@
 
 mod echo;
 mod probe;
+mod reply;
 mod serve;
 mod socket;
 

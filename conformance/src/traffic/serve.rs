@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use nix::errno::Errno;
 
 use super::PATIENCE;
 use super::echo::Echo;
+use super::reply;
 use super::socket::{any, datagrams, icmp, listener};
 
 /// How many echo requests are remembered.
@@ -17,8 +18,31 @@ const MEMORY: usize = 100_000;
 /// The longest question.
 const QUESTION: u64 = 256;
 
-/// Which token came from where.
-type Pings = Arc<Mutex<HashMap<Vec<u8>, IpAddr>>>;
+/// Which token came from where, and a bell for news.
+#[derive(Default)]
+struct Pings {
+    sources: Mutex<HashMap<Vec<u8>, IpAddr>>,
+    news: Condvar,
+}
+
+impl Pings {
+    fn note(&self, token: &[u8], source: IpAddr) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.len() >= MEMORY {
+            sources.clear();
+        }
+        sources.insert(token.to_owned(), source);
+        self.news.notify_all();
+    }
+
+    /// Waits a while for the ear: the kernel answers an echo before the server has heard of it.
+    fn source(&self, token: &[u8]) -> Option<IpAddr> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let unheard = |sources: &mut HashMap<Vec<u8>, IpAddr>| !sources.contains_key(token);
+        let waited = self.news.wait_timeout_while(sources, PATIENCE / 2, unheard);
+        waited.unwrap_or_else(PoisonError::into_inner).0.get(token).copied()
+    }
+}
 
 /// Serves on `port` until killed; says `ready` on `out` once it hears.
 ///
@@ -28,16 +52,22 @@ type Pings = Arc<Mutex<HashMap<Vec<u8>, IpAddr>>>;
 /// # Errors
 /// When a socket of IPv4 cannot be had; IPv6 is left out where the kernel has none.
 pub fn serve(port: u16, out: &mut impl Write) -> io::Result<()> {
-    let pings = Pings::default();
+    let pings = Arc::new(Pings::default());
     for v6 in [false, true] {
         let at = SocketAddr::new(any(v6), port);
-        let (tcp, udp, ear) = match (listener(at), datagrams(at), icmp(v6)) {
+        let (tcp, udp, ear) = match (listener(at), datagrams(at), icmp(any(v6))) {
             (Err(error), _, _) if v6 && is_absent(&error) => continue,
             (tcp, udp, ear) => (tcp?, udp?, ear?),
         };
         let known = Arc::clone(&pings);
         thread::spawn(move || accept(&tcp, &known));
-        thread::spawn(move || answer(&udp));
+        reply::prepare(&udp, v6)?;
+        thread::spawn(move || {
+            loop {
+                // A client that went meanwhile is its own trouble.
+                reply::once(&udp, |client| client.to_string()).ok();
+            }
+        });
         let known = Arc::clone(&pings);
         thread::spawn(move || listen(v6, &ear, &known));
     }
@@ -53,7 +83,7 @@ fn is_absent(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| absent.contains(&Errno::from_raw(code)))
 }
 
-fn accept(listener: &TcpListener, pings: &Pings) {
+fn accept(listener: &TcpListener, pings: &Arc<Pings>) {
     for client in listener.incoming().flatten() {
         let pings = Arc::clone(pings);
         // A client that breaks off is its own trouble.
@@ -68,8 +98,7 @@ fn converse(client: &TcpStream, pings: &Pings) -> io::Result<()> {
     BufReader::new(client.take(QUESTION)).read_line(&mut question)?;
     let answer = match question.trim_end().split_once(' ') {
         Some(("ping", token)) => {
-            let known = pings.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get(token.as_bytes()).map_or_else(|| "nobody".to_owned(), IpAddr::to_string)
+            pings.source(token.as_bytes()).map_or_else(|| "nobody".to_owned(), |source| source.to_string())
         }
         _ => client.peer_addr()?.ip().to_string(),
     };
@@ -77,24 +106,11 @@ fn converse(client: &TcpStream, pings: &Pings) -> io::Result<()> {
     writeln!(client, "{answer}")
 }
 
-fn answer(socket: &UdpSocket) {
-    let mut buffer = [0; 2048];
-    loop {
-        if let Ok((_, client)) = socket.recv_from(&mut buffer) {
-            socket.send_to(client.ip().to_string().as_bytes(), client).ok();
-        }
-    }
-}
-
-fn listen(v6: bool, ear: &UdpSocket, pings: &Pings) {
+fn listen(v6: bool, ear: &UdpSocket, pings: &Arc<Pings>) {
     let mut buffer = [0; 2048];
     loop {
         let Ok((length, client)) = ear.recv_from(&mut buffer) else { continue };
         let Some(echo) = Echo::read(v6, &buffer[..length]).filter(|echo| echo.is_request) else { continue };
-        let mut known = pings.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MEMORY {
-            known.clear();
-        }
-        known.insert(echo.token.to_owned(), client.ip());
+        pings.note(echo.token, client.ip());
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn any(v6: bool) -> IpAddr {
     if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
-/// A new socket. An IPv6 one takes IPv6 alone; all of them give up after [`PATIENCE`] unless they wait for clients.
+/// A new socket. An IPv6 one takes IPv6 alone.
 fn open(v6: bool, kind: SockType, protocol: Option<SockProtocol>) -> io::Result<OwnedFd> {
     let family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
     let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
@@ -44,10 +44,12 @@ pub(super) fn datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A raw socket that hears and sends ICMP of one family.
-pub(super) fn icmp(v6: bool) -> io::Result<UdpSocket> {
-    let protocol = if v6 { SockProtocol::IcmpV6 } else { SockProtocol::Icmp };
-    open(v6, SockType::Raw, Some(protocol)).map(UdpSocket::from)
+/// A raw socket that hears and sends ICMP of one family, at the address `at`.
+pub(super) fn icmp(at: IpAddr) -> io::Result<UdpSocket> {
+    let protocol = if at.is_ipv6() { SockProtocol::IcmpV6 } else { SockProtocol::Icmp };
+    let socket = open(at.is_ipv6(), SockType::Raw, Some(protocol))?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(at, 0)))?;
+    Ok(socket.into())
 }
 
 /// A TCP connection to `to`, from `from` where that is given, made and used within [`PATIENCE`] a step.
@@ -70,7 +72,7 @@ pub fn try_bind(protocol: Protocol, at: SocketAddr) -> io::Result<()> {
     match protocol {
         Protocol::Tcp => listener(at).map(drop),
         Protocol::Udp => datagrams(at).map(drop),
-        Protocol::Icmp => icmp(at.is_ipv6()).map(drop),
+        Protocol::Icmp => icmp(at.ip()).map(drop),
     }
 }
 
