@@ -1,19 +1,34 @@
 //! Puts a plan into effect: one datagram for each namespace, every verdict read.
 
-use netlink::{Lookup, NewVeth, Route, Socket};
+use netlink::{KernelError, Lookup, NewVeth, Route, Selector, Socket};
 use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::host;
+use crate::identity::Identity;
 use crate::plan::Operation;
+use crate::removal;
 
-/// Makes the veth pair. Which name was taken, when one was, is told from which side knows it.
-pub(crate) fn make_pair(host: &mut Socket, pair: &NewVeth<'_>) -> Result<(), Error> {
-    let [verdict] = host.request(&mut [pair.add()])?.try_into().unwrap_or([Ok(())]);
-    verdict.map_err(|source| match source.errno {
-        Errno::EEXIST => Error::HostLinkExists { name: pair.name.to_owned() },
-        _ => Error::Refused { operation: format!("make the veth pair {} and {}", pair.name, pair.peer_name), source },
-    })
+/// Makes the veth pair. A host end of this very attachment that is there already is what an ADD left whose lease is
+/// gone, and makes room; a foreign link of that name stays, and is named.
+pub(crate) fn make_pair(host: &mut Socket, pair: &NewVeth<'_>, identity: &Identity) -> Result<(), Error> {
+    match try_pair(host, pair)? {
+        Err(refused) if refused.errno == Errno::EEXIST => {
+            let taken = Error::HostLinkExists { name: pair.name.to_owned() };
+            let stale = host::link(host, Selector::Name(pair.name))?.filter(|link| identity.is(link)).ok_or(taken)?;
+            removal::remove(host, &stale)?;
+            try_pair(host, pair)?.map_err(|source| not_made(pair, source))
+        }
+        made => made.map_err(|source| not_made(pair, source)),
+    }
+}
+
+fn try_pair(host: &mut Socket, pair: &NewVeth<'_>) -> Result<Result<(), KernelError>, Error> {
+    Ok(host.request(&mut [pair.add()])?.pop().unwrap_or(Ok(())))
+}
+
+fn not_made(pair: &NewVeth<'_>, source: KernelError) -> Error {
+    Error::Refused { operation: format!("make the veth pair {} and {}", pair.name, pair.peer_name), source }
 }
 
 /// Applies the operations in order; the first refused one is the error.

@@ -65,7 +65,7 @@ pub(crate) fn add(
         peer_netns: beyond.netns.as_fd(),
         mtu,
     };
-    make_pair(&mut undo.host, &pair)?;
+    make_pair(&mut undo.host, &pair, &identity)?;
     undo.linked(&identity.host_name);
     make_host_end(&mut undo.host, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &plan, attachment.ifname.as_str())?;
@@ -89,15 +89,15 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
 fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
-    for v6 in [false, true].into_iter().filter(|&v6| plan.has(v6)) {
-        host::ensure_forwarding(host, v6)?;
-    }
     let mtu = match mtu {
         Some(mtu) => mtu,
         None => host::inherited_mtu(host)?,
     };
     if plan.has(true) {
         settings::require_v6_mtu(mtu)?;
+    }
+    for v6 in [false, true].into_iter().filter(|&v6| plan.has(v6)) {
+        host::ensure_forwarding(host, v6)?;
     }
     Ok(mtu)
 }
