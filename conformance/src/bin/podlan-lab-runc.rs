@@ -2,14 +2,17 @@
 //! mapped uid cannot do, then becomes the real `runc` of PATH. containerd is told of it by `BinaryName`.
 //!
 //! What goes: `gid=5` of devpts (no such group is mapped), the cgroup path and the resource limits (an ordinary user
-//! owns no cgroup). It refuses to touch anything else: mounts, namespaces and hooks of the pod stay the runtime's own.
+//! owns no cgroup). `runc ps` reads the cgroup and would find nobody, upon which a restarted containerd (1.7 and later)
+//! takes the pod for dead and kills it: it is answered with the container's first process. It refuses to touch anything
+//! else: mounts, namespaces and hooks of the pod stay the runtime's own.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -18,6 +21,9 @@ fn main() -> ExitCode {
     {
         eprintln!("podlan-lab-runc: {}: {error}", bundle.display());
         return ExitCode::FAILURE;
+    }
+    if let Some(state) = state_instead_of_ps(&arguments) {
+        return first_process(&state);
     }
     let error = Command::new("runc").args(&arguments).exec();
     eprintln!("podlan-lab-runc: exec runc: {error}");
@@ -30,6 +36,24 @@ fn bundle_of_new_container(arguments: &[OsString]) -> Option<PathBuf> {
     let mut words = arguments[verb..].iter();
     words.find(|word| *word == OsStr::new("--bundle") || *word == OsStr::new("-b"))?;
     words.next().map(PathBuf::from)
+}
+
+/// The arguments of `runc .. state ID` for those of `runc .. ps .. ID`.
+fn state_instead_of_ps(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let verb = arguments.iter().position(|word| word == "ps")?;
+    let id = arguments[verb..].last()?;
+    Some(arguments[..verb].iter().chain([&OsString::from("state"), id]).cloned().collect())
+}
+
+/// Says what `runc ps --format json` would of a container with one process; fails as runc does.
+fn first_process(state: &[OsString]) -> ExitCode {
+    let answer = Command::new("runc").args(state).stderr(Stdio::inherit()).output();
+    let pid = answer.ok().and_then(|answer| Some(serde_json::from_slice::<Value>(&answer.stdout).ok()?["pid"].clone()));
+    let Some(pid) = pid else { return ExitCode::FAILURE };
+    match writeln!(std::io::stdout(), "{}", json!([pid])) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn relax_file(path: &Path) -> std::io::Result<()> {
@@ -55,7 +79,6 @@ fn relax(spec: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn only_what_a_single_uid_cannot_have_is_dropped() {
@@ -83,9 +106,18 @@ mod tests {
         );
     }
 
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn ps_is_asked_of_the_state() {
+        assert_eq!(state_instead_of_ps(&words("--root /r ps --format json 1")), Some(words("--root /r state 1")));
+        assert_eq!(state_instead_of_ps(&words("--root /r exec 1 probe")), None);
+    }
+
     #[test]
     fn only_commands_that_make_a_container_have_a_bundle() {
-        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         let create = words("--root /r --log l create --bundle /b/1 --pid-file p 1");
         assert_eq!(bundle_of_new_container(&create), Some(PathBuf::from("/b/1")));
         assert_eq!(bundle_of_new_container(&words("--root /r delete --force 1")), None);
