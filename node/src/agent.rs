@@ -1,27 +1,34 @@
 //! The agent: one thread, one loop. A trigger (a report of the source, news of the kernel, time, an operator) becomes a
 //! turn of the reconciler, and what is now true is written down. All decisions are the reconciler's.
 
+mod journal;
+mod signals;
+mod tell;
+
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netlink::Monitor;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::control::{self, Command, Order};
-use crate::describe::{describe, lines};
+use crate::http::{self, Served};
+use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
 use crate::routes::news::news;
-use crate::routes::plan::Change;
-use crate::routes::reconcile::{Reconciler, Settings, Turn};
+use crate::routes::reconcile::{Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
 use crate::source_rule::{self, Standing};
-use crate::state::{HEARTBEAT, RunDir, State, unix_now};
+use crate::state::{HEARTBEAT, RunDir, State};
+use crate::upkeep::{self, Upkeep};
+use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,10 +43,14 @@ pub(crate) enum Error {
     RunDir { path: String, source: io::Error },
     #[error("lock {path}: {source} (does another agent run?)")]
     Lock { path: String, source: io::Error },
+    #[error("find the own binary: {0}")]
+    Binary(#[source] io::Error),
     #[error("start the runtime: {0}")]
     Runtime(#[source] io::Error),
     #[error("listen on {path}: {source}")]
     Control { path: String, source: io::Error },
+    #[error("listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
     #[error("write {path}: {source}")]
     State { path: String, source: io::Error },
     #[error("listen to the kernel: {0}")]
@@ -48,11 +59,26 @@ pub(crate) enum Error {
     Netlink(#[from] netlink::Error),
 }
 
+/// What the agent is given.
+pub(crate) struct Options {
+    pub(crate) settings: Settings,
+    pub(crate) source: Source,
+    pub(crate) run_dir: RunDir,
+    pub(crate) resync: Duration,
+    /// Where health and metrics are served, if they are.
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) upkeep: Upkeep,
+}
+
 /// The agent's own things: everything but the reconciler, which comes with the first snapshot.
 pub(crate) struct Agent {
     settings: Settings,
     run_dir: RunDir,
+    upkeep: Upkeep,
+    last_look: upkeep::Report,
     state: State,
+    told: watch::Sender<State>,
+    metrics: Arc<Metrics>,
     kernel: Rtnetlink,
     monitor: Monitor,
     news: Readiness,
@@ -77,6 +103,19 @@ enum Trigger {
     Stop,
 }
 
+/// How much a trigger asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// Nothing but what was done.
+    Nothing,
+    /// A turn, because the kernel's routes are not as they should be.
+    Heal,
+    /// A turn.
+    Turn,
+    /// A turn and a look at everything else.
+    Everything,
+}
+
 /// When a turn is next due without being asked for.
 #[derive(Clone, Copy)]
 struct Due {
@@ -86,30 +125,47 @@ struct Due {
 
 impl Agent {
     /// Runs until it is told to stop.
-    pub(crate) async fn run(
-        settings: Settings,
-        source: Source,
-        run_dir: RunDir,
-        resync: Duration,
-    ) -> Result<(), Error> {
-        let mut stop = Stop::new()?;
+    pub(crate) async fn run(options: Options) -> Result<(), Error> {
+        let Options { settings, source, run_dir, resync, listen, upkeep } = options;
+        let mut stop = Stop::listen().map_err(Error::Runtime)?;
         let socket = run_dir.control_socket();
-        let listener =
+        let control =
             control::listen(&socket).map_err(|source| Error::Control { path: socket.display().to_string(), source })?;
         let (order_sender, orders) = mpsc::channel(1);
         let (report_sender, reports) = mpsc::channel(1);
-        let refresh = Arc::new(Notify::new());
+        let (standing, source_rule) = watch::channel(Standing::Unknown);
         let state = State::starting(&settings.me, &source.to_string());
+        let (told, _) = watch::channel(state.clone());
+        let (refresh, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::new()));
         // Opened before anything is looked at, so that no change falls between.
         let monitor = Monitor::open()?;
         let news = Readiness::of(monitor.as_fd()).map_err(Error::Monitor)?;
         let kernel = Rtnetlink::open()?;
-        let (standing, source_rule) = watch::channel(Standing::Unknown);
-        tokio::spawn(control::serve(listener, order_sender));
+        if let Some(address) = listen {
+            let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+            tokio::spawn(http::serve(listener, Served { state: told.subscribe(), metrics: metrics.clone() }));
+        }
+        tokio::spawn(control::serve(control, order_sender));
         tokio::spawn(source_rule::keep(resync, standing));
         tokio::spawn(source.run(report_sender, refresh.clone()));
-        let mut agent = Self { settings, run_dir, state, kernel, monitor, news, reports, orders, refresh, source_rule };
-        agent.write_state()?;
+        let last_look = upkeep::Report::default();
+        let mut agent = Self {
+            settings,
+            run_dir,
+            upkeep,
+            last_look,
+            state,
+            told,
+            metrics,
+            kernel,
+            monitor,
+            news,
+            reports,
+            orders,
+            refresh,
+            source_rule,
+        };
+        agent.tell()?;
         let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
         agent.reconcile(first, &mut stop, resync).await
     }
@@ -130,7 +186,7 @@ impl Agent {
                 }
                 _ = heartbeat.tick() => self.state.beat(),
             }
-            self.write_state()?;
+            self.tell()?;
         }
     }
 
@@ -138,7 +194,7 @@ impl Agent {
         self.source_succeeded(&first);
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, asked_at: Instant::now() };
-        self.turn(&mut reconciler, &mut due)?;
+        self.carry_out(Task::Everything, &mut reconciler, &mut due)?;
         let mut heartbeat = interval(HEARTBEAT);
         let mut slow = interval(resync);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -160,62 +216,64 @@ impl Agent {
                 _ = slow.tick() => Trigger::Resync,
                 _ = heartbeat.tick() => Trigger::Heartbeat,
             };
-            match trigger {
-                Trigger::Stop => return Ok(()),
-                trigger => self.handle(trigger, &mut reconciler, &mut due)?,
+            if let Trigger::Stop = trigger {
+                return Ok(());
             }
+            let task = self.handle(trigger, &mut reconciler, &mut due)?;
+            self.carry_out(task, &mut reconciler, &mut due)?;
         }
     }
 
-    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Result<(), Error> {
-        let turn = match trigger {
-            Trigger::Stop => false,
+    /// Takes in what woke the agent; says what is to be done about it.
+    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
+        Ok(match trigger {
             Trigger::News => self.hear(reconciler, due)?,
             Trigger::Report(Ok(snapshot)) => {
                 self.source_succeeded(&snapshot);
                 // News that waits is older than what the turn will do.
                 self.hear(reconciler, due)?;
                 reconciler.learn(snapshot);
-                true
+                Task::Everything
             }
             Trigger::Report(Err(error)) => {
                 self.source_failed(&error);
-                self.write_state()?;
-                false
+                self.tell()?;
+                Task::Nothing
             }
             Trigger::Order((Command::Release, reply)) => {
                 let held = reconciler.release();
                 // A client that hung up needs no answer.
                 let _ = reply.send(if held { "released" } else { "nothing is held" }.to_owned());
-                held
+                if held { Task::Everything } else { Task::Nothing }
             }
             Trigger::Retry => {
                 due.retry = None;
-                true
+                self.hear(reconciler, due)?;
+                Task::Turn
             }
             Trigger::HoldOver => {
                 due.asked_at = Instant::now();
                 self.refresh.notify_one();
-                false
+                Task::Nothing
             }
             Trigger::Resync => {
                 reconciler.look_again();
-                true
+                Task::Everything
             }
             Trigger::Heartbeat => {
                 self.describe(reconciler)?;
-                false
+                Task::Nothing
             }
-        };
-        if turn { self.turn(reconciler, due) } else { Ok(()) }
+            Trigger::Stop => Task::Nothing,
+        })
     }
 
-    /// Reads the news that waits; true when a turn is due.
-    fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Result<bool, Error> {
+    /// Reads the news that waits.
+    fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
         let mut matters = false;
         for _ in 0..NEWS {
             let Some(events) = self.monitor.read()? else {
-                return Ok(matters);
+                return Ok(if matters { Task::Heal } else { Task::Nothing });
             };
             let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
             for news in news {
@@ -224,13 +282,19 @@ impl Agent {
         }
         // The rest waits, and no edge will tell of it.
         due.retry = Some(Instant::now());
-        Ok(matters)
+        Ok(if matters { Task::Heal } else { Task::Nothing })
     }
 
-    fn turn(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Result<(), Error> {
-        match reconciler.turn(&mut self.kernel, &|_| false) {
+    fn carry_out(&mut self, task: Task, reconciler: &mut Reconciler, due: &mut Due) -> Result<(), Error> {
+        if task == Task::Nothing {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let stores = &self.upkeep.stores;
+        match reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)) {
             Ok(turn) => {
-                log(&turn);
+                self.count(&turn, task == Task::Heal, began.elapsed());
+                journal::turn(&turn);
                 if turn.applied.surprised {
                     due.retry = Some(Instant::now() + RETRY);
                 }
@@ -242,65 +306,11 @@ impl Agent {
                 due.retry = Some(Instant::now() + RETRY);
             }
         }
-        let path = self.run_dir.verdicts_file();
-        self.run_dir
-            .write_verdicts(&lines(reconciler))
-            .map_err(|source| Error::State { path: path.display().to_string(), source })?;
+        if task == Task::Everything {
+            self.look(reconciler);
+        }
+        self.tell_verdicts(reconciler)?;
         self.describe(reconciler)
-    }
-
-    fn source_succeeded(&mut self, snapshot: &Snapshot) {
-        tracing::debug!(nodes = snapshot.nodes.len(), "whole list of nodes");
-        self.state.source.last_sync = unix_now();
-        self.state.source.error.clear();
-    }
-
-    fn source_failed(&mut self, error: &crate::source::Error) {
-        let error = error.to_string();
-        if self.state.source.error != error {
-            tracing::warn!(%error, "no new list of nodes; the last good one stays");
-            self.state.source.error = error;
-        }
-    }
-
-    fn describe(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
-        let was_ready = self.state.ready;
-        self.state.warnings = match &*self.source_rule.borrow() {
-            Standing::Missing(why) => vec![format!("pods can forge their source address, the rule is missing: {why}")],
-            Standing::Unknown | Standing::InPlace => Vec::new(),
-        };
-        describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
-        if was_ready != self.state.ready {
-            tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
-        }
-        self.write_state()
-    }
-
-    fn write_state(&self) -> Result<(), Error> {
-        let path = self.run_dir.state_file();
-        self.run_dir
-            .write_state(&self.state)
-            .map_err(|source| Error::State { path: path.display().to_string(), source })
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Stop {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(Error::Runtime);
-        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
     }
 }
 
@@ -309,24 +319,5 @@ async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// One line for each changed route and verdict; silence when nothing changed.
-fn log(turn: &Turn) {
-    for verdict in &turn.changed {
-        let cidr = verdict.cidr.map(tracing::field::display);
-        tracing::info!(node = %verdict.node, cidr, verdict = %verdict.ruling, "verdict");
-    }
-    for change in &turn.applied.done {
-        let op = match change {
-            Change::Add(..) => "add",
-            Change::Replace(..) => "replace",
-            Change::Remove(_) => "remove",
-        };
-        tracing::info!(op, dst = %change.key().destination, "route");
-    }
-    for (change, trouble) in &turn.applied.refused {
-        tracing::warn!(dst = %change.key().destination, %trouble, "route");
     }
 }

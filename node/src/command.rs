@@ -1,6 +1,7 @@
 //! What a person or a manifest types. Each command is a file; this one only reads the line and hands over.
 
 mod cleanup;
+mod leases;
 mod release;
 mod run;
 mod status;
@@ -21,9 +22,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Keep this node's routes to the other nodes' pod subnets right.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Say what the running agent knows: ready or why not, and the verdict on each peer.
     Status(status::Args),
+    /// Say who has which address on this node.
+    Leases(leases::Args),
     /// Let a withdrawal go that the running agent holds because it is large.
     ReleaseWithdrawal(release::Args),
     /// Remove what the agent made, once it no longer runs, and say what is left.
@@ -34,8 +37,9 @@ impl Cli {
     /// Runs the command; its exit code says whether all is well.
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
-            Command::Run(args) => run::run(args),
+            Command::Run(args) => run::run(*args),
             Command::Status(args) => status::run(&args),
+            Command::Leases(args) => leases::run(&args),
             Command::ReleaseWithdrawal(args) => release::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),
         }

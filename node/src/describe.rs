@@ -25,7 +25,6 @@ pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &
         Guard::Open | Guard::Released => None,
     };
     state.reasons = unready(reconciler, me);
-    state.ready = state.reasons.is_empty();
 }
 
 /// The verdicts as lines, each overlaid with what became of its route.
@@ -77,7 +76,7 @@ fn counts(reconciler: &Reconciler, family: Family) -> Counts {
 }
 
 /// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
-fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
+pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     let missing = |verdict: &Verdict| {
         let key = key(verdict)?;
         let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);

@@ -2,14 +2,21 @@
 
 mod agent;
 mod command;
+mod conflist;
 mod control;
 mod describe;
+mod http;
+mod install;
+mod leases;
+mod metrics;
 mod place;
+mod pools;
 mod readiness;
 mod routes;
 mod source;
 mod source_rule;
 mod state;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::conflist;
+use crate::install;
+use crate::leases::Stores;
 use crate::routes::kernel::{Kernel, Rtnetlink};
 use crate::routes::plan::plan;
 use crate::routes::{Routes, apply};
@@ -17,6 +20,15 @@ pub(crate) struct Args {
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
+    /// Where `run` installed the plugins
+    #[arg(long, value_name = "DIR")]
+    cni_bin_dir: Option<PathBuf>,
+    /// Where `run` wrote the network configuration
+    #[arg(long, value_name = "DIR")]
+    cni_conf_dir: Option<PathBuf>,
+    /// Where the leases lie
+    #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
 }
 
 /// Why nothing, or not everything, was cleaned up.
@@ -36,7 +48,7 @@ enum Error {
 
 /// Cleans up.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    match clean(&RunDir(args.run_dir.clone()), &mut io::stdout().lock()) {
+    match clean(args, &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody to tell if stderr is gone too.
@@ -46,29 +58,54 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn clean(run_dir: &RunDir, out: &mut impl Write) -> Result<(), Error> {
+fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
+    let run_dir = RunDir(args.run_dir.clone());
     let lock = run_dir.lock_file();
     if let Ok(file) = File::open(&lock)
         && file.try_lock().is_err()
     {
         return Err(Error::Running(lock.display().to_string()));
     }
+    // First, so that no new pod comes; a runtime that reads it meanwhile finds the plugins still there.
+    if let Some(dir) = &args.cni_conf_dir {
+        remove(&dir.join(conflist::FILE), out)?;
+    }
     routes(out)?;
     if SourceRule::open()?.remove()? {
         writeln!(out, "removed the source rule")?;
     }
     for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.control_socket(), lock] {
-        match fs::remove_file(&path) {
-            Ok(()) => writeln!(out, "removed {}", path.display())?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::File { path: path.display().to_string(), source }),
+        remove(&path, out)?;
+    }
+    pods(args, out)
+}
+
+fn remove(path: &Path, out: &mut impl Write) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(writeln!(out, "removed {}", path.display())?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::File { path: path.display().to_string(), source }),
+    }
+}
+
+/// The pods stay as they are, and as long as there are any, so do the plugins: the runtime needs them for DEL.
+fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
+    let leases = Stores::below(args.data_dir.clone()).all().map(|all| all.len());
+    let kept = match &leases {
+        Ok(0) => None,
+        Ok(count) => Some(format!("{count} addresses are leased")),
+        Err(error) => Some(format!("the leases cannot be read ({error})")),
+    };
+    for path in args.cni_bin_dir.iter().flat_map(|dir| install::BINARIES.map(|name| dir.join(name))) {
+        match &kept {
+            None => remove(&path, out)?,
+            Some(why) if path.exists() => writeln!(out, "left {}: {why}, and DEL needs it", path.display())?,
+            Some(_) => {}
         }
     }
-    writeln!(
-        out,
-        "left the pods, their links, their routes (protocol {}) and their leases: DEL takes them",
-        netlink::POD_ROUTE
-    )?;
+    if let Some(why) = kept {
+        writeln!(out, "left the pods with their links and routes (protocol {}): {why}", netlink::POD_ROUTE)?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,13 +11,17 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::{duration, share};
-use crate::agent::{self, Agent};
+use crate::agent::{self, Agent, Options};
+use crate::conflist::{Chained, Conflist};
+use crate::install::Install;
+use crate::leases::Stores;
 use crate::place::private_directory;
 use crate::routes::guard::Limits;
 use crate::routes::reconcile::Settings;
 use crate::source::Source;
 use crate::source::kubernetes::Access;
 use crate::state::{RUN_DIR, RunDir};
+use crate::upkeep::Upkeep;
 
 /// How the agent runs.
 #[derive(Debug, clap::Args)]
@@ -41,6 +46,27 @@ pub(crate) struct Args {
     /// Routers between the segments know the pod subnets: set routes by them to nodes of other segments
     #[arg(long)]
     by_routers: bool,
+    /// Serve /healthz, /readyz and /metrics here
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Install the plugins `podlan` and `podlan-ipam`, which lie beside this program, in this directory
+    #[arg(long, value_name = "DIR")]
+    cni_bin_dir: Option<PathBuf>,
+    /// Write the runtime's network configuration in this directory, once this node's routes are in
+    #[arg(long, value_name = "DIR")]
+    cni_conf_dir: Option<PathBuf>,
+    /// The name of the network in that configuration
+    #[arg(long, value_name = "NAME", default_value = "podnet")]
+    network_name: String,
+    /// A plugin of the runtime's bin directory to chain after podlan; may be given again
+    #[arg(long, value_name = "PLUGIN")]
+    chain: Vec<Chained>,
+    /// The pods' MTU, bytes; without it, that of the link of the default route
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u32>,
+    /// Where the leases lie (`ipam.dataDir`)
+    #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
     /// How much is logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
@@ -94,8 +120,26 @@ fn start(args: Args) -> Result<(), agent::Error> {
         limits: Limits { share: args.withdraw_share, hold: args.withdraw_hold },
         by_routers: args.by_routers,
     };
+    let conflist = Conflist {
+        network: args.network_name,
+        agent: run_dir.state_file().display().to_string(),
+        data_dir: args.data_dir.display().to_string(),
+        mtu: args.mtu,
+        chain: args.chain,
+    };
+    let own_binary = std::env::current_exe().map_err(agent::Error::Binary)?;
+    let from = own_binary.parent().map(PathBuf::from).unwrap_or_default();
+    let install = Install { from, bin_dir: args.cni_bin_dir, conf_dir: args.cni_conf_dir, conflist };
+    let options = Options {
+        settings,
+        source: args.source.source(),
+        run_dir,
+        resync: args.resync,
+        listen: args.listen,
+        upkeep: Upkeep { stores: Stores::below(args.data_dir), install },
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
-    runtime.block_on(Agent::run(settings, args.source.source(), run_dir, args.resync))
+    runtime.block_on(Agent::run(options))
 }
 
 /// Holds the run directory until the process ends, whichever way it ends.

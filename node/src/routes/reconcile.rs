@@ -232,6 +232,10 @@ impl Reconciler {
         &self.here
     }
 
+    pub(crate) fn in_force(&self) -> &Snapshot {
+        &self.in_force
+    }
+
     pub(crate) fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }

@@ -1,0 +1,90 @@
+//! What the agent tells: its state file, its verdicts, its metrics. And the look at what lies beside the routes.
+
+use std::time::{Duration, Instant};
+
+use ipnetwork::IpNetwork;
+
+use super::{Agent, Error};
+use crate::describe::{describe, lines, unready};
+use crate::routes::plan::Change;
+use crate::routes::reconcile::{Reconciler, Turn};
+use crate::routes::verdict::Ruling;
+use crate::source::{self, Snapshot};
+use crate::source_rule::Standing;
+use crate::state::unix_now;
+use crate::upkeep::Position;
+
+impl Agent {
+    pub(super) fn source_succeeded(&mut self, snapshot: &Snapshot) {
+        tracing::debug!(nodes = snapshot.nodes.len(), "whole list of nodes");
+        self.state.source.last_sync = unix_now();
+        self.state.source.error.clear();
+    }
+
+    pub(super) fn source_failed(&mut self, error: &source::Error) {
+        self.metrics.source_errors.inc();
+        let error = error.to_string();
+        if self.state.source.error != error {
+            tracing::warn!(%error, "no new list of nodes; the last good one stays");
+            self.state.source.error = error;
+        }
+    }
+
+    pub(super) fn count(&self, turn: &Turn, heals: bool, took: Duration) {
+        let made = turn.applied.done.iter().filter(|change| !matches!(change, Change::Remove(_))).count();
+        self.metrics.changes.inc_by(turn.applied.done.len() as u64);
+        self.metrics.heals.inc_by(if heals { made as u64 } else { 0 });
+        self.metrics.reconcile.observe(took.as_secs_f64());
+    }
+
+    /// Looks at what lies beside the routes.
+    pub(super) fn look(&mut self, reconciler: &Reconciler) {
+        let me = &self.settings.me;
+        let own = |ruling: &Ruling| -> Vec<IpNetwork> {
+            let verdicts = reconciler.verdicts().iter();
+            let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
+            mine.filter_map(|verdict| verdict.cidr).collect()
+        };
+        let report = self.upkeep.look(&Position {
+            me,
+            snapshot: reconciler.in_force(),
+            own: &own(&Ruling::Own),
+            draining: &own(&Ruling::Draining),
+            routed: unready(reconciler, me).is_empty(),
+        });
+        self.metrics.reclaimed.inc_by(report.leases.iter().map(|counts| counts.removed).sum());
+        self.last_look = report;
+    }
+
+    pub(super) fn describe(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
+        let was_ready = self.state.ready;
+        describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
+        self.state.reasons.extend(self.last_look.dangers.grave.iter().cloned());
+        self.state.ready = self.state.reasons.is_empty();
+        self.state.warnings = match &*self.source_rule.borrow() {
+            Standing::Missing(why) => vec![format!("pods can forge their source address, the rule is missing: {why}")],
+            Standing::Unknown | Standing::InPlace => Vec::new(),
+        };
+        self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
+        if was_ready != self.state.ready {
+            tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
+        }
+        self.tell()
+    }
+
+    pub(super) fn tell(&self) -> Result<(), Error> {
+        self.metrics.tell(&self.state, &self.last_look);
+        self.told.send_replace(self.state.clone());
+        let path = self.run_dir.state_file();
+        self.run_dir
+            .write_state(&self.state)
+            .map_err(|source| Error::State { path: path.display().to_string(), source })
+    }
+
+    pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) -> Result<(), Error> {
+        let path = self.run_dir.verdicts_file();
+        let lines = lines(reconciler);
+        self.metrics.tell_verdicts(&lines);
+        self.run_dir.write_verdicts(&lines).map_err(|source| Error::State { path: path.display().to_string(), source })
+    }
+}

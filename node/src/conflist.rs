@@ -1,0 +1,127 @@
+//! The network configuration that the agent writes for the runtime, and what it reads of those that lie beside it. Pure.
+
+use ipnetwork::IpNetwork;
+use serde_json::{Map, Value, json};
+
+use crate::pools::Pool;
+
+/// The file's name in the runtime's directory. The runtime takes the first by name.
+pub(crate) const FILE: &str = "10-podlan.conflist";
+
+/// A plugin that may be chained after podlan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Chained {
+    /// hostPort
+    Portmap,
+    /// kubernetes.io/ingress-bandwidth and egress-bandwidth
+    Bandwidth,
+}
+
+/// What the agent's conflist says.
+#[derive(Clone, Debug)]
+pub(crate) struct Conflist {
+    pub(crate) network: String,
+    /// Where the plugin finds what the agent says of itself.
+    pub(crate) agent: String,
+    pub(crate) data_dir: String,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) chain: Vec<Chained>,
+}
+
+impl Conflist {
+    /// The file's text for this node's CIDRs: one set of ranges for each family.
+    pub(crate) fn text(&self, cidrs: &[IpNetwork]) -> String {
+        let set = |v4: bool| -> Vec<Value> {
+            let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
+            family.map(|cidr| json!({ "subnet": cidr.to_string() })).collect()
+        };
+        let ranges: Vec<Vec<Value>> = [set(true), set(false)].into_iter().filter(|set| !set.is_empty()).collect();
+        let mut podlan = json!({
+            "type": "podlan",
+            "agent": self.agent,
+            "ipam": { "type": "podlan-ipam", "ranges": ranges, "dataDir": self.data_dir },
+        });
+        if let Some(mtu) = self.mtu {
+            podlan["mtu"] = mtu.into();
+        }
+        let plugins: Vec<Value> = [podlan].into_iter().chain(self.chain.iter().map(|plugin| plugin.config())).collect();
+        let list = json!({
+            "cniVersion": "1.0.0",
+            "cniVersions": ["0.4.0", "1.0.0", "1.1.0"],
+            "name": self.network,
+            "plugins": plugins,
+        });
+        format!("{list:#}\n")
+    }
+}
+
+impl Chained {
+    fn config(self) -> Value {
+        match self {
+            Self::Portmap => json!({ "type": "portmap", "capabilities": { "portMappings": true } }),
+            Self::Bandwidth => json!({ "type": "bandwidth", "capabilities": { "bandwidth": true } }),
+        }
+    }
+}
+
+/// Whether a runtime reads a file of this name as configuration.
+pub(crate) fn is_configuration(name: &str) -> bool {
+    [".conflist", ".conf", ".json"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
+}
+
+/// The pools that a configuration of podlan's, or of another plugin that leases from podlan-ipam, gives this node.
+pub(crate) fn pools(file: &str, text: &str) -> Vec<Pool> {
+    let Ok(Value::Object(config)) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+    let plugins: Vec<&Map<String, Value>> = match config.get("plugins").and_then(Value::as_array) {
+        Some(plugins) => plugins.iter().filter_map(Value::as_object).collect(),
+        None => vec![&config],
+    };
+    let ours = plugins.into_iter().filter_map(|plugin| plugin.get("ipam")).filter(|ipam| ipam["type"] == "podlan-ipam");
+    ours.flat_map(|ipam| {
+        let sets = ipam["ranges"].as_array().into_iter().flatten().filter_map(Value::as_array).flatten();
+        sets.chain([ipam]).filter_map(|range| range["subnet"].as_str()?.parse().ok())
+    })
+    .map(|subnet| Pool { subnet, file: file.to_owned() })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conflist() -> Conflist {
+        Conflist {
+            network: "podnet".into(),
+            agent: "/run/podlan/node.json".into(),
+            data_dir: "/run/podlan".into(),
+            mtu: None,
+            chain: vec![Chained::Portmap],
+        }
+    }
+
+    #[test]
+    fn the_conflist_has_a_set_for_each_family_and_serves_old_and_new_runtimes() {
+        let cidrs = ["10.244.1.0/24", "10.244.9.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs)).unwrap();
+        assert_eq!(list["cniVersion"], "1.0.0");
+        assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0", "1.1.0"]));
+        let podlan = &list["plugins"][0];
+        assert_eq!(podlan["agent"], "/run/podlan/node.json");
+        let sets =
+            json!([[{"subnet": "10.244.1.0/24"}, {"subnet": "10.244.9.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]);
+        assert_eq!(podlan["ipam"]["ranges"], sets);
+        assert_eq!(list["plugins"][1]["capabilities"], json!({"portMappings": true}));
+    }
+
+    #[test]
+    fn what_it_writes_it_reads_back_as_its_pools() {
+        let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
+        let read: Vec<IpNetwork> = pools(FILE, &conflist().text(&cidrs)).into_iter().map(|pool| pool.subnet).collect();
+        assert_eq!(read, cidrs);
+        let below_bridge = r#"{"type":"bridge","ipam":{"type":"podlan-ipam","subnet":"10.9.0.0/24"}}"#;
+        assert_eq!(pools("x", below_bridge).len(), 1);
+        for foreign in ["", "{", "[]", r#"{"type":"bridge","ipam":{"type":"host-local","subnet":"10.9.0.0/24"}}"#] {
+            assert_eq!(pools("x", foreign), []);
+        }
+    }
+}

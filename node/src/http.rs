@@ -1,0 +1,105 @@
+//! Health and metrics over HTTP: /healthz (the agent's loop lives), /readyz (this node's routes are in), /metrics.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::metrics::Metrics;
+use crate::state::State;
+
+/// How long a client may take to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many clients are served at once; more wait.
+const CLIENTS: usize = 16;
+
+/// What is served.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) state: watch::Receiver<State>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Serves until the process ends.
+pub(crate) async fn serve(listener: TcpListener, served: Served) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: others must end first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let served = served.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let response = answer(&request, &served);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that breaks off harms only itself.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
+    let (status, kind, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, path) => page(path, served),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+fn page(path: &str, served: &Served) -> (StatusCode, &'static str, String) {
+    let state = served.state.borrow();
+    match path {
+        "/healthz" if state.is_stale() => {
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the agent's loop has not turned for a while\n".to_owned())
+        }
+        "/healthz" => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        "/readyz" if state.ready => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{}\n", state.reasons.join("\n"))),
+        "/metrics" => (StatusCode::OK, OPENMETRICS, served.metrics.text()),
+        _ => (StatusCode::NOT_FOUND, PLAIN, "/healthz, /readyz or /metrics\n".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_the_agents_and_health_is_the_loops() {
+        let (sender, state) = watch::channel(State::starting("n1", "file x"));
+        let served = Served { state, metrics: Arc::new(Metrics::new()) };
+        assert_eq!(page("/healthz", &served).0, StatusCode::OK);
+        assert_eq!(page("/readyz", &served).0, StatusCode::SERVICE_UNAVAILABLE);
+        sender.send_modify(|state| state.ready = true);
+        assert_eq!(page("/readyz", &served).0, StatusCode::OK);
+        assert_eq!(page("/metrics", &served).0, StatusCode::OK);
+        assert_eq!(page("/", &served).0, StatusCode::NOT_FOUND);
+        sender.send_modify(|state| state.boot_time = 0);
+        assert_eq!(page("/healthz", &served).0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

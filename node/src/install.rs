@@ -1,0 +1,175 @@
+//! Puts the plugins' binaries and the conflist where a runtime looks for them, each whole or not at all, and keeps them
+//! there. Only where the operator said so. A file that is as it should be is not touched.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use ipnetwork::IpNetwork;
+
+use crate::conflist::{Conflist, FILE, is_configuration, pools};
+use crate::place::{Lasting, place};
+use crate::pools::Pool;
+
+/// What is installed.
+pub(crate) const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
+
+/// Where things go.
+#[derive(Clone, Debug)]
+pub(crate) struct Install {
+    /// Where the binaries come from: the directory of this one.
+    pub(crate) from: PathBuf,
+    pub(crate) bin_dir: Option<PathBuf>,
+    pub(crate) conf_dir: Option<PathBuf>,
+    pub(crate) conflist: Conflist,
+}
+
+/// A file that could not be put in place, or not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("read {path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("install {path}: {source}")]
+    Install { path: String, source: io::Error },
+    #[error("list {path}: {source}")]
+    List { path: String, source: io::Error },
+}
+
+impl Install {
+    /// Puts the binaries in place; names those that changed.
+    pub(crate) fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut changed = Vec::new();
+        let Some(bin_dir) = &self.bin_dir else { return Ok(changed) };
+        for name in BINARIES {
+            let (from, to) = (self.from.join(name), bin_dir.join(name));
+            let failed = |source| Error::Read { path: from.display().to_string(), source };
+            if !same(&from, &to).map_err(failed)? {
+                changed.extend(put(&to, &fs::read(&from).map_err(failed)?, 0o755)?);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Puts the conflist in place for these CIDRs; names it when it changed.
+    pub(crate) fn conflist(&self, cidrs: &[IpNetwork]) -> Result<Option<PathBuf>, Error> {
+        match &self.conf_dir {
+            Some(dir) if !cidrs.is_empty() => put(&dir.join(FILE), self.conflist.text(cidrs).as_bytes(), 0o644),
+            _ => Ok(None),
+        }
+    }
+
+    /// The configurations of others that a runtime takes before ours.
+    pub(crate) fn winners(&self) -> Result<Vec<String>, Error> {
+        let names = self.configurations()?;
+        Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
+    }
+
+    /// The pools that the configurations in place give this node.
+    pub(crate) fn pools(&self) -> Result<Vec<Pool>, Error> {
+        let mut all = Vec::new();
+        for name in self.configurations()? {
+            let Some(path) = self.conf_dir.as_ref().map(|dir| dir.join(&name)) else { continue };
+            match fs::read_to_string(&path) {
+                Ok(text) => all.extend(pools(&name, &text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::Read { path: path.display().to_string(), source }),
+            }
+        }
+        Ok(all)
+    }
+
+    fn configurations(&self) -> Result<Vec<String>, Error> {
+        let Some(dir) = &self.conf_dir else { return Ok(Vec::new()) };
+        let failed = |source| Error::List { path: dir.display().to_string(), source };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if is_configuration(&name) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.
+fn same(from: &Path, to: &Path) -> io::Result<bool> {
+    let mut from = BufReader::new(File::open(from)?);
+    let Ok(to) = File::open(to) else { return Ok(false) };
+    let mut to = BufReader::new(to);
+    loop {
+        let (ours, theirs) = (from.fill_buf()?, to.fill_buf()?);
+        if ours.is_empty() || theirs.is_empty() {
+            return Ok(ours.is_empty() && theirs.is_empty());
+        }
+        let both = ours.len().min(theirs.len());
+        if ours[..both] != theirs[..both] {
+            return Ok(false);
+        }
+        from.consume(both);
+        to.consume(both);
+    }
+}
+
+/// Puts `bytes` at `path`, unless they are there.
+fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(None);
+    }
+    let failed = |source| Error::Install { path: path.display().to_string(), source };
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+    place(path, bytes, mode, Lasting::Yes).map_err(failed)?;
+    Ok(Some(path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn install(root: &Path) -> Install {
+        let conflist = Conflist {
+            network: "podnet".into(),
+            agent: "/run/podlan/node.json".into(),
+            data_dir: "/run/podlan".into(),
+            mtu: None,
+            chain: Vec::new(),
+        };
+        let dir = |name: &str| root.join(name);
+        Install { from: dir("from"), bin_dir: Some(dir("bin")), conf_dir: Some(dir("net.d")), conflist }
+    }
+
+    #[test]
+    fn binaries_are_installed_healed_and_renewed_and_one_that_runs_is_not_cut() {
+        let root = std::env::temp_dir().join(format!("podlan-node-install-{}", std::process::id()));
+        let install = install(&root);
+        fs::create_dir_all(&install.from).unwrap();
+        for name in BINARIES {
+            fs::write(install.from.join(name), "one").unwrap();
+        }
+        assert_eq!(install.binaries().unwrap().len(), 2);
+        assert_eq!(install.binaries().unwrap(), Vec::<PathBuf>::new(), "what is right is not touched");
+        let installed = root.join("bin/podlan");
+        assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o777, 0o755);
+        let mut runs = File::open(&installed).unwrap();
+        fs::write(install.from.join("podlan"), "two").unwrap();
+        assert_eq!(install.binaries().unwrap(), std::slice::from_ref(&installed), "of the same size, and renewed");
+        let mut running = String::new();
+        io::Read::read_to_string(&mut runs, &mut running).unwrap();
+        assert_eq!(running, "one", "who had it open has the whole old one");
+        fs::remove_file(&installed).unwrap();
+        assert_eq!(install.binaries().unwrap(), [installed]);
+
+        let cidr = ["10.244.1.0/24".parse().unwrap()];
+        fs::create_dir_all(root.join("net.d")).unwrap();
+        fs::write(root.join("net.d/05-other.conflist"), "{}").unwrap();
+        assert_eq!(install.conflist(&[]).unwrap(), None, "no CIDR, no conflist");
+        assert!(install.conflist(&cidr).unwrap().is_some());
+        assert_eq!(install.conflist(&cidr).unwrap(), None);
+        assert_eq!(install.winners().unwrap(), ["05-other.conflist"]);
+        assert_eq!(install.pools().unwrap()[0].subnet, cidr[0]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -1,0 +1,161 @@
+//! What the agent counts, under names after Prometheus' conventions. Everything here repeats what the state says, or
+//! counts what happened; nothing is decided by it.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::state::{Counts, State, VerdictLine};
+use crate::upkeep::Report;
+
+/// Two labels and their values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Labels([(&'static str, String); 2]);
+
+impl EncodeLabelSet for Labels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
+    Labels([(one.0, one.1.to_owned()), (other.0, other.1.to_owned())])
+}
+
+type Level = Gauge<f64, AtomicU64>;
+
+/// All metrics, and the registry that prints them.
+pub(crate) struct Metrics {
+    registry: Registry,
+    ready: Gauge,
+    routes: Family<Labels, Gauge>,
+    verdicts: Family<Labels, Gauge>,
+    leases: Family<Labels, Gauge>,
+    held: Gauge,
+    dangers: Gauge,
+    source_synced: Level,
+    /// A source's errors.
+    pub(crate) source_errors: Counter,
+    /// Routes that somebody took away and the agent put back.
+    pub(crate) heals: Counter,
+    /// Messages to the kernel that changed a route.
+    pub(crate) changes: Counter,
+    /// Leases taken back because their owners were provably gone.
+    pub(crate) reclaimed: Counter,
+    /// How long a turn takes.
+    pub(crate) reconcile: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("podlan_node"),
+            ready: Gauge::default(),
+            routes: Family::default(),
+            verdicts: Family::default(),
+            leases: Family::default(),
+            held: Gauge::default(),
+            dangers: Gauge::default(),
+            source_synced: Level::default(),
+            source_errors: Counter::default(),
+            heals: Counter::default(),
+            changes: Counter::default(),
+            reclaimed: Counter::default(),
+            reconcile: Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.2, 1.0]),
+        };
+        let to = &mut metrics.registry;
+        to.register("ready", "1 when the routes of this node are in and its pools are sound", metrics.ready.clone());
+        to.register("routes", "Routes by family and by state: desired, installed, failed", metrics.routes.clone());
+        to.register("verdicts", "Pod CIDRs of the cluster by verdict and reason", metrics.verdicts.clone());
+        to.register("leases", "Leases and free addresses by network and state", metrics.leases.clone());
+        to.register("withdrawal_held_routes", "Routes that a held list of nodes would withdraw", metrics.held.clone());
+        to.register("pool_dangers", "Pools or leases that may not be unique in the cluster", metrics.dangers.clone());
+        let synced = metrics.source_synced.clone();
+        to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
+        to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
+        to.register("route_heals", "Routes put back after somebody removed them", metrics.heals.clone());
+        to.register("route_changes", "Routes added, replaced or removed", metrics.changes.clone());
+        to.register("leases_reclaimed", "Leases whose owners were provably gone", metrics.reclaimed.clone());
+        let reconcile = metrics.reconcile.clone();
+        to.register_with_unit("reconcile_duration", "How long a turn took", Unit::Seconds, reconcile);
+        metrics
+    }
+
+    /// Repeats the state.
+    pub(crate) fn tell(&self, state: &State, report: &Report) {
+        self.ready.set(state.ready.into());
+        self.counts("ipv4", &state.v4);
+        self.counts("ipv6", &state.v6);
+        self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
+        self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
+        self.source_synced.set(state.source.last_sync as f64);
+        self.leases.clear();
+        for counts in &report.leases {
+            let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
+            level("alive").set(number(counts.alive));
+            level("unknown").set(number(counts.unknown));
+        }
+        if let Some((network, room)) = &report.room {
+            let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
+            level("cooling").set(number(room.cooling));
+            level("free").set(number(room.capacity.saturating_sub(room.used)));
+        }
+    }
+
+    /// Counts the verdicts anew.
+    pub(crate) fn tell_verdicts(&self, lines: &[VerdictLine]) {
+        self.verdicts.clear();
+        for line in lines {
+            self.verdicts.get_or_create(&labels(("verdict", &line.verdict), ("reason", &line.reason))).inc();
+        }
+    }
+
+    fn counts(&self, family: &str, counts: &Counts) {
+        let Counts { desired, installed, failed } = *counts;
+        for (state, value) in [("desired", desired), ("installed", installed), ("failed", failed)] {
+            self.routes.get_or_create(&labels(("family", family), ("state", state))).set(number(value as u64));
+        }
+    }
+
+    /// The metrics as Prometheus reads them (OpenMetrics text).
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_can_be_read() {
+        let metrics = Metrics::new();
+        let mut state = State::starting("n1", "file x");
+        state.v4 = Counts { desired: 3, installed: 2, failed: 1 };
+        metrics.tell(&state, &Report::default());
+        metrics.heals.inc();
+        let text = metrics.text();
+        for line in [
+            "podlan_node_ready 0",
+            "podlan_node_routes{family=\"ipv4\",state=\"installed\"} 2",
+            "podlan_node_route_heals_total 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What the agent looks after beside the routes, now and then: installed files, dead leases, pools that endanger other
+//! nodes. Nothing here stops the routes: what fails becomes a warning.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::install::Install;
+use crate::leases::{Counts, Room, Stores};
+use crate::pools::{Dangers, judge};
+use crate::source::Snapshot;
+
+/// The things that are looked after.
+pub(crate) struct Upkeep {
+    pub(crate) stores: Stores,
+    pub(crate) install: Install,
+}
+
+/// How they stand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) dangers: Dangers,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) leases: Vec<Counts>,
+    /// How full this node's pools are, under the name of the network; known where the agent writes the conflist.
+    pub(crate) room: Option<(String, Room)>,
+}
+
+/// This node in the cluster.
+pub(crate) struct Position<'a> {
+    pub(crate) me: &'a str,
+    pub(crate) snapshot: &'a Snapshot,
+    /// CIDRs to lease from.
+    pub(crate) own: &'a [IpNetwork],
+    /// Former CIDRs with leases that still live.
+    pub(crate) draining: &'a [IpNetwork],
+    /// This node's own routes are in, so that pods may come.
+    pub(crate) routed: bool,
+}
+
+impl Upkeep {
+    /// Looks after everything.
+    pub(crate) fn look(&self, position: &Position<'_>) -> Report {
+        let mut report = Report::default();
+        self.files(position, &mut report);
+        let leased = self.leases(position, &mut report);
+        self.judge(position, &leased, &mut report);
+        report
+    }
+
+    fn files(&self, position: &Position<'_>, report: &mut Report) {
+        let warn = |error: crate::install::Error| format!("failed to {error}");
+        match self.install.binaries() {
+            Ok(changed) => changed.iter().for_each(|path| tracing::info!(path = %path.display(), "installed")),
+            Err(error) => report.warnings.push(warn(error)),
+        }
+        if position.routed {
+            match self.install.conflist(position.own) {
+                Ok(Some(path)) => tracing::info!(path = %path.display(), "conflist written"),
+                Ok(None) => {}
+                Err(error) => report.warnings.push(warn(error)),
+            }
+        }
+        match self.install.winners() {
+            Ok(winners) => report.warnings.extend(winners.iter().map(|name| {
+                format!("the runtime takes {name} before {}: it comes first by name", crate::conflist::FILE)
+            })),
+            Err(error) => report.warnings.push(warn(error)),
+        }
+    }
+
+    /// Takes the dead leases back and returns the addresses that are leased.
+    fn leases(&self, position: &Position<'_>, report: &mut Report) -> Vec<IpAddr> {
+        let mut told = |lease: &ipam::Lease| {
+            tracing::info!(address = %lease.address.ip(), owner = %lease.owner.container_id, "dead lease taken back");
+        };
+        match self.stores.sweep(&mut told) {
+            Ok(counts) => report.leases = counts,
+            // The plugin is at work, or the store is damaged; the next look may say more.
+            Err(error) => report.warnings.push(format!("failed to look after the leases: {error}")),
+        }
+        if self.install.conf_dir.is_some()
+            && let Ok(network) = cni::NetworkName::parse(&self.install.conflist.network)
+            && let Ok(room) = self.stores.room(&network, position.own)
+        {
+            report.room = Some((network.to_string(), room));
+        }
+        self.stores.addresses().unwrap_or_default()
+    }
+
+    fn judge(&self, position: &Position<'_>, leased: &[IpAddr], report: &mut Report) {
+        let pools = match self.install.pools() {
+            Ok(pools) => pools,
+            Err(error) => {
+                report.warnings.push(format!("failed to {error}"));
+                Vec::new()
+            }
+        };
+        let others = position.snapshot.nodes.iter().filter(|node| &*node.name != position.me);
+        let others = others.flat_map(|node| node.pod_cidrs.iter().map(|cidr| (&*node.name, *cidr)));
+        let drained = |address: &IpAddr| position.draining.iter().any(|cidr| cidr.contains(*address));
+        let leased: Vec<IpAddr> = leased.iter().copied().filter(|address| !drained(address)).collect();
+        report.dangers = judge(&pools, &leased, position.own, others);
+    }
+}
