@@ -3,11 +3,12 @@
 //! Installed as `BIN_DIR/NAME`, it runs `BIN_DIR/.real/NAME` with the same environment, stdin, stdout and stderr, and
 //! appends one line of JSON to `BIN_DIR/calls.jsonl`. It changes nothing of what passes through it.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -32,7 +33,11 @@ fn run() -> std::io::Result<ExitCode> {
     let mut child =
         Command::new(directory.join(".real").join(name)).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(&config)?;
+        // A plugin need not read what it does not use, nor is it libcni's concern.
+        stdin.write_all(&config).or_else(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        })?;
     }
     let output = child.wait_with_output()?;
     let elapsed = began.elapsed();
@@ -43,13 +48,7 @@ fn run() -> std::io::Result<ExitCode> {
 }
 
 /// One line, one write: calls of a runtime overlap, O_APPEND keeps their lines whole.
-fn note(
-    directory: &Path,
-    name: &std::ffi::OsStr,
-    config: &[u8],
-    output: &std::process::Output,
-    elapsed: std::time::Duration,
-) -> std::io::Result<()> {
+fn note(directory: &Path, name: &OsStr, config: &[u8], output: &Output, elapsed: Duration) -> std::io::Result<()> {
     let variable = |name| std::env::var(name).ok();
     let mut line = json!({
         "plugin": name.to_string_lossy(),
