@@ -12,12 +12,8 @@ pub struct PodSandboxConfig {
     /// Empty for a pod on the host's network.
     #[prost(string, tag = "2")]
     pub hostname: String,
-    #[prost(string, tag = "3")]
-    pub log_directory: String,
-    #[prost(message, optional, tag = "4")]
-    pub dns_config: Option<DnsConfig>,
-    #[prost(map = "string, string", tag = "7")]
-    pub annotations: HashMap<String, String>,
+    #[prost(message, repeated, tag = "5")]
+    pub port_mappings: Vec<PortMapping>,
     #[prost(message, optional, tag = "8")]
     pub linux: Option<LinuxPodSandboxConfig>,
 }
@@ -35,22 +31,19 @@ pub struct PodSandboxMetadata {
     pub attempt: u32,
 }
 
+/// A port of the node that leads to one of the pod, over TCP.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct DnsConfig {
-    #[prost(string, repeated, tag = "1")]
-    pub servers: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    pub searches: Vec<String>,
-    #[prost(string, repeated, tag = "3")]
-    pub options: Vec<String>,
+pub struct PortMapping {
+    #[prost(int32, tag = "2")]
+    pub container_port: i32,
+    #[prost(int32, tag = "3")]
+    pub host_port: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct LinuxPodSandboxConfig {
     #[prost(message, optional, tag = "2")]
     pub security_context: Option<LinuxSandboxSecurityContext>,
-    #[prost(map = "string, string", tag = "3")]
-    pub sysctls: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -146,9 +139,6 @@ pub struct ContainerConfig {
     pub image: Option<ImageSpec>,
     #[prost(string, repeated, tag = "3")]
     pub command: Vec<String>,
-    /// Relative to the pod's `log_directory`.
-    #[prost(string, tag = "11")]
-    pub log_path: String,
     #[prost(message, optional, tag = "15")]
     pub linux: Option<LinuxContainerConfig>,
 }

@@ -23,6 +23,7 @@ mod pod;
 mod rig;
 mod state;
 
+mod chained;
 mod crowd;
 mod faults;
 mod flat;

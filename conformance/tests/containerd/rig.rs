@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use crate::containerd::Containerd;
+use crate::cri::{PodSandboxConfig, PortMapping};
 use crate::image::{self, File};
 use crate::parts::Parts;
 use crate::pod::{self, Pod};
@@ -113,6 +114,13 @@ impl<'a> Worker<'a> {
 
     pub fn try_pod(&self, name: &str) -> Result<Pod<'a>, Status> {
         Pod::run(&self.containerd.cri, pod::config(name))
+    }
+
+    /// A pod with a TCP port of its node that leads to one of its own.
+    pub fn pod_with_host_port(&self, name: &str, host_port: u16, container_port: u16) -> Pod<'a> {
+        let mapping = PortMapping { container_port: container_port.into(), host_port: host_port.into() };
+        let config = PodSandboxConfig { port_mappings: vec![mapping], ..pod::config(name) };
+        Pod::run(&self.containerd.cri, config).unwrap()
     }
 
     /// The links, addresses, routes, neighbours and rules of the node are what they were at `before`, and no address
