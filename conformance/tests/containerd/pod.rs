@@ -74,7 +74,6 @@ impl<'a> Pod<'a> {
                     }),
                 }),
             }),
-            ..ContainerConfig::default()
         };
         let id = self
             .cri
