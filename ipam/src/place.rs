@@ -67,6 +67,10 @@ pub fn places(data_dir: &Path) -> Result<Vec<Place>, Error> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(Error::io("list", data_dir))?.path();
+        // The node agent's own files may lie here too.
+        if !path.is_dir() {
+            continue;
+        }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let directory = Directory::new(path.clone(), DEFAULT_LOCK_TIMEOUT);
         let Some(disk) = directory.open().map_err(Error::io("open", directory.path()))? else { continue };
