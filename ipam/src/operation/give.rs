@@ -138,6 +138,10 @@ impl Request<'_> {
                 Err(error) => return Err(error),
             }
         }
+        // Opened again: a rebuild that failed at its very end has put the new file in its place, and what would be
+        // written to the old one would be lost.
+        let opened = shelf.open().map_err(Error::io("open", shelf.path()))?;
+        let mut disk = opened.ok_or_else(|| Error::Unsteady { path: shelf.path().to_path_buf() })?;
         let transaction = Transaction::begin(&mut disk, shelf.path(), self.now.boot)?;
         self.choose_all(transaction, dead, without)
     }
@@ -237,17 +241,20 @@ impl Request<'_> {
         let offer = Offer { fresh: pool.cursor.is_some(), used, oldest: rest };
         let mut choice = choose(&offer, self.want.cooldown);
         if choice == Choice::Fresh {
-            let fresh = fresh(transaction, range, &pool)?;
-            let next = fresh.and_then(after).filter(|next| *next <= range.end());
-            transaction.put_pool(number, &Pool { cursor: next, ..pool });
-            if let Some(address) = fresh {
-                let lease = self.lease(range, address, false);
-                match transaction.give_new(number, lease.clone()) {
-                    Ok(()) => return Ok(Some(lease)),
+            match fresh(transaction, range, &pool)? {
+                None => transaction.put_pool(number, &Pool { cursor: None, ..pool }),
+                Some(address) => match transaction.grow() {
+                    Ok(()) => {
+                        let cursor = after(address).filter(|next| *next <= range.end());
+                        transaction.put_pool(number, &Pool { cursor, ..pool });
+                        let lease = self.lease(range, address, false);
+                        transaction.give_new(number, lease.clone())?;
+                        return Ok(Some(lease));
+                    }
                     // The disk is full, but a released address needs no space.
-                    Err(error) if error.is_no_space() && oldest.is_some() => transaction.put_pool(number, &pool),
+                    Err(error) if error.is_no_space() && oldest.is_some() => {}
                     Err(error) => return Err(error),
-                }
+                },
             }
             choice = choose(&Offer { fresh: false, ..offer }, self.want.cooldown);
         }

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::lease::{Lease, Presence, Prover};
 use crate::now::Stamp;
 use crate::place::Place;
+use crate::store::View;
 use crate::store::disk::Shelf;
 use crate::store::ledger::slots_of;
 use crate::store::transaction::Transaction;
@@ -37,15 +38,19 @@ pub(super) fn release_on<S: Shelf>(shelf: &S, owner: &Attachment, now: Stamp) ->
     let mut released = Vec::new();
     loop {
         let mut transaction = Transaction::begin(&mut disk, shelf.path(), now.boot)?;
-        while transaction.room() >= LINES_EACH {
-            let Some((number, slot)) = slots_of(&transaction, owner)?.pop() else { break };
+        let mut slots = slots_of(&transaction, owner)?;
+        while transaction.room() >= LINES_EACH
+            && let Some((number, _)) = slots.pop()
+        {
+            // Read again: the one before may have been its neighbour in a chain.
+            let slot = transaction.slot(number)?;
             transaction.take_back(number, &slot, now)?;
             released.extend(slot.lease().cloned());
         }
-        if transaction.is_empty() {
+        transaction.commit()?;
+        if slots.is_empty() {
             return Ok(released);
         }
-        transaction.commit()?;
     }
 }
 

@@ -82,9 +82,14 @@ fn queue(slots: &[Slot], number: u32, pool: &Pool, released: &mut Vec<IpAddr>) -
 fn chains(view: &impl View, index: Index, slots: &[Slot], expected: usize) -> Result<(), Error> {
     let layout = view.layout();
     let mut seen = HashSet::with_capacity(expected);
+    let mut read = None;
     for bucket in 0..u64::from(layout.buckets) {
         let place = index.bucket(layout, bucket);
-        let line = view.line(place.line)?;
+        let line = match read {
+            Some((number, line)) if number == place.line => line,
+            _ => view.line(place.line)?,
+        };
+        read = Some((place.line, line));
         let wrong = |what| Flaw(what).at(view.path(), place.line.into());
         let mut next = index.head(&line, place).map_err(|flaw| flaw.at(view.path(), place.line.into()))?;
         while let Some(number) = next {

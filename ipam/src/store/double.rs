@@ -78,11 +78,6 @@ impl Memory {
         self.0.borrow_mut().full = true;
     }
 
-    /// Operations since the last plan.
-    pub(crate) fn operations(&self) -> usize {
-        self.0.borrow().operations
-    }
-
     /// Did the planned fault happen?
     pub(crate) fn was_hit(&self) -> bool {
         let inner = self.0.borrow();
@@ -193,11 +188,10 @@ impl Disk for Handle {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let end = from + done;
-        if done > 0 && content.cache.len() < end {
-            content.cache.resize(end, 0);
-        }
-        content.cache[from.min(end)..end].copy_from_slice(&bytes[..done]);
         if done > 0 {
+            let length = content.cache.len().max(end);
+            content.cache.resize(length, 0);
+            content.cache[from..end].copy_from_slice(&bytes[..done]);
             content.dirty.extend(from / SECTOR..end.div_ceil(SECTOR));
         }
         if fault.is_some() { Err(io::Error::other("killed")) } else { Ok(()) }

@@ -113,7 +113,8 @@ impl<D: Disk> Transaction<'_, D> {
     pub(crate) fn give_new(&mut self, pool: u32, lease: Lease) -> Result<(), Error> {
         let bucket = Index::Addresses.bucket(self.layout(), address_hash(lease.address.ip()));
         let address_next = head(self, Index::Addresses, bucket)?;
-        let number = self.new_slot()?;
+        self.grow()?;
+        let number = self.new_slot();
         self.set_head(Index::Addresses, bucket, Some(number))?;
         self.give(number, pool, address_next, lease)
     }

@@ -70,8 +70,8 @@ impl<'d, D: Disk> Transaction<'d, D> {
         })
     }
 
-    /// Add a slot; its line is yet to be put. The file grows here, so that a commit never needs space.
-    pub(crate) fn new_slot(&mut self) -> Result<u32, Error> {
+    /// Make sure that the file has a line for one more slot, so that a commit never needs space.
+    pub(crate) fn grow(&mut self) -> Result<(), Error> {
         let slot = self.state.slots;
         if slot >= SLOTS_MOST {
             return Err(Error::io("grow", self.path)(std::io::ErrorKind::StorageFull.into()));
@@ -83,8 +83,14 @@ impl<'d, D: Disk> Transaction<'d, D> {
             self.disk.write_at(&bytes, offset(whole)).map_err(Error::io("grow", self.path))?;
             self.head.length = offset(line + GROWTH);
         }
+        Ok(())
+    }
+
+    /// Add a slot, after [`Self::grow`]; its line is yet to be put.
+    pub(crate) fn new_slot(&mut self) -> u32 {
+        let slot = self.state.slots;
         self.state.slots += 1;
-        Ok(slot)
+        slot
     }
 
     /// Make the changes lasting. On error nothing was changed, as far as the disk still lets us say so.
