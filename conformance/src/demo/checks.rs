@@ -50,7 +50,7 @@ fn ports(pod: &Pod<'_>, other: &Pod<'_>) -> Result<String, Error> {
     pod.lab(&["bind", "tcp=0.0.0.0", &free])?.fails()?;
     other.lab(&["bind", "tcp=0.0.0.0", &free])?.succeeds()?;
     drop(first);
-    Ok(format!("port {PORT} is taken once in {}, while {} binds it freely", pod.name(), other.name()))
+    Ok(format!("{PORT} is taken once in {}, and {} binds it freely", pod.name(), other.name()))
 }
 
 /// Routes to another node's pods, deleted by hand, come back.
@@ -67,7 +67,7 @@ fn healing(node: &Node, other: &Node, stage: &Stage<'_>) -> Result<String, Error
     let server = hosts.iter().position(|host| host.is_pod && host.node == 1).unwrap_or_default();
     hosts[client].place.reaches(&hosts[client].own, &hosts[server].own)?;
     let ms = slowest.as_secs_f64() * 1e3;
-    Ok(format!("{}'s routes to {} deleted by hand: back after {ms:.0} ms", node.name(), other.name()))
+    Ok(format!("{}'s routes to {}, deleted by hand, are back after {ms:.1} ms", node.name(), other.name()))
 }
 
 /// A node that leaves the nodes file: the others withdraw its routes, and only those.
@@ -84,5 +84,5 @@ fn leaving(lab: &Lab) -> Result<String, Error> {
             has_routes(node, other, true, PATIENCE)?;
         }
     }
-    Ok(format!("{} leaves: its routes are withdrawn after {} ms, the others stay", leaver.name(), took.as_millis()))
+    Ok(format!("{} left: its routes are withdrawn after {} ms, others stay", leaver.name(), took.as_millis()))
 }

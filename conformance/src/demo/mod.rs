@@ -27,7 +27,7 @@ pub fn run(out: &mut dyn Write, colour: bool) -> Result<bool, Error> {
     progress.title("podlan: every pod at its own address on one flat network").map_err(said)?;
     let lab = progress.step("lab", || {
         let lab = Lab::new(NODES)?;
-        Ok((lab, format!("{NODES} nodes on one LAN, each with a network namespace of its own")))
+        Ok((lab, format!("{NODES} nodes on one LAN, each in namespaces of its own")))
     })?;
     let stage = Stage::set(&lab, &mut progress)?;
     let answers = paths::ask_everyone(&stage.hosts, &mut progress)?;

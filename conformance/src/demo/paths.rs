@@ -61,7 +61,7 @@ pub(super) fn ask_everyone(hosts: &[Host], progress: &mut Progress<'_>) -> Resul
         }));
     }
     let kept = tried.iter().filter(|one| one.kept).count();
-    let what = format!("pod to pod, pod to node, node to pod: {kept} of {total} servers saw the client's own address");
+    let what = format!("of pods and nodes: {kept} of {total} seen at the client's own address");
     progress.done("paths", &what, kept == total, started.elapsed());
     Ok(tried)
 }

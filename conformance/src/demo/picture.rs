@@ -49,22 +49,19 @@ fn lan(boxes: usize, width: usize, middle: usize) -> String {
 }
 
 fn inside(index: usize, node: &Node, hosts: &[Host]) -> Vec<String> {
-    let [v4, v6] = node.pod_cidrs();
-    let mut lines = vec![
-        format!("{}   {}, {}", node.name(), node.v4(), node.v6()),
-        format!("pods    {v4}"),
-        format!("        {v6}"),
-    ];
-    let widest = hosts.iter().map(|host| host.name.len()).max().unwrap_or(0) + "├─ ".chars().count() + 1;
-    for pod in hosts.iter().filter(|host| host.is_pod && host.node == index) {
+    let mut lines =
+        vec![format!("{} {}", node.name(), node.v4()), format!("{:w$} {}", "", node.v6(), w = node.name().len())];
+    lines.extend(node.pod_cidrs().iter().map(ToString::to_string));
+    let pods: Vec<&Host> = hosts.iter().filter(|host| host.is_pod && host.node == index).collect();
+    for (nth, pod) in pods.iter().enumerate() {
+        let (branch, stem) = if nth + 1 == pods.len() { ('╰', ' ') } else { ('├', '│') };
         for (row, address) in pod.own.iter().enumerate() {
-            let name = if row == 0 { format!("├─ {}", pod.name) } else { "│".to_owned() };
-            lines.push(format!("{name:<widest$}{address}"));
+            lines.push(if row == 0 {
+                format!("{branch}─ {} {address}", pod.name)
+            } else {
+                format!("{stem}  {address}")
+            });
         }
-    }
-    if let Some(last) = lines.iter().rposition(|line| line.starts_with('├')) {
-        lines[last] = lines[last].replacen('├', "╰", 1);
-        lines[last + 1..].iter_mut().for_each(|line| *line = line.replacen('│', " ", 1));
     }
     lines
 }

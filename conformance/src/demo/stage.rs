@@ -33,8 +33,7 @@ impl<'lab> Stage<'lab> {
         let agents = progress.step("agents", || {
             let agents = lab.nodes().iter().map(|node| node.agent(&[])).collect::<Result<Vec<_>, _>>()?;
             let took = connected(lab)?;
-            let what =
-                format!("podlan-node on every node: plain routes to the others' pods after {} ms", took.as_millis());
+            let what = format!("podlan-node on each node: routes to the others after {} ms", took.as_millis());
             Ok((agents, what))
         })?;
         let (pods, mut hosts): (Vec<_>, Vec<_>) = progress.step("pods", || add_pods(lab))?.into_iter().unzip();
@@ -69,7 +68,7 @@ fn add_pods(lab: &Lab) -> Result<(Vec<(Pod<'_>, Host)>, String), Error> {
     }
     times.sort();
     let median = times[times.len() / 2].as_secs_f64() * 1e3;
-    let what = format!("{} pods, IPv4 and IPv6, by the plugin podlan: an ADD takes {median:.1} ms", pods.len());
+    let what = format!("{} pods by the plugin podlan: an ADD takes {median:.1} ms", pods.len());
     Ok((pods, what))
 }
 

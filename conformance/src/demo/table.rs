@@ -9,35 +9,26 @@ use crate::traffic::Answer;
 /// How many broken paths are listed one by one.
 const LISTED: usize = 12;
 
-/// Draws it: a row for each client with the addresses that are its own, a column for each server.
+/// Draws it: a row for each client with its IPv4 address (the picture has them all), a column for each server.
 pub(super) fn draw(hosts: &[Host], tried: &[Tried]) -> String {
     let name = width(hosts.iter().map(|host| host.name.as_str()));
-    let addresses: Vec<Vec<String>> =
-        hosts.iter().map(|host| host.own.iter().map(ToString::to_string).collect()).collect();
-    let families = addresses.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..families)
-        .map(|family| width(addresses.iter().filter_map(|own| own.get(family)).map(String::as_str)))
-        .collect();
-    let owns: usize = widths.iter().map(|width| width + 2).sum();
+    let owns: Vec<String> =
+        hosts.iter().map(|host| host.own.first().map_or_else(String::new, ToString::to_string)).collect();
+    let own = width(owns.iter().map(String::as_str));
     let mut text = String::new();
-    write!(text, "  {:<name$}  {:<owns$}", "client", "its own addresses").ok();
+    write!(text, "  {:<w$}", "from \\ to", w = name + 2 + own).ok();
     for server in hosts {
         write!(text, "{:>w$}", server.name, w = server.name.len() + 2).ok();
     }
     text.push('\n');
     for (client, host) in hosts.iter().enumerate() {
-        write!(text, "  {:<name$}  ", host.name).ok();
-        for (address, width) in addresses[client].iter().zip(&widths) {
-            write!(text, "{address:<width$}  ").ok();
-        }
+        write!(text, "  {:<name$}  {:<own$}", host.name, owns[client]).ok();
         for (server, other) in hosts.iter().enumerate() {
             write!(text, "{:>w$}", cell(tried, client, server, is_asked(host, other)), w = other.name.len() + 2).ok();
         }
         text.push('\n');
     }
-    text.push_str(
-        "\n  6: each of TCP, UDP and ICMP over IPv4 and over IPv6, where the server saw the client's own address\n",
-    );
+    text.push_str("\n  6: TCP, UDP and ICMP, over IPv4 and IPv6, each seen at the client's own address\n");
     broken(&mut text, hosts, tried);
     text
 }
