@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netlink::{Link, Lookup, Route, Selector, Socket};
 
 use crate::error::Error;
+use crate::settings::MTU;
 use crate::sysctl::{self, Sysctl};
 
 /// An address that no network routes specially (TEST-NET-1, RFC 5737): the default route answers for it.
@@ -23,7 +24,8 @@ const ROUTER_ADVERTISEMENT: u8 = 9;
 pub(crate) fn inherited_mtu(host: &mut Socket) -> Result<u32, Error> {
     for anywhere in [ANYWHERE_V4, ANYWHERE_V6] {
         let Some(device) = route_to(host, Lookup::Packet, anywhere)?.and_then(|route| route.device) else { continue };
-        if let Some(link) = link(host, Selector::Index(device))? {
+        // A default route that ends at the node (by lo, whose MTU no veth takes) says nothing of the way out.
+        if let Some(link) = link(host, Selector::Index(device))?.filter(|link| MTU.contains(&link.mtu)) {
             return Ok(link.mtu);
         }
     }

@@ -87,8 +87,8 @@ pub(crate) struct Plan {
     pub(crate) alias: String,
     /// The source of the node's own traffic to the pod, where the kernel's choice is not wanted.
     pub(crate) host_source: Vec<IpAddr>,
-    /// The kernel has IPv6.
-    pub(crate) kernel_v6: bool,
+    /// The link has IPv6: the kernel does, and the link's MTU carries it.
+    pub(crate) link_v6: bool,
 }
 
 /// Which families have a default route by another attachment of the pod.
@@ -115,7 +115,7 @@ impl Plan {
     /// The host end's operations, in order: harmless first, then up, then reachable.
     pub(crate) fn host_end(&self, device: u32) -> Vec<Operation> {
         let mut operations = vec![
-            Operation::Harden { device, hardening: Hardening { v6: self.kernel_v6 } },
+            Operation::Harden { device, hardening: Hardening { v6: self.link_v6 } },
             Operation::Alias { device, alias: self.alias.clone() },
             Operation::Up { device },
         ];

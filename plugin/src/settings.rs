@@ -8,7 +8,7 @@ use cni::{Code, Error, Fields, MacAddress, Request};
 use serde_json::Value;
 
 /// The smallest MTU of an IPv4 link (`ETH_MIN_MTU`; RFC 791) and the largest that veth takes.
-const MTU: RangeInclusive<u32> = 68..=65_535;
+pub(crate) const MTU: RangeInclusive<u32> = 68..=65_535;
 
 /// The smallest MTU of an IPv6 link (RFC 8200 section 5).
 const MTU_V6: u32 = 1280;
@@ -39,9 +39,14 @@ impl Settings {
     }
 }
 
+/// Whether a link of this MTU has IPv6 at all: the kernel takes it away from a smaller one, settings and all.
+pub(crate) fn carries_v6(mtu: u32) -> bool {
+    mtu >= MTU_V6
+}
+
 /// Refuses an MTU at which a link with an IPv6 address would lose IPv6.
 pub(crate) fn require_v6_mtu(mtu: u32) -> Result<(), Error> {
-    if mtu < MTU_V6 {
+    if !carries_v6(mtu) {
         let why = format!("mtu: {mtu} is less than the {MTU_V6} bytes that IPv6 needs");
         return Err(Error::new(Code::InvalidConfig, why));
     }

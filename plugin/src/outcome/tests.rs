@@ -51,7 +51,7 @@ fn our_interfaces_come_after_those_of_earlier_plugins() {
         pod_mac: MacAddress::from([2, 0, 0, 0, 0, 9]),
         alias: String::new(),
         host_source: Vec::new(),
-        kernel_v6: true,
+        link_v6: true,
     };
     let netns = Path::new("/run/netns/a");
     let outcome = Outcome { netns, attachment: &attachment, identity: &identity, plan: &plan, mtu: 1400 };

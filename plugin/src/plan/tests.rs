@@ -12,7 +12,7 @@ fn plan(addresses: &[&str]) -> Plan {
         pod_mac: MacAddress::from([2, 0, 0, 0, 0, 2]),
         alias: "podlan c1".to_owned(),
         host_source: Vec::new(),
-        kernel_v6: true,
+        link_v6: true,
     }
 }
 

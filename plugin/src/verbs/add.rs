@@ -46,16 +46,17 @@ pub(crate) fn add(
     let assignment = addressing.assign(attachment, &proof, &mut undo.host)?;
     undo.assigned(&addressing, attachment);
 
-    let plan = Plan {
+    let mut plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
         routes: outcome::pod_routes(&assignment)?,
         host_mac: identity.host_mac,
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
         alias: outcome::alias(request, attachment, &identity),
         host_source: settings.host_source,
-        kernel_v6: kernel_has_v6(),
+        link_v6: kernel_has_v6(),
     };
     let mtu = prepare_node(&mut undo.host, &plan, settings.mtu)?;
+    plan.link_v6 &= settings::carries_v6(mtu);
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -106,7 +107,7 @@ fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error
     let Some(link) = host::link(host, Selector::Name(name))? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
-    if plan.kernel_v6 {
+    if plan.link_v6 {
         host::close_v6(name, plan.has(true))?;
     }
     apply(host, &plan.host_end(link.index))

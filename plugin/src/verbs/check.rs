@@ -37,7 +37,7 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
         alias: String::new(),
         host_source: settings.host_source,
-        kernel_v6: kernel_has_v6(),
+        link_v6: kernel_has_v6(),
     };
     let mut drift = unlike(&known, &held);
     drift.extend(host_drift(&mut host, &plan, &identity)?);
