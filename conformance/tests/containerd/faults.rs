@@ -108,3 +108,29 @@ fn a_conflist_is_replaced_while_pods_live_and_they_end_cleanly_under_the_new_one
         one.is_empty_as(&before)
     });
 }
+
+/// libcni's DEL goes to the network that is configured now, so the old pod's lease stays until the agent finds its owner
+/// gone; its link and route go with its namespace.
+#[test]
+fn a_network_renamed_while_pods_live_gives_no_living_pods_address_again() {
+    let Some(parts) = Parts::find() else { return };
+    within(|| {
+        let lab = Lab::new(1)?;
+        let rig = Rig::new(&lab, &parts)?;
+        let [one] = rig.workers();
+        let before = one.node.network()?;
+        let old = one.pod("old");
+        old.container("server", &[LAB, "serve"]).is_serving();
+
+        let mut podnet = one.node.podnet();
+        podnet["name"] = json!("renamed");
+        one.containerd.use_conflist(&conflist(podnet))?;
+        // As kubelet does: an address whose route is another's is refused, and the next try gets the next one.
+        let new = (0..3).find_map(|_| one.try_pod("new").ok()).expect("a pod of the renamed network");
+        assert!(new.addresses().iter().all(|address| !old.addresses().contains(address)));
+        one.node.reaches(&old.addresses())?;
+        new.end();
+        old.end();
+        one.is_as(&before)
+    });
+}

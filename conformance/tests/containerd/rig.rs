@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use cni::NetworkName;
 use podlan_conformance::lab::{Error, Lab, Node, Running, SHARED, Snapshot, binaries, eventually};
 use serde_json::{Value, json};
 use tonic::Status;
@@ -142,11 +141,11 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// The addresses of the node's network that are leased, in order.
+    /// The addresses that are leased on this node, of every network, in order.
     pub fn leases(&self) -> Vec<IpAddr> {
-        let name = self.node.podnet()["name"].as_str().map(NetworkName::parse).unwrap().unwrap();
-        let leases = ipam::leases(&ipam::Place::new(self.node.path(ipam::DEFAULT_DATA_DIR), name)).unwrap();
-        let mut addresses: Vec<IpAddr> = leases.iter().map(|lease| lease.address.ip()).collect();
+        let places = ipam::places(&self.node.path(ipam::DEFAULT_DATA_DIR)).unwrap();
+        let leases = places.iter().flat_map(|place| ipam::leases(place).unwrap());
+        let mut addresses: Vec<IpAddr> = leases.map(|lease| lease.address.ip()).collect();
         addresses.sort();
         addresses
     }
