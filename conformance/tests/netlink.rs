@@ -4,6 +4,8 @@
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "what the test cannot make ends it")]
+
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -135,7 +137,7 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
                 assert_eq!(Neighbour::from_message(&found).as_ref(), Some(neighbour));
             }
             let rules = socket.dump(SourceRule::dump(false), |message| SourceRule::from_message(&message)).unwrap();
-            assert_eq!(rules, [rule.clone()]);
+            assert_eq!(rules, std::slice::from_ref(&rule));
             let forget = SourceRule { table: 0, ..rule };
             assert_eq!(socket.request(&mut [forget.remove()]).unwrap(), [Ok(())]);
             let found = socket.get(Lookup::Entry.of(ip("10.2.0.77"))).unwrap().unwrap();
