@@ -27,23 +27,23 @@ pub fn run(plugin: &impl Plugin) -> ExitCode {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let version = variables.iter().any(|(key, value)| key == "CNI_COMMAND" && value == "VERSION");
     let patience = if version { PATIENCE_FOR_VERSION } else { PATIENCE };
-    let mut stdin = Bounded { stdin: io::stdin(), until: Instant::now() + patience };
+    let stdin = io::stdin();
+    let mut stdin = Bounded { silent: stdin.is_terminal(), stdin, until: Instant::now() + patience };
     let mut stdout = Told { stdout: io::stdout().lock() };
     ExitCode::from(serve(plugin, variables, &mut stdin, &mut stdout, &mut io::stderr().lock()))
 }
 
-/// Standard input that gives up at a deadline. A terminal is not read: nobody is going to type a config.
+/// Standard input that gives up at a deadline. Read without a buffer of its own, so that poll(2) knows all there is.
 struct Bounded {
     stdin: io::Stdin,
+    /// A terminal is not read: nobody is going to type a config.
+    silent: bool,
     until: Instant,
 }
 
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stdin.is_terminal() {
-            return Ok(0);
-        }
-        loop {
+        while !self.silent {
             let left = self.until.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut waiting = [PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN)];
@@ -52,10 +52,11 @@ impl Read for Bounded {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "the runtime did not close stdin"));
                 }
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) => return self.stdin.read(buffer),
+                Ok(_) => return nix::unistd::read(&self.stdin, buffer).map_err(io::Error::from),
                 Err(errno) => return Err(errno.into()),
             }
         }
+        Ok(0)
     }
 }
 
