@@ -291,10 +291,12 @@ impl Agent {
         }
         let began = Instant::now();
         let stores = &self.upkeep.stores;
+        let mut judged = false;
         match reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)) {
             Ok(turn) => {
                 self.count(&turn, task == Task::Heal, began.elapsed());
                 journal::turn(&turn);
+                judged = turn.judged;
                 if turn.applied.surprised {
                     due.retry = Some(Instant::now() + RETRY);
                 }
@@ -309,7 +311,9 @@ impl Agent {
         if task == Task::Everything {
             self.look(reconciler);
         }
-        self.tell_verdicts(reconciler)?;
+        if judged {
+            self.tell_verdicts(reconciler)?;
+        }
         self.describe(reconciler)
     }
 }

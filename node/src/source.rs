@@ -8,6 +8,7 @@ pub(crate) mod kubernetes;
 mod object;
 mod watch;
 
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -73,6 +74,13 @@ impl Node {
         let addresses = sound(Field::Address, addresses, read_address, &mut malformed);
         let pod_cidrs = sound(Field::PodCidr, pod_cidrs, read_pod_cidr, &mut malformed);
         Self { name: name.into(), addresses, pod_cidrs, malformed: malformed.into() }
+    }
+
+    /// By name; of namesakes the one first that is sound and says most. It is the one that counts.
+    fn order(&self, other: &Self) -> Ordering {
+        let said = |node: &Self| (Reverse(node.malformed.len()), node.addresses.len(), node.pod_cidrs.len());
+        let by_name = self.name.cmp(&other.name);
+        by_name.then_with(|| said(other).cmp(&said(self))).then_with(|| self.cmp(other))
     }
 
     /// Takes from what was last good the fields that are malformed now.
@@ -145,7 +153,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(mut nodes: Vec<Node>, taken: Instant) -> Self {
-        nodes.sort_unstable();
+        nodes.sort_unstable_by(Node::order);
         nodes.shrink_to_fit();
         Self { nodes, taken }
     }

@@ -36,6 +36,7 @@ pub(crate) struct Reconciler {
     /// A later snapshot on which no turn has decided yet, or one that the guard holds.
     candidate: Option<Snapshot>,
     sight: Sight,
+    grounds: Grounds,
     here: Here,
     reaches: Reaches,
     observed: Routes,
@@ -54,12 +55,21 @@ enum Sight {
     Fresh,
 }
 
+/// Whether what decides on the routes has changed since the last decision. Putting one route back needs no new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grounds {
+    New,
+    Same,
+}
+
 /// What a turn did.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) applied: Applied,
     /// Verdicts that are new or other than before.
     pub(crate) changed: Vec<Verdict>,
+    /// Whether the verdicts, or what keeps a route from being in, may be other than before.
+    pub(crate) judged: bool,
 }
 
 impl Reconciler {
@@ -69,6 +79,7 @@ impl Reconciler {
             in_force: first,
             candidate: None,
             sight: Sight::Stale,
+            grounds: Grounds::New,
             here: Here::default(),
             reaches: Reaches::new(),
             observed: Routes::new(),
@@ -83,6 +94,7 @@ impl Reconciler {
     pub(crate) fn learn(&mut self, mut snapshot: Snapshot) {
         snapshot.keep_last_good(&self.in_force);
         self.candidate = Some(snapshot);
+        self.grounds = Grounds::New;
     }
 
     /// Takes the kernel's news; true when a turn is due.
@@ -99,7 +111,9 @@ impl Reconciler {
                 let troubles = self.troubles.len() + self.reaches.len();
                 self.troubles.retain(|key, _| key.destination != destination);
                 self.reaches.retain(|address, _| !destination.contains(*address));
-                troubles != self.troubles.len() + self.reaches.len()
+                let matters = troubles != self.troubles.len() + self.reaches.len();
+                self.grounds = if matters { Grounds::New } else { self.grounds };
+                matters
             }
             News::Surroundings | News::Overflow => {
                 self.look_again();
@@ -111,6 +125,7 @@ impl Reconciler {
     /// Trusts nothing that it knows of the kernel: the next turn asks for everything.
     pub(crate) fn look_again(&mut self) {
         self.sight = Sight::Stale;
+        self.grounds = Grounds::New;
     }
 
     /// Makes the routes right. `leased` tells whether a former CIDR of this node still has leases.
@@ -126,7 +141,23 @@ impl Reconciler {
             self.troubles.clear();
             self.sight = Sight::Fresh;
         }
-        self.ask_the_way(kernel)?;
+        let judged = self.grounds == Grounds::New;
+        let (changed, removes) = match self.grounds {
+            Grounds::New => {
+                self.ask_the_way(kernel)?;
+                self.decide(leased)
+            }
+            Grounds::Same => (Vec::new(), self.guard == Guard::Open),
+        };
+        self.grounds = Grounds::Same;
+        let plan = self.due(plan(&self.desired, &self.observed), removes);
+        let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, &plan)? };
+        self.remember(&applied);
+        Ok(Turn { changed, judged: judged || !applied.refused.is_empty(), applied })
+    }
+
+    /// Renews the desired routes and the verdicts; returns the verdicts that changed, and whether routes may be removed.
+    fn decide(&mut self, leased: &dyn Fn(IpNetwork) -> bool) -> (Vec<Verdict>, bool) {
         let draft = self.draft(self.candidate.as_ref().unwrap_or(&self.in_force), leased);
         let removes = self.may_remove(&draft.routes);
         let draft = match self.candidate.take_if(|_| removes) {
@@ -140,10 +171,7 @@ impl Reconciler {
         let changed = changed(&self.verdicts, &draft.verdicts);
         self.desired = draft.routes;
         self.verdicts = draft.verdicts;
-        let plan = self.due(plan(&self.desired, &self.observed), removes);
-        let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, &plan)? };
-        self.remember(&applied);
-        Ok(Turn { applied, changed })
+        (changed, removes)
     }
 
     /// Learns how the peers outside this node's subnets are reached, as far as it is not known.
@@ -221,6 +249,7 @@ impl Reconciler {
 
     /// Lets a held withdrawal go; false when none is held.
     pub(crate) fn release(&mut self) -> bool {
+        self.grounds = Grounds::New;
         self.guard.release()
     }
 

@@ -131,8 +131,10 @@ fn of_two_nodes_with_one_cidr_the_first_by_name_has_it_and_one_that_cannot_be_re
 
 #[test]
 fn the_same_name_twice_is_one_node() {
-    let said = said_of(node("n2", &["10.0.0.9"], &["10.244.9.0/24"]));
-    assert_eq!(said.last().unwrap(), "skipped: another node has its name");
+    for (addresses, cidrs) in [(&["10.0.0.9"][..], &["10.244.9.0/24"][..]), (&[], &["10.244.0.0/24"]), (&["x"], &[])] {
+        let said = said_of(node("n2", addresses, cidrs));
+        assert_eq!(said.last().unwrap(), "skipped: another node has its name", "{addresses:?} {cidrs:?}");
+    }
 }
 
 #[test]
