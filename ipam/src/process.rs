@@ -43,7 +43,10 @@ struct Bounded {
 
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !self.silent {
+        if self.silent {
+            return Ok(0);
+        }
+        loop {
             let left = self.until.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut waiting = [PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN)];
@@ -56,7 +59,6 @@ impl Read for Bounded {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(0)
     }
 }
 
