@@ -1,0 +1,153 @@
+//! The agent's nodes from the Kubernetes API, against a server that says what a real one says, and fails as it does.
+//!
+//! ```text
+//!   node1 (agent ── 127.0.0.1 ── API server) ──┬── node2, node3
+//!                                             lan
+//! ```
+
+mod server;
+
+use std::fs;
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, Node, Running, binaries, eventually, within};
+use serde_json::{Value, json};
+
+use server::{Lists, Server};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Starts the agent of `node` on the server's nodes.
+fn agent(node: &Node, server: &Server, arguments: &[&str]) -> Result<Running, Error> {
+    let path = node.path("/run/kubeconfig");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "lab",
+        "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "lab" } }],
+        "clusters": [{ "name": "lab", "cluster": { "server": server.url() } }],
+        "users": [{ "name": "lab", "user": {} }],
+    });
+    fs::write(&path, config.to_string())
+        .map_err(|source| Error::System { doing: format!("write {}", path.display()), source })?;
+    node.command(binaries::find("podlan-node")?)
+        .args(["run", "--node-name", node.name(), "--kubeconfig", "/run/kubeconfig"])
+        .args(arguments)
+        .spawn()
+}
+
+/// Waits until the peers that `node` has routes to are exactly these.
+fn routes_to(node: &Node, peers: &[&Node]) -> Result<(), Error> {
+    let expected: Vec<String> = peers.iter().flat_map(|peer| peer.pod_cidrs()).map(|cidr| cidr.to_string()).collect();
+    eventually(SOON, &format!("routes to {expected:?} and no others"), || {
+        let network = node.network().map_err(|error| error.to_string())?;
+        let held = network.lines(&["unicast", "proto", "110"]);
+        let all = expected.iter().all(|cidr| held.iter().any(|line| line.contains(cidr.as_str())));
+        if all && held.len() == expected.len() { Ok(()) } else { Err(format!("{held:?}\n{}", said(node))) }
+    })
+}
+
+fn said(node: &Node) -> String {
+    fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default()
+}
+
+fn state(node: &Node) -> Value {
+    serde_json::from_str(&said(node)).unwrap_or(Value::Null)
+}
+
+fn follows_the_cluster(lists: Lists) -> Result<(), Error> {
+    let lab = Lab::new(3)?;
+    let [one, two, three] = lab.these();
+    let server = Server::start(one, lists)?;
+    server.put(one.as_kubernetes());
+    server.put(two.as_kubernetes());
+    let _agent = agent(one, &server, &[])?;
+    routes_to(one, &[two])?;
+    server.put(three.as_kubernetes());
+    routes_to(one, &[two, three])?;
+    server.remove("node3");
+    routes_to(one, &[two])?;
+    assert_eq!(state(one)["ready"], true);
+    Ok(())
+}
+
+#[test]
+fn nodes_that_come_and_go_are_followed_by_a_streamed_list_and_its_watch() {
+    within(|| follows_the_cluster(Lists::Streamed));
+}
+
+#[test]
+fn a_server_that_streams_no_lists_is_listed_in_pages() {
+    within(|| follows_the_cluster(Lists::Paged));
+}
+
+#[test]
+fn a_list_that_breaks_off_withdraws_nothing_and_changes_are_caught_up_with_after_an_outage() {
+    within(|| {
+        let lab = Lab::new(3)?;
+        let [one, two, three] = lab.these();
+        let server = Server::start(one, Lists::Streamed)?;
+        for node in [one, two, three] {
+            server.put(node.as_kubernetes());
+        }
+        let _agent = agent(one, &server, &[])?;
+        routes_to(one, &[two, three])?;
+        // The stored version is too old: the agent must list again, and every list breaks off in the middle.
+        server.break_lists(true);
+        server.expire();
+        eventually(SOON, "a list broke off", || if server.broken() > 1 { Ok(()) } else { Err(said(one)) })?;
+        routes_to(one, &[two, three])?;
+        server.remove("node3");
+        server.break_lists(false);
+        routes_to(one, &[two])?;
+        eventually(SOON, "the trouble is over", || match state(one)["source"]["error"].as_str() {
+            Some("") => Ok(()),
+            error => Err(format!("{error:?}")),
+        })
+    });
+}
+
+#[test]
+fn a_server_that_suddenly_lists_no_nodes_cuts_nobody_off() {
+    within(|| {
+        let lab = Lab::new(3)?;
+        let [one, two, three] = lab.these();
+        let server = Server::start(one, Lists::Streamed)?;
+        for node in [one, two, three] {
+            server.put(node.as_kubernetes());
+        }
+        let _agent = agent(one, &server, &["--withdraw-hold", "1s"])?;
+        routes_to(one, &[two, three])?;
+        server.forget_all();
+        eventually(SOON, "the empty list is held", || match &state(one)["held"]["withdraws"] {
+            count if *count == 4 => Ok(()),
+            _ => Err(said(one)),
+        })?;
+        routes_to(one, &[two, three])?;
+        routes_to(one, &[])
+    });
+}
+
+#[test]
+fn a_node_that_turns_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let server = Server::start(one, Lists::Streamed)?;
+        server.put(one.as_kubernetes());
+        server.put(two.as_kubernetes());
+        let _agent = agent(one, &server, &[])?;
+        routes_to(one, &[two])?;
+        let synced = state(one)["source"]["lastSync"].clone();
+        let mut beating = two.as_kubernetes();
+        beating["status"]["conditions"] = json!([{ "type": "Ready", "lastHeartbeatTime": "2026-01-01T00:00:00Z" }]);
+        server.put(beating);
+        let mut odd = two.as_kubernetes();
+        odd["spec"] = json!({ "podCIDR": "10.244.2.7/24", "podCIDRs": ["10.244.2.7/24"] });
+        server.put(odd);
+        eventually(SOON, "the verdict says what is wrong", || {
+            let said = fs::read_to_string(one.path("/run/podlan/verdicts.json")).unwrap_or_default();
+            if said.contains("host bits set") { Ok(()) } else { Err(said) }
+        })?;
+        assert!(!synced.is_null());
+        routes_to(one, &[two])
+    });
+}
