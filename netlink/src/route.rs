@@ -105,20 +105,23 @@ impl Route {
 
     /// All routes of `protocol` in the main table of one family, as the kernel filters them (strict checking).
     pub fn dump(v6: bool, protocol: u8) -> Request {
-        Self::dump_table(v6, protocol, RouteHeader::RT_TABLE_MAIN)
-    }
-
-    /// The same in all tables.
-    pub fn dump_all_tables(v6: bool, protocol: u8) -> Request {
-        Self::dump_table(v6, protocol, RouteHeader::RT_TABLE_UNSPEC)
-    }
-
-    fn dump_table(v6: bool, protocol: u8, table: u8) -> Request {
-        let mut message = RouteMessage::default();
-        message.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-        message.header.table = table;
+        let mut message = Self::every(v6);
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
         message.header.protocol = RouteProtocol::from(protocol);
         Request::dump(RouteNetlinkMessage::GetRoute(message))
+    }
+
+    /// All routes of one family by one link, in every table, whoever made them; as the kernel filters them.
+    pub fn dump_by_device(v6: bool, device: u32) -> Request {
+        let mut message = Self::every(v6);
+        message.attributes.push(RouteAttribute::Oif(device));
+        Request::dump(RouteNetlinkMessage::GetRoute(message))
+    }
+
+    fn every(v6: bool) -> RouteMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        message
     }
 
     fn message(&self) -> RouteMessage {

@@ -1,6 +1,6 @@
 //! A plan against the kernel: which of its operations would still have something to do.
 
-use netlink::{Address, Neighbour, POD_ROUTE, Route, Selector, Socket, SourceRule};
+use netlink::{Address, Neighbour, Route, Selector, Socket, SourceRule};
 
 use crate::error::Error;
 use crate::host;
@@ -49,7 +49,8 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
     Ok(differences)
 }
 
-/// The same destination by the same way. Which table and at which metric is a later plugin's to change (sbr).
+/// The same destination by the same way. The table, the metric and who made it are a later plugin's to change: sbr makes
+/// the default route anew, in a table of its own.
 fn leads_alike(wanted: &Route, found: &Route) -> bool {
     (wanted.destination, wanted.gateway, wanted.device, wanted.kind)
         == (found.destination, found.gateway, found.device, found.kind)
@@ -63,13 +64,12 @@ impl Observed {
             _ => None,
         });
         let mut observed = Self { addresses: Vec::new(), routes: Vec::new(), rules: Vec::new() };
-        if let Some(device) = device {
-            observed.addresses = socket.dump(Address::dump(device), |message| Address::from_message(&message))?;
-        }
+        let Some(device) = device else { return Ok(observed) };
+        observed.addresses = socket.dump(Address::dump(device), |message| Address::from_message(&message))?;
         for v6 in [false, true] {
-            let keep = |route: &Route| route.device == device;
-            let routes = socket
-                .dump(Route::dump_all_tables(v6, POD_ROUTE), |message| Route::from_message(&message).filter(keep))?;
+            let keep = |route: &Route| route.device == Some(device);
+            let routes =
+                socket.dump(Route::dump_by_device(v6, device), |message| Route::from_message(&message).filter(keep))?;
             observed.routes.extend(routes);
             if operations.iter().any(|operation| matches!(operation, Operation::Rule(_))) {
                 let rules = socket.dump(SourceRule::dump(v6), |message| SourceRule::from_message(&message))?;
