@@ -119,6 +119,31 @@ func failures(t *testing.T) {
 			t.Fatal("a store was made")
 		}
 	})
+	t.Run("E-43 the MTU of the way out is inherited, one that IPv6 cannot use refused with IPv6 and taken without", func(t *testing.T) {
+		w := newWorld(t)
+		_, everywhere, _ := net.ParseCIDR("0.0.0.0/0")
+		w.on(w.node, func() {
+			check(t, netlink.RouteAdd(&netlink.Route{LinkIndex: 1, Dst: everywhere, Scope: netlink.SCOPE_LINK}))
+		})
+		inherits := func(want int) {
+			result := w.run(call{conf: w.podnet("1.1.0", "10.1.2.0/24")}).result()
+			equal(t, "mtu", result.Interfaces[1].Mtu, want)
+			w.run(call{verb: "DEL", conf: w.podnet("1.1.0", "10.1.2.0/24")}).silent()
+		}
+		inherits(1500)
+		lan := w.netns()
+		w.wire(lan, []string{"172.30.0.1/24"}, []string{"172.30.0.2/24"})
+		w.on(w.node, func() {
+			check(t, netlink.LinkSetMTU(link(t, "eth9"), 1400))
+			check(t, netlink.RouteReplace(&netlink.Route{Dst: everywhere, Gw: net.ParseIP("172.30.0.2")}))
+		})
+		inherits(1400)
+		w.run(call{conf: with(w.podnet("1.0.0", dualStack...), "mtu", 1279)}).fails(7, "mtu", "1280")
+		for _, mtu := range []int{68, 1279} {
+			w.run(call{conf: with(w.podnet("1.0.0", "10.1.2.0/24"), "mtu", mtu)}).ok()
+			w.run(call{verb: "DEL", conf: w.podnet("1.0.0", "10.1.2.0/24")}).silent()
+		}
+	})
 	t.Run("H-058 E-28 a foreign link of the host end's name is neither taken nor removed", func(t *testing.T) {
 		w := newWorld(t)
 		conf := w.podnet("1.0.0", "10.1.2.0/24")

@@ -315,13 +315,17 @@ func (w *world) links(where ns.NetNS) (count int) {
 	return count
 }
 
-// routes counts the routes of the main table of a namespace.
+// routes counts the routes of the main table of a namespace but for those that follow from addresses by themselves.
 func (w *world) routes(where ns.NetNS) (count int) {
 	w.t.Helper()
 	w.on(where, func() {
 		all, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
 		check(w.t, err)
-		count = len(all)
+		for _, route := range all {
+			if route.Protocol != unix.RTPROT_KERNEL {
+				count++
+			}
+		}
 	})
 	return count
 }
@@ -388,9 +392,19 @@ func (w *world) echo(where ns.NetNS, port int) {
 // ask sends to an echo server from a namespace and returns the address that the server saw, or an error by a deadline.
 func (w *world) ask(where ns.NetNS, network, address string) (seen string, err error) {
 	w.t.Helper()
+	return w.askFrom(where, network, "", address)
+}
+
+// askFrom is ask with a source address; none leaves the choice to the kernel.
+func (w *world) askFrom(where ns.NetNS, network, own, address string) (seen string, err error) {
+	w.t.Helper()
+	dialer := net.Dialer{Timeout: 2 * time.Second}
+	if source := net.ParseIP(own); source != nil {
+		dialer.LocalAddr = map[string]net.Addr{"tcp": &net.TCPAddr{IP: source}, "udp": &net.UDPAddr{IP: source}}[network]
+	}
 	w.on(where, func() {
 		var connection net.Conn
-		if connection, err = net.DialTimeout(network, address, 2*time.Second); err != nil {
+		if connection, err = dialer.Dial(network, address); err != nil {
 			return
 		}
 		defer connection.Close()
