@@ -1,16 +1,19 @@
 //! The lab's links: a bridge as the LAN, and a cable from each node to it.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
-use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -46,7 +49,42 @@ pub(super) fn plug_in(addresses: &[IpNetwork]) -> Result<(), Errno> {
     set_up(&kernel, "lo")?;
     set_up(&kernel, "eth0")?;
     let device = if_nametoindex("eth0")?;
-    addresses.iter().try_for_each(|address| kernel.create(RouteNetlinkMessage::NewAddress(message(device, *address))))
+    for address in addresses {
+        kernel.create(RouteNetlinkMessage::NewAddress(message(device, *address)))?;
+    }
+    settle(&kernel, addresses)
+}
+
+/// The kernel takes an IPv6 address into use on a worker of its own, a moment later: until its local route is there the
+/// node does not answer, and whoever watches the routes sees it come.
+fn settle(kernel: &Kernel, addresses: &[IpNetwork]) -> Result<(), Errno> {
+    let until = Instant::now() + Duration::from_secs(2);
+    let v6: Vec<IpAddr> = addresses.iter().map(IpNetwork::ip).filter(IpAddr::is_ipv6).collect();
+    while !v6.is_empty() && Instant::now() < until {
+        let local = local_addresses(kernel)?;
+        let link_local = local.iter().any(|ip| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+        if link_local && v6.iter().all(|ip| local.contains(ip)) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// The IPv6 addresses that this network namespace answers at.
+fn local_addresses(kernel: &Kernel) -> Result<Vec<IpAddr>, Errno> {
+    let mut question = RouteMessage::default();
+    question.header.address_family = AddressFamily::Inet6;
+    let local = |answer: RouteNetlinkMessage| match answer {
+        RouteNetlinkMessage::NewRoute(route) if route.header.kind == RouteType::Local => {
+            route.attributes.into_iter().find_map(|attribute| match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some(IpAddr::from(ip)),
+                _ => None,
+            })
+        }
+        _ => None,
+    };
+    Ok(kernel.dump(RouteNetlinkMessage::GetRoute(question))?.into_iter().filter_map(local).collect())
 }
 
 /// Takes the link `name` of this network namespace down or up again, as when a cable is pulled.
