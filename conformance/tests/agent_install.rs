@@ -1,0 +1,111 @@
+//! What the agent installs, and what the plugin's STATUS makes of the agent's word.
+//!
+//! ```text
+//!   node1 (agent: /run/net.d/10-podlan.conflist, /run/bin) ──┬── node2
+//!     └── web                                               lan
+//! ```
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, Node, Pod, eventually, within};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(10);
+const INSTALL: [&str; 6] = ["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d", "--resync", "100ms"];
+
+fn conflist(node: &Node) -> PathBuf {
+    node.path("/run/net.d/10-podlan.conflist")
+}
+
+/// The conflist as a runtime hands it to the first plugin.
+fn first_plugin(node: &Node) -> Result<Value, String> {
+    let text = fs::read_to_string(conflist(node)).map_err(|error| error.to_string())?;
+    let list: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let mut config = list["plugins"][0].clone();
+    config["name"] = list["name"].clone();
+    config["cniVersion"] = json!("1.1.0");
+    Ok(config)
+}
+
+/// The code that STATUS answers; 0 for success.
+fn status(pod: &Pod<'_>, config: &Value) -> Result<u64, String> {
+    let output =
+        pod.cni("STATUS", "eth0", config).and_then(|command| command.run()).map_err(|error| error.to_string())?;
+    if output.success() {
+        return Ok(0);
+    }
+    let said: Value = serde_json::from_str(&output.stdout).map_err(|error| error.to_string())?;
+    said["code"].as_u64().ok_or_else(|| output.stdout.clone())
+}
+
+fn becomes(pod: &Pod<'_>, config: &Value, code: u64) -> Result<(), Error> {
+    eventually(SOON, &format!("STATUS answers {code}"), || match status(pod, config)? {
+        answered if answered == code => Ok(()),
+        answered => Err(format!("{answered}: {:?}", fs::read_to_string(pod.node().path("/run/podlan/node.json")))),
+    })
+}
+
+#[test]
+fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let made = fs::create_dir_all(one.path("/run/net.d"));
+        made.map_err(|source| Error::System { doing: "make net.d".into(), source })?;
+        lab.list(&[two])?;
+        let _agent = one.agent(&INSTALL)?;
+        eventually(SOON, "the agent says why it is not ready", || {
+            let said = fs::read_to_string(one.path("/run/podlan/node.json")).unwrap_or_default();
+            if said.contains("no node is called node1") { Ok(()) } else { Err(said) }
+        })?;
+        assert!(!conflist(one).exists(), "no pods before the routes are in");
+        lab.list(&[one, two])?;
+        let config = eventually(SOON, "the conflist is there", || first_plugin(one))?;
+        for name in ["podlan", "podlan-ipam"] {
+            assert!(one.path(&format!("/run/bin/{name}")).exists(), "{name} is installed");
+        }
+        let web = one.pod("web")?;
+        let added = web.add(&config)?;
+        assert!(one.pod_cidrs()[0].contains(added.v4()?) && one.pod_cidrs()[1].contains(added.v6()?));
+        becomes(&web, &config, 0)?;
+
+        let mut moved = one.as_kubernetes();
+        moved["spec"] = json!({ "podCIDRs": ["10.244.101.0/24"] });
+        lab.write_nodes(&json!({ "kind": "NodeList", "items": [moved, two.as_kubernetes()] }).to_string())?;
+        eventually(SOON, "the conflist has the new CIDR", || match first_plugin(one)? {
+            config if config["ipam"]["ranges"] == json!([[{ "subnet": "10.244.101.0/24" }]]) => Ok(()),
+            config => Err(config.to_string()),
+        })?;
+        web.del(&config)
+    });
+}
+
+#[test]
+fn a_pool_that_is_another_nodes_and_an_agent_that_is_gone_are_told_by_status() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let system = |doing: &str| {
+            let doing = doing.to_owned();
+            move |source| Error::System { doing, source }
+        };
+        fs::create_dir_all(one.path("/run/net.d")).map_err(system("make net.d"))?;
+        let agent = one.agent(&INSTALL)?;
+        let config = eventually(SOON, "the conflist is there", || first_plugin(one))?;
+        let web = one.pod("web")?;
+        becomes(&web, &config, 0)?;
+
+        let theirs = one.path("/run/net.d/20-wrong.conflist");
+        let pool = json!({ "name": "wrong", "plugins": [two.podnet()] });
+        fs::write(&theirs, pool.to_string()).map_err(system("write a conflist"))?;
+        becomes(&web, &config, 50)?;
+        fs::remove_file(&theirs).map_err(system("remove it"))?;
+        becomes(&web, &config, 0)?;
+
+        agent.stop(SOON)?;
+        fs::remove_file(one.path("/run/podlan/node.json")).map_err(system("remove the agent's word"))?;
+        becomes(&web, &config, 50)
+    });
+}
