@@ -1,8 +1,10 @@
 //! What is done with leases: give, release, retain, scavenge, look, answer STATUS.
 //! Owns the order of looking, proving and changing. The lock is never held while something outside the store is asked.
 
+mod choose;
 mod give;
 mod look;
+mod reclaim;
 mod remove;
 mod status;
 mod want;
