@@ -1,18 +1,33 @@
 //! The removal of host ends: of one attachment for DEL, of all that are not listed for GC.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use netlink::{HOST_LINK_PREFIX, KernelError, Link, Selector, Socket};
+use ipnetwork::IpNetwork;
+use netlink::{HOST_LINK_PREFIX, KernelError, Link, Lookup, POD_ROUTE, Route, Selector, Socket};
 use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::host;
 use crate::identity::Identity;
 
-/// Removes the attachment's link, wherever its far end is now. No link is no error; a foreign link of its name stays.
-pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<(), Error> {
+/// Removes the attachment's link, wherever its far end is now, and tells whether there was one; a foreign link of its
+/// name stays.
+pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error> {
     let link = host::link(host, Selector::Name(&identity.host_name))?.filter(|link| identity.is(link));
     match link {
+        Some(link) => remove(host, &link).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Removes the link that a pod route leads `address` to. For an attachment that holds the address and whose link
+/// somebody has renamed or given another MAC or group (E-52): an address has one route, and its number is ours.
+pub(crate) fn remove_routed(host: &mut Socket, address: IpAddr) -> Result<(), Error> {
+    let ours = |route: &Route| route.protocol == POD_ROUTE && route.destination == IpNetwork::from(address);
+    let route = host::route_to(host, Lookup::Entry, address)?.filter(ours);
+    let Some(device) = route.and_then(|route| route.device) else { return Ok(()) };
+    match host::link(host, Selector::Index(device))?.filter(|link| link.veth) {
         Some(link) => remove(host, &link),
         None => Ok(()),
     }

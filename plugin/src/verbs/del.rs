@@ -19,7 +19,11 @@ pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Pat
     let addressing = Addressing::of_removal(request)?;
     let identity = Identity::of(&request.config.name, attachment);
     let mut host = Socket::open().map_err(Error::from)?;
-    removal::remove_link(&mut host, &identity)?;
+    if !removal::remove_link(&mut host, &identity)? {
+        for address in addressing.held(attachment)?.unwrap_or_default() {
+            removal::remove_routed(&mut host, address)?;
+        }
+    }
     let released = addressing.release(attachment)?;
     if let Some(path) = netns.filter(|_| !released.is_empty()) {
         forget_rules(path, &released);
