@@ -26,7 +26,7 @@ func addressFamilies(t *testing.T) {
 		"IPv4 alone": {"192.168.0.0/24"}, "IPv6 alone": {"2001:db8::/64"}, "both": {"192.168.0.0/24", "fd00::/64"},
 		"one IPv4 and two IPv6": {"192.168.0.0/24", "fd00::/64", "2001:db8::/64"},
 	} {
-		t.Run("H-047 H-049 H-053 S-068 S-073 "+name, func(t *testing.T) {
+		t.Run("H-047 H-049 H-053 S-045 S-046 S-049 S-063 S-068 S-073 S-074 E-67 "+name, func(t *testing.T) {
 			for _, v := range testutils.AllSpecVersions[2:] {
 				w := newWorld(t)
 				conf := w.podnet(v, subnets...)
@@ -251,7 +251,7 @@ func sameRoute(t *testing.T, to net.IPNet, found netlink.Route) {
 }
 
 func strangePaths(t *testing.T) {
-	t.Run("H-066 S-022 S-056 E-18 E-19 E-57 a netns path that is none: ADD refuses it, DEL does not mind", func(t *testing.T) {
+	t.Run("H-066 D-19 S-022 S-056 E-18 E-19 E-57 a netns path that is none: ADD refuses it, DEL does not mind", func(t *testing.T) {
 		w := newWorld(t)
 		conf := w.podnet("1.0.0", "10.1.2.0/24")
 		file := filepath.Join(t.TempDir(), "file")

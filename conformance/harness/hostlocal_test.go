@@ -64,7 +64,7 @@ func (b bench) given(answer answer, addresses ...string) {
 }
 
 func leaseCases(t *testing.T, v string) {
-	t.Run("H-067 S-121 S-133 S-135 H-073 one address of each set, all routes, no interface", func(t *testing.T) {
+	t.Run("H-067 S-018 S-121 S-133 S-135 H-073 one address of each set, all routes, no interface", func(t *testing.T) {
 		b := newBench(t, v, dualStack...)
 		b = b.ipamKey("routes", []any{object{"dst": "0.0.0.0/0"}, object{"dst": "::/0"},
 			object{"dst": "192.168.0.0/16", "gw": "1.1.1.1"}, object{"dst": "2001:db8:2::0/64", "gw": "2001:db8:3::1"}})
@@ -83,7 +83,7 @@ func leaseCases(t *testing.T, v string) {
 		b.call("DEL", "dummy").silent()
 		equal(t, "leased", b.holds("dummy", "eth0"), false)
 	})
-	t.Run("H-068 S-018 S-106 the same id on two networks and two interfaces", func(t *testing.T) {
+	t.Run("H-068 D-18 S-005 S-106 the same id on two networks and two interfaces", func(t *testing.T) {
 		b := newBench(t, v, "10.1.2.0/24")
 		other := bench{b.world, with(b.conf, "name", "other")}
 		b.gets("dummy", "10.1.2.2/24")

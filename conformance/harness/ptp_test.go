@@ -32,7 +32,7 @@ func TestPtp(t *testing.T) {
 }
 
 func ptpCases(t *testing.T, v string) {
-	t.Run("H-037 H-038 H-044 H-054 H-056 a link is made and removed", func(t *testing.T) {
+	t.Run("H-037 H-038 S-023 S-044 S-127 S-128 S-129 S-131 H-044 H-054 H-056 a link is made and removed", func(t *testing.T) {
 		w := newWorld(t)
 		conf := with(with(w.podnet(v, "10.1.2.0/24"), "mtu", 5000), "dns",
 			object{"nameservers": []string{"10.1.2.123"}, "domain": "some.domain.test"})
@@ -58,7 +58,7 @@ func ptpCases(t *testing.T, v string) {
 		equal(t, "links of the node", w.links(w.node), links)
 		equal(t, "routes of the node", w.routes(w.node), routes)
 	})
-	t.Run("H-039 H-062 both families, and routes of their own", func(t *testing.T) {
+	t.Run("H-039 H-062 E-46 S-138 both families, and routes of their own", func(t *testing.T) {
 		w := newWorld(t)
 		conf := w.podnet(v, dualStack...)
 		routes := []any{}

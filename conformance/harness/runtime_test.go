@@ -338,7 +338,7 @@ func TestGoCni(t *testing.T) {
 		gocni.WithCapabilityDNS(gocni.DNS{Servers: []string{"10.0.0.10"}})}
 	for _, v := range testutils.AllSpecVersions[2:] {
 		conflist := object{"cniVersion": v, "name": "podnet", "plugins": []object{with(plain(w, dualStack...), "capabilities", object{"dns": true})}}
-		t.Run("H-114 E-14 D-10 S-062 Setup beside loopback, Check, Remove/"+v, func(t *testing.T) {
+		t.Run("H-114 E-14 E-56 D-10 S-057 S-059 Setup beside loopback, Check, Remove/"+v, func(t *testing.T) {
 			// Its own loopback network is of 0.3.1, so that Check works without it alone.
 			alone := load(t, conflist, gocni.WithDefaultConf)
 			cni := load(t, conflist, gocni.WithLoNetwork, gocni.WithDefaultConf)

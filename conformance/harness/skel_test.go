@@ -178,7 +178,7 @@ func inputCases(t *testing.T, run func(*testing.T, call) answer, conf object) {
 			}
 		}
 	})
-	t.Run("S-037 S-107 errors go to stdout, not to stderr", func(t *testing.T) {
+	t.Run("D-01 S-036 S-037 S-173 errors go to stdout, not to stderr", func(t *testing.T) {
 		said := run(t, call{stdin: "garbage"})
 		said.fails(6)
 		equal(t, "stderr", said.stderr, "")
