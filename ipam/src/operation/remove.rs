@@ -119,7 +119,10 @@ pub(super) fn sweep_boot<S: Shelf>(shelf: &S, judge: &dyn Judge, now: Stamp) -> 
     // Damage elsewhere must not stop this: those who meet it report it.
     let (victims, _damage) =
         select(shelf, |lease| suspect(lease) && judge.netns(&lease.proof, false) == Presence::Gone)?;
-    remove(shelf, &victims, now, &mut |_| {})?;
+    match remove(shelf, &victims, now, &mut |_| {}) {
+        Ok(()) | Err(Error::Damaged { .. }) => {}
+        Err(error) => return Err(error),
+    }
     let _guard = shelf.lock()?;
     let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else { return Ok(()) };
     let mut transaction = Transaction::begin(&mut disk, shelf.path(), now.boot)?;

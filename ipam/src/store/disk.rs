@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::lock::Lock;
@@ -66,7 +67,12 @@ impl Disk for File {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        // Opened for reading only, because more was not to be had.
+        let refused = |error: io::Error| match error.raw_os_error() {
+            Some(code) if code == Errno::EBADF as i32 => Errno::EROFS.into(),
+            _ => error,
+        };
+        self.write_all_at(bytes, offset).map_err(refused)
     }
 
     fn sync(&mut self) -> io::Result<()> {

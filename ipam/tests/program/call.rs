@@ -101,3 +101,20 @@ pub(crate) fn addresses(result: &Value) -> Vec<IpAddr> {
 fn shm() -> PathBuf {
     Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir)
 }
+
+/// Can a test have what it needs? If not: a loud skip on a laptop, a failure where CI=true.
+pub(crate) fn has(program: &str, arguments: &[&str], why: &str) -> bool {
+    let ran = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = ran.is_ok_and(|status| status.success());
+    if !found {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped, which CI=true forbids: {why}");
+        eprintln!("SKIPPED: {why}");
+        // Where scripts/test counts what was skipped.
+        if let Some(path) = std::env::var_os("PODLAN_SKIPPED") {
+            let name = std::thread::current().name().unwrap_or("main").to_owned();
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+            writeln!(file, "{name}: {why}").unwrap();
+        }
+    }
+    found
+}

@@ -2,28 +2,16 @@
 //! Needs strace: its absence is a loud skip on a laptop and a failure where CI=true.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use ipam::Audit;
 use serde_json::json;
 
-use crate::call::{Net, PROGRAM};
+use crate::call::{Net, PROGRAM, has};
 
 fn has_strace() -> bool {
-    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let found = found.is_ok_and(|status| status.success());
-    assert!(found || std::env::var("CI").as_deref() != Ok("true"), "strace is missing");
-    if !found {
-        eprintln!("SKIPPED: strace is missing (apt-get install strace)");
-        // Where scripts/test counts what was skipped.
-        if let Some(path) = std::env::var_os("PODLAN_SKIPPED") {
-            let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-            writeln!(file, "ipam/program kill: strace is missing").unwrap();
-        }
-    }
-    found
+    has("strace", &["-V"], "strace is missing (apt-get install strace)")
 }
 
 /// A verb under strace with the nth call of one system call tampered with.

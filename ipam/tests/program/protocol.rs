@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::call::{Net, PROGRAM, owner};
+use crate::call::{Net, PROGRAM, has, owner, verdict};
 
 /// H-067, S-121: no interfaces, routes echoed, the subnet's prefix and the range's gateway.
 #[test]
@@ -124,4 +124,31 @@ fn networks_and_interfaces_keep_apart() {
     other.add("c1");
     other.call("DEL", "c1").unwrap();
     assert_eq!(ipam::leases_of(&net.place(), &owner("c1")).unwrap().len(), 1);
+}
+
+/// E-34: on a read-only file system DEL succeeds where nothing is recorded, and says why where something is.
+#[test]
+fn a_read_only_file_system_is_named_and_needs_no_lease() {
+    if !has("unshare", &["-Urm", "true"], "no user and mount namespaces for unshare(1)") {
+        return;
+    }
+    let net = Net::new(&["10.1.2.0/24"]);
+    net.add("c1");
+    // In a mount namespace of its own, so that nobody else sees the file system turn read-only.
+    let within = |verb: &str, id: &str| {
+        let script = "mount --bind \"$DATA\" \"$DATA\" && mount -o remount,bind,ro \"$DATA\" && exec \"$PROGRAM\"";
+        let mut command = net.command(Path::new("unshare"), verb, id);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("DATA", &net.place().data_dir).env("PROGRAM", PROGRAM);
+        command.args(["-Urm", "sh", "-c", script]);
+        verdict(&net.start(command).wait_with_output().unwrap())
+    };
+    let add = within("ADD", "c2").unwrap_err();
+    assert_eq!(add["code"], 5);
+    assert!(add["msg"].as_str().unwrap().contains("ead-only file system"), "{add}");
+    let del = within("DEL", "c1").unwrap_err();
+    assert_eq!(del["code"], 5);
+    assert!(del["msg"].as_str().unwrap().contains("ead-only file system"), "{del}");
+    assert_eq!(within("DEL", "c9"), Ok(Value::Null));
+    assert_eq!(within("STATUS", "").unwrap_err()["code"], 50);
+    assert_eq!(net.audit().leases.len(), 1);
 }
