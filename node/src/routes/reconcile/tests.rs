@@ -196,6 +196,8 @@ fn the_former_cidr_stays_unreachable_while_it_has_leases() {
     let own = |i: u8| Key::own(peer(i).destination);
     reconciler.turn(&mut table, &|cidr| cidr == own(1).destination).unwrap();
     assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [own(1), peer(2), own(9)]);
+    // The slow period asks for the leases again.
+    reconciler.look_again();
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [peer(2), own(9)]);
 }
