@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use podlan_conformance::lab::{Error, Node};
@@ -60,7 +60,7 @@ impl Server {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cluster> {
-        self.cluster.lock().unwrap()
+        self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a node or changes it.
@@ -138,7 +138,7 @@ fn serve(mut stream: TcpStream, cluster: &Mutex<Cluster>) -> std::io::Result<()>
             header.clear();
         }
         let has = |parameter: &str| request.contains(parameter);
-        let mut cluster = cluster.lock().unwrap();
+        let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
         let streamed = has("sendInitialEvents=true");
         if !has("watch=true") {
             list(&mut stream, &mut cluster, &request)?;

@@ -50,7 +50,8 @@ fn floor(node: &Node, count: u32) -> Result<Duration, Error> {
         let routes: Vec<Route> = (0..count)
             .map(|i| {
                 let to = network(&format!("100.{}.{}.{}/28", 64 + (i >> 12), (i >> 4) & 255, (i & 15) * 16));
-                let via = [172, 31, u8::try_from(1 + i / 250).unwrap(), u8::try_from(1 + i % 250).unwrap()];
+                let [.., high, low] = [1 + i / 250, 1 + i % 250].map(|part| part.to_le_bytes()[0]);
+                let via = [172, 31, high, low];
                 Route { gateway: Some(via.into()), device, metric: 110, ..Route::to(to, NODE_ROUTE) }
             })
             .collect();
