@@ -1,16 +1,16 @@
 //! A command in a place of the lab: always with a deadline, and with its whole story when it fails.
 
+mod running;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+pub use running::Running;
 
 use super::{Error, Place, Snapshot};
 
@@ -154,9 +154,7 @@ impl Command {
             // A reader that ends early closes the pipe: its exit status tells why.
             thread::spawn(move || pipe.write_all(&bytes).ok());
         }
-        let stdout = Heard::listen(child.stdout.take());
-        let stderr = Heard::listen(child.stderr.take());
-        Ok(Running { command, place: self.place, child, stdout, stderr, started })
+        Ok(Running::new(command, self.place, child, started))
     }
 }
 
@@ -171,114 +169,6 @@ impl std::fmt::Display for Command {
             write!(f, " <<< '{}'", String::from_utf8_lossy(&self.stdin))?;
         }
         Ok(())
-    }
-}
-
-/// A command that runs. It is killed when this value goes.
-#[derive(Debug)]
-pub struct Running {
-    command: String,
-    place: Place,
-    child: std::process::Child,
-    stdout: Heard,
-    stderr: Heard,
-    started: Instant,
-}
-
-impl Running {
-    /// Its process id inside the lab.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
-    /// What it has written to stdout so far.
-    #[must_use]
-    pub fn stdout(&self) -> String {
-        self.stdout.so_far()
-    }
-
-    /// What it has written to stderr so far.
-    #[must_use]
-    pub fn stderr(&self) -> String {
-        self.stderr.so_far()
-    }
-
-    /// Waits until it has written a text that `enough` accepts, to stdout or to stderr.
-    ///
-    /// # Errors
-    /// [`Error::Never`] with all that it wrote.
-    pub fn says(&mut self, enough: &str, deadline: Duration) -> Result<(), Error> {
-        let fact = format!("{} in {} says {enough:?}", self.command, self.place.name());
-        super::eventually(deadline, &fact, || {
-            let said = format!("stdout: {}\nstderr: {}", self.stdout(), self.stderr());
-            if said.contains(enough) { Ok(()) } else { Err(said) }
-        })
-    }
-
-    /// Sends it a signal.
-    ///
-    /// # Errors
-    /// When it is gone already.
-    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        killpg(self.group(), signal).map_err(Error::system(format!("signal {}", self.command)))
-    }
-
-    /// Asks it to end and waits until it did.
-    ///
-    /// # Errors
-    /// As [`Running::wait`].
-    pub fn stop(self, deadline: Duration) -> Result<Output, Error> {
-        self.signal(Signal::SIGTERM)?;
-        self.wait(deadline)
-    }
-
-    /// Waits for its end; past the deadline it is killed.
-    ///
-    /// # Errors
-    /// [`Error::Command`] when it had to be killed.
-    pub fn wait(mut self, deadline: Duration) -> Result<Output, Error> {
-        let until = Instant::now() + deadline;
-        let mut pause = Duration::from_micros(200);
-        let status = loop {
-            let failed = Error::system(format!("wait for {}", self.command));
-            match self.child.try_wait().map_err(failed)? {
-                Some(status) => break Some(status),
-                None if Instant::now() > until => break None,
-                None => thread::sleep(pause),
-            }
-            pause = (pause * 2).min(Duration::from_millis(5));
-        };
-        let took = self.started.elapsed();
-        if status.is_none() {
-            killpg(self.group(), Signal::SIGKILL).ok();
-        }
-        // A process that it left behind may hold the pipes: what was said until then is enough.
-        let rest = Duration::from_secs(1);
-        let (stdout, stderr) = (self.stdout.to_the_end(rest), self.stderr.to_the_end(rest));
-        let output = Output { command: self.command.clone(), place: self.place.clone(), status, stdout, stderr, took };
-        match status {
-            Some(_) => Ok(output),
-            None => Err(output.but(&format!("it should have ended within {deadline:?}"))),
-        }
-    }
-
-    fn group(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            killpg(self.group(), Signal::SIGKILL).ok();
-            self.child.wait().ok();
-        }
     }
 }
 
@@ -313,47 +203,5 @@ impl Output {
             writeln!(story, "  {title:<8} {text}").ok();
         }
         story
-    }
-}
-
-/// What a pipe has said, growing on a thread of its own.
-#[derive(Debug, Clone)]
-struct Heard(Arc<(Mutex<Said>, Condvar)>);
-
-#[derive(Debug, Default)]
-struct Said {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-impl Heard {
-    fn listen(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let heard = Self(Arc::default());
-        let said = heard.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            let mut pipe = pipe;
-            while let Some(count) =
-                pipe.as_mut().and_then(|pipe| pipe.read(&mut buffer).ok()).filter(|count| *count > 0)
-            {
-                said.lock().bytes.extend_from_slice(&buffer[..count]);
-            }
-            said.lock().ended = true;
-            said.0.1.notify_all();
-        });
-        heard
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.lock().bytes).into_owned()
-    }
-
-    fn to_the_end(&self, deadline: Duration) -> String {
-        drop(self.0.1.wait_timeout_while(self.lock(), deadline, |said| !said.ended));
-        self.so_far()
     }
 }
