@@ -10,7 +10,7 @@ use crate::host::{self, ANYWHERE_V4, ANYWHERE_V6};
 use crate::netns::Netns;
 use crate::plan::Occupied;
 
-/// The open passage. The thread is in the node's namespace until it [`Passage::enter`]s the pod's.
+/// The open passage. The thread is in the node's namespace until it enters the pod's ([`Beyond::enter`]).
 pub(crate) struct Passage {
     /// A socket in the node's namespace.
     pub(crate) host: Socket,
