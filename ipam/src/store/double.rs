@@ -91,25 +91,26 @@ impl Memory {
         inner.operations = 0;
     }
 
-    /// A power loss: of all that was not synced, each sector is kept or lost as `keeps` says.
-    pub(crate) fn lose_power(&self, mut keeps: impl FnMut() -> bool) {
+    /// A power loss: of all that was not synced, each sector is kept or lost as `keeps` says of its offset. The end of
+    /// files and names of directories are kept or lost as it says of `usize::MAX`.
+    pub(crate) fn lose_power(&self, keeps: impl Fn(usize) -> bool) {
         self.restart();
         let mut inner = self.0.borrow_mut();
         for content in &mut inner.files {
             let dirty = std::mem::take(&mut content.dirty);
-            if content.medium.len() < content.cache.len() && (dirty.is_empty() || keeps()) {
+            if content.medium.len() < content.cache.len() && (dirty.is_empty() || keeps(usize::MAX)) {
                 content.medium.resize(content.cache.len(), 0);
             }
             for sector in dirty {
                 let range = sector * SECTOR..((sector + 1) * SECTOR).min(content.medium.len());
-                if range.start < range.end && keeps() {
+                if range.start < range.end && keeps(range.start) {
                     content.medium[range.clone()].copy_from_slice(&content.cache[range]);
                 }
             }
             content.cache = content.medium.clone();
         }
         if let Some(before) = inner.before.take()
-            && !keeps()
+            && !keeps(usize::MAX)
         {
             inner.store = before;
         }

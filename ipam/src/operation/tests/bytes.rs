@@ -93,6 +93,25 @@ fn a_flipped_byte_is_harmless_or_refused_by_name() {
     assert!(refused > 0 && refused < all);
 }
 
+/// Damage to the newest commit must not look like a commit that was never made.
+#[test]
+fn the_commit_before_is_never_taken_for_the_newest() {
+    let node = sample();
+    node.add(&want(DUAL), &owner(10)).unwrap();
+    node.add(&want(DUAL), &owner(11)).unwrap();
+    let truth = Truth::of(&node);
+    let bytes = node.memory.bytes().unwrap();
+    let mut refused = 0;
+    for first in crate::store::layout::REDO {
+        let first = first as usize * LINE;
+        let used = bytes[first..].chunks(LINE).take(20).position(|line| line.starts_with(b"blank")).unwrap_or(20);
+        for at in (first..first + used * LINE).step_by(5) {
+            refused += usize::from(truth.holds(&flip(&bytes, at, 1), &format!("byte {at} of a redo record")));
+        }
+    }
+    assert!(refused > 100, "the newest record was not needed");
+}
+
 #[test]
 fn a_store_cut_short_is_refused_at_every_length() {
     let node = sample();

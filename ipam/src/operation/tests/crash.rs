@@ -242,43 +242,38 @@ fn a_refused_operation_changes_nothing_and_says_so() {
     println!("{points} refusals");
 }
 
-/// Deterministic, and different for each seed.
-fn coin(seed: u64) -> impl FnMut() -> bool {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        match seed % 4 {
-            0 => state.is_multiple_of(2),
-            1 => state.is_multiple_of(16),
-            2 => !state.is_multiple_of(16),
-            _ => state >> 40 & 7 < 4,
-        }
-    }
+fn mix(seed: u64, number: u64) -> u64 {
+    let mixed = (seed ^ number.rotate_left(32)).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32
 }
 
-/// What was reported survives; what was not is whole or absent. Sectors of 64 bytes, any subset.
+/// What a power loss leaves, different for each seed: in pieces of 64 bytes, of a line, or of a page.
+fn tear(seed: u64) -> impl Fn(usize) -> bool {
+    let piece = [64, 512, 4096][usize::try_from(seed % 3).unwrap()];
+    move |offset| mix(seed, (offset / piece) as u64).is_multiple_of(2)
+}
+
+/// What was reported survives; what was not is whole or absent. Any subset of sectors, lines or pages.
 #[test]
 fn a_power_loss_keeps_what_was_reported_and_tears_nothing() {
     let mut points = 0;
     for case in cases() {
         let bounds = Bounds::of(&case);
-        for seed in 0..4 {
+        for seed in 0..6 {
             let done = case.node.copy();
             (case.change)(&done).unwrap();
-            done.memory.lose_power(coin(seed));
+            done.memory.lose_power(tear(seed));
             assert_eq!(done.audit(), bounds.after, "{}: reported and lost (seed {seed})", case.name);
             points +=
                 at_every_operation(&case, Fault::Kill(if seed % 2 == 0 { 512 } else { 300 }), |node, _, operation| {
                     let context = format!("power lost at {operation}, seed {seed}");
-                    node.memory.lose_power(coin(seed * 1000 + operation as u64));
+                    node.memory.lose_power(tear(seed * 1000 + operation as u64));
                     node.reboot();
                     bounds.hold(&case, node, &context);
                     // And once more in the middle of the recovery.
                     node.memory.plan(operation, Fault::Kill(512));
                     let _ = (case.change)(node);
-                    node.memory.lose_power(coin(seed * 1000 + operation as u64 + 500));
+                    node.memory.lose_power(tear(seed * 1000 + operation as u64 + 500));
                     node.reboot();
                     node.try_audit().unwrap_or_else(|error| panic!("{}, {context}, twice: {error}", case.name));
                     try_again(&case, node, &context);
@@ -288,20 +283,55 @@ fn a_power_loss_keeps_what_was_reported_and_tears_nothing() {
     println!("{points} power losses");
 }
 
+/// The recovery from one power loss is cut by another: at every pair of operations.
+#[test]
+fn a_second_power_loss_during_the_recovery_loses_nothing() {
+    let mut points = 0;
+    for case in cases().into_iter().filter(|case| ["give new addresses", "release"].contains(&case.name)) {
+        let bounds = Bounds::of(&case);
+        let sure: Vec<_> = leases(&bounds.before).into_iter().filter(|l| leases(&bounds.after).contains(l)).collect();
+        for seed in 0..9u64 {
+            at_every_operation(&case, Fault::Kill(512), |node, _, first| {
+                node.memory.lose_power(tear(seed * 1000 + first as u64));
+                node.reboot();
+                for second in 10.. {
+                    let mut again = node.copy();
+                    again.memory.plan(second, Fault::Kill(512));
+                    let _ = again.add(&want(DUAL), &owner(50));
+                    if !again.memory.was_hit() {
+                        break;
+                    }
+                    again.memory.lose_power(tear(seed * 7000 + (first * 100 + second) as u64));
+                    again.reboot();
+                    points += 1;
+                    let context = format!("{}: lost at {first}, then at {second}, seed {seed}", case.name);
+                    let audit = again.try_audit().unwrap_or_else(|error| panic!("{context}: {error}"));
+                    let now = leases(&audit);
+                    assert!(sure.iter().all(|lease| now.contains(lease)), "{context}: {now:?}");
+                }
+            });
+        }
+    }
+    println!("{points} pairs of power losses");
+}
+
 /// A chain of changes, each cut off somewhere, never confuses the store.
 #[test]
 fn many_kills_in_a_row_are_as_good_as_one() {
     let small = want(DUAL);
     for seed in 0..30u64 {
         let mut node = Node::new();
-        let mut flip = coin(seed);
         for step in 0..60usize {
             let who = owner(step * 7 % 6);
             let at = 1 + (step * 13 + usize::try_from(seed).unwrap()) % 40;
-            node.memory.plan(at, Fault::Kill(if flip() { 512 } else { 130 }));
-            let _ = if flip() { node.add(&small, &who).map(drop) } else { node.del(&who).map(drop) };
+            node.memory.plan(at, Fault::Kill(if mix(seed, step as u64).is_multiple_of(2) { 512 } else { 130 }));
+            let _ = if mix(seed, step as u64 + 1000).is_multiple_of(2) {
+                node.add(&small, &who).map(drop)
+            } else {
+                node.del(&who).map(drop)
+            };
             if seed % 3 == 0 {
-                node.memory.lose_power(&mut flip);
+                node.memory.lose_power(tear(seed * 100 + step as u64));
                 node.reboot();
             } else {
                 node.memory.restart();
