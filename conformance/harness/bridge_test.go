@@ -251,7 +251,7 @@ func sameRoute(t *testing.T, to net.IPNet, found netlink.Route) {
 }
 
 func strangePaths(t *testing.T) {
-	t.Run("H-066 D-19 S-022 S-056 E-18 E-19 E-57 a netns path that is none: ADD refuses it, DEL does not mind", func(t *testing.T) {
+	t.Run("H-066 D-19 S-165 S-022 S-056 E-18 E-19 E-57 a netns path that is none: ADD refuses it, DEL does not mind", func(t *testing.T) {
 		w := newWorld(t)
 		conf := w.podnet("1.0.0", "10.1.2.0/24")
 		file := filepath.Join(t.TempDir(), "file")

@@ -201,7 +201,7 @@ func requestedCases(t *testing.T) {
 }
 
 func poolCases(t *testing.T) {
-	t.Run("H-086 H-089 S-077 S-078 H-105 D-16 E-29 a full pool is told, by ADD and by STATUS", func(t *testing.T) {
+	t.Run("H-086 H-089 S-170 S-077 S-078 H-105 D-16 E-29 a full pool is told, by ADD and by STATUS", func(t *testing.T) {
 		b := newBench(t, "1.1.0", "192.168.1.0/29")
 		for i := range 5 {
 			b.call("STATUS", "").silent()

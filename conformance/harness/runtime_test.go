@@ -212,7 +212,7 @@ func libcniStatus(t *testing.T) {
 		check(t, r.del())
 		check(t, r.status())
 	})
-	t.Run("H-107 S-035 S-185 what is for chained plugins is noted on stderr, and stdout has the result alone", func(t *testing.T) {
+	t.Run("H-107 S-035 S-184 S-185 S-199 what is for chained plugins is noted on stderr, and stdout has the result alone", func(t *testing.T) {
 		w := newWorld(t)
 		conf := with(w.podnet("1.0.0", "10.1.2.0/24"), "runtimeConfig", object{
 			"portMappings": []any{object{"HostPort": 80, "ContainerPort": 8080, "Protocol": "tcp", "HostIP": ""}},

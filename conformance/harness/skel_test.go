@@ -63,7 +63,7 @@ func environmentCases(t *testing.T, run func(*testing.T, call) answer, conf obje
 			run(t, call{verb: "DEL", unset: []string{name}, conf: conf}).fails(4, name)
 		}
 	})
-	t.Run("H-006 S-031 GC and STATUS need no attachment", func(t *testing.T) {
+	t.Run("H-006 S-031 S-095 GC and STATUS need no attachment", func(t *testing.T) {
 		attachment := []string{"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"}
 		empty := []string{"CNI_CONTAINERID=", "CNI_NETNS=", "CNI_IFNAME=", "CNI_ARGS="}
 		for verb, conf := range map[string]object{"GC": with(conf, "cni.dev/valid-attachments", []any{}), "STATUS": conf} {
