@@ -13,7 +13,7 @@ use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use netlink::{
-    Address, Event, Hardening, Link, LinkName, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, POD_ROUTE, Route,
+    Address, Event, Hardening, Hold, Link, LinkName, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, POD_ROUTE, Route,
     RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
@@ -111,8 +111,8 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
                 Route { device: Some(device), scope: Scope::Link, ..Route::to(net("10.3.0.0/24"), POD_ROUTE) },
             ];
             let neighbours = [
-                Neighbour { address: ip("10.1.0.5"), mac: PEER_MAC, device },
-                Neighbour { address: ip("fd00::5"), mac: PEER_MAC, device },
+                Neighbour { address: ip("10.1.0.5"), mac: PEER_MAC, device, hold: Hold::Fixed },
+                Neighbour { address: ip("fd00::5"), mac: PEER_MAC, device, hold: Hold::Learned },
             ];
             let rule = SourceRule { from: ip("10.1.0.5"), table: 11_203, priority: 11_200, protocol: POD_ROUTE };
             let mut requests: Vec<_> = addresses.iter().map(Address::add).collect();

@@ -19,7 +19,7 @@ mod socket;
 pub use address::Address;
 pub use link::{Hardening, Link, LinkName, NewVeth, Selector};
 pub use monitor::{Event, Monitor};
-pub use neighbour::Neighbour;
+pub use neighbour::{Hold, Neighbour};
 pub use reply::KernelError;
 pub use request::Request;
 pub use route::{Lookup, Route, RouteKind, Scope};

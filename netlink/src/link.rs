@@ -17,6 +17,7 @@ const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
 const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
 const IPV4_DEVCONF_RP_FILTER: u16 = 8;
+const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
 
 /// A link's name or number, as questions and changes address it.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +127,13 @@ impl Link {
         Request::change(RouteNetlinkMessage::NewLink(select(Selector::Index(index)).up().build()))
     }
 
+    /// Sets it up, and has it announce its IPv4 addresses when its MAC changes (`arp_notify`).
+    pub fn up_announcing(index: u32) -> Request {
+        let spec = LinkAttribute::AfSpecUnspec(vec![inet_conf(&[(IPV4_DEVCONF_ARP_NOTIFY, 1)])]);
+        let link = select(Selector::Index(index)).up().append_extra_attribute(spec).build();
+        Request::change(RouteNetlinkMessage::NewLink(link))
+    }
+
     /// Sets the text for people; at most 255 bytes.
     pub fn set_alias(index: u32, alias: &str) -> Request {
         Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).alias(alias).build()))
@@ -138,13 +146,11 @@ impl Link {
 
     /// Hardens it: strict reverse path filter, no redirects in or out, and no IPv6 address of the kernel's own.
     pub fn harden(index: u32, hardening: Hardening) -> Request {
-        let conf: Vec<u8> =
-            [(IPV4_DEVCONF_RP_FILTER, 1), (IPV4_DEVCONF_ACCEPT_REDIRECTS, 0), (IPV4_DEVCONF_SEND_REDIRECTS, 0)]
-                .into_iter()
-                .flat_map(|(key, value)| nla_u32(key, value))
-                .collect();
-        let mut spec =
-            vec![AfSpecUnspec::Inet(vec![AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, conf))])];
+        let mut spec = vec![inet_conf(&[
+            (IPV4_DEVCONF_RP_FILTER, 1),
+            (IPV4_DEVCONF_ACCEPT_REDIRECTS, 0),
+            (IPV4_DEVCONF_SEND_REDIRECTS, 0),
+        ])];
         if hardening.v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
         }
@@ -189,6 +195,12 @@ fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
         Selector::Name(name) => LinkUnspec::new_with_name(name),
         Selector::Index(index) => LinkUnspec::new_with_index(index),
     }
+}
+
+/// IPv4 settings of a link, by their numbers in the kernel's `linux/ip.h`.
+fn inet_conf(settings: &[(u16, u32)]) -> AfSpecUnspec {
+    let conf: Vec<u8> = settings.iter().flat_map(|&(key, value)| nla_u32(key, value)).collect();
+    AfSpecUnspec::Inet(vec![AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, conf))])
 }
 
 /// One `struct nlattr` with a u32.

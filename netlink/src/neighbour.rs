@@ -1,14 +1,26 @@
-//! Permanent neighbour entries: no ARP or ND round trip, and never in the garbage-collected table.
+//! Neighbour entries that are known from the start: no ARP or ND round trip, and never in the garbage-collected table.
 
 use std::net::IpAddr;
 
-use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
 use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::request::Request;
 
-/// One neighbour entry in state permanent.
+/// Who may change an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// Nobody: state permanent.
+    Fixed,
+    /// The neighbour itself, when it announces another link-layer address: usable at once (stale), no garbage
+    /// (`NTF_EXT_LEARNED`), and asked for again like any other once it does not answer.
+    Learned,
+}
+
+/// One neighbour entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Neighbour {
     /// Who.
@@ -17,12 +29,21 @@ pub struct Neighbour {
     pub mac: [u8; 6],
     /// The link's index.
     pub device: u32,
+    /// Who may change it.
+    pub hold: Hold,
 }
 
 impl Neighbour {
     /// Puts the entry in place of whatever was known of this neighbour.
     pub fn replace(&self) -> Request {
-        let mut message = self.message(NeighbourState::Permanent);
+        let mut message = match self.hold {
+            Hold::Fixed => self.message(NeighbourState::Permanent),
+            Hold::Learned => {
+                let mut message = self.message(NeighbourState::Stale);
+                message.header.flags = NeighbourFlags::ExtLearned;
+                message
+            }
+        };
         message.attributes.push(NeighbourAttribute::LinkLayerAddress(self.mac.to_vec()));
         Request::replace(RouteNetlinkMessage::NewNeighbour(message))
     }
@@ -42,12 +63,10 @@ impl Neighbour {
         message
     }
 
-    /// Reads a permanent entry that the kernel gave; `None` for any other.
+    /// Reads an entry that the kernel gave; `None` for another message, and for a neighbour that is not known yet.
     pub fn from_message(message: &RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
-        if message.header.state != NeighbourState::Permanent {
-            return None;
-        }
+        let hold = if message.header.state == NeighbourState::Permanent { Hold::Fixed } else { Hold::Learned };
         let (mut address, mut mac) = (None, None);
         for attribute in &message.attributes {
             match attribute {
@@ -57,6 +76,6 @@ impl Neighbour {
                 _ => {}
             }
         }
-        Some(Self { address: address?, mac: mac?, device: message.header.ifindex })
+        Some(Self { address: address?, mac: mac?, device: message.header.ifindex, hold })
     }
 }

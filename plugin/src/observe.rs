@@ -21,11 +21,13 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
         let missing = match operation {
             // The alias is for people, and later plugins of a chain may tune what hardening set.
             Operation::Harden { .. } | Operation::Alias { .. } => None,
-            Operation::Up { device } => match host::link(socket, Selector::Index(*device))? {
-                Some(link) if link.up => None,
-                Some(link) => Some(format!("the link {} is down", link.name)),
-                None => Some(format!("link {device} is missing")),
-            },
+            Operation::Up { device } | Operation::UpAnnouncing { device } => {
+                match host::link(socket, Selector::Index(*device))? {
+                    Some(link) if link.up => None,
+                    Some(link) => Some(format!("the link {} is down", link.name)),
+                    None => Some(format!("link {device} is missing")),
+                }
+            }
             Operation::Address(address) => {
                 let there = observed.addresses.contains(address);
                 (!there).then(|| format!("the address {} is missing", address.address))
@@ -36,8 +38,10 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
             }
             Operation::Neighbour(neighbour) => {
                 let there = socket.get(neighbour.get())?.ok().as_ref().and_then(Neighbour::from_message);
-                (there.as_ref() != Some(neighbour))
-                    .then(|| format!("the permanent neighbour {} is missing or otherwise", neighbour.address))
+                // One that is missing is asked for when needed: a change of the pod's MAC flushes what the pod knows.
+                there
+                    .filter(|there| there.mac != neighbour.mac)
+                    .map(|_| format!("the neighbour {} is known by another MAC", neighbour.address))
             }
             Operation::Rule(rule) => {
                 let there = observed.rules.contains(rule);

@@ -6,7 +6,7 @@
 //!  podl7k2…  169.254.1.1/32 scope link  ◄── veth ──►  eth0  10.244.1.5/32
 //!            fe80::1/64                                     fd00:10:244:1::5/128
 //!  10.244.1.5/32 dev podl7k2…                         169.254.1.1 dev eth0 scope link
-//!  10.244.1.5 lladdr (pod) permanent                  default via 169.254.1.1 onlink
+//!  10.244.1.5 lladdr (pod) extern_learn               default via 169.254.1.1 onlink
 //!                                                     169.254.1.1 lladdr (node) permanent
 //! ```
 
@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cni::MacAddress;
 use ipnetwork::IpNetwork;
-use netlink::{Address, Hardening, Neighbour, POD_ROUTE, Route, Scope, SourceRule};
+use netlink::{Address, Hardening, Hold, Neighbour, POD_ROUTE, Route, Scope, SourceRule};
 
 pub(crate) use operation::Operation;
 
@@ -131,22 +131,29 @@ impl Plan {
             // Scope global: in scope link the source of the node's own traffic would be 169.254.1.1.
             let route = Route { device: Some(device), source: source.copied(), ..Route::to(*address, POD_ROUTE) };
             operations.push(Operation::Route(route));
+            // Learned, not fixed: a later plugin of the chain may change the pod's MAC (tuning), and the pod end tells.
             let mac = self.pod_mac.octets();
-            operations.push(Operation::Neighbour(Neighbour { address: address.ip(), mac, device }));
+            operations.push(Operation::Neighbour(Neighbour {
+                address: address.ip(),
+                mac,
+                device,
+                hold: Hold::Learned,
+            }));
         }
         operations
     }
 
     /// The pod end's operations, in order.
     pub(crate) fn pod_end(&self, device: u32, occupied: Occupied) -> Vec<Operation> {
-        let mut operations = vec![Operation::Up { device: LOOPBACK }, Operation::Up { device }];
+        let mut operations = vec![Operation::Up { device: LOOPBACK }, Operation::UpAnnouncing { device }];
         for &address in &self.addresses {
             operations.push(Operation::Address(Address { address, device, link_scope: false }));
         }
         for v6 in [false, true].into_iter().filter(|&v6| self.has(v6)) {
             let gateway = if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) };
             let second = occupied.of(gateway);
-            operations.push(Operation::Neighbour(Neighbour { address: gateway, mac: self.host_mac.octets(), device }));
+            let mac = self.host_mac.octets();
+            operations.push(Operation::Neighbour(Neighbour { address: gateway, mac, device, hold: Hold::Fixed }));
             if !v6 {
                 // Two links, one gateway address: the metric keeps the two routes apart.
                 let metric = if second { device } else { 0 };

@@ -26,11 +26,16 @@ pub(crate) enum Operation {
         /// The link's index.
         device: u32,
     },
+    /// Sets the pod end up; from now on it announces a change of its MAC.
+    UpAnnouncing {
+        /// The link's index.
+        device: u32,
+    },
     /// Puts an address on a link.
     Address(Address),
     /// Makes a route.
     Route(Route),
-    /// Makes a neighbour known for good.
+    /// Makes a neighbour known from the start.
     Neighbour(Neighbour),
     /// Sends replies of one source address to a table.
     Rule(SourceRule),
@@ -43,6 +48,7 @@ impl Operation {
             Self::Harden { device, hardening } => Link::harden(*device, *hardening),
             Self::Alias { device, alias } => Link::set_alias(*device, alias),
             Self::Up { device } => Link::up(*device),
+            Self::UpAnnouncing { device } => Link::up_announcing(*device),
             Self::Address(address) => address.add(),
             Self::Route(route) => route.add(),
             Self::Neighbour(neighbour) => neighbour.replace(),
@@ -57,7 +63,7 @@ impl fmt::Display for Operation {
         match self {
             Self::Harden { device, .. } => write!(f, "harden link {device}"),
             Self::Alias { device, .. } => write!(f, "set the alias of link {device}"),
-            Self::Up { device } => write!(f, "set link {device} up"),
+            Self::Up { device } | Self::UpAnnouncing { device } => write!(f, "set link {device} up"),
             Self::Address(address) => write!(f, "add address {} to link {}", address.address, address.device),
             Self::Route(route) => write!(f, "add route {route}"),
             Self::Neighbour(neighbour) => {

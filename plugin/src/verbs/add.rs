@@ -123,6 +123,7 @@ fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Er
         // A runtime may have switched IPv6 off for new links; addresses should outlive `ip link set down` (H-063).
         Sysctl::link_v6(ifname, "disable_ipv6").ensure("0")?;
         Sysctl::link_v6(ifname, "keep_addr_on_down").ensure("1")?;
+        Sysctl::link_v6(ifname, "ndisc_notify").ensure("1")?;
     }
     let occupied = beyond.occupied(device)?;
     apply(&mut beyond.pod, &plan.pod_end(device, occupied))

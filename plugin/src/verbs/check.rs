@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use cni::{AddResult, Attachment, Code, Error as CniError, Request};
+use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
 use netlink::{LinkName, Selector, Socket};
 
 use crate::addressing::Addressing;
@@ -34,7 +34,8 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         addresses: held.iter().copied().map(Into::into).collect(),
         routes: outcome::our_routes(&previous),
         host_mac: identity.host_mac,
-        pod_mac: settings.mac.unwrap_or(identity.pod_mac),
+        // A later plugin may have changed it, and then says so in the result (tuning).
+        pod_mac: mac_of(&previous, attachment, netns).or(settings.mac).unwrap_or(identity.pod_mac),
         alias: String::new(),
         host_source: settings.host_source,
         link_v6: kernel_has_v6(),
@@ -53,11 +54,22 @@ fn gone(error: Error) -> CniError {
     CniError::new(Code::UnknownContainer, "container does not exist").with_details(error.to_string())
 }
 
+/// Where the runtime has our interface in its result.
+fn ours_in(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Option<usize> {
+    previous.interfaces.iter().position(|interface| {
+        interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == netns.to_str()
+    })
+}
+
+/// The MAC that the runtime knows our interface to have.
+fn mac_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Option<MacAddress> {
+    let ours = previous.interfaces.get(ours_in(previous, attachment, netns)?)?;
+    ours.mac.as_deref().and_then(|mac| MacAddress::parse(mac).ok())
+}
+
 /// The addresses that the runtime knows our interface to have.
 fn addresses_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Vec<IpAddr> {
-    let ours = previous.interfaces.iter().position(|interface| {
-        interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == netns.to_str()
-    });
+    let ours = ours_in(previous, attachment, netns);
     let of_ours = previous.ips.iter().filter(|ip| ours.is_some() && ip.interface == ours);
     of_ours.map(|ip| ip.address.ip()).collect()
 }
