@@ -35,8 +35,6 @@ pub struct Proof {
     pub netns: PathBuf,
     /// Device and inode of the namespace. Without it the namespace is never proved gone: it was not seen to exist.
     pub netns_id: Option<(u64, u64)>,
-    /// `SO_NETNS_COOKIE` of the namespace: unique for a boot, where inode numbers are reused at once.
-    pub netns_cookie: Option<u64>,
     /// `namespace/name` of the pod, text for people; may be cut.
     pub pod: Option<String>,
 }

@@ -118,13 +118,10 @@ fn write_lease(writer: &mut Writer, lease: &Lease) {
         writer.word("gw", gateway);
     }
     writer.word("id", owner.container_id.as_str()).word("if", Escaped(owner.ifname.as_str().as_bytes()));
-    let Proof { host_link, netns, netns_id, netns_cookie, pod: _ } = proof;
+    let Proof { host_link, netns, netns_id, pod: _ } = proof;
     writer.word("netns", Escaped(netns.as_os_str().as_bytes()));
     if let Some((device, inode)) = netns_id {
         writer.word("nsid", format_args!("{device:x}:{inode}"));
-    }
-    if let Some(cookie) = netns_cookie {
-        writer.word("cookie", format_args!("{cookie:x}"));
     }
     if let Some(link) = host_link {
         writer.word("link", Escaped(link.as_bytes()));
@@ -156,11 +153,9 @@ fn read_lease(words: &mut Words<'_>) -> Result<Lease, Flaw> {
     let owner = Attachment { container_id, ifname: Ifname::parse(&ifname).map_err(unreadable)? };
     let netns = PathBuf::from(std::ffi::OsString::from_vec(unescape(words.get("netns")?)?));
     let netns_id = words.find("nsid").map(read_netns_id).transpose()?;
-    let netns_cookie = words.find("cookie").map(|text| u64::from_str_radix(text, 16)).transpose();
-    let netns_cookie = netns_cookie.map_err(|_| Flaw("a word cannot be read"))?;
     let host_link = words.find("link").map(unescape).transpose()?;
     let host_link = host_link.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let proof = Proof { host_link, netns, netns_id, netns_cookie, pod: None };
+    let proof = Proof { host_link, netns, netns_id, pod: None };
     let since = read_stamp(words)?;
     let reused_early = words.find("early").is_some();
     Ok(Lease { address, gateway, owner, proof, reused_early, since })

@@ -41,7 +41,6 @@ pub(crate) fn add(
         netns: netns.to_owned(),
         netns_id: Some(beyond.netns.identity()),
         pod: outcome::pod_name(request),
-        ..Proof::default()
     };
     let assignment = addressing.assign(attachment, &proof, &mut undo.host)?;
     undo.assigned(&addressing, attachment);
