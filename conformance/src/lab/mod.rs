@@ -41,7 +41,7 @@ pub use pod::{Added, Complaint, Pod, added};
 pub use reach::{PORT, every};
 pub use refusal::{Refusal, Step};
 pub use snapshot::Snapshot;
-pub use within::{skip, within};
+pub use within::{set_aside, skip, within};
 
 /// Set in the environment of whatever runs inside a lab.
 pub const INSIDE: &str = "PODLAN_LAB";

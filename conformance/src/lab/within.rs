@@ -37,10 +37,15 @@ pub fn within<F: FnOnce() -> Result<(), Error>>(body: F) {
 /// # Panics
 /// With `CI=true`.
 #[track_caller]
-#[expect(clippy::print_stderr, reason = "a skip is loud")]
 pub fn skip(why: &str) {
     let why = why.trim();
     assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped, which CI=true forbids: {why}");
+    set_aside(why);
+}
+
+/// Says that a test did not run, and why, where CI does without it too.
+#[expect(clippy::print_stderr, reason = "a skip is loud")]
+pub fn set_aside(why: &str) {
     eprintln!("SKIPPED: {why}");
     if let Some(file) = std::env::var_os("PODLAN_SKIPPED") {
         let line =
