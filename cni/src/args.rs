@@ -1,6 +1,7 @@
 //! `CNI_ARGS`: `KEY=value` pairs between semicolons (spec section 2, CONVENTIONS.md "CNI_ARGS").
 //! Refuses pairs that are none, and unknown keys unless told to ignore them.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::{Code, Error, MacAddress, parse_address};
@@ -25,6 +26,13 @@ pub struct Pod {
     pub name: String,
     /// `K8S_POD_UID`, which older runtimes do not send.
     pub uid: Option<String>,
+}
+
+/// `namespace/name`.
+impl fmt::Display for Pod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 impl Args {

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use netlink::{Address, LinkName, Socket};
+use netlink::{Address, Link, Socket};
 use podlan_conformance::lab::{Error, Lab, Node, Pod, eventually, within};
 
 const PORT: u16 = 7777;
@@ -26,7 +26,7 @@ fn io<T>(doing: &str, outcome: std::io::Result<T>) -> Result<T, Error> {
 /// Gives a pod one more address, as its root can.
 fn take(pod: &Pod<'_>, address: IpAddr) -> Result<(), Error> {
     let taken = pod.place().enter(|| -> Result<(), String> {
-        let device = LinkName::index("eth0").ok_or("no eth0")?;
+        let device = Link::index("eth0").ok_or("no eth0")?;
         let address = Address { address: IpNetwork::from(address), device, link_scope: false };
         let mut socket = Socket::open().map_err(|error| error.to_string())?;
         let verdicts = socket.request(&mut [address.add()]).map_err(|error| error.to_string())?;

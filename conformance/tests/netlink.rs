@@ -13,7 +13,7 @@ use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use netlink::{
-    Address, Event, Hardening, Hold, Link, LinkName, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, POD_ROUTE, Route,
+    Address, Event, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, POD_ROUTE, Route,
     RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
@@ -36,7 +36,7 @@ fn pair(netns: &Path) -> (Socket, u32) {
         mtu: 1400,
     };
     assert_eq!(socket.request(&mut [pair.add()]).unwrap(), [Ok(())]);
-    let index = LinkName::index("podltest").unwrap();
+    let index = Link::index("podltest").unwrap();
     (socket, index)
 }
 
@@ -153,7 +153,7 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
         let [node] = lab.these();
         node.place().enter(|| {
             let mut socket = Socket::open().unwrap();
-            let device = LinkName::index("eth0").unwrap();
+            let device = Link::index("eth0").unwrap();
             let good = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             let lost = Route { gateway: Some(ip("10.77.0.1")), ..Route::to(net("10.8.0.0/24"), NODE_ROUTE) };
             let mut requests = [good.add(), lost.add(), good.add(), good.remove(), good.remove()];
@@ -202,7 +202,7 @@ fn the_monitor_tells_what_others_change() {
             let mut monitor = Monitor::open().unwrap();
             assert!(monitor.read().unwrap().is_none(), "no news yet");
             let mut socket = Socket::open().unwrap();
-            let device = LinkName::index("eth0").unwrap();
+            let device = Link::index("eth0").unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
             let mut told = Vec::new();

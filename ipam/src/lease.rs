@@ -50,6 +50,17 @@ pub enum Presence {
     Unknown,
 }
 
+impl Presence {
+    /// What a look says. One that failed is no proof.
+    pub fn of<T, E>(look: Result<Option<T>, E>) -> Self {
+        match look {
+            Ok(Some(_)) => Self::Present,
+            Ok(None) => Self::Gone,
+            Err(_) => Self::Unknown,
+        }
+    }
+}
+
 /// Answers for the host links, which this crate does not look at. The namespace is judged here, from [`Proof`].
 pub trait Prover {
     /// Is the link with this name present on the host?

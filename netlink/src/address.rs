@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::request::Request;
+use crate::request::{Request, family};
 
 /// One address of a link.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ impl Address {
     fn message(&self) -> AddressMessage {
         let ip = self.address.ip();
         let mut message = AddressMessage::default();
-        message.header.family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.family = family(ip.is_ipv6());
         message.header.prefix_len = self.address.prefix();
         message.header.index = self.device;
         message.header.scope = if self.link_scope { AddressScope::Link } else { AddressScope::Universe };

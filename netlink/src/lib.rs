@@ -17,7 +17,7 @@ mod rule;
 mod socket;
 
 pub use address::Address;
-pub use link::{Hardening, Link, LinkName, NewVeth, Selector};
+pub use link::{Hardening, Link, NewVeth, Selector};
 pub use monitor::{Event, Monitor};
 pub use neighbour::{Hold, Neighbour};
 pub use reply::KernelError;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -12,6 +13,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::request::Request;
+use crate::socket::{Error, Socket};
 
 const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
@@ -26,16 +28,6 @@ pub enum Selector<'a> {
     Name(&'a str),
     /// By index.
     Index(u32),
-}
-
-/// The name of a link in the calling thread's network namespace.
-pub struct LinkName;
-
-impl LinkName {
-    /// The link's index; `None` when there is no such link.
-    pub fn index(name: &str) -> Option<u32> {
-        if_nametoindex(name).ok()
-    }
 }
 
 /// A veth pair to be made, its far end born in another network namespace under its final name.
@@ -107,6 +99,20 @@ pub struct Link {
 }
 
 impl Link {
+    /// The index of the link of this name in the calling thread's network namespace; `None` when there is none.
+    pub fn index(name: &str) -> Option<u32> {
+        if_nametoindex(name).ok()
+    }
+
+    /// Looks for one link: `None` only when the kernel says that there is none (`ENODEV`).
+    pub fn find(socket: &mut Socket, link: Selector<'_>) -> Result<Option<Self>, Error> {
+        match socket.get(Self::get(link))? {
+            Ok(message) => Ok(Self::from_message(&message)),
+            Err(refused) if refused.errno == Errno::ENODEV => Ok(None),
+            Err(refused) => Err(Error::Link(refused)),
+        }
+    }
+
     /// Asks for one link; `ENODEV` when there is none.
     pub fn get(link: Selector<'_>) -> Request {
         Request::get(RouteNetlinkMessage::GetLink(select(link).build()))
@@ -137,11 +143,6 @@ impl Link {
     /// Sets the text for people; at most 255 bytes.
     pub fn set_alias(index: u32, alias: &str) -> Request {
         Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).alias(alias).build()))
-    }
-
-    /// Sets the MTU, bytes.
-    pub fn set_mtu(index: u32, mtu: u32) -> Request {
-        Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).mtu(mtu).build()))
     }
 
     /// Hardens it: strict reverse path filter, no redirects in or out, and no IPv6 address of the kernel's own.

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::RouteType;
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::request::Request;
+use crate::request::{Request, family};
 
 /// Who may change an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl Neighbour {
 
     fn message(&self, state: NeighbourState) -> NeighbourMessage {
         let mut message = NeighbourMessage::default();
-        message.header.family = if self.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.family = family(self.address.is_ipv6());
         message.header.ifindex = self.device;
         message.header.state = state;
         message.header.kind = RouteType::Unspec;

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::request::Request;
+use crate::request::{Request, family};
 
 /// The table in which a node keeps its routes (`RT_TABLE_MAIN`).
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
@@ -120,7 +120,7 @@ impl Route {
 
     fn every(v6: bool) -> RouteMessage {
         let mut message = RouteMessage::default();
-        message.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        message.header.address_family = family(v6);
         message
     }
 
@@ -237,7 +237,7 @@ impl Lookup {
     pub fn of(self, address: IpAddr) -> Request {
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         let mut message = RouteMessage::default();
-        message.header.address_family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.address_family = family(address.is_ipv6());
         message.header.destination_prefix_length = prefix;
         message.attributes.push(RouteAttribute::Destination(address.into()));
         if let Self::Entry = self {

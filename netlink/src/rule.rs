@@ -6,7 +6,7 @@ use rtnetlink::packet_route::route::RouteProtocol;
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::request::Request;
+use crate::request::{Request, family};
 
 /// `from ADDRESS lookup TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ impl SourceRule {
     /// All rules of one family.
     pub fn dump(v6: bool) -> Request {
         let mut message = RuleMessage::default();
-        message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        message.header.family = family(v6);
         Request::dump(RouteNetlinkMessage::GetRule(message))
     }
 

@@ -22,7 +22,7 @@ const DATAGRAM: usize = 32 * 1024;
 
 /// What went wrong with the socket itself: nothing can be said of the requests.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
     #[error("open a route netlink socket: {0}")]
     Open(#[source] io::Error),
@@ -38,6 +38,8 @@ pub enum Error {
     Decode(#[from] DecodeError),
     #[error("dump: {0}")]
     Dump(#[from] KernelError),
+    #[error("look for a link: {0}")]
+    Link(#[source] KernelError),
 }
 
 /// A route netlink socket. It belongs to the network namespace in which it was opened, for life.

@@ -1,13 +1,14 @@
 //! The leases of this node as the agent sees them: who has which address, and which are provably dead. The stores are the
 //! ipam crate's; here they are only asked, and asked to take the dead ones back.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
-use netlink::LinkName;
+use netlink::{Link, Selector, Socket};
 
 /// The agent does not wait for a plugin at work: it comes again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -74,8 +75,9 @@ impl Stores {
     /// Takes back what is provably dead and counts the rest. `removed` is told of each lease that went.
     pub(crate) fn sweep(&self, removed: &mut dyn FnMut(&Lease)) -> Result<Vec<Counts>, Error> {
         let mut counts = Vec::new();
+        let links = HostLinks::open();
         for place in self.places()? {
-            let seen = ipam::scavenge(&place, &HostLinks, removed)?;
+            let seen = ipam::scavenge(&place, &links, removed)?;
             counts.push(Counts {
                 network: place.network.to_string(),
                 alive: seen.alive,
@@ -117,10 +119,21 @@ impl Stores {
 }
 
 /// The links of the network namespace that the agent lives in.
-pub(crate) struct HostLinks;
+pub(crate) struct HostLinks {
+    /// None where no socket could be had: then nothing is known of any link.
+    socket: Option<RefCell<Socket>>,
+}
+
+impl HostLinks {
+    /// Opens a socket in the calling thread's network namespace.
+    pub(crate) fn open() -> Self {
+        Self { socket: Socket::open().ok().map(RefCell::new) }
+    }
+}
 
 impl Prover for HostLinks {
     fn host_link(&self, name: &str) -> Presence {
-        if LinkName::index(name).is_some() { Presence::Present } else { Presence::Gone }
+        let Some(socket) = &self.socket else { return Presence::Unknown };
+        Presence::of(Link::find(&mut socket.borrow_mut(), Selector::Name(name)))
     }
 }

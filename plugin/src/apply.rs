@@ -1,6 +1,6 @@
 //! Puts a plan into effect: one datagram for each namespace, every verdict read.
 
-use netlink::{KernelError, Lookup, NewVeth, Route, Selector, Socket};
+use netlink::{KernelError, Link, Lookup, NewVeth, Route, Selector, Socket};
 use nix::errno::Errno;
 
 use crate::error::Error;
@@ -15,7 +15,7 @@ pub(crate) fn make_pair(host: &mut Socket, pair: &NewVeth<'_>, identity: &Identi
     match try_pair(host, pair)? {
         Err(refused) if refused.errno == Errno::EEXIST => {
             let taken = Error::HostLinkExists { name: pair.name.to_owned() };
-            let stale = host::link(host, Selector::Name(pair.name))?.filter(|link| identity.is(link)).ok_or(taken)?;
+            let stale = Link::find(host, Selector::Name(pair.name))?.filter(|link| identity.is(link)).ok_or(taken)?;
             removal::remove(host, &stale)?;
             try_pair(host, pair)?.map_err(|source| not_made(pair, source))
         }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::{fs, io, thread};
 
 use cni::{AddResult, Code, Error, Request};
@@ -84,19 +84,20 @@ impl<'a> Delegate<'a> {
 
     /// Runs it; its stderr is ours. Whatever it made of a failure is the error, as it said it.
     fn run(&self, verb: &str) -> Result<Vec<u8>, Error> {
-        let output = self
+        let (status, answer) = self
             .execute(verb)
             .map_err(|source| Error::new(Code::Io, self.said("could not be run")).with_details(source.to_string()))?;
-        if output.status.success() {
-            return Ok(output.stdout);
+        if status.success() {
+            return Ok(answer);
         }
-        let told = serde_json::from_slice(&output.stdout).ok().as_ref().and_then(Error::from_value);
+        let told = serde_json::from_slice(&answer).ok().as_ref().and_then(Error::from_value);
         Err(told.unwrap_or_else(|| {
-            Error::new(Code::Internal, self.said("failed without saying why")).with_details(output.status.to_string())
+            Error::new(Code::Internal, self.said("failed without saying why")).with_details(status.to_string())
         }))
     }
 
-    fn execute(&self, verb: &str) -> io::Result<Output> {
+    /// How it ended, and what it printed.
+    fn execute(&self, verb: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
         let mut child = Command::new(&self.program)
             .env_clear()
             .envs(self.request.environment.iter().map(|(name, value)| (name, value)))
@@ -112,7 +113,7 @@ impl<'a> Delegate<'a> {
             stdout.map_or(Ok(0), |stdout| stdout.take(ANSWER).read_to_end(&mut answer)).map(|_| answer)
         });
         let status = child.wait()?;
-        Ok(Output { status, stdout: answer?, stderr: Vec::new() })
+        Ok((status, answer?))
     }
 
     fn said(&self, what: &str) -> String {

@@ -10,7 +10,6 @@ use crate::{netns, sysctl};
 
 /// An operation that failed. The texts fit after "failed to", but for those that state what is the case.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
 pub(crate) enum Error {
     #[error("CNI_NETNS: {0}")]
     Netns(#[from] netns::Error),

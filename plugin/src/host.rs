@@ -25,7 +25,7 @@ pub(crate) fn inherited_mtu(host: &mut Socket) -> Result<u32, Error> {
     for anywhere in [ANYWHERE_V4, ANYWHERE_V6] {
         let Some(device) = route_to(host, Lookup::Packet, anywhere)?.and_then(|route| route.device) else { continue };
         // A default route that ends at the node (by lo, whose MTU no veth takes) says nothing of the way out.
-        if let Some(link) = link(host, Selector::Index(device))?.filter(|link| MTU.contains(&link.mtu)) {
+        if let Some(link) = Link::find(host, Selector::Index(device))?.filter(|link| MTU.contains(&link.mtu)) {
             return Ok(link.mtu);
         }
     }
@@ -52,7 +52,7 @@ pub(crate) fn ensure_forwarding(host: &mut Socket, v6: bool) -> Result<(), Error
 fn refuse_to_cut_off(host: &mut Socket) -> Result<(), Error> {
     let Some(route) = route_to(host, Lookup::Entry, ANYWHERE_V6)? else { return Ok(()) };
     let (ROUTER_ADVERTISEMENT, Some(device)) = (route.protocol, route.device) else { return Ok(()) };
-    let Some(link) = link(host, Selector::Index(device))? else { return Ok(()) };
+    let Some(link) = Link::find(host, Selector::Index(device))? else { return Ok(()) };
     if Sysctl::link_v6(&link.name, "accept_ra").read()?.as_deref() == Some("1") {
         return Err(Error::ForwardingWouldCutOff { link: link.name });
     }
@@ -63,12 +63,6 @@ fn refuse_to_cut_off(host: &mut Socket) -> Result<(), Error> {
 pub(crate) fn route_to(socket: &mut Socket, lookup: Lookup, address: IpAddr) -> Result<Option<Route>, Error> {
     let answer = socket.get(lookup.of(address))?;
     Ok(answer.ok().as_ref().and_then(Route::from_message))
-}
-
-/// A link; `None` when there is none.
-pub(crate) fn link(socket: &mut Socket, selector: Selector<'_>) -> Result<Option<Link>, Error> {
-    let answer = socket.get(Link::get(selector))?;
-    Ok(answer.ok().as_ref().and_then(Link::from_message))
 }
 
 /// Prepares a new host end before it is set up: the far side must not be its router, nor reach the node past IPv4.

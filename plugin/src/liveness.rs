@@ -4,7 +4,6 @@ use std::cell::RefCell;
 
 use ipam::{Presence, Prover};
 use netlink::{Link, Selector, Socket};
-use nix::errno::Errno;
 
 /// Looks for host ends through a socket of the node's namespace.
 pub(crate) struct HostLinks<'a> {
@@ -20,10 +19,6 @@ impl<'a> HostLinks<'a> {
 
 impl Prover for HostLinks<'_> {
     fn host_link(&self, name: &str) -> Presence {
-        match self.host.borrow_mut().get(Link::get(Selector::Name(name))) {
-            Ok(Ok(_)) => Presence::Present,
-            Ok(Err(refused)) if refused.errno == Errno::ENODEV => Presence::Gone,
-            _ => Presence::Unknown,
-        }
+        Presence::of(Link::find(&mut self.host.borrow_mut(), Selector::Name(name)))
     }
 }

@@ -18,7 +18,6 @@ const OWN: &str = "/proc/thread-self/ns/net";
 
 /// Why a path cannot serve as the pod's network namespace.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
 pub(crate) enum Error {
     #[error("open network namespace {path}: {source}")]
     Open { path: PathBuf, source: io::Error },

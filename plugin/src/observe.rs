@@ -1,9 +1,8 @@
 //! A plan against the kernel: which of its operations would still have something to do.
 
-use netlink::{Address, Neighbour, Route, Selector, Socket, SourceRule};
+use netlink::{Address, Link, Neighbour, Route, Selector, Socket, SourceRule};
 
 use crate::error::Error;
-use crate::host;
 use crate::plan::Operation;
 
 /// What one namespace holds of the kinds that a plan makes.
@@ -22,7 +21,7 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
             // The alias is for people, and later plugins of a chain may tune what hardening set.
             Operation::Harden { .. } | Operation::Alias { .. } => None,
             Operation::Up { device } | Operation::UpAnnouncing { device } => {
-                match host::link(socket, Selector::Index(*device))? {
+                match Link::find(socket, Selector::Index(*device))? {
                     Some(link) if link.up => None,
                     Some(link) => Some(format!("the link {} is down", link.name)),
                     None => Some(format!("link {device} is missing")),

@@ -1,6 +1,6 @@
 //! From leases to a plan's routes and text, and from a plan to the printed result.
 
-use std::net::IpAddr;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Dns, Error, Interface, IpConfig, Request, Route};
@@ -8,7 +8,7 @@ use cni::{AddResult, Attachment, Code, Dns, Error, Interface, IpConfig, Request,
 use crate::addressing::Assignment;
 use crate::error;
 use crate::identity::Identity;
-use crate::plan::{GATEWAY_V4, GATEWAY_V6, Plan, PodRoute};
+use crate::plan::{Plan, PodRoute, gateway};
 
 /// `RT_SCOPE_LINK`.
 const LINK_SCOPE: u32 = 253;
@@ -64,30 +64,28 @@ fn pod_route(route: &Route) -> PodRoute {
     }
 }
 
+/// Where a result has our interface: of our name, in the pod's namespace.
+pub(crate) fn ours_in(result: &AddResult, attachment: &Attachment, netns: &Path) -> Option<usize> {
+    result.interfaces.iter().position(|interface| {
+        interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == netns.to_str()
+    })
+}
+
 /// The earlier plugins' result, when we are not the first of a chain; it must not have our interface (E-55).
 pub(crate) fn previous(request: &Request, attachment: &Attachment, netns: &Path) -> Result<AddResult, Error> {
     let previous = request.config.previous_result()?.unwrap_or_default();
-    let sandbox = netns.to_str();
-    let ours =
-        |interface: &Interface| interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == sandbox;
-    if previous.interfaces.iter().any(ours) {
+    if ours_in(&previous, attachment, netns).is_some() {
         return Err(error::Error::InterfaceExists { ifname: attachment.ifname.to_string() }.into());
     }
     Ok(previous)
-}
-
-/// `namespace/name`, where Kubernetes asks.
-pub(crate) fn pod_name(request: &Request) -> Option<String> {
-    request.args.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name))
 }
 
 /// The host end's text for people: the hash first, then whose link it is; cut at a character's end.
 pub(crate) fn alias(request: &Request, attachment: &Attachment, identity: &Identity) -> String {
     let network = &request.config.name;
     let mut alias = format!("podlan {} {network} {} {}", identity.key, attachment.container_id, attachment.ifname);
-    if let Some(pod) = pod_name(request) {
-        alias.push(' ');
-        alias.push_str(&pod);
+    if let Some(pod) = &request.args.pod {
+        let _ = write!(alias, " {pod}");
     }
     alias.truncate(alias.floor_char_boundary(ALIAS));
     alias
@@ -97,10 +95,6 @@ pub(crate) fn alias(request: &Request, attachment: &Attachment, identity: &Ident
 pub(crate) fn dns(request: &Request, from_ipam: Dns) -> Dns {
     let configured = request.config.runtime.dns.as_ref().or(request.config.dns.as_ref());
     configured.cloned().unwrap_or(from_ipam)
-}
-
-fn gateway(v6: bool) -> IpAddr {
-    if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) }
 }
 
 /// What an ADD made.

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use netlink::{LinkName, Lookup, Socket};
+use netlink::{Link, Lookup, Socket};
 
 use crate::error::Error;
 use crate::host::{self, ANYWHERE_V4, ANYWHERE_V6};
 use crate::netns::Netns;
-use crate::plan::Occupied;
+use crate::plan::{Occupied, Plan};
 
 /// The open passage. The thread is in the node's namespace until it enters the pod's ([`Beyond::enter`]).
 pub(crate) struct Passage {
@@ -38,7 +38,7 @@ impl Passage {
         let host = Socket::open()?;
         netns.enter()?;
         let pod = Socket::open();
-        let interface_exists = LinkName::index(ifname).is_some();
+        let interface_exists = Link::index(ifname).is_some();
         own.enter()?;
         Ok(Self { host, own, beyond: Beyond { pod: pod?, netns, interface_exists } })
     }
@@ -50,12 +50,16 @@ impl Beyond {
         Ok(self.netns.enter()?)
     }
 
-    /// The families whose default route in the pod leaves by another link than `device`: that attachment was first.
-    pub(crate) fn occupied(&mut self, device: u32) -> Result<Occupied, Error> {
-        let mut routed = |anywhere: IpAddr| -> Result<bool, Error> {
+    /// The plan's families whose default route in the pod leaves by another link than `device`: that attachment was
+    /// first.
+    pub(crate) fn occupied(&mut self, device: u32, plan: &Plan) -> Result<Occupied, Error> {
+        let mut routed = |v6: bool, anywhere: IpAddr| -> Result<bool, Error> {
+            if !plan.has(v6) {
+                return Ok(false);
+            }
             let route = host::route_to(&mut self.pod, Lookup::Entry, anywhere)?;
             Ok(route.is_some_and(|route| route.destination.prefix() == 0 && route.device != Some(device)))
         };
-        Ok(Occupied { v4: routed(ANYWHERE_V4)?, v6: routed(ANYWHERE_V6)? })
+        Ok(Occupied { v4: routed(false, ANYWHERE_V4)?, v6: routed(true, ANYWHERE_V6)? })
     }
 }

@@ -21,10 +21,15 @@ use netlink::{Address, Hardening, Hold, Neighbour, POD_ROUTE, Route, Scope, Sour
 pub(crate) use operation::Operation;
 
 /// The pods' IPv4 gateway, the same on every link (RFC 3927 range).
-pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// The pods' IPv6 gateway, the same on every link.
-pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// The pods' gateway of a family.
+pub(crate) fn gateway(v6: bool) -> IpAddr {
+    if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) }
+}
 
 /// The index of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -112,6 +117,11 @@ impl Plan {
         self.addresses.iter().any(|address| address.is_ipv6() == v6)
     }
 
+    /// The families of the pod's addresses, as `v6`.
+    pub(crate) fn families(&self) -> impl Iterator<Item = bool> {
+        [false, true].into_iter().filter(|&v6| self.has(v6))
+    }
+
     /// The host end's operations, in order: harmless first, then up, then reachable.
     pub(crate) fn host_end(&self, device: u32) -> Vec<Operation> {
         let mut operations = vec![
@@ -119,10 +129,9 @@ impl Plan {
             Operation::Alias { device, alias: self.alias.clone() },
             Operation::Up { device },
         ];
-        for v6 in [false, true].into_iter().filter(|&v6| self.has(v6)) {
+        for v6 in self.families() {
             // A /128 would stop answering once the pod has a link-local address of its own.
-            let (gateway, prefix) = if v6 { (IpAddr::V6(GATEWAY_V6), 64) } else { (IpAddr::V4(GATEWAY_V4), 32) };
-            if let Ok(address) = IpNetwork::new(gateway, prefix) {
+            if let Ok(address) = IpNetwork::new(gateway(v6), if v6 { 64 } else { 32 }) {
                 operations.push(Operation::Address(Address { address, device, link_scope: true }));
             }
         }
@@ -149,8 +158,8 @@ impl Plan {
         for &address in &self.addresses {
             operations.push(Operation::Address(Address { address, device, link_scope: false }));
         }
-        for v6 in [false, true].into_iter().filter(|&v6| self.has(v6)) {
-            let gateway = if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) };
+        for v6 in self.families() {
+            let gateway = gateway(v6);
             let second = occupied.of(gateway);
             let mac = self.host_mac.octets();
             operations.push(Operation::Neighbour(Neighbour { address: gateway, mac, device, hold: Hold::Fixed }));

@@ -14,7 +14,7 @@ use crate::identity::Identity;
 /// Removes the attachment's link, wherever its far end is now, and tells whether there was one; a foreign link of its
 /// name stays.
 pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error> {
-    let link = host::link(host, Selector::Name(&identity.host_name))?.filter(|link| identity.is(link));
+    let link = Link::find(host, Selector::Name(&identity.host_name))?.filter(|link| identity.is(link));
     match link {
         Some(link) => remove(host, &link).map(|()| true),
         None => Ok(false),
@@ -27,7 +27,7 @@ pub(crate) fn remove_routed(host: &mut Socket, address: IpAddr) -> Result<(), Er
     let ours = |route: &Route| route.protocol == POD_ROUTE && route.destination == IpNetwork::from(address);
     let route = host::route_to(host, Lookup::Entry, address)?.filter(ours);
     let Some(device) = route.and_then(|route| route.device) else { return Ok(()) };
-    match host::link(host, Selector::Index(device))?.filter(|link| link.veth) {
+    match Link::find(host, Selector::Index(device))?.filter(|link| link.veth) {
         Some(link) => remove(host, &link),
         None => Ok(()),
     }

@@ -5,7 +5,6 @@ use std::{fs, io};
 
 /// A setting that could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
 pub(crate) enum Error {
     #[error("read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },

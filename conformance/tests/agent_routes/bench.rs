@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use netlink::{LinkName, NODE_ROUTE, Route, Socket};
+use netlink::{Link, NODE_ROUTE, Route, Socket};
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn wait_for(node: &Node, routes: u64) -> Result<(), Error> {
 /// What `ip -batch` does: the routes of the list, added one by one by a program that does nothing else.
 fn floor(node: &Node, count: u32) -> Result<Duration, Error> {
     let took = node.place().enter(|| -> Result<Duration, netlink::Error> {
-        let device = LinkName::index("eth0");
+        let device = Link::index("eth0");
         let routes: Vec<Route> = (0..count)
             .map(|i| {
                 let to = network(&format!("100.{}.{}.{}/28", 64 + (i >> 12), (i >> 4) & 255, (i & 15) * 16));

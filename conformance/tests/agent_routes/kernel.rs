@@ -1,7 +1,7 @@
 //! What these tests do to a node's kernel behind the agent's back.
 
 use ipnetwork::IpNetwork;
-use netlink::{Address, LinkName, NODE_ROUTE, Request, Route, Socket};
+use netlink::{Address, Link, NODE_ROUTE, Request, Route, Socket};
 use podlan_conformance::lab::{Error, Node};
 use rtnetlink::LinkUnspec;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage};
@@ -22,7 +22,7 @@ pub(super) fn add_route(node: &Node, route: &Route) -> Result<(), Error> {
 }
 
 fn address(link: &str, address: IpNetwork) -> Address {
-    let device = LinkName::index(link).unwrap_or_else(|| panic!("no link {link}"));
+    let device = Link::index(link).unwrap_or_else(|| panic!("no link {link}"));
     Address { address, device, link_scope: false }
 }
 

@@ -31,7 +31,7 @@ impl Plugin for Ipam {
         print: &mut dyn FnMut(&AddResult) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let settings = Settings::from_request(request)?;
-        let pod = request.args.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));
+        let pod = request.args.pod.as_ref().map(ToString::to_string);
         let netns_id = ipam::netns_identity(netns);
         let proof = Proof { netns: netns.to_path_buf(), netns_id, pod, ..Proof::default() };
         let leases = ipam::lease(&settings.place, &settings.want, attachment, &proof, &NoLinks)?;

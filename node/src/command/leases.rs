@@ -58,11 +58,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn lines(args: &Args) -> Result<Vec<Line>, ipam::Error> {
     let now = Stamp::now()?;
     let leases = Stores::below(args.data_dir.clone()).all()?;
-    Ok(leases.into_iter().map(|(network, lease)| line(network, lease, now)).collect())
+    let links = HostLinks::open();
+    Ok(leases.into_iter().map(|(network, lease)| line(network, lease, now, &links)).collect())
 }
 
-fn line(network: String, lease: Lease, now: Stamp) -> Line {
-    let state = match lease.proof.host_link.as_deref().map(|name| HostLinks.host_link(name)) {
+fn line(network: String, lease: Lease, now: Stamp, links: &HostLinks) -> Line {
+    let state = match lease.proof.host_link.as_deref().map(|name| links.host_link(name)) {
         Some(Presence::Present) => "live",
         Some(Presence::Gone) => "gone",
         Some(Presence::Unknown) | None => "unknown",

@@ -1,5 +1,7 @@
 //! From what an IPAM gave to routes, and from a plan to the printed result.
 
+use std::net::IpAddr;
+
 use cni::{ContainerId, Ifname, MacAddress};
 
 use super::*;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{LinkName, NewVeth, Selector, Socket};
+use netlink::{Link, NewVeth, Selector, Socket};
 
 use crate::addressing::Addressing;
 use crate::apply::{apply, make_pair};
@@ -40,7 +40,7 @@ pub(crate) fn add(
         host_link: Some(identity.host_name.clone()),
         netns: netns.to_owned(),
         netns_id: Some(beyond.netns.identity()),
-        pod: outcome::pod_name(request),
+        pod: request.args.pod.as_ref().map(ToString::to_string),
     };
     let assignment = addressing.assign(attachment, &proof, &mut undo.host)?;
     undo.assigned(&addressing, attachment);
@@ -96,14 +96,14 @@ fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32,
     if plan.has(true) {
         settings::require_v6_mtu(mtu)?;
     }
-    for v6 in [false, true].into_iter().filter(|&v6| plan.has(v6)) {
+    for v6 in plan.families() {
         host::ensure_forwarding(host, v6)?;
     }
     Ok(mtu)
 }
 
 fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error> {
-    let Some(link) = host::link(host, Selector::Name(name))? else {
+    let Some(link) = Link::find(host, Selector::Name(name))? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     if plan.link_v6 {
@@ -115,7 +115,7 @@ fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error
 /// Leaves the thread in the pod's namespace.
 fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Error> {
     beyond.enter()?;
-    let Some(device) = LinkName::index(ifname) else {
+    let Some(device) = Link::index(ifname) else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
     if plan.has(true) {
@@ -124,6 +124,6 @@ fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Er
         Sysctl::link_v6(ifname, "keep_addr_on_down").ensure("1")?;
         Sysctl::link_v6(ifname, "ndisc_notify").ensure("1")?;
     }
-    let occupied = beyond.occupied(device)?;
+    let occupied = beyond.occupied(device, plan)?;
     apply(&mut beyond.pod, &plan.pod_end(device, occupied))
 }

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
-use netlink::{LinkName, Selector, Socket};
+use netlink::{Link, Selector, Socket};
 
 use crate::addressing::Addressing;
 use crate::error::Error;
-use crate::host;
 use crate::identity::Identity;
 use crate::observe::differences;
 use crate::outcome;
@@ -54,22 +53,15 @@ fn gone(error: Error) -> CniError {
     CniError::new(Code::UnknownContainer, "container does not exist").with_details(error.to_string())
 }
 
-/// Where the runtime has our interface in its result.
-fn ours_in(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Option<usize> {
-    previous.interfaces.iter().position(|interface| {
-        interface.name == attachment.ifname.as_str() && interface.sandbox.as_deref() == netns.to_str()
-    })
-}
-
 /// The MAC that the runtime knows our interface to have.
 fn mac_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Option<MacAddress> {
-    let ours = previous.interfaces.get(ours_in(previous, attachment, netns)?)?;
+    let ours = previous.interfaces.get(outcome::ours_in(previous, attachment, netns)?)?;
     ours.mac.as_deref().and_then(|mac| MacAddress::parse(mac).ok())
 }
 
 /// The addresses that the runtime knows our interface to have.
 fn addresses_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Vec<IpAddr> {
-    let ours = ours_in(previous, attachment, netns);
+    let ours = outcome::ours_in(previous, attachment, netns);
     let of_ours = previous.ips.iter().filter(|ip| ours.is_some() && ip.interface == ours);
     of_ours.map(|ip| ip.address.ip()).collect()
 }
@@ -95,7 +87,7 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec
             drift.push(format!("{} is 0: the node forwards nothing", forwarding.path().display()));
         }
     }
-    match host::link(host, Selector::Name(&identity.host_name))? {
+    match Link::find(host, Selector::Name(&identity.host_name))? {
         Some(link) if identity.is(&link) => drift.extend(differences(host, &plan.host_end(link.index), "node")?),
         Some(link) => drift.push(format!("the link {} on the node is not ours any more", link.name)),
         None => drift.push(format!("the link {} is missing on the node", identity.host_name)),
@@ -105,9 +97,9 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec
 
 fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<Vec<String>, Error> {
     beyond.enter()?;
-    let Some(device) = LinkName::index(ifname) else {
+    let Some(device) = Link::index(ifname) else {
         return Ok(vec![format!("the interface {ifname} is missing in the pod")]);
     };
-    let occupied = beyond.occupied(device)?;
+    let occupied = beyond.occupied(device, plan)?;
     differences(&mut beyond.pod, &plan.pod_end(device, occupied), "pod")
 }
