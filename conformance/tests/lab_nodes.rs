@@ -23,7 +23,7 @@ fn nodes_reach_each_other_at_their_own_addresses() {
 }
 
 #[test]
-fn a_node_has_a_name_and_a_run_folder_of_its_own() {
+fn a_node_has_a_name_and_folders_of_its_own() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -31,6 +31,10 @@ fn a_node_has_a_name_and_a_run_folder_of_its_own() {
         one.command("mkdir").arg("/run/podlan").succeeds()?;
         two.command("ls").arg("/run/podlan").fails()?;
         assert!(one.path("/run/podlan").is_dir());
+        // Where libcni keeps its results, of whoever runs the lab.
+        one.command("mkdir").arg("/var/lib/cni/results").succeeds()?;
+        two.command("ls").arg("/var/lib/cni/results").fails()?;
+
         assert!(one.command("cat").arg(Lab::NODES_FILE).succeeds()?.contains("10.244.2.0/24"));
         Ok(())
     });

@@ -7,6 +7,9 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 const NOTHING: Option<&str> = None;
+/// Where libcni keeps its results, whatever its caller is told.
+pub(super) const CNI_RESULTS: &str = "/var/lib/cni";
+
 const CGROUP: &str = "/sys/fs/cgroup";
 const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
@@ -23,6 +26,24 @@ pub(super) fn proc() -> Result<(), Errno> {
 /// An empty file system in memory.
 pub(super) fn tmpfs(at: &str) -> Result<(), Errno> {
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+}
+
+/// A /var/lib in memory with every folder as it was, but for an empty [`CNI_RESULTS`]. It is furnished at `aside`. What
+/// else lies there is not hidden: the checkout may, and with it the programs under test.
+pub(super) fn own_results(aside: &Path) -> Result<(), Errno> {
+    let (folder, own) = ("/var/lib", Path::new(CNI_RESULTS).file_name());
+    fs::create_dir(aside).map_err(errno)?;
+    mount(Some("tmpfs"), aside, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))?;
+    for entry in fs::read_dir(folder).map_err(errno)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && Some(&*entry.file_name()) != own {
+            let shown = aside.join(entry.file_name());
+            fs::create_dir(&shown).map_err(errno)?;
+            bind(entry.path(), &shown)?;
+        }
+    }
+    fs::create_dir(aside.join(own.unwrap_or_default())).map_err(errno)?;
+    mount(Some(aside), folder, NOTHING, MsFlags::MS_MOVE, NOTHING)?;
+    fs::remove_dir(aside).map_err(errno)
 }
 
 /// What lies at `from` shows at `to` too, its mounts included.

@@ -43,6 +43,7 @@ impl Node {
             mounts::sysfs().map_err(failed("mount /sys"))?;
             mounts::bind(SHARED, &shared).map_err(failed("bind the shared folder"))?;
             mounts::bind(&run, "/run").map_err(failed("bind /run"))?;
+            mounts::tmpfs(mounts::CNI_RESULTS).map_err(failed("mount /var/lib/cni"))?;
             sethostname(&name).map_err(failed("set the hostname"))?;
             Namespaces::here()
         })??;
