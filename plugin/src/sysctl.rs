@@ -1,7 +1,11 @@
 //! The few kernel settings that no netlink message can change, in the calling thread's network namespace.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+/// More than any of these settings has, bytes.
+const LONGEST: usize = 64;
 
 /// A setting that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +45,10 @@ impl Sysctl {
 
     /// The value; `None` where the kernel has no such setting (no IPv6, say).
     pub(crate) fn read(&self) -> Result<Option<String>, Error> {
-        match fs::read_to_string(&self.path) {
-            Ok(value) => Ok(Some(value.trim_end().to_owned())),
+        // The kernel tells it in one piece: no question for a length, no read for an end.
+        let mut value = [0; LONGEST];
+        match fs::File::open(&self.path).and_then(|mut file| file.read(&mut value)) {
+            Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).trim_end().to_owned())),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Read { path: self.path.clone(), source }),
         }

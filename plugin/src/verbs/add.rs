@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{Link, NewVeth, Selector, Socket};
+use netlink::{Link, NewVeth, Socket};
 
 use crate::addressing::Addressing;
 use crate::apply::{apply, make_pair};
@@ -103,13 +103,13 @@ fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32,
 }
 
 fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error> {
-    let Some(link) = Link::find(host, Selector::Name(name))? else {
+    let Some(device) = Link::index(name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     if plan.link_v6 {
         host::close_v6(name, plan.has(true))?;
     }
-    apply(host, &plan.host_end(link.index))
+    apply(host, &plan.host_end(device))
 }
 
 /// Leaves the thread in the pod's namespace.
