@@ -1,6 +1,7 @@
 //! One containerd on one lab node: its directory, its process, its image, the plugins it finds.
 //! It refuses to share: every path it writes is the node's own, and it never speaks to the machine's containerd.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -11,35 +12,59 @@ use nix::sys::signal::Signal;
 use podlan_conformance::lab::{Error, Node, Running, eventually};
 use serde_json::Value;
 
+use crate::RUNTIME;
 use crate::client::Client;
+use crate::parts::{Parts, Runtime};
 
 const CONFIG: &str = include_str!("config.toml");
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Who is told to bring a pod's loopback up. 1.x knows the plugin alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Loopback {
+    /// The reference's plugin.
+    Plugin,
+    /// The runtime itself.
+    Internal,
+}
+
 pub struct Containerd<'a> {
     pub cri: Client,
     directory: PathBuf,
+    path: OsString,
     node: &'a Node,
     process: Mutex<Running>,
 }
 
 impl<'a> Containerd<'a> {
     /// Lays out `directory` (short: a socket's path has 107 bytes), starts containerd and gives it the one image.
-    pub fn start(node: &'a Node, directory: PathBuf, archive: &[u8]) -> Self {
+    pub fn start(node: &'a Node, directory: PathBuf, parts: &Parts, loopback: Loopback, archive: &[u8]) -> Self {
         for name in ["bin/.real", "net.d"] {
             fs::create_dir_all(directory.join(name)).unwrap();
         }
         let config = CONFIG
             .replace("@DIR@", directory.to_str().unwrap())
+            .replace("@INTERNAL@", if loopback == Loopback::Internal { "true" } else { "false" })
             .replace("@RUNC@", env!("CARGO_BIN_EXE_podlan-lab-runc"));
         fs::write(directory.join("config.toml"), config).unwrap();
         fs::write(directory.join("image.tar"), archive).unwrap();
-        let process = Mutex::new(spawn(node, &directory));
+        let path = parts.path.clone();
+        let process = Mutex::new(spawn(node, &directory, &path));
         let cri = Client::new(directory.join("sock"));
-        let containerd = Self { cri, directory, node, process };
+        let containerd = Self { cri, directory, path, node, process };
         containerd.wait_until_it_answers();
+        assert!(
+            !matches!(RUNTIME, Runtime::Newer) || containerd.is_of_major(2),
+            "PODLAN_CONTAINERD_2 has no containerd 2"
+        );
         containerd.import();
         containerd
+    }
+
+    /// Whether its version begins with this number.
+    pub fn is_of_major(&self, major: u8) -> bool {
+        let version = self.cri.version().unwrap().runtime_version;
+        version.trim_start_matches('v').split('.').next() == Some(&major.to_string())
     }
 
     /// As after a crash: killed, not asked. Its shims and pods live on, as they do on a real node.
@@ -47,7 +72,7 @@ impl<'a> Containerd<'a> {
         {
             let mut process = self.process.lock().unwrap();
             process.signal(Signal::SIGKILL).unwrap();
-            *process = spawn(self.node, &self.directory);
+            *process = spawn(self.node, &self.directory, &self.path);
         }
         self.wait_until_it_answers();
     }
@@ -98,7 +123,8 @@ impl<'a> Containerd<'a> {
     fn import(&self) {
         let socket = self.directory.join("sock");
         let archive = self.directory.join("image.tar");
-        let ctr = self.node.command("ctr").arg("--address").arg(socket).args(["--namespace", "k8s.io"]);
+        let ctr = self.node.command("ctr").env("PATH", &self.path).arg("--address").arg(socket);
+        let ctr = ctr.args(["--namespace", "k8s.io"]);
         ctr.args(["images", "import", "--snapshotter", "overlayfs"]).arg(archive).succeeds().unwrap();
     }
 }
@@ -111,7 +137,8 @@ impl Drop for Containerd<'_> {
     }
 }
 
-fn spawn(node: &Node, directory: &Path) -> Running {
+fn spawn(node: &Node, directory: &Path, path: &OsStr) -> Running {
     let config = directory.join("config.toml");
-    node.command("containerd").arg("--config").arg(config).args(["--log-level", "debug"]).spawn().unwrap()
+    let containerd = node.command("containerd").env("PATH", path);
+    containerd.arg("--config").arg(config).args(["--log-level", "debug"]).spawn().unwrap()
 }

@@ -7,12 +7,16 @@
 //!            fd00:10:244:1::/64            │            fd00:10:244:2::/64
 //! ```
 //!
-//! The parts are Debian's (packages containerd, runc, containernetworking-plugins); another containerd is tried by
-//! putting its folder first in PATH (1.6, 1.7 and 2.1 are known to work). What every pod runs is the lab's own program.
+//! The parts are Debian's (packages containerd, runc, containernetworking-plugins); another containerd 1 is tried by
+//! putting its folder first in PATH (1.6 and 1.7 are known to work). The same tests with a containerd 2 are a program of
+//! their own, ../containerd_2. What every pod runs is the lab's own program.
 //! `podlan-lab enter -- THIS --exact NAME --nocapture` shows a test's output as it runs.
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
 #![expect(unreachable_pub, reason = "a test program has no outside")]
+
+/// The containerd under test; its sister program has the other one.
+const RUNTIME: parts::Runtime = parts::Runtime::OfThisMachine;
 
 mod client;
 mod containerd;
@@ -28,6 +32,7 @@ mod crowd;
 mod faults;
 mod flat;
 mod lifecycle;
+mod loopback;
 mod ready;
 mod sharing;
 mod time;

@@ -33,7 +33,7 @@ fn a_node_without_its_agent_is_not_ready_to_a_runtime_that_asks() {
         let lab = Lab::new(1)?;
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
-        let asks = !one.containerd.cri.version().unwrap().runtime_version.starts_with("1.");
+        let asks = !one.containerd.is_of_major(1);
 
         one.containerd.use_conflist(&with_agent(&one, "/run/podlan/no-agent.json"))?;
         becomes(&one, !asks, if asks { "agent is not ready" } else { "" })?;

@@ -9,7 +9,7 @@ use podlan_conformance::lab::{Error, Lab, Node, Running, SHARED, Snapshot, binar
 use serde_json::{Value, json};
 use tonic::Status;
 
-use crate::containerd::Containerd;
+use crate::containerd::{Containerd, Loopback};
 use crate::cri::{PodSandboxConfig, PortMapping};
 use crate::image::{self, File};
 use crate::parts::Parts;
@@ -38,6 +38,11 @@ pub struct Worker<'a> {
 impl<'a> Rig<'a> {
     /// Nodes that are ready for pods: the agent's routes are in, and the runtime says NetworkReady.
     pub fn new(lab: &'a Lab, parts: &Parts) -> Result<Self, Error> {
+        Self::with_loopback(lab, parts, Loopback::Internal)
+    }
+
+    /// The same, with a word on who brings a pod's loopback up.
+    pub fn with_loopback(lab: &'a Lab, parts: &Parts, loopback: Loopback) -> Result<Self, Error> {
         let podlan = binaries::find("podlan")?;
         // Of the release: a tenth of the bytes to hash and to unpack.
         let (traffic, inside) = (binaries::find("podlan-lab")?, binaries::find("podlan-lab-inside")?);
@@ -46,7 +51,7 @@ impl<'a> Rig<'a> {
         let start = |node: &'a Node| {
             own_var_lib(node.place());
             let directory = PathBuf::from(SHARED).join(node.name());
-            let containerd = Containerd::start(node, directory, &archive);
+            let containerd = Containerd::start(node, directory, parts, loopback, &archive);
             containerd.install_plugin("podlan", &podlan);
             containerd.install_plugin("loopback", &parts.plugin("loopback"));
             containerd.use_conflist(&conflist(node.podnet())).map(|()| containerd)

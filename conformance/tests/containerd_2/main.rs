@@ -1,0 +1,44 @@
+//! The tests of ../containerd once more, with the containerd 2 of a newer Debian suite: `scripts/containerd-2` fetches it,
+//! PODLAN_CONTAINERD_2 names its folder.
+
+#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(unreachable_pub, reason = "a test program has no outside")]
+
+/// The containerd under test; its sister program has the other one.
+const RUNTIME: parts::Runtime = parts::Runtime::Newer;
+
+#[path = "../containerd/client.rs"]
+mod client;
+#[path = "../containerd/containerd.rs"]
+mod containerd;
+#[path = "../containerd/cri.rs"]
+mod cri;
+#[path = "../containerd/image.rs"]
+mod image;
+#[path = "../containerd/parts.rs"]
+mod parts;
+#[path = "../containerd/pod.rs"]
+mod pod;
+#[path = "../containerd/rig.rs"]
+mod rig;
+#[path = "../containerd/state.rs"]
+mod state;
+
+#[path = "../containerd/chained.rs"]
+mod chained;
+#[path = "../containerd/crowd.rs"]
+mod crowd;
+#[path = "../containerd/faults.rs"]
+mod faults;
+#[path = "../containerd/flat.rs"]
+mod flat;
+#[path = "../containerd/lifecycle.rs"]
+mod lifecycle;
+#[path = "../containerd/loopback.rs"]
+mod loopback;
+#[path = "../containerd/ready.rs"]
+mod ready;
+#[path = "../containerd/sharing.rs"]
+mod sharing;
+#[path = "../containerd/time.rs"]
+mod time;
