@@ -199,6 +199,11 @@ pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
+/// Addresses from one to another of the same family, the first not counted. Saturates at `u64::MAX`.
+pub(crate) fn distance(from: IpAddr, to: IpAddr) -> u64 {
+    u64::try_from(number(to).saturating_sub(number(from))).unwrap_or(u64::MAX)
+}
+
 fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),

@@ -13,7 +13,7 @@ use crate::lease::Lease;
 use crate::range::{Range, after};
 use crate::store::View;
 use crate::store::disk::Disk;
-use crate::store::ledger::{Numbered, pool_of, slot_at, slots_of};
+use crate::store::ledger::{Numbered, slot_at, slots_of};
 use crate::store::pool::Pool;
 use crate::store::slot::{Held, Slot};
 use crate::store::transaction::Transaction;
@@ -79,7 +79,7 @@ impl Request<'_> {
                 Some((_, slot)) if slot.lease().is_some() => Err(taken()),
                 Some((number, slot)) => self.again(transaction, range, number, &slot).map(Some),
                 None => {
-                    let (number, _) = self.pool(transaction, range)?;
+                    let (number, _) = transaction.pool_at(range.start(), range.end())?;
                     let lease = self.lease(range, address, false);
                     transaction.give_new(number, lease.clone())?;
                     Ok(Some(lease))
@@ -95,7 +95,7 @@ impl Request<'_> {
     }
 
     fn choose_in<D: Disk>(&self, transaction: &mut Transaction<'_, D>, range: &Range) -> Result<Option<Lease>, Error> {
-        let (number, pool) = self.pool(transaction, range)?;
+        let (number, pool) = transaction.pool_at(range.start(), range.end())?;
         let oldest = oldest(transaction, range, &pool)?;
         let used = pool.leased.saturating_add(pool.free);
         let rest = oldest.as_ref().map(|(_, slot)| self.rest(slot));
@@ -136,22 +136,6 @@ impl Request<'_> {
         let lease = self.lease(range, slot.address(), early);
         transaction.give_again(number, slot, lease.clone())?;
         Ok(lease)
-    }
-
-    /// The pool of a range, made if this is its first use.
-    pub(super) fn pool<D: Disk>(
-        &self,
-        transaction: &mut Transaction<'_, D>,
-        range: &Range,
-    ) -> Result<(u32, Pool), Error> {
-        if let Some(found) = pool_of(transaction, range.start(), range.end())? {
-            return Ok(found);
-        }
-        let most = transaction.layout().pools as usize;
-        let number = transaction.new_pool().ok_or(Error::TooManySets { sets: most + 1, most })?;
-        let pool = Pool::new(range.start(), range.end());
-        transaction.put_pool(number, &pool);
-        Ok((number, pool))
     }
 
     fn rest(&self, slot: &Slot) -> Rest {

@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::range::Range;
 use crate::store::View;
 use crate::store::disk::Shelf;
-use crate::store::layout::{BUCKETS_MOST, Layout};
+use crate::store::layout::Layout;
 use crate::store::ledger::pool_of;
 use crate::store::pool::Pool;
 use crate::store::rebuild::{create, rebuild};
@@ -21,9 +21,6 @@ use crate::store::transaction::Transaction;
 
 /// Times that an ADD looks again after it proved something: others may take what it won back.
 const ROUNDS: usize = 16;
-/// An index grows when it holds this many slots for each bucket, by so much.
-const LOAD: u32 = 2;
-const GROWTH: u32 = 4;
 
 /// Give an attachment one address of each set, in one commit. Asked again for an attachment that is provably dead
 /// (its host link or its namespace is gone), the same addresses are completed; otherwise that is a duplicate.
@@ -114,8 +111,8 @@ impl Request<'_> {
             if transaction.state().swept != self.now.boot {
                 return Ok(Outcome::Unswept);
             }
-            let Layout { buckets, pools } = *transaction.layout();
-            let crowded = buckets < BUCKETS_MOST && transaction.state().slots >= LOAD * buckets;
+            let layout = *transaction.layout();
+            let crowded = layout.is_crowded(transaction.state().slots);
             let full = self.lacks_pools(&transaction)?;
             if !crowded && !full {
                 return self.choose_all(transaction, dead, without);
@@ -123,10 +120,8 @@ impl Request<'_> {
             let wanted = |pool: &Pool| {
                 !full || self.ranges().any(|range| (range.start(), range.end()) == (pool.start, pool.end))
             };
-            let layout = Layout {
-                buckets: if crowded { (buckets * GROWTH).min(BUCKETS_MOST) } else { buckets },
-                pools: if full && round > 0 { pools * 2 } else { pools },
-            };
+            let layout = if crowded { layout.grown() } else { layout };
+            let layout = if full && round > 0 { Layout { pools: layout.pools * 2, ..layout } } else { layout };
             match rebuild(shelf, &mut disk, self.network, layout, self.now.boot, &wanted) {
                 Ok(grown) => disk = grown,
                 // Crowded chains are only slower.

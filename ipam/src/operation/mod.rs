@@ -1,8 +1,9 @@
-//! What is done with leases: give, release, retain, scavenge, look, answer STATUS.
+//! What is done with leases: give, release, retain, scavenge, import, look, answer STATUS.
 //! Owns the order of looking, proving and changing. The lock is never held while something outside the store is asked.
 
 mod choose;
 mod give;
+mod import;
 mod look;
 mod reclaim;
 mod remove;
@@ -13,6 +14,7 @@ mod want;
 mod tests;
 
 pub use self::give::lease;
+pub use self::import::{Imported, Refusal, Refused, import};
 pub use self::look::{audit, leases, leases_of};
 pub use self::remove::{Scavenged, release, retain, scavenge};
 pub use self::status::{Counts, SetCounts, status};

@@ -69,7 +69,7 @@ impl Request<'_> {
         let (Some((number, slot)), Some(range)) = (slot_at(&transaction, address)?, asked.set.range_of(address)) else {
             return Ok(false);
         };
-        let (pool, _) = self.pool(&mut transaction, range)?;
+        let (pool, _) = transaction.pool_at(range.start(), range.end())?;
         if slot.lease().is_some() {
             return Ok(false);
         }

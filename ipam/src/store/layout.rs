@@ -24,9 +24,12 @@ pub(crate) const FIRST_POOLS: u32 = 32;
 /// Buckets of a new store, at most; an index grows with its slots.
 pub(crate) const FIRST_BUCKETS_MOST: u32 = 4096;
 /// Buckets an index never grows past.
-pub(crate) const BUCKETS_MOST: u32 = 1 << 24;
+const BUCKETS_MOST: u32 = 1 << 24;
 /// Slots a store never grows past: 2^28 of them are 128 GiB.
 pub(crate) const SLOTS_MOST: u32 = 1 << 28;
+/// An index grows when it holds this many slots for each bucket, by so much.
+const LOAD: u32 = 2;
+const GROWTH: u32 = 4;
 
 const KIND: &str = "podlan-ipam";
 
@@ -52,6 +55,16 @@ impl Layout {
     pub(crate) fn for_addresses(addresses: u64) -> Self {
         let wanted = u32::try_from(addresses.min(u64::from(FIRST_BUCKETS_MOST))).unwrap_or(FIRST_BUCKETS_MOST);
         Self { buckets: wanted.next_power_of_two().max(PER_LINE), pools: FIRST_POOLS }
+    }
+
+    /// Is the index too small for this many slots, and can it grow?
+    pub(crate) fn is_crowded(&self, slots: u32) -> bool {
+        self.buckets < BUCKETS_MOST && slots >= LOAD * self.buckets
+    }
+
+    /// With an index of the next size.
+    pub(crate) fn grown(self) -> Self {
+        Self { buckets: (self.buckets * GROWTH).min(BUCKETS_MOST), ..self }
     }
 
     /// Line of a pool.

@@ -103,6 +103,18 @@ impl<D: Disk> Transaction<'_, D> {
         self.put(at, line);
     }
 
+    /// The pool with these ends, made if this is its first use.
+    pub(crate) fn pool_at(&mut self, start: IpAddr, end: IpAddr) -> Result<(u32, Pool), Error> {
+        if let Some(found) = pool_of(self, start, end)? {
+            return Ok(found);
+        }
+        let most = self.layout().pools as usize;
+        let number = self.new_pool().ok_or(Error::TooManySets { sets: most + 1, most })?;
+        let pool = Pool::new(start, end);
+        self.put_pool(number, &pool);
+        Ok((number, pool))
+    }
+
     fn set_head(&mut self, index: Index, bucket: Bucket, head: Option<u32>) -> Result<(), Error> {
         let line = self.line(bucket.line)?;
         self.put(bucket.line, index.with_head(&line, bucket, head));
@@ -111,12 +123,24 @@ impl<D: Disk> Transaction<'_, D> {
 
     /// Give an address that was never used: a new slot, counted by the pool.
     pub(crate) fn give_new(&mut self, pool: u32, lease: Lease) -> Result<(), Error> {
-        let bucket = Index::Addresses.bucket(self.layout(), address_hash(lease.address.ip()));
+        let (number, address_next) = self.add_slot(lease.address.ip())?;
+        self.give(number, pool, address_next, lease)
+    }
+
+    /// Let an address that has no slot wait in a pool's queue, as if it had been released now.
+    pub(crate) fn rest_new(&mut self, pool: u32, address: IpAddr, now: Stamp) -> Result<(), Error> {
+        let (number, address_next) = self.add_slot(address)?;
+        self.enqueue(number, pool, address_next, address, now)
+    }
+
+    /// A slot for an address, at the head of its chain; its line is yet to be put.
+    fn add_slot(&mut self, address: IpAddr) -> Result<(u32, Option<u32>), Error> {
+        let bucket = Index::Addresses.bucket(self.layout(), address_hash(address));
         let address_next = head(self, Index::Addresses, bucket)?;
         self.grow()?;
         let number = self.new_slot();
         self.set_head(Index::Addresses, bucket, Some(number))?;
-        self.give(number, pool, address_next, lease)
+        Ok((number, address_next))
     }
 
     /// Give an address that waits in its pool's queue.

@@ -8,7 +8,7 @@ mod index;
 pub(crate) mod layout;
 pub(crate) mod ledger;
 pub(crate) mod line;
-mod lock;
+pub(crate) mod lock;
 pub(crate) mod pool;
 pub(crate) mod read;
 pub(crate) mod rebuild;

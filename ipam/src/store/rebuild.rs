@@ -23,10 +23,7 @@ const NONE: u32 = u32::MAX;
 
 /// Make an empty store. A boot that has no leases has none of an earlier boot to judge.
 pub(crate) fn create<S: Shelf>(shelf: &S, network: &str, layout: Layout, boot: BootId) -> Result<S::Disk, Error> {
-    let state = State { slots: 0, pools: 0, swept: boot };
-    let empty = vec![NONE; layout.buckets as usize];
-    let frame = Frame { network, layout, state, seq: 0, pools: &[], owners: &empty, addresses: &empty };
-    publish(shelf, |draft| frame.write(draft, boot))
+    publish(shelf, |draft| write_empty(draft, network, layout, boot))
 }
 
 /// Write the store anew in another layout, with those pools only that are leased from or wanted.
@@ -40,6 +37,40 @@ pub(crate) fn rebuild<S: Shelf>(
 ) -> Result<S::Disk, Error> {
     let mut old = Transaction::begin(disk, shelf.path(), boot)?;
     old.settle()?;
+    publish(shelf, |draft| write_anew(draft, &old, network, layout, boot, wanted))
+}
+
+/// Fill a draft and put it in the store's place. An error leaves the store as it was, unless only the very last step,
+/// the sync of the directory, failed.
+pub(crate) fn publish<S: Shelf>(
+    shelf: &S,
+    fill: impl FnOnce(&mut S::Disk) -> Result<(), Error>,
+) -> Result<S::Disk, Error> {
+    let mut draft = shelf.draft().map_err(Error::io("make a draft of", shelf.path()))?;
+    let filled = fill(&mut draft);
+    let published = filled.and_then(|()| shelf.publish(draft).map_err(Error::io("replace", shelf.path())));
+    if published.is_err() {
+        shelf.discard();
+    }
+    published
+}
+
+/// A store without a slot.
+pub(crate) fn write_empty<D: Disk>(draft: &mut D, network: &str, layout: Layout, boot: BootId) -> Result<(), Error> {
+    let state = State { slots: 0, pools: 0, swept: boot };
+    let empty = vec![NONE; layout.buckets as usize];
+    Frame { network, layout, state, seq: 0, pools: &[], owners: &empty, addresses: &empty }.write(draft, boot)
+}
+
+/// The slots of a settled store in another layout, but for those of pools that nobody leases from or wants.
+pub(crate) fn write_anew<D: Disk, O: Disk>(
+    draft: &mut D,
+    old: &Transaction<'_, O>,
+    network: &str,
+    layout: Layout,
+    boot: BootId,
+    wanted: &dyn Fn(&Pool) -> bool,
+) -> Result<(), Error> {
     let (mut pools, mut pool_map) = (Vec::new(), Vec::new());
     for number in 0..old.state().pools {
         let pool = old.pool(number)?;
@@ -49,38 +80,26 @@ pub(crate) fn rebuild<S: Shelf>(
             pools.push(pool);
         }
     }
-    let slot_map = SlotMap::new(&old, &pool_map)?;
+    let slot_map = SlotMap::new(old, &pool_map)?;
     for pool in &mut pools {
         pool.head = slot_map.link(pool.head);
         pool.tail = slot_map.link(pool.tail);
     }
-    publish(shelf, |draft| {
-        let mut owners = vec![NONE; layout.buckets as usize];
-        let mut addresses = owners.clone();
-        let mut out = Out::new(draft, layout.slots_at());
-        each(&old, |number, slot| {
-            let Some(number) = slot_map.link(Some(number)) else { return Ok(()) };
-            let slot = relinked(slot, number, &layout, &pool_map, &slot_map, (&mut owners, &mut addresses));
-            let at = layout.slot(number);
-            out.line(&slot.line(at).map_err(|_| Flaw("a slot no longer fits").at(shelf.path(), at.into()))?)
-                .map_err(Error::io("write", shelf.path()))
-        })?;
-        out.flush().map_err(Error::io("write", shelf.path()))?;
-        let count = u32::try_from(pools.len()).unwrap_or(NONE);
-        let state = State { slots: slot_map.count, pools: count, swept: old.state().swept };
-        let frame = Frame { network, layout, state, seq: 0, pools: &pools, owners: &owners, addresses: &addresses };
-        frame.write(draft, boot)
-    })
-}
-
-fn publish<S: Shelf>(shelf: &S, fill: impl FnOnce(&mut S::Disk) -> Result<(), Error>) -> Result<S::Disk, Error> {
-    let mut draft = shelf.draft().map_err(Error::io("make a draft of", shelf.path()))?;
-    let filled = fill(&mut draft);
-    let published = filled.and_then(|()| shelf.publish(draft).map_err(Error::io("replace", shelf.path())));
-    if published.is_err() {
-        shelf.discard();
-    }
-    published
+    let mut owners = vec![NONE; layout.buckets as usize];
+    let mut addresses = owners.clone();
+    let mut out = Out::new(draft, layout.slots_at());
+    each(old, |number, slot| {
+        let Some(number) = slot_map.link(Some(number)) else { return Ok(()) };
+        let slot = relinked(slot, number, &layout, &pool_map, &slot_map, (&mut owners, &mut addresses));
+        let at = layout.slot(number);
+        out.line(&slot.line(at).map_err(|_| Flaw("a slot no longer fits").at(old.path(), at.into()))?)
+            .map_err(Error::io("write", old.path()))
+    })?;
+    out.flush().map_err(Error::io("write", old.path()))?;
+    let count = u32::try_from(pools.len()).unwrap_or(NONE);
+    let state = State { slots: slot_map.count, pools: count, swept: old.state().swept };
+    let frame = Frame { network, layout, state, seq: 0, pools: &pools, owners: &owners, addresses: &addresses };
+    frame.write(draft, boot)
 }
 
 /// A slot as it is to be in the new file, put at the head of its new chains.

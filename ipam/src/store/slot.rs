@@ -111,6 +111,13 @@ impl Slot {
     }
 }
 
+/// Does a lease fit a line, whatever its links? `Err` says how many bytes too many its words are.
+pub(crate) fn fits(lease: &Lease) -> Result<(), usize> {
+    let far = Some(u32::MAX);
+    let held = Held::Leased { lease: lease.clone(), owner_next: far };
+    Slot { pool: u32::MAX, address_next: far, held }.line(0).map(drop)
+}
+
 fn write_lease(writer: &mut Writer, lease: &Lease) {
     let Lease { address, gateway, owner, proof, reused_early, since } = lease;
     writer.word("addr", address);

@@ -4,5 +4,6 @@
 
 mod call;
 mod herd;
+mod import;
 mod kill;
 mod protocol;

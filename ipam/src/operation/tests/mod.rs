@@ -2,6 +2,7 @@
 
 mod bytes;
 mod crash;
+mod import;
 mod laws;
 mod model;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use cni::{Attachment, ContainerId, Ifname};
 
 use super::give::Request;
+use super::import::{Found, Imported, import_on};
 use super::remove::{Scavenged, release_on, retain_on, scavenge_on};
 use super::want::{Require, Want};
 use super::{Judge, look};
@@ -129,6 +131,13 @@ impl Node {
 
     fn scavenge(&self) -> Result<Scavenged, Error> {
         scavenge_on(&self.memory, &self.fate, self.now, &mut |_| {})
+    }
+
+    /// Take over what host-local keeps: names of files and what they hold.
+    fn import(&self, want: &Want, files: &[(&str, &str)]) -> Result<Imported, Error> {
+        let mut found = Found::default();
+        files.iter().for_each(|(name, text)| found.add(name.into(), |_| Ok(text.as_bytes().to_vec())));
+        import_on(&self.memory, "test", want, found, &self.fate, self.now)
     }
 
     fn owned(&self, owner: &Attachment) -> Result<Vec<Lease>, Error> {

@@ -1,0 +1,150 @@
+//! Which of host-local's leases come into the store, and which do not. Pure: what was found, what the config gives and
+//! what the store holds go in, a plan comes out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use super::found::{Found, Held};
+use super::{Refusal, Refused};
+use crate::error::Error;
+use crate::lease::{Lease, Proof};
+use crate::now::Stamp;
+use crate::operation::want::Want;
+use crate::range::{Range, after, distance};
+use crate::store::View;
+use crate::store::ledger::{pool_of, slot_at};
+use crate::store::slot::fits;
+
+/// Addresses passed over that get a slot to rest in. A range that host-local walked further through, as may be in an
+/// IPv6 subnet, begins where it is anyhow.
+const PASSED_MOST: u64 = 1 << 16;
+
+/// What the store holds of all this.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    leased: BTreeMap<IpAddr, Lease>,
+    /// The cursor of ranges that are in use, by first and last address.
+    cursors: BTreeMap<(IpAddr, IpAddr), Option<IpAddr>>,
+}
+
+impl Before {
+    pub(super) fn observe(view: &impl View, found: &Found, want: &Want) -> Result<Self, Error> {
+        let mut before = Self::default();
+        for Held { address, .. } in &found.leases {
+            let slot = slot_at(view, *address)?;
+            before.leased.extend(slot.and_then(|(_, slot)| Some((*address, slot.lease()?.clone()))));
+        }
+        for range in ranges(want) {
+            let ends = (range.start(), range.end());
+            before.cursors.extend(pool_of(view, ends.0, ends.1)?.map(|(_, pool)| (ends, pool.cursor)));
+        }
+        Ok(before)
+    }
+
+    fn cursor(&self, range: &Range) -> Option<IpAddr> {
+        let new = Some(range.start());
+        self.cursors.get(&(range.start(), range.end())).copied().unwrap_or(new)
+    }
+}
+
+/// What is to be done, and what is to be told.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Leases that are new to the store, each with its range.
+    pub(super) new: Vec<(Range, Lease)>,
+    /// Leases that it has.
+    pub(super) known: Vec<Lease>,
+    /// Files that are left alone.
+    pub(super) refused: Vec<Refused>,
+    /// Ranges that host-local walked through.
+    pub(super) passed: Vec<Passed>,
+}
+
+/// Addresses of a range that were given before, from the store's cursor to the last one that host-local gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) range: Range,
+    pub(super) from: IpAddr,
+    pub(super) last: IpAddr,
+}
+
+impl Plan {
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.passed.is_empty()
+    }
+
+    /// Slots that it adds, at most.
+    pub(super) fn slots(&self) -> u64 {
+        let passed = self.passed.iter().map(|Passed { range: _, from, last }| distance(*from, *last) + 1);
+        passed.sum::<u64>() + self.new.len() as u64
+    }
+}
+
+/// Each address to the owner that host-local gave it to, unless the store has another.
+pub(super) fn plan(found: &Found, want: &Want, before: &Before, now: Stamp) -> Plan {
+    let mut plan = Plan::default();
+    let mut leased = before.leased.clone();
+    for held in &found.leases {
+        match judge(held, want, &leased, now) {
+            Ok(Verdict::New(range, lease)) => {
+                leased.insert(held.address, lease.clone());
+                plan.new.push((range, lease));
+            }
+            Ok(Verdict::Known(lease)) => plan.known.push(lease),
+            Err(why) => plan.refused.push(Refused { file: held.file.clone(), why }),
+        }
+    }
+    for (file, last) in &found.last {
+        let Some(range) = ranges(want).find(|range| range.contains(*last)) else {
+            plan.refused.push(Refused { file: file.clone(), why: Refusal::Outside(*last) });
+            continue;
+        };
+        let from = before.cursor(range).filter(|from| from <= last && distance(*from, *last) < PASSED_MOST);
+        plan.passed.extend(from.map(|from| Passed { range: range.clone(), from, last: *last }));
+    }
+    plan
+}
+
+enum Verdict {
+    New(Range, Lease),
+    Known(Lease),
+}
+
+fn judge(held: &Held, want: &Want, leased: &BTreeMap<IpAddr, Lease>, now: Stamp) -> Result<Verdict, Refusal> {
+    let Held { file: _, address, owner } = held;
+    let address = *address;
+    match leased.get(&address) {
+        Some(lease) if lease.owner == *owner => return Ok(Verdict::Known(lease.clone())),
+        Some(lease) => return Err(Refusal::Taken { address, owner: lease.owner.clone() }),
+        None => {}
+    }
+    let range = ranges(want).find(|range| range.contains(address)).ok_or(Refusal::Outside(address))?;
+    if range.reserves(address) {
+        return Err(Refusal::Reserved(address));
+    }
+    let network = IpNetwork::new(address, range.subnet().prefix()).unwrap_or_else(|_| IpNetwork::from(address));
+    let lease = Lease {
+        address: network,
+        gateway: range.gateway(),
+        owner: owner.clone(),
+        proof: Proof::default(),
+        reused_early: false,
+        since: now,
+    };
+    fits(&lease).map_err(|excess| Refusal::DoesNotFit { excess })?;
+    Ok(Verdict::New(range.clone(), lease))
+}
+
+fn ranges(want: &Want) -> impl Iterator<Item = &Range> {
+    want.asked.iter().flat_map(|asked| asked.set.ranges())
+}
+
+/// Every address that was passed over, in order.
+impl Passed {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let last = self.last;
+        std::iter::successors(Some(self.from), |address| after(*address)).take_while(move |address| *address <= last)
+    }
+}
