@@ -97,11 +97,11 @@ impl<'a> Addressing<'a> {
         }
     }
 
-    /// DEL: gives the attachment's addresses back; none is no error. Returns those known to be given back.
-    pub(crate) fn release(&self, attachment: &Attachment) -> Result<Vec<IpAddr>, Error> {
+    /// DEL: gives the attachment's addresses back; none is no error.
+    pub(crate) fn release(&self, attachment: &Attachment) -> Result<(), Error> {
         match self {
-            Self::Within(request) => Ok(addresses(&ipam::release(&Place::from_request(request)?, attachment)?)),
-            Self::Delegate(delegate) => delegate.del().map(|()| Vec::new()),
+            Self::Within(request) => Ok(ipam::release(&Place::from_request(request)?, attachment).map(drop)?),
+            Self::Delegate(delegate) => delegate.del(),
         }
     }
 
@@ -113,13 +113,10 @@ impl<'a> Addressing<'a> {
         }
     }
 
-    /// All attachments that hold leases within.
-    pub(crate) fn holders(&self) -> Result<Vec<Attachment>, Error> {
+    /// All leases within.
+    pub(crate) fn leases(&self) -> Result<Vec<Lease>, Error> {
         match self {
-            Self::Within(request) => {
-                let leases = ipam::leases(&Place::from_request(request)?)?;
-                Ok(leases.into_iter().map(|lease| lease.owner).collect())
-            }
+            Self::Within(request) => Ok(ipam::leases(&Place::from_request(request)?)?),
             Self::Delegate(_) => Ok(Vec::new()),
         }
     }

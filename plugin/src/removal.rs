@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use netlink::{HOST_LINK_PREFIX, KernelError, Link, Lookup, POD_ROUTE, Route, Selector, Socket};
@@ -10,6 +11,8 @@ use nix::errno::Errno;
 use crate::error::Error;
 use crate::host;
 use crate::identity::Identity;
+use crate::netns::Netns;
+use crate::plan;
 
 /// Removes the attachment's link, wherever its far end is now, and tells whether there was one; a foreign link of its
 /// name stays.
@@ -31,6 +34,21 @@ pub(crate) fn remove_routed(host: &mut Socket, address: IpAddr) -> Result<(), Er
         Some(link) => remove(host, &link),
         None => Ok(()),
     }
+}
+
+/// Takes a second attachment's rules from a pod that lives on: the link took its addresses and routes along, and left
+/// them. Best effort: a namespace that cannot be entered any more has nothing left to forget.
+pub(crate) fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Error> {
+    let own = Netns::own()?;
+    let Ok(netns) = Netns::of_pod(netns, &own) else { return Ok(()) };
+    if addresses.is_empty() || netns.enter().is_err() {
+        return Ok(());
+    }
+    if let Ok(mut pod) = Socket::open() {
+        let removals = addresses.iter().map(|&from| plan::source_rule(from, plan::ANY_TABLE).remove());
+        let _ = pod.request(&mut removals.collect::<Vec<_>>());
+    }
+    Ok(own.enter()?)
 }
 
 /// All host ends of a network but those named.

@@ -78,6 +78,14 @@ impl Command {
         self
     }
 
+    /// Has another program run it, as the last of that one's arguments.
+    pub fn under<S: AsRef<OsStr>>(mut self, program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
+        let own = std::mem::replace(&mut self.program, program.into());
+        let before = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).chain([own]);
+        self.arguments.splice(0..0, before.collect::<Vec<_>>());
+        self
+    }
+
     /// What it reads from stdin; otherwise nothing.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();

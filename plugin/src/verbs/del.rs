@@ -1,7 +1,7 @@
-//! DEL: link first, then lease, so that no address is free while the node still routes it (spec 1.1.0, section 2).
+//! DEL: the lease last, so that no address is free while the node still routes it, and that a DEL which was killed is
+//! told by the lease what is left to do (spec 1.1.0, section 2).
 //! Succeeds on whatever is left: no namespace, no link, no lease, no store, another configuration than at ADD.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{Attachment, Error as CniError, Request};
@@ -10,8 +10,6 @@ use netlink::Socket;
 use crate::addressing::Addressing;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::netns::Netns;
-use crate::plan;
 use crate::removal;
 
 /// Detaches the pod.
@@ -19,27 +17,15 @@ pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Pat
     let addressing = Addressing::of_removal(request)?;
     let identity = Identity::of(&request.config.name, attachment);
     let mut host = Socket::open().map_err(Error::from)?;
-    if !removal::remove_link(&mut host, &identity)? {
-        for address in addressing.held(attachment)?.unwrap_or_default() {
+    let linked = removal::remove_link(&mut host, &identity)?;
+    let held = addressing.held(attachment)?.unwrap_or_default();
+    if !linked {
+        for &address in &held {
             removal::remove_routed(&mut host, address)?;
         }
     }
-    let released = addressing.release(attachment)?;
-    if let Some(path) = netns.filter(|_| !released.is_empty()) {
-        forget_rules(path, &released);
+    if let Some(path) = netns {
+        removal::forget_rules(path, &held)?;
     }
-    Ok(())
-}
-
-/// The link took its addresses and routes along; a second attachment's rules stay in a pod that lives on. Best effort:
-/// a namespace that cannot be entered any more has nothing left to forget.
-fn forget_rules(path: &Path, released: &[IpAddr]) {
-    let Ok(netns) = Netns::own().and_then(|own| Netns::of_pod(path, &own)) else { return };
-    if netns.enter().is_err() {
-        return;
-    }
-    if let Ok(mut pod) = Socket::open() {
-        let removals = released.iter().map(|&from| plan::source_rule(from, plan::ANY_TABLE).remove());
-        let _ = pod.request(&mut removals.collect::<Vec<_>>());
-    }
+    addressing.release(attachment)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cni::{Attachment, Code, Error as CniError, Request};
+use ipam::Lease;
 use netlink::Socket;
 
 use crate::addressing::Addressing;
@@ -24,9 +25,18 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
         }
     }
     let mut needed = valid.clone();
-    if !left.is_empty() {
-        // A link that stays keeps its lease.
-        needed.extend(addressing.holders()?.into_iter().filter(|holder| left.contains(&name_of(holder))));
+    let leases = match addressing.leases() {
+        Err(error) if !left.is_empty() => return Err(error),
+        // What cannot be read is told by the taking back, which goes on past it.
+        leases => leases.unwrap_or_default(),
+    };
+    for Lease { owner, address, proof, .. } in leases {
+        if left.contains(&name_of(&owner)) {
+            // A link that stays keeps its lease.
+            needed.insert(owner);
+        } else if !needed.contains(&owner) && ipam::netns_identity(&proof.netns) == proof.netns_id {
+            removal::forget_rules(&proof.netns, &[address.ip()])?;
+        }
     }
     addressing.retain(&needed)?;
     if failures.is_empty() {

@@ -1,0 +1,218 @@
+//! The plugin killed at every system call of every verb, on the real kernel: nothing is left that the next call does not
+//! mend, and nobody else notices.
+//!
+//! ```text
+//!   node1
+//!     ├── db   lives all the while
+//!     └── web  eth0 lives as well; eth1 is added, deleted, checked and collected by a plugin that dies
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use podlan_conformance::lab::{Added, Command, Error, Lab, Node, Pod, Snapshot, eventually, skip, within};
+use serde_json::{Value, json};
+
+/// Where strace writes, on the node.
+const TRACE: &str = "/run/trace";
+
+/// More system calls than any verb makes.
+const BOUND: usize = 400;
+
+fn has_strace() -> bool {
+    let found = std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
+    if !found {
+        skip("strace is missing (apt-get install strace)");
+    }
+    found
+}
+
+/// One node, a pod that lives on it, and a network with room for one pod more: whoever gets its address proves that the
+/// one before gave it back.
+struct World<'lab> {
+    node: &'lab Node,
+    web: Pod<'lab>,
+    db: Pod<'lab>,
+    at_db: Added,
+    config: Value,
+    before: Snapshot,
+    pod_before: Snapshot,
+}
+
+impl<'lab> World<'lab> {
+    fn new(node: &'lab Node) -> Result<Self, Error> {
+        let (web, db) = (node.pod("web")?, node.pod("db")?);
+        let at_db = db.add(&node.podnet())?;
+        web.add(&node.podnet())?;
+        let mut config = node.podnet();
+        config["name"] = json!("tight");
+        config["ipam"]["ranges"] = json!([[{ "subnet": "10.244.1.252/30" }], [{ "subnet": "fd00:10:244:1:f::/126" }]]);
+        let (before, pod_before) = (node.network()?, web.network()?);
+        Ok(Self { node, web, db, at_db, config, before, pod_before })
+    }
+
+    /// The node and the pod are as they were before; a link takes a moment to go.
+    fn is_as_before(&self, when: &str) -> Result<(), Error> {
+        eventually(Duration::from_secs(5), &format!("all is as before, {when}"), || {
+            let difference = |place: Result<Snapshot, Error>, before| match place {
+                Ok(now) => now.since(before),
+                Err(error) => error.to_string(),
+            };
+            let differences =
+                difference(self.node.network(), &self.before) + &difference(self.web.network(), &self.pod_before);
+            if differences.is_empty() { Ok(()) } else { Err(differences) }
+        })
+    }
+
+    fn db_lives(&self) -> Result<(), Error> {
+        let _server = self.node.serve()?;
+        self.db.reaches(&self.at_db, &self.node.ips())
+    }
+
+    fn trace(&self) -> String {
+        fs::read_to_string(self.node.path(TRACE)).unwrap_or_default()
+    }
+
+    /// The system calls that a command makes, by name, but for its start and its end.
+    fn calls(&self, command: Command) -> Result<BTreeMap<String, usize>, Error> {
+        command.under("strace", ["-f", "-qq", "-o", TRACE]).succeeds()?;
+        let mut calls = BTreeMap::new();
+        for line in self.trace().lines() {
+            let name = line.split_once(' ').and_then(|(_pid, call)| call.trim_start().split_once('('));
+            if let Some((name, _)) = name.filter(|(name, _)| !matches!(*name, "execve" | "exit_group")) {
+                *calls.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Kills what `command` makes at each of its system calls in turn, and has `then` judge what is left. Answers at how
+    /// many.
+    fn kill_at_each(
+        &self,
+        command: impl Fn() -> Result<Command, Error>,
+        before: impl Fn() -> Result<(), Error>,
+        then: impl Fn(&str) -> Result<(), Error>,
+    ) -> Result<usize, Error> {
+        before()?;
+        let calls = self.calls(command()?)?;
+        then("after a whole run")?;
+        let mut points = 0;
+        for call in calls.keys() {
+            for number in 1..BOUND {
+                before()?;
+                let inject = format!("--inject={call}:signal=KILL:when={number}");
+                let strace = ["-f", "-qq", "-o", TRACE, &format!("--trace={call}"), &inject];
+                let output = command()?.under("strace", strace).run()?;
+                let killed = self.trace().contains("killed by SIGKILL");
+                let when = format!("killed at {call} number {number}");
+                if !killed && !output.success() {
+                    return Err(output.but(&format!("it should have been {when}, or succeeded")));
+                }
+                then(&when)?;
+                if !killed {
+                    break;
+                }
+                points += 1;
+            }
+        }
+        Ok(points)
+    }
+}
+
+fn nothing() -> Result<(), Error> {
+    Ok(())
+}
+
+/// E-36, E-62.
+#[test]
+fn an_add_killed_at_any_system_call_is_undone_by_del() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let world = World::new(node)?;
+        let undone = |when: &str| {
+            world.web.del_as("eth1", &world.config)?;
+            world.is_as_before(when)
+        };
+        let points = world.kill_at_each(|| world.web.cni("ADD", "eth1", &world.config), nothing, undone)?;
+        println!("{points} system calls of ADD killed");
+        assert!(points > 150, "{points}");
+        world.db_lives()
+    });
+}
+
+#[test]
+fn a_del_killed_at_any_system_call_is_finished_by_the_next() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let world = World::new(node)?;
+        let added = || world.web.add_as("eth1", &world.config).map(drop);
+        let finished = |when: &str| {
+            world.web.del_as("eth1", &world.config)?;
+            world.is_as_before(when)
+        };
+        let points = world.kill_at_each(|| world.web.cni("DEL", "eth1", &world.config), added, finished)?;
+        println!("{points} system calls of DEL killed");
+        assert!(points > 90, "{points}");
+        world.db_lives()
+    });
+}
+
+#[test]
+fn a_check_killed_at_any_system_call_changes_nothing() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let world = World::new(node)?;
+        let at_web = world.web.add_as("eth1", &world.config)?;
+        let (added, pod_added) = (node.network()?, world.web.network()?);
+        let mut config = world.config.clone();
+        config["prevResult"] = at_web.result.clone();
+        let unchanged = |when: &str| {
+            assert_eq!(node.network()?.since(&added) + &world.web.network()?.since(&pod_added), "", "{when}");
+            Ok(())
+        };
+        let points = world.kill_at_each(|| world.web.cni("CHECK", "eth1", &config), nothing, unchanged)?;
+        println!("{points} system calls of CHECK killed");
+        assert!(points > 90, "{points}");
+        world.web.cni("CHECK", "eth1", &config)?.succeeds()?;
+        world.db_lives()
+    });
+}
+
+#[test]
+fn a_gc_killed_at_any_system_call_is_finished_by_the_next() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let world = World::new(node)?;
+        let mut config = world.config.clone();
+        config["cniVersion"] = json!("1.1.0");
+        config["cni.dev/valid-attachments"] = json!([]);
+        let gc = || Ok(world.web.cni("GC", "", &config)?.without_env("CNI_CONTAINERID").without_env("CNI_NETNS"));
+        let added = || world.web.add_as("eth1", &world.config).map(drop);
+        let finished = |when: &str| {
+            gc()?.succeeds()?;
+            world.is_as_before(when)
+        };
+        let points = world.kill_at_each(gc, added, finished)?;
+        println!("{points} system calls of GC killed");
+        assert!(points > 70, "{points}");
+        world.db_lives()
+    });
+}
