@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::double::Fault;
 
 const V4: &[&[&str]] = &[&["10.0.0.0/28"]];
 const DUAL: &[&[&str]] = &[&["10.0.0.0/28"], &["2001:db8::/124"]];
@@ -125,6 +126,32 @@ fn twice_is_once() {
     let second = node.import(&want(V4), &files).unwrap();
     assert_eq!((held(&second.leases), held(&second.known)), (vec![], held(&first.leases)));
     assert_eq!(node.memory.bytes(), bytes, "a second import wrote to the store");
+}
+
+/// More than one commit holds: whole or absent all the same.
+#[test]
+fn a_kill_at_any_operation_imports_all_or_nothing() {
+    let subnet = want(&[&["10.0.0.0/24"]]);
+    let files: Vec<_> = (2..150).map(|low| (format!("10.0.0.{low}"), format!("c{low}\r\neth0"))).collect();
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let before = Node::new();
+    before.address(&subnet, 1000);
+    before.del(&owner(1000)).unwrap();
+    let mut points = 0;
+    for operation in 1.. {
+        let node = before.copy();
+        node.memory.plan(operation, Fault::Kill(512));
+        let result = node.import(&subnet, &files);
+        if !node.memory.was_hit() {
+            assert_eq!(result.unwrap().leases.len(), 148);
+            break;
+        }
+        node.memory.restart();
+        let leases = node.audit().leases.len();
+        assert!(leases == 0 || leases == 148, "{leases} leases after a kill at {operation}");
+        points += 1;
+    }
+    assert!(points > 150, "{points}");
 }
 
 /// What host-local gave and took back a moment ago must not be the first that is given again.
