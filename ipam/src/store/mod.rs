@@ -18,6 +18,8 @@ pub(crate) mod transaction;
 
 #[cfg(test)]
 pub(crate) mod double;
+#[cfg(test)]
+pub(crate) mod golden;
 
 use std::path::Path;
 
