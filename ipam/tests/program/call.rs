@@ -45,6 +45,18 @@ impl Net {
         command
     }
 
+    /// A verb under strace, which writes what it sees to [`Self::trace`].
+    pub(crate) fn traced(&self, verb: &str, id: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(Path::new("strace"), verb, id);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.args(["-f", "-qq", "-o"]).arg(self.trace()).args(arguments).arg(PROGRAM);
+        command
+    }
+
+    pub(crate) fn trace(&self) -> PathBuf {
+        self.home.path().join("trace")
+    }
+
     pub(crate) fn start(&self, mut command: Command) -> Child {
         let mut child = command.spawn().unwrap();
         // A child that was killed does not read: what it leaves unread is no matter.
@@ -100,6 +112,10 @@ pub(crate) fn addresses(result: &Value) -> Vec<IpAddr> {
 /// Memory where there is some: the same files, without waiting for a medium.
 fn shm() -> PathBuf {
     Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir)
+}
+
+pub(crate) fn has_strace() -> bool {
+    has("strace", &["-V"], "strace is missing (apt-get install strace)")
 }
 
 /// Can a test have what it needs? If not: a loud skip on a laptop, a failure where CI=true.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 use ipam::Lease;
@@ -10,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::call::{Net, PROGRAM, addresses, verdict};
+use crate::call::{Net, PROGRAM, addresses, has_strace, owner, verdict};
 
 /// E-32.
 #[test]
@@ -24,14 +25,60 @@ fn a_hundred_adds_at_once_get_a_hundred_addresses() {
     assert_eq!(net.audit().leases.len(), 200);
 }
 
+/// podlan-ipam in the middle of an ADD, stopped by SIGSTOP at its first write under the lock.
+struct Stopped {
+    strace: Option<Child>,
+    pid: Option<Pid>,
+}
+
+impl Stopped {
+    fn in_add(net: &Net, id: &str) -> Self {
+        let stop = ["--trace=pwrite64", "--inject=pwrite64:signal=STOP:when=1"];
+        let strace = net.start(net.traced("ADD", id, &stop));
+        let mut stopped = Self { strace: Some(strace), pid: None };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while stopped.pid.is_none() {
+            assert!(Instant::now() < deadline, "it did not stop");
+            let trace = fs::read_to_string(net.trace()).unwrap_or_default();
+            let line = trace.lines().find(|line| line.ends_with("--- stopped by SIGSTOP ---"));
+            stopped.pid = line.map(|line| Pid::from_raw(line.split(' ').next().unwrap().parse().unwrap()));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stopped
+    }
+
+    fn pid(&self) -> Pid {
+        self.pid.unwrap()
+    }
+
+    /// Let it go on to its end.
+    fn resume(mut self) -> Output {
+        kill(self.pid(), Signal::SIGCONT).unwrap();
+        self.strace.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Not resumed. strace has not waited for it yet, so its id is still its own.
+        if let Some(mut strace) = self.strace.take() {
+            let _ = self.pid.map(|pid| kill(pid, Signal::SIGKILL));
+            let _ = strace.kill();
+            let _ = strace.wait();
+        }
+    }
+}
+
 /// E-38, E-62, E-68: a stopped holder costs others their deadline and no more, and STATUS nothing.
 #[test]
 fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
+    if !has_strace() {
+        return;
+    }
     let mut net = Net::new(&["10.1.0.0/24"]);
     net.add("c1");
     net.config["ipam"]["lockTimeout"] = json!(1);
-    let lock = fs::File::open(net.place().directory().join("lock")).unwrap();
-    lock.lock().unwrap();
+    let stopped = Stopped::in_add(&net, "stopped");
     let begun = Instant::now();
     let adds: Vec<_> = (2..22).map(|n| net.start(net.command(Path::new(PROGRAM), "ADD", &format!("c{n}")))).collect();
     let status = Instant::now();
@@ -42,13 +89,17 @@ fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
         assert_eq!(error["code"], 11);
         let text = error["msg"].as_str().unwrap();
         assert!(text.contains("/net/lock is still held by process "), "{text}");
-        assert!(text.contains(&format!("process {} after", std::process::id())), "{text}");
+        assert!(text.contains(&format!("process {} after", stopped.pid())), "{text}");
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(net.call("DEL", "c1").unwrap_err()["code"], 11, "a lease that is there needs the lock");
     assert!(net.call("DEL", "c9").is_ok(), "one that is not does not");
-    drop(lock);
-    net.add("c30");
+    // It was not robbed meanwhile, and knows nothing of the time that passed.
+    let resumed = verdict(&stopped.resume()).unwrap();
+    let held = ipam::leases_of(&net.place(), &owner("stopped")).unwrap();
+    assert_eq!(addresses(&resumed), held.iter().map(address).collect::<Vec<_>>());
+    assert_ne!(addresses(&resumed), net.add("c30"));
+    assert_eq!(net.audit().leases.len(), 3);
 }
 
 /// Every worker adds and deletes its own; a third of the processes is killed at some moment.

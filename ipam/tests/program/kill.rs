@@ -2,30 +2,21 @@
 //! Needs strace: its absence is a loud skip on a laptop and a failure where CI=true.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Output;
 
 use ipam::Audit;
 use serde_json::json;
 
-use crate::call::{Net, PROGRAM, has};
-
-fn has_strace() -> bool {
-    has("strace", &["-V"], "strace is missing (apt-get install strace)")
-}
+use crate::call::{Net, has_strace};
 
 /// A verb under strace with the nth call of one system call tampered with.
 fn tampered(net: &Net, verb: &str, id: &str, call: &str, tamper: &str, when: usize) -> Output {
-    let trace = net.home.path().join("trace");
-    let mut command = net.command(Path::new("strace"), verb, id);
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.args(["-f", "-qq", "-o"]).arg(&trace);
-    command.arg(format!("--trace={call}")).arg(format!("--inject={call}:{tamper}:when={when}")).arg(PROGRAM);
-    net.start(command).wait_with_output().unwrap()
+    let inject = format!("--inject={call}:{tamper}:when={when}");
+    net.start(net.traced(verb, id, &[&format!("--trace={call}"), &inject])).wait_with_output().unwrap()
 }
 
 fn was_hit(net: &Net) -> bool {
-    let trace = std::fs::read_to_string(net.home.path().join("trace")).unwrap();
+    let trace = std::fs::read_to_string(net.trace()).unwrap();
     trace.contains("INJECTED") || trace.contains("killed by SIGKILL")
 }
 
@@ -63,15 +54,8 @@ fn owners(audit: &Audit) -> BTreeSet<(String, String)> {
 /// The system calls that a verb makes, by name.
 fn calls_of(case: &Case) -> BTreeSet<String> {
     let net = case.net.copy();
-    let trace = net.home.path().join("trace");
-    let mut command = net.command(Path::new("strace"), case.verb, case.id);
-    command
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .args(["-f", "-qq", "-o"])
-        .arg(&trace)
-        .arg(PROGRAM);
-    assert!(net.start(command).wait_with_output().unwrap().status.success());
-    let trace = std::fs::read_to_string(trace).unwrap();
+    assert!(net.start(net.traced(case.verb, case.id, &[])).wait_with_output().unwrap().status.success());
+    let trace = std::fs::read_to_string(net.trace()).unwrap();
     let name = |line: &str| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned());
     // The first, and the one that never returns.
     trace.lines().filter_map(name).filter(|name| !matches!(name.as_str(), "execve" | "exit_group")).collect()
