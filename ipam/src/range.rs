@@ -40,6 +40,15 @@ pub enum RangeError {
         /// The subnet.
         subnet: IpNetwork,
     },
+    /// The last address comes before the first; one of them may be the subnet's own. host-local calls the last one "not
+    /// in network" then, which it is.
+    #[error("RangeEnd {end} comes before RangeStart {start}")]
+    Reversed {
+        /// The first address.
+        start: IpAddr,
+        /// The last address.
+        end: IpAddr,
+    },
     /// No ranges in a set.
     #[error("empty range set")]
     Empty,
@@ -78,7 +87,7 @@ impl Range {
         let start = start.unwrap_or(first);
         let end = end.unwrap_or_else(|| last(&subnet));
         if start > end {
-            return Err(RangeError::Outside { what: "RangeEnd", address: end, subnet });
+            return Err(RangeError::Reversed { start, end });
         }
         let gateway = gateway.or((!is_link(&subnet)).then_some(first));
         let range = Self { subnet, start, end, gateway };
@@ -281,8 +290,19 @@ mod tests {
         assert_eq!(new("192.0.2.12/24", None, None), bits);
         assert_eq!(new("192.0.2.0/24", Some("192.0.3.0"), None), "RangeStart 192.0.3.0 not in network 192.0.2.0/24");
         assert_eq!(new("192.0.2.0/24", None, Some("192.0.4.0")), "RangeEnd 192.0.4.0 not in network 192.0.2.0/24");
-        let reversed = new("192.0.2.0/24", Some("192.0.2.50"), Some("192.0.2.40"));
-        assert_eq!(reversed, "RangeEnd 192.0.2.40 not in network 192.0.2.0/24");
+    }
+
+    /// H-092.
+    #[test]
+    fn an_end_before_its_start_is_refused_by_both_names() {
+        let new = |start: Option<&str>, end: Option<&str>| {
+            let range = Range::new("192.0.2.0/24".parse().unwrap(), start.map(ip), end.map(ip), None);
+            range.unwrap_err().to_string()
+        };
+        let reversed = "RangeEnd 192.0.2.40 comes before RangeStart 192.0.2.50";
+        assert_eq!(new(Some("192.0.2.50"), Some("192.0.2.40")), reversed);
+        assert_eq!(new(Some("192.0.2.255"), None), "RangeEnd 192.0.2.254 comes before RangeStart 192.0.2.255");
+        assert_eq!(new(None, Some("192.0.2.0")), "RangeEnd 192.0.2.0 comes before RangeStart 192.0.2.1");
     }
 
     /// H-095, H-096.
