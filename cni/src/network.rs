@@ -21,7 +21,7 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// The network without its host bits: `10.1.2.3/24` becomes `10.1.2.0/24`.
-pub fn canonical(network: IpNetwork) -> IpNetwork {
+pub(crate) fn canonical(network: IpNetwork) -> IpNetwork {
     // The prefix comes from a network of the same family, so it fits.
     IpNetwork::new(network.network(), network.prefix()).unwrap_or(network)
 }

@@ -18,7 +18,7 @@ mod resolv;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cni::{Code, Dns, Error, Fields, Request, Route, SpecVersion, canonical};
+use cni::{Code, Dns, Error, Fields, Request, Route, SpecVersion};
 
 use crate::operation::{Require, Want};
 use crate::place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place};
@@ -59,7 +59,7 @@ impl Settings {
         };
         let want = Want::new(&sets, request.requested_ips(), cooldown, require)?;
         let routes = ipam.objects("routes")?.unwrap_or_default();
-        let routes = routes.iter().map(route).collect::<Result<_, _>>()?;
+        let routes = routes.iter().map(Route::from_fields).collect::<Result<_, _>>()?;
         let dns = match ipam.string("resolvConf")? {
             None | Some("") => Dns::default(),
             Some(path) => resolv::read(Path::new(path))?,
@@ -98,19 +98,6 @@ fn one_of_a_family(sets: &[RangeSet], version: SpecVersion) -> Result<(), Error>
         return Err(Error::new(Code::InvalidConfig, text));
     }
     Ok(())
-}
-
-fn route(fields: &Fields<'_>) -> Result<Route, Error> {
-    let dst = fields.network("dst")?.ok_or_else(|| fields.missing("dst"))?;
-    Ok(Route {
-        dst: canonical(dst),
-        gw: fields.address("gw")?,
-        mtu: fields.unsigned("mtu")?,
-        advmss: fields.unsigned("advmss")?,
-        priority: fields.unsigned("priority")?,
-        table: fields.unsigned("table")?,
-        scope: fields.unsigned("scope")?,
-    })
 }
 
 #[cfg(test)]
