@@ -3,8 +3,9 @@
 //!
 //! What goes: `gid=5` of devpts (no such group is mapped), the cgroup path and the resource limits (an ordinary user
 //! owns no cgroup). `runc ps` reads the cgroup and would find nobody, upon which a restarted containerd (1.7 and later)
-//! takes the pod for dead and kills it: it is answered with the container's first process. It refuses to touch anything
-//! else: mounts, namespaces and hooks of the pod stay the runtime's own.
+//! takes the pod for dead and kills it: it is answered with the container's first process. `--cgroup-manager`, which
+//! podman says to a runtime that is to leave cgroups alone, crun alone knows. It refuses to touch anything else: mounts,
+//! namespaces and hooks of the pod stay the runtime's own.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -15,7 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let arguments = known_to_runc(std::env::args_os().skip(1).collect());
     if let Some(bundle) = bundle_of_new_container(&arguments)
         && let Err(error) = relax_file(&bundle.join("config.json"))
     {
@@ -28,6 +29,14 @@ fn main() -> ExitCode {
     let error = Command::new("runc").args(&arguments).exec();
     eprintln!("podlan-lab-runc: exec runc: {error}");
     ExitCode::FAILURE
+}
+
+/// Without `--cgroup-manager NAME`.
+fn known_to_runc(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if let Some(at) = arguments.iter().position(|word| word == "--cgroup-manager") {
+        arguments.drain(at..arguments.len().min(at + 2));
+    }
+    arguments
 }
 
 /// The bundle of `runc .. create --bundle DIR ..` (or `run`); every other command has no new spec.
@@ -108,6 +117,13 @@ mod tests {
 
     fn words(line: &str) -> Vec<OsString> {
         line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn what_crun_alone_knows_is_left_out() {
+        let said = words("--log l --cgroup-manager disabled create --bundle /b 1");
+        assert_eq!(known_to_runc(said), words("--log l create --bundle /b 1"));
+        assert_eq!(known_to_runc(words("start 1")), words("start 1"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Runtime {
             Self::OfThisMachine => Some(path),
             Self::Newer => {
                 let mut first = std::env::var_os("PODLAN_CONTAINERD_2")?;
-                first.push(":");
+                first.push("/bin:");
                 first.push(path);
                 Some(first)
             }
@@ -50,7 +50,7 @@ impl Parts {
     /// `None` is a skip that was told; with `CI=true` a missing part is a failure.
     pub fn find() -> Option<Self> {
         let Some(path) = RUNTIME.path() else {
-            lab::skip("missing containerd 2: export PODLAN_CONTAINERD_2=$(scripts/containerd-2)");
+            lab::skip("missing containerd 2: export PODLAN_CONTAINERD_2=$(scripts/beside containerd)");
             return None;
         };
         let on_path = |name: &str| std::env::split_paths(&path).any(|directory| directory.join(name).is_file());

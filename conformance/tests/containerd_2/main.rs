@@ -1,4 +1,4 @@
-//! The tests of ../containerd once more, with the containerd 2 of a newer Debian suite: `scripts/containerd-2` fetches it,
+//! The tests of ../containerd once more, with the containerd 2 of a newer Debian suite: `scripts/beside` fetches it,
 //! PODLAN_CONTAINERD_2 names its folder.
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
