@@ -1,4 +1,4 @@
-//! The plugin killed at every system call of every verb, on the real kernel: nothing is left that the next call does not
+//! The plugin killed, or refused by the kernel, at every system call of a verb: nothing is left that the next call does not
 //! mend, and nobody else notices.
 //!
 //! ```text
@@ -7,11 +7,11 @@
 //!     └── web  eth0 lives as well; eth1 is added, deleted, checked and collected by a plugin that dies
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Added, Command, Error, Lab, Node, Pod, Snapshot, eventually, skip, within};
+use podlan_conformance::lab::{Added, Command, Error, Lab, Node, Output, Pod, Snapshot, eventually, skip, within};
 use serde_json::{Value, json};
 
 /// Where strace writes, on the node.
@@ -75,49 +75,60 @@ impl<'lab> World<'lab> {
     }
 
     /// The system calls that a command makes, by name, but for its start and its end.
-    fn calls(&self, command: Command) -> Result<BTreeMap<String, usize>, Error> {
-        command.under("strace", ["-f", "-qq", "-o", TRACE]).succeeds()?;
-        let mut calls = BTreeMap::new();
+    fn calls(&self, command: Command) -> Result<(BTreeSet<String>, Output), Error> {
+        let output = command.under("strace", ["-f", "-qq", "-o", TRACE]).run()?;
+        let mut calls = BTreeSet::new();
         for line in self.trace().lines() {
             let name = line.split_once(' ').and_then(|(_pid, call)| call.trim_start().split_once('('));
             if let Some((name, _)) = name.filter(|(name, _)| !matches!(*name, "execve" | "exit_group")) {
-                *calls.entry(name.to_owned()).or_default() += 1;
+                calls.insert(name.to_owned());
             }
         }
-        Ok(calls)
+        Ok((calls, output))
     }
 
-    /// Kills what `command` makes at each of its system calls in turn, and has `then` judge what is left. Answers at how
-    /// many.
-    fn kill_at_each(
+    /// Tampers with each system call that `command` makes in turn, as strace's `tamper` says, and has `then` judge what is
+    /// left. Answers at how many.
+    fn tamper_with_each(
         &self,
+        tamper: &str,
         command: impl Fn() -> Result<Command, Error>,
         before: impl Fn() -> Result<(), Error>,
-        then: impl Fn(&str) -> Result<(), Error>,
+        then: impl Fn(&str, &Output) -> Result<(), Error>,
     ) -> Result<usize, Error> {
         before()?;
-        let calls = self.calls(command()?)?;
-        then("after a whole run")?;
+        let (calls, whole) = self.calls(command()?)?;
+        then("after a whole run", &whole)?;
         let mut points = 0;
-        for call in calls.keys() {
+        for call in &calls {
             for number in 1..BOUND {
                 before()?;
-                let inject = format!("--inject={call}:signal=KILL:when={number}");
+                let inject = format!("--inject={call}:{tamper}:when={number}");
                 let strace = ["-f", "-qq", "-o", TRACE, &format!("--trace={call}"), &inject];
                 let output = command()?.under("strace", strace).run()?;
-                let killed = self.trace().contains("killed by SIGKILL");
-                let when = format!("killed at {call} number {number}");
-                if !killed && !output.success() {
-                    return Err(output.but(&format!("it should have been {when}, or succeeded")));
+                let trace = self.trace();
+                let hit = trace.contains("killed by SIGKILL") || trace.contains("INJECTED");
+                let when = format!("{tamper} at {call} number {number}");
+                if !hit && !output.success() {
+                    return Err(output.but(&format!("it should have met {when}, or succeeded")));
                 }
-                then(&when)?;
-                if !killed {
+                then(&when, &output)?;
+                if !hit {
                     break;
                 }
                 points += 1;
             }
         }
         Ok(points)
+    }
+
+    fn kill_at_each(
+        &self,
+        command: impl Fn() -> Result<Command, Error>,
+        before: impl Fn() -> Result<(), Error>,
+        then: impl Fn(&str) -> Result<(), Error>,
+    ) -> Result<usize, Error> {
+        self.tamper_with_each("signal=KILL", command, before, |when, _| then(when))
     }
 }
 
@@ -141,6 +152,37 @@ fn an_add_killed_at_any_system_call_is_undone_by_del() {
         };
         let points = world.kill_at_each(|| world.web.cni("ADD", "eth1", &world.config), nothing, undone)?;
         println!("{points} system calls of ADD killed");
+        assert!(points > 150, "{points}");
+        world.db_lives()
+    });
+}
+
+/// E-33, E-34: a refusal, and an answer that is lost, are an error that leaves nothing in the kernel, without any DEL.
+#[test]
+fn an_add_refused_at_any_system_call_leaves_nothing() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let world = World::new(node)?;
+        let undone = |when: &str, output: &Output| {
+            // A program that gets no memory ends where it stands.
+            let aborted = output.status.and_then(|status| status.code()).is_none_or(|code| code > 128);
+            if !output.success() && !aborted {
+                let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+                if error["code"].as_u64().is_none_or(|code| code == 0) && !when.contains(" write ") {
+                    return Err(output.clone().but(&format!("{when}: it should have told why")));
+                }
+                world.is_as_before(when)?;
+            }
+            world.web.del_as("eth1", &world.config)?;
+            world.is_as_before(when)
+        };
+        let add = || world.web.cni("ADD", "eth1", &world.config);
+        let points = world.tamper_with_each("error=ENOBUFS", add, nothing, undone)?;
+        println!("{points} system calls of ADD refused");
         assert!(points > 150, "{points}");
         world.db_lives()
     });

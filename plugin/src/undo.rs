@@ -1,40 +1,50 @@
 //! What an ADD has made so far, and its undoing: in reverse, the link before the addresses, unless it is kept.
 
+use std::net::IpAddr;
+use std::path::Path;
+
 use cni::Attachment;
-use netlink::{Link, Selector, Socket};
-use nix::errno::Errno;
+use netlink::Socket;
 
 use crate::addressing::Addressing;
+use crate::identity::Identity;
 use crate::netns::Netns;
+use crate::removal;
 
 /// A step that was done.
 enum Step<'a> {
-    Assigned { addressing: &'a Addressing<'a>, attachment: &'a Attachment },
-    Linked { name: String },
+    Assigned { addressing: &'a Addressing<'a>, attachment: &'a Attachment, addresses: Vec<IpAddr> },
+    Linking { identity: &'a Identity },
 }
 
 /// The steps done so far. Dropped, it undoes them; what cannot be undone is left to DEL, GC and scavenge.
 pub(crate) struct Undo<'a> {
-    /// A socket in the node's namespace: it stays there, wherever the thread is when things go wrong.
-    pub(crate) host: Socket,
+    /// The node's namespace, wherever the thread is when things go wrong.
     own: Netns,
+    /// Where the pod's is.
+    pod: &'a Path,
     steps: Vec<Step<'a>>,
 }
 
 impl<'a> Undo<'a> {
-    /// Nothing done yet. `own` is the namespace in which a delegate is to run.
-    pub(crate) fn new(host: Socket, own: Netns) -> Self {
-        Self { host, own, steps: Vec::new() }
+    /// Nothing done yet.
+    pub(crate) fn new(own: Netns, pod: &'a Path) -> Self {
+        Self { own, pod, steps: Vec::new() }
     }
 
     /// Addresses were taken.
-    pub(crate) fn assigned(&mut self, addressing: &'a Addressing<'a>, attachment: &'a Attachment) {
-        self.steps.push(Step::Assigned { addressing, attachment });
+    pub(crate) fn assigned(
+        &mut self,
+        addressing: &'a Addressing<'a>,
+        attachment: &'a Attachment,
+        addresses: Vec<IpAddr>,
+    ) {
+        self.steps.push(Step::Assigned { addressing, attachment, addresses });
     }
 
-    /// The link pair was made.
-    pub(crate) fn linked(&mut self, name: &str) {
-        self.steps.push(Step::Linked { name: name.to_owned() });
+    /// The link pair is about to be made. The kernel may have made it, and its answer be lost.
+    pub(crate) fn linking(&mut self, identity: &'a Identity) {
+        self.steps.push(Step::Linking { identity });
     }
 
     /// Everything stays.
@@ -44,17 +54,17 @@ impl<'a> Undo<'a> {
 
     /// Whether the step is undone. A link that stays keeps its addresses: they must not go to another pod.
     fn undo(&mut self, step: &Step<'_>) -> bool {
+        if self.own.enter().is_err() {
+            return false;
+        }
         match step {
-            Step::Linked { name } => {
-                let removed = self.host.request(&mut [Link::remove(Selector::Name(name))]);
-                match removed.as_deref() {
-                    Ok([Ok(())]) => true,
-                    Ok([Err(refused)]) => refused.errno == Errno::ENODEV,
-                    _ => false,
-                }
+            // By a socket of its own: on another one an answer may be lost.
+            Step::Linking { identity } => {
+                Socket::open().is_ok_and(|mut host| removal::remove_link(&mut host, identity).is_ok())
             }
-            Step::Assigned { addressing, attachment } => {
-                self.own.enter().is_ok() && addressing.release(attachment).is_ok()
+            // The rules before the lease: it tells a DEL what is left to do.
+            Step::Assigned { addressing, attachment, addresses } => {
+                removal::forget_rules(self.pod, addresses).is_ok() && addressing.release(attachment).is_ok()
             }
         }
     }

@@ -30,20 +30,20 @@ pub(crate) fn add(
     let addressing = Addressing::of(request)?;
     let previous = outcome::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { host, own, mut beyond } = Passage::open(netns, attachment.ifname.as_str())?;
+    let Passage { mut host, own, mut beyond } = Passage::open(netns, attachment.ifname.as_str())?;
     if beyond.interface_exists {
         return Err(taken(&addressing, attachment));
     }
 
-    let mut undo = Undo::new(host, own);
+    let mut undo = Undo::new(own, netns);
     let proof = Proof {
         host_link: Some(identity.host_name.clone()),
         netns: netns.to_owned(),
         netns_id: Some(beyond.netns.identity()),
         pod: request.args.pod.as_ref().map(ToString::to_string),
     };
-    let assignment = addressing.assign(attachment, &proof, &mut undo.host)?;
-    undo.assigned(&addressing, attachment);
+    let assignment = addressing.assign(attachment, &proof, &mut host)?;
+    undo.assigned(&addressing, attachment, assignment.addresses.clone());
 
     let mut plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
@@ -54,7 +54,7 @@ pub(crate) fn add(
         host_source: settings.host_source,
         link_v6: kernel_has_v6(),
     };
-    let mtu = prepare_node(&mut undo.host, &plan, settings.mtu)?;
+    let mtu = prepare_node(&mut host, &plan, settings.mtu)?;
     plan.link_v6 &= settings::carries_v6(mtu);
     let pair = NewVeth {
         name: &identity.host_name,
@@ -65,9 +65,9 @@ pub(crate) fn add(
         peer_netns: beyond.netns.as_fd(),
         mtu,
     };
-    make_pair(&mut undo.host, &pair, &identity)?;
-    undo.linked(&identity.host_name);
-    make_host_end(&mut undo.host, &plan, &identity.host_name)?;
+    undo.linking(&identity);
+    make_pair(&mut host, &pair, &identity)?;
+    make_host_end(&mut host, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &plan, attachment.ifname.as_str())?;
 
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
