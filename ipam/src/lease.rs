@@ -20,7 +20,8 @@ pub struct Lease {
     pub owner: Attachment,
     /// What proves the owner alive.
     pub proof: Proof,
-    /// Given again before its cooldown was over: other hosts may still remember the previous owner.
+    /// Given again before its cooldown was over: other hosts may still remember the previous owner. Nothing is flushed for
+    /// it, see FORMAT.md, "Conntrack".
     pub reused_early: bool,
     /// When it was given: boot and milliseconds of `CLOCK_BOOTTIME`.
     pub since: Stamp,
