@@ -113,6 +113,46 @@ fn host_locals_own_lock_is_held() {
     assert!(matches!(&error, Error::LockBusy { path, .. } if *path == lock), "{error}");
     drop(held);
     assert_eq!(import(&net, &theirs.directory()).unwrap().known.len(), 1);
+    // Until it is done: here it waits for the lock of ours.
+    let ours = fs::File::open(net.place().directory().join("lock")).unwrap();
+    ours.lock().unwrap();
+    let theirs_lock = fs::File::open(&lock).unwrap();
+    let is_held = || match theirs_lock.try_lock() {
+        Ok(()) => theirs_lock.unlock().map(|()| false).unwrap(),
+        Err(error) => matches!(error, fs::TryLockError::WouldBlock),
+    };
+    std::thread::scope(|scope| {
+        let importing = scope.spawn(|| import(&net, &theirs.directory()).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !is_held() {
+            assert!(Instant::now() < deadline, "host-local's lock was never taken");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(is_held(), "host-local's lock was let go before the leases were ours");
+        drop(ours);
+        assert_eq!(importing.join().unwrap().known.len(), 1);
+    });
+}
+
+/// A config that only changed its `type` kept the dataDir: both then have one directory and one lock.
+#[test]
+fn one_directory_for_both_is_no_obstacle() {
+    if !has_host_local() {
+        return;
+    }
+    let theirs = Theirs::new();
+    let given = theirs.call("ADD", "c1");
+    let mut net = Net::new(SUBNETS);
+    net.config["ipam"]["dataDir"] = theirs.net.config["ipam"]["dataDir"].clone();
+    let network = cni::NetworkName::parse("net").unwrap();
+    let place = ipam::Place::new(theirs.directory().parent().unwrap(), network);
+    for known in [0, 2] {
+        let imported = ipam::import(&place, &want(SUBNETS), &theirs.directory()).unwrap();
+        assert_eq!((imported.known.len(), imported.leases.len(), imported.refused.len()), (known, 2 - known, 0));
+    }
+    assert_eq!(net.call("CHECK", "c1"), Ok(json!(null)));
+    assert_ne!(net.add("c2"), given);
 }
 
 #[test]

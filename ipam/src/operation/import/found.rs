@@ -21,6 +21,8 @@ const LOCK: &str = "lock";
 const LAST: &str = "last_reserved_ip";
 /// The interface of files that name none.
 const IFNAME: &str = "eth0";
+/// Our own files, where both have the same directory.
+const OURS: [&str; 2] = ["store", "store.new"];
 /// No file of host-local's is longer; what is, is not one.
 const FILE_MOST: u64 = 4096;
 
@@ -42,16 +44,11 @@ pub(super) struct Held {
 }
 
 impl Found {
-    /// Is there nothing that a store could hold?
-    pub(super) fn holds_nothing(&self) -> bool {
-        self.leases.is_empty() && self.last.is_empty()
-    }
-
     /// Take in a file by its name and content.
     pub(in crate::operation) fn add(&mut self, file: PathBuf, content: impl FnOnce(&Path) -> Result<Vec<u8>, Refusal>) {
         let name = file.file_name().and_then(|name| name.to_str()).map(Name::parse);
         let taken = match name {
-            Some(Name::Lock) => Ok(()),
+            Some(Name::Known) => Ok(()),
             Some(Name::Last) => content(&file).and_then(|bytes| {
                 self.last.push((file.clone(), last(&bytes)?));
                 Ok(())
@@ -74,7 +71,8 @@ impl Found {
 
 /// What a file is for.
 enum Name {
-    Lock,
+    /// It holds no address, and should not.
+    Known,
     Last,
     Address(IpAddr),
     Other,
@@ -82,8 +80,8 @@ enum Name {
 
 impl Name {
     fn parse(name: &str) -> Self {
-        if name == LOCK {
-            return Self::Lock;
+        if name == LOCK || OURS.contains(&name) {
+            return Self::Known;
         }
         if let Some(set) = name.strip_prefix(LAST) {
             let numbered = set.strip_prefix('.').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
@@ -115,21 +113,22 @@ fn words(bytes: &[u8]) -> Result<impl Iterator<Item = &str>, Refusal> {
     Ok(text.split(['\r', '\n']).map(str::trim).filter(|word| !word.is_empty()))
 }
 
-/// Read the directory, and hold host-local's lock, if it has made one, so that what was read stays true.
-pub(super) fn read(directory: &Path, patience: Duration) -> Result<(Found, Option<Lock>), Error> {
-    let path = directory.join(LOCK);
-    loop {
-        let there = fs::symlink_metadata(&path).is_ok();
-        let lock = if there { Some(Lock::take(&path, patience)?) } else { None };
-        let mut found = Found::default();
-        for entry in fs::read_dir(directory).map_err(Error::io("list", directory))? {
-            found.add(entry.map_err(Error::io("list", directory))?.path(), content);
-        }
-        // A host-local that began meanwhile has made one, and may be halfway.
-        if there || fs::symlink_metadata(&path).is_err() {
-            return Ok((found, lock));
-        }
+/// host-local's lock, if it has made one: what is read under it stays true.
+pub(super) fn lock(directory: &Path, patience: Duration) -> Result<Option<Lock>, Error> {
+    if has_lock(directory) { Lock::take(&directory.join(LOCK), patience).map(Some) } else { Ok(None) }
+}
+
+pub(super) fn has_lock(directory: &Path) -> bool {
+    fs::symlink_metadata(directory.join(LOCK)).is_ok()
+}
+
+/// Read the directory, whose lock is held, if it has one.
+pub(super) fn read(directory: &Path) -> Result<Found, Error> {
+    let mut found = Found::default();
+    for entry in fs::read_dir(directory).map_err(Error::io("list", directory))? {
+        found.add(entry.map_err(Error::io("list", directory))?.path(), content);
     }
+    Ok(found)
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, Refusal> {

@@ -6,7 +6,9 @@ mod apply;
 mod found;
 mod plan;
 
+use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cni::Attachment;
@@ -94,50 +96,66 @@ pub enum Refusal {
 /// one step: a kill or an error leaves the store as it was. Both locks are held meanwhile, each waited for up to the
 /// place's deadline. Done again, it changes nothing. The directory is only read.
 ///
-/// An address keeps its owner, and gets prefix and gateway from its range in `want`. Files of host-local before 0.7 name
-/// no interface: theirs is taken for `eth0`, as all runtimes of Kubernetes have it. Addresses up to the one that
-/// host-local reserved last, which it may have given and taken back a moment ago, rest first.
+/// An address keeps its owner, and gets prefix and gateway from its range in `want`. Files of an old host-local name no
+/// interface: theirs is taken for `eth0`, as all runtimes of Kubernetes have it. Addresses up to the one that host-local
+/// reserved last, which it may have given and taken back a moment ago, rest first.
 ///
 /// host-local records no network namespace, so an imported lease is never proved dead: DEL and GC take it back, also
 /// one that host-local itself had leaked.
 pub fn import(place: &Place, want: &Want, directory: &Path) -> Result<Imported, Error> {
-    let (found, _theirs) = found::read(directory, place.lock_timeout)?;
-    import_on(&place.shelf()?, place.network.as_str(), want, found, &World(&NoLinks), Stamp::now()?)
+    // A config that kept its dataDir has both in one directory, under one lock.
+    let shared = is_same(directory, &place.directory());
+    let theirs = if shared { None } else { found::lock(directory, place.lock_timeout)? };
+    let read = || match found::read(directory)? {
+        // A host-local that began meanwhile has made its lock, and may be halfway.
+        _ if !shared && theirs.is_none() && found::has_lock(directory) => {
+            Err(Error::Unsteady { path: directory.to_path_buf() })
+        }
+        found => Ok(found),
+    };
+    import_on(&place.shelf()?, place.network.as_str(), want, &read, &World(&NoLinks), Stamp::now()?)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
 }
 
 pub(super) fn import_on<S: Shelf>(
     shelf: &S,
     network: &str,
     want: &Want,
-    mut found: Found,
+    read: &dyn Fn() -> Result<Found, Error>,
     judge: &dyn Judge,
     now: Stamp,
 ) -> Result<Imported, Error> {
-    if found.holds_nothing() {
-        return Ok(Imported { refused: found.refused, ..Imported::default() });
-    }
-    found.sort();
     shelf.prepare()?;
-    let plan = match attempt(shelf, network, want, &found, now)? {
+    let plan = match attempt(shelf, network, want, read, now)? {
         Some(plan) => plan,
         None => {
             // An address that only an earlier boot holds is free.
             sweep_boot(shelf, judge, now)?;
-            let again = attempt(shelf, network, want, &found, now)?;
+            let again = attempt(shelf, network, want, read, now)?;
             again.ok_or_else(|| Error::Unsteady { path: shelf.path().to_path_buf() })?
         }
     };
-    let Plan { new, known, mut refused, passed: _ } = plan;
-    refused.extend(found.refused);
-    refused.sort_by(|one, other| one.file.cmp(&other.file));
+    let Plan { new, known, refused, passed: _ } = plan;
     Ok(Imported { leases: new.into_iter().map(|(_, lease)| lease).collect(), known, refused })
 }
 
-/// Plan and do it under the lock. `None` when leases of an earlier boot were not judged yet.
-fn attempt<S: Shelf>(shelf: &S, network: &str, want: &Want, found: &Found, now: Stamp) -> Result<Option<Plan>, Error> {
+/// Read, plan and do it under the lock. `None` when leases of an earlier boot were not judged yet.
+fn attempt<S: Shelf>(
+    shelf: &S,
+    network: &str,
+    want: &Want,
+    read: &dyn Fn() -> Result<Found, Error>,
+    now: Stamp,
+) -> Result<Option<Plan>, Error> {
     let _guard = shelf.lock()?;
     let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else {
-        let plan = plan(found, want, &Before::default(), now);
+        let plan = plan(read()?, want, &Before::default(), now);
         if !plan.is_empty() {
             let layout = roomy(Layout::for_addresses(want.capacity()), 0, 0, &plan, want);
             publish(shelf, |draft| {
@@ -151,7 +169,9 @@ fn attempt<S: Shelf>(shelf: &S, network: &str, want: &Want, found: &Found, now: 
     if old.state().swept != now.boot {
         return Ok(None);
     }
-    let plan = plan(found, want, &Before::observe(&old, found, want)?, now);
+    let found = read()?;
+    let before = Before::observe(&old, &found, want)?;
+    let plan = plan(found, want, &before, now);
     if !plan.is_empty() {
         let layout = roomy(*old.layout(), old.state().slots, old.state().pools, &plan, want);
         old.settle()?;

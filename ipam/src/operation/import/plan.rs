@@ -83,8 +83,9 @@ impl Plan {
 }
 
 /// Each address to the owner that host-local gave it to, unless the store has another.
-pub(super) fn plan(found: &Found, want: &Want, before: &Before, now: Stamp) -> Plan {
-    let mut plan = Plan::default();
+pub(super) fn plan(mut found: Found, want: &Want, before: &Before, now: Stamp) -> Plan {
+    found.sort();
+    let mut plan = Plan { refused: found.refused, ..Plan::default() };
     let mut leased = before.leased.clone();
     for held in &found.leases {
         match judge(held, want, &leased, now) {
@@ -104,6 +105,7 @@ pub(super) fn plan(found: &Found, want: &Want, before: &Before, now: Stamp) -> P
         let from = before.cursor(range).filter(|from| from <= last && distance(*from, *last) < PASSED_MOST);
         plan.passed.extend(from.map(|from| Passed { range: range.clone(), from, last: *last }));
     }
+    plan.refused.sort_by(|one, other| one.file.cmp(&other.file));
     plan
 }
 

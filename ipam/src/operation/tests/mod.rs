@@ -136,9 +136,12 @@ impl Node {
 
     /// Take over what host-local keeps: names of files and what they hold.
     fn import(&self, want: &Want, files: &[(&str, &str)]) -> Result<Imported, Error> {
-        let mut found = Found::default();
-        files.iter().for_each(|(name, text)| found.add(name.into(), |_| Ok(text.as_bytes().to_vec())));
-        import_on(&self.memory, "test", want, found, &self.fate, self.now)
+        let read = || {
+            let mut found = Found::default();
+            files.iter().for_each(|(name, text)| found.add(name.into(), |_| Ok(text.as_bytes().to_vec())));
+            Ok(found)
+        };
+        import_on(&self.memory, "test", want, &read, &self.fate, self.now)
     }
 
     fn owned(&self, owner: &Attachment) -> Result<Vec<Lease>, Error> {
