@@ -25,7 +25,6 @@ mod image;
 mod parts;
 mod pod;
 mod rig;
-mod state;
 
 mod chained;
 mod crowd;

@@ -14,7 +14,6 @@ use crate::cri::{PodSandboxConfig, PortMapping};
 use crate::image::{self, File};
 use crate::parts::Parts;
 use crate::pod::{self, Pod};
-use crate::state::own_var_lib;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -49,7 +48,6 @@ impl<'a> Rig<'a> {
         let files = [File { target: &LAB[1..], source: &traffic }, File { target: &INSIDE[1..], source: &inside }];
         let archive = image::archive(&files, &[INSIDE, "pause"]);
         let start = |node: &'a Node| {
-            own_var_lib(node.place());
             let directory = PathBuf::from(SHARED).join(node.name());
             let containerd = Containerd::start(node, directory, parts, loopback, &archive);
             containerd.install_plugin("podlan", &podlan);

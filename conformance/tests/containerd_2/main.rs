@@ -21,8 +21,6 @@ mod parts;
 mod pod;
 #[path = "../containerd/rig.rs"]
 mod rig;
-#[path = "../containerd/state.rs"]
-mod state;
 
 #[path = "../containerd/chained.rs"]
 mod chained;

@@ -2,7 +2,6 @@
 //! cgroups or registries. `scripts/beside podman` fetches it, PODLAN_PODMAN names its folder.
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
-#![expect(unreachable_pub, reason = "a test program has no outside")]
 
 use std::fs;
 use std::net::IpAddr;
@@ -11,9 +10,6 @@ use std::path::{Path, PathBuf};
 
 use podlan_conformance::lab::{self, Error, Lab, Node, Place, binaries, within};
 use serde_json::{Value, json};
-
-#[path = "../containerd/state.rs"]
-mod state;
 
 /// Its network, its runtime, and nothing of the machine's cgroups.
 const CONFIG: &str = r#"
@@ -55,7 +51,6 @@ struct Podman<'a> {
 
 impl<'a> Podman<'a> {
     fn new(node: &'a Node, home: &Path) -> Self {
-        state::own_var_lib(node.place());
         let directory = PathBuf::from(lab::SHARED).join("podman");
         for folder in ["bin", "net.d", "tmp", "root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/run"] {
             fs::create_dir_all(directory.join(folder)).unwrap();
