@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +22,23 @@ func TestDifferences(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			theirs := c.outcome(pair{newWorld(t), "ptp", "host-local"})
 			own := c.outcome(pair{newWorld(t), "podlan", "podlan-ipam"})
-			row := fmt.Sprintf("| %s | %s | %s |", c.name, theirs, own)
+			named := fmt.Sprintf("\n| %s |", c.name)
+			row := fmt.Sprintf("%s %s | %s |", named, theirs, own)
 			listed := strings.Contains(string(told), row)
-			if listed != (theirs != own) {
+			if listed != (theirs != own) || listed != strings.Contains(string(told), named) {
 				t.Fatalf("this should be listed in %s if the two differ, and only then: %s", page, row)
 			}
 		})
 	}
+	t.Run("every row is of a call that is made here", func(t *testing.T) {
+		for _, line := range strings.Split(string(told), "\n") {
+			if name, is := strings.CutPrefix(line, "| "); is && !strings.HasPrefix(name, "call |") {
+				name, _, _ = strings.Cut(name, " |")
+				made := slices.ContainsFunc(differences, func(c difference) bool { return c.name == name })
+				equal(t, name, made, true)
+			}
+		}
+	})
 }
 
 // pair is a main plugin with its IPAM.
@@ -60,10 +71,12 @@ func said(a answer) string {
 
 var small = "10.1.2.0/30"
 
-var differences = []struct {
+type difference struct {
 	name    string
 	outcome func(p pair) string
-}{
+}
+
+var differences = []difference{
 	{"ADD of one IPv4 address", func(p pair) string {
 		ip := p.call(call{conf: p.conf("10.1.2.0/24")}).result().IPs[0]
 		return ip.Address.String() + " via " + ip.Gateway.String()
