@@ -1,7 +1,8 @@
 //! The requirement table: which test shows each requirement, and how it ended in this run.
 //!
 //! Reads the requirements (conformance/requirements), the tests' sources, and what the tests said. Runs no test itself.
-//! Red is a requirement without test and reason, and one whose test failed or did not run.
+//! Red is a requirement without test and reason, and one whose test failed or did not run; with CI=true also one whose
+//! test was skipped.
 
 mod named;
 mod ran;
@@ -25,6 +26,9 @@ struct Arguments {
     /// Where to write the table, as Markdown.
     #[arg(long)]
     table: Option<PathBuf>,
+    /// The tests that were skipped, as PODLAN_SKIPPED notes them: libtest tells them as passed.
+    #[arg(long)]
+    skipped: Option<PathBuf>,
     /// What scripts/test and conformance/harness/run said.
     #[arg(required = true)]
     logs: Vec<PathBuf>,
@@ -47,10 +51,15 @@ fn run(arguments: &Arguments) -> io::Result<usize> {
     for log in &arguments.logs {
         ran.read(&String::from_utf8_lossy(&fs::read(log)?));
     }
+    if let Some(path) = &arguments.skipped {
+        ran.skip(&String::from_utf8_lossy(&fs::read(path)?));
+    }
     let requirements = requirement::read(&arguments.root.join("conformance/requirements"))?;
     let mut named = named::in_rust(&arguments.root)?;
     named.extend(named::in_go(&arguments.root.join("conformance/harness"))?);
-    let rows = table::rows(&requirements, &named, &ran);
+    // As for every test that cannot run.
+    let skip_is_red = std::env::var("CI").as_deref() == Ok("true");
+    let rows = table::rows(&requirements, &named, &ran, skip_is_red);
     if let Some(path) = &arguments.table {
         fs::write(path, table::markdown(&rows))?;
     }

@@ -35,10 +35,16 @@ impl Ran {
                 *own = verdict.max(*own);
             } else if let Some((name, verdict)) = go(line.trim_start()) {
                 self.go.push((name.to_owned(), verdict));
-            } else if let Some(name) = skipped(line) {
-                self.rust.entry(Test { suite: "conformance".to_owned(), name }).and_modify(|own| {
-                    *own = Verdict::Skipped.max(*own);
-                });
+            }
+        }
+    }
+
+    /// Takes in the tests that were skipped: a line `module::name: why` for each. Two programs may have a test of one name.
+    pub(crate) fn skip(&mut self, list: &str) {
+        let skipped: Vec<&str> = list.lines().filter_map(skipped).collect();
+        for (test, verdict) in &mut self.rust {
+            if skipped.contains(&test.name.as_str()) {
+                *verdict = Verdict::Skipped.max(*verdict);
             }
         }
     }
@@ -77,9 +83,24 @@ fn go(line: &str) -> Option<(&str, Verdict)> {
     Some((rest.rsplit_once(" (")?.0, verdict))
 }
 
-/// A line of scripts/test's list of loud skips: `  module::name: why`.
-fn skipped(line: &str) -> Option<String> {
-    let (name, _) = line.strip_prefix("  ")?.split_once(": ")?;
-    let name = name.rsplit("::").next()?;
-    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_').then(|| name.to_owned())
+/// The test of a line `module::name: why`.
+fn skipped(line: &str) -> Option<&str> {
+    line.split_once(": ")?.0.rsplit("::").next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_test_is_not_taken_for_passed_and_a_failed_one_not_for_skipped() {
+        let mut ran = Ran::default();
+        ran.read(
+            "== conformance/containerd\ntest faults::fine ... ok\ntest faults::aside ... ok\ntest bad ... FAILED\n",
+        );
+        ran.skip("faults::aside: missing containerd: apt-get install containerd\nbad: no strace\n");
+        let verdict = |name: &str| ran.verdict(&Test { suite: "conformance".to_owned(), name: name.to_owned() });
+        let verdicts = ["fine", "aside", "bad", "unknown"].map(verdict);
+        assert_eq!(verdicts, [Some(Verdict::Passed), Some(Verdict::Skipped), Some(Verdict::Failed), None]);
+    }
 }

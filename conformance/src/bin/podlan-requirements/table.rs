@@ -14,6 +14,7 @@ const NAMED: usize = 3;
 pub(crate) struct Row<'a> {
     requirement: &'a Requirement,
     tests: Vec<(Test, Option<Verdict>)>,
+    skip_is_red: bool,
 }
 
 impl Row<'_> {
@@ -27,6 +28,7 @@ impl Row<'_> {
             };
         }
         let bad = self.tests.iter().find_map(|(test, verdict)| match verdict {
+            Some(Verdict::Skipped) if self.skip_is_red => Some((test, "was skipped")),
             Some(Verdict::Passed | Verdict::Skipped) => None,
             Some(Verdict::Failed) => Some((test, "failed")),
             None => Some((test, "did not run")),
@@ -38,14 +40,18 @@ impl Row<'_> {
         match (self.red().is_some(), self.tests.is_empty()) {
             (true, _) => "**red**",
             (false, true) => "-",
-            (false, false) if self.tests.iter().all(|(_, verdict)| *verdict == Some(Verdict::Passed)) => "passed",
-            (false, false) => "passed, some skipped",
+            (false, false) => match self.tests.iter().filter(|(_, verdict)| *verdict == Some(Verdict::Skipped)).count()
+            {
+                0 => "passed",
+                skipped if skipped == self.tests.len() => "skipped",
+                _ => "passed, some skipped",
+            },
         }
     }
 }
 
 /// A row for each requirement, in their order.
-pub(crate) fn rows<'a>(requirements: &'a [Requirement], named: &Named, ran: &Ran) -> Vec<Row<'a>> {
+pub(crate) fn rows<'a>(requirements: &'a [Requirement], named: &Named, ran: &Ran, skip_is_red: bool) -> Vec<Row<'a>> {
     let row = |requirement: &'a Requirement| {
         let by_name = named.iter().filter(|(_, ids)| ids.contains(&requirement.id)).map(|(test, _)| test.clone());
         let mut tests: BTreeSet<Test> = by_name.collect();
@@ -53,7 +59,7 @@ pub(crate) fn rows<'a>(requirements: &'a [Requirement], named: &Named, ran: &Ran
             tests.insert(test.clone());
         }
         let tests = tests.into_iter().map(|test| (test.clone(), ran.verdict(&test))).collect();
-        Row { requirement, tests }
+        Row { requirement, tests, skip_is_red }
     };
     requirements.iter().map(row).collect()
 }
@@ -62,7 +68,9 @@ pub(crate) fn rows<'a>(requirements: &'a [Requirement], named: &Named, ran: &Ran
 pub(crate) fn sum(rows: &[Row<'_>]) -> String {
     let red = rows.iter().filter(|row| row.red().is_some()).count();
     let without = rows.iter().filter(|row| row.tests.is_empty() && row.red().is_none()).count();
-    format!("{} shown by tests, {without} with a reason instead, {red} red", rows.len() - without - red)
+    let skipped = rows.iter().filter(|row| row.result().contains("skipped")).count();
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} of them skipped in part or whole") };
+    format!("{} shown by tests{skipped}, {without} with a reason instead, {red} red", rows.len() - without - red)
 }
 
 /// The table in Markdown.
@@ -93,5 +101,30 @@ fn label(test: &Test) -> String {
     match test.suite.as_str() {
         HARNESS if words.is_empty() => format!("harness: {}", test.name.replace('_', " ")),
         suite => format!("{suite}: {words}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(verdicts: &[Verdict], skip_is_red: bool) -> (&'static str, bool) {
+        let requirement = Requirement { id: "S-001".to_owned(), what: "it holds".to_owned(), shown: Shown::ByName };
+        let tests = verdicts.iter().map(|verdict| {
+            let test = Test { suite: "conformance".to_owned(), name: "it_holds".to_owned() };
+            (test, Some(*verdict))
+        });
+        let row = Row { requirement: &requirement, tests: tests.collect(), skip_is_red };
+        (row.result(), row.red().is_some())
+    }
+
+    #[test]
+    fn a_row_whose_test_was_skipped_says_so_and_is_red_where_skips_are() {
+        use Verdict::{Failed, Passed, Skipped};
+        assert_eq!(row(&[Passed], true), ("passed", false));
+        assert_eq!(row(&[Skipped], false), ("skipped", false));
+        assert_eq!(row(&[Passed, Skipped], false), ("passed, some skipped", false));
+        assert_eq!(row(&[Passed, Skipped], true), ("**red**", true));
+        assert_eq!(row(&[Skipped, Failed], false), ("**red**", true));
     }
 }
