@@ -75,8 +75,9 @@ impl<'a> Cluster<'a> {
             .spawn()
     }
 
-    /// The story is over: a record must have been asked for all that it holds.
+    /// The story is over: a record must have been asked for all that it holds. What the lab's end cuts off comes after.
     pub(super) fn ends(&self) -> Result<(), Error> {
+        self.step("the story is over", |_| Ok(()))?;
         match self {
             Self::Recorded(replay) => replay.is_told(),
             Self::Real(_) | Self::Written(..) => Ok(()),

@@ -33,6 +33,8 @@ struct Reading {
     at: usize,
     /// An answer is being given.
     answering: bool,
+    /// The connection has just broken: the server was away for a while, whatever it said next.
+    away: bool,
     /// What was asked and is not in the record.
     unheard: Vec<String>,
 }
@@ -44,6 +46,9 @@ impl Reading {
 
     /// Whether `asked` is what the record has next; then its answer begins.
     fn takes(&mut self, asked: &str) -> bool {
+        if std::mem::take(&mut self.away) {
+            return false;
+        }
         let due = self.due();
         // At a step, and at the end, the server is away or has no more to say.
         let Some(expected) = due.strip_prefix("> ").filter(|_| !self.answering) else { return false };
@@ -155,6 +160,7 @@ fn answer(agent: &mut TcpStream, script: &Script) -> std::io::Result<bool> {
         }
         reading.at += 1;
         if mark == "= " {
+            reading.away = text != "end";
             return Ok(text == "end");
         }
     }

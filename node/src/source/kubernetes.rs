@@ -1,10 +1,14 @@
-//! Nodes from the Kubernetes API: one slim watch, no polling, no writes. The only file that knows kube.
+//! Nodes from the Kubernetes API: one slim watch, no polling, no writes. The only room that knows kube.
 //!
-//! A list is published only when it is complete; while a new one is streamed (after a lost connection, an expired
-//! version) the last one stays. Heartbeats, which change nothing that is read, end here.
+//! A list is published only when it is complete; while a new one is streamed the last one stays. Heartbeats, which change
+//! nothing that is read, end here.
+//!
+//! A watch that fails is not taken up again where it stood: the server may have another store since, and would say
+//! nothing until that has counted as far. The next one begins with a list, and with the credentials as they are then.
+
+mod list;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,14 +19,14 @@ use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
+use kube::runtime::watcher::{self, DefaultBackoff, Event, InitialListStrategy, watcher};
 use kube::{Client, Config, Resource};
 use serde::{Deserialize, Deserializer};
 use tokio::sync::{Notify, mpsc};
 
 use super::object::{Spec, Status, node};
-use super::{Error, Node, Report, Snapshot};
+use super::{Error, Node, Report};
+use list::{List, News};
 
 /// How long a streamed list may take before a server is taken for one that cannot stream: an old one ignores the
 /// parameter and never says that the list is over.
@@ -31,8 +35,8 @@ const STREAMED: Duration = Duration::from_secs(30);
 /// How long the watch is left alone before what changed is published: a node's start is several changes.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// How long the agent waits before it tries to make a client again.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How long the agent waits before it tries again, at most.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]
@@ -45,24 +49,36 @@ pub(crate) enum Access {
 
 /// Watches the nodes until nobody listens. `refresh` asks for a list of now.
 pub(crate) async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
-    let client = loop {
-        match connect(&access).await {
-            Ok(client) => break client,
-            Err(error) => {
-                if reports.send(Err(error)).await.is_err() {
-                    return;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
-    };
     let mut strategy = InitialListStrategy::StreamingList;
+    let mut list = List::default();
+    // It grows from 0.8 s, with jitter, and begins anew once all was well for two minutes: a server that breaks off
+    // every watch after its list is not asked for one list after the other.
+    let mut backoff = DefaultBackoff::default();
     loop {
-        match watch(client.clone(), &strategy, &reports, &refresh).await {
+        let ended = match connect(&access).await {
+            Ok(client) => watch(client, &strategy, &mut list, &reports, &refresh).await,
+            Err(error) => Ended::Failed(error),
+        };
+        // What was told before the end counts.
+        if list.news() == News::Waits && reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
+            return;
+        }
+        list.leave();
+        match ended {
             Ended::Refresh => {}
             Ended::CannotStream => {
                 tracing::info!("the API server streams no lists; listing in pages");
                 strategy = InitialListStrategy::ListWatch;
+            }
+            Ended::Failed(error) => {
+                if reports.send(Err(error)).await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.next().unwrap_or(AGAIN)) => {}
+                    () = refresh.notified() => {}
+                    () = reports.closed() => return,
+                }
             }
             Ended::Unheard => return,
         }
@@ -86,44 +102,46 @@ async fn kubeconfig(path: &Path) -> Result<Config, kube::config::KubeconfigError
 enum Ended {
     Refresh,
     CannotStream,
+    Failed(Error),
     Unheard,
 }
 
-/// One watch: a whole list, then its changes. Errors are waited out by kube's own backoff and told meanwhile.
+/// One watch: a whole list, then its changes, until something fails. A watch that the server ends in good order, as it
+/// does every few minutes, goes on from where it stood.
 async fn watch(
     client: Client,
     strategy: &InitialListStrategy,
+    list: &mut List,
     reports: &mpsc::Sender<Report>,
     refresh: &Notify,
 ) -> Ended {
     let streams = matches!(strategy, InitialListStrategy::StreamingList);
     let config = watcher::Config { initial_list_strategy: strategy.clone(), ..watcher::Config::default() };
-    let mut events = pin!(watcher(Api::<NodeWatched>::all(client), config).default_backoff());
-    let mut list = List::default();
-    let listed_by = tokio::time::sleep(STREAMED);
-    let mut listed_by = pin!(listed_by);
+    let mut events = pin!(watcher(Api::<NodeWatched>::all(client), config));
+    let mut listed_by = pin!(tokio::time::sleep(STREAMED));
     loop {
         let event = tokio::select! {
             event = events.next() => event,
             () = refresh.notified() => return Ended::Refresh,
             () = reports.closed() => return Ended::Unheard,
-            () = tokio::time::sleep(SETTLE), if list.news == News::Waits => {
+            () = tokio::time::sleep(SETTLE), if list.news() == News::Waits => {
                 if reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
                     return Ended::Unheard;
                 }
                 continue;
             }
-            () = &mut listed_by, if streams && list.standing == Standing::Partial && !list.troubled => return Ended::CannotStream,
+            () = &mut listed_by, if streams && list.is_coming() => return Ended::CannotStream,
         };
         match event {
-            Some(Ok(event)) => list.take(event),
+            Some(Ok(event)) => {
+                if let Event::Init = event {
+                    listed_by.as_mut().reset(tokio::time::Instant::now() + STREAMED);
+                }
+                list.take(event);
+            }
             Some(Err(error)) if streams && refuses_to_stream(&error) => return Ended::CannotStream,
             Some(Err(error)) => {
-                list.troubled = true;
-                let why = error.to_string();
-                if reports.send(Err(Error::Kubernetes { doing: "watch the nodes", why })).await.is_err() {
-                    return Ended::Unheard;
-                }
+                return Ended::Failed(Error::Kubernetes { doing: "watch the nodes", why: error.to_string() });
             }
             None => return Ended::Refresh,
         }
@@ -136,73 +154,6 @@ fn refuses_to_stream(error: &watcher::Error) -> bool {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 422),
         watcher::Error::WatchError(status) => matches!(status.code, 400 | 422),
         _ => false,
-    }
-}
-
-/// The nodes as the watch has told them so far.
-#[derive(Default)]
-struct List {
-    nodes: BTreeMap<Arc<str>, Node>,
-    /// A list that is being received; it takes the place of `nodes` once it is whole.
-    coming: BTreeMap<Arc<str>, Node>,
-    standing: Standing,
-    news: News,
-    /// An error was told since the last publication.
-    troubled: bool,
-}
-
-/// Whether `nodes` has ever been a whole list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
-    #[default]
-    Partial,
-    Whole,
-}
-
-/// Whether there is something to publish.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum News {
-    #[default]
-    None,
-    Waits,
-}
-
-impl List {
-    fn take(&mut self, event: Event<NodeWatched>) {
-        let changed = match event {
-            Event::Init => {
-                self.coming.clear();
-                false
-            }
-            Event::InitApply(object) => {
-                let node = object.node();
-                self.coming.insert(node.name.clone(), node);
-                false
-            }
-            Event::InitDone => {
-                self.nodes = std::mem::take(&mut self.coming);
-                self.standing = Standing::Whole;
-                true
-            }
-            Event::Apply(object) => {
-                let node = object.node();
-                self.nodes.get(&node.name) != Some(&node) && {
-                    self.nodes.insert(node.name.clone(), node);
-                    true
-                }
-            }
-            Event::Delete(object) => self.nodes.remove(object.node().name.as_ref()).is_some(),
-        };
-        // A publication also says that the trouble is over.
-        if self.standing == Standing::Whole && (changed || self.troubled) {
-            self.news = News::Waits;
-        }
-    }
-
-    fn publish(&mut self, now: Instant) -> Snapshot {
-        self.news = News::None;
-        self.troubled = false;
-        Snapshot::new(self.nodes.values().cloned().collect(), now)
     }
 }
 
@@ -260,80 +211,5 @@ impl Resource for NodeWatched {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(name: &str, cidr: &str) -> NodeWatched {
-        serde_json::from_value(serde_json::json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": name, "resourceVersion": "7", "labels": {"a": "b"}, "managedFields": [{"fieldsV1": {}}]},
-            "spec": {"podCIDRs": [cidr]},
-            "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.2"}], "images": [{"sizeBytes": 7}]},
-        }))
-        .unwrap()
-    }
-
-    fn names(list: &mut List) -> Vec<String> {
-        list.publish(Instant::now()).nodes.iter().map(|node| node.name.to_string()).collect()
-    }
-
-    #[test]
-    fn a_list_is_published_only_when_it_is_whole() {
-        let mut list = List::default();
-        for event in
-            [Event::Init, Event::InitApply(object("n1", "10.244.1.0/24")), Event::Apply(object("n9", "10.244.9.0/24"))]
-        {
-            list.take(event);
-            assert_eq!(list.news, News::None);
-        }
-        list.take(Event::InitDone);
-        assert_eq!(list.news, News::Waits);
-        assert_eq!(names(&mut list), ["n1"]);
-    }
-
-    #[test]
-    fn a_list_that_comes_again_in_parts_leaves_the_last_one_in_place() {
-        let mut list = List::default();
-        list.take(Event::InitApply(object("n1", "10.244.1.0/24")));
-        list.take(Event::InitApply(object("n2", "10.244.2.0/24")));
-        list.take(Event::InitDone);
-        assert_eq!(names(&mut list), ["n1", "n2"]);
-        list.take(Event::Init);
-        list.take(Event::InitApply(object("n3", "10.244.3.0/24")));
-        assert_eq!(list.news, News::None);
-        assert_eq!(names(&mut list), ["n1", "n2"]);
-        list.take(Event::InitDone);
-        assert_eq!(names(&mut list), ["n3"]);
-    }
-
-    #[test]
-    fn heartbeats_are_no_news_and_changes_are() {
-        let mut list = List::default();
-        list.take(Event::InitApply(object("n1", "10.244.1.0/24")));
-        list.take(Event::InitDone);
-        names(&mut list);
-        list.take(Event::Apply(object("n1", "10.244.1.0/24")));
-        assert_eq!(list.news, News::None);
-        list.take(Event::Apply(object("n1", "10.244.7.0/24")));
-        assert_eq!(list.news, News::Waits);
-        names(&mut list);
-        list.take(Event::Delete(object("n1", "")));
-        assert_eq!(list.news, News::Waits);
-        assert!(names(&mut list).is_empty());
-    }
-
-    #[test]
-    fn the_end_of_trouble_is_news() {
-        let mut list = List::default();
-        list.take(Event::InitApply(object("n1", "10.244.1.0/24")));
-        list.take(Event::InitDone);
-        names(&mut list);
-        list.troubled = true;
-        list.take(Event::Apply(object("n1", "10.244.1.0/24")));
-        assert_eq!(list.news, News::Waits);
     }
 }
