@@ -8,6 +8,7 @@
 //! Each story is told twice: with the real programs (`scripts/test-apiserver` builds them; too long for each CI run),
 //! and with the streams recorded from them (`scripts/test-apiserver --record` writes them anew).
 
+mod bench;
 mod cluster;
 mod relay;
 mod replay;
@@ -94,5 +95,18 @@ fn an_agent_without_permission_says_so_and_begins_once_it_has_it_as_recorded() {
 fn a_pods_service_account_with_get_list_and_watch_of_nodes_is_enough() {
     if really() {
         within(|| stories::as_a_pod("podlan-node"));
+    }
+}
+
+#[test]
+fn five_thousand_large_nodes_are_held_in_20_megabytes() {
+    if really() {
+        within(|| {
+            for bench::Held { when, resident, most } in bench::five_thousand_nodes()? {
+                println!("5,000 large nodes, {when}: {resident} kB resident, {most} at most");
+                assert!(resident < 20_000, "{resident} kB when {when}");
+            }
+            Ok(())
+        });
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -195,6 +196,25 @@ impl<'a> Server<'a> {
     /// Creates a node.
     pub(super) fn create(&self, node: &Value) -> Result<(), Error> {
         self.call(FRONT, Method::POST, "/api/v1/nodes", node).map(drop)
+    }
+
+    /// Creates many nodes over one connection, some at a time.
+    pub(super) fn create_all(&self, nodes: impl Iterator<Item = Value> + Send) -> Result<(), Error> {
+        let access = self.access(FRONT, User::Admin);
+        let calls = async || -> Result<(), kube::Error> {
+            let client = client(access).await?;
+            let requests = nodes.map(|node| {
+                let request = Request::post("/api/v1/nodes").header("content-type", "application/json");
+                request.body(node.to_string().into_bytes()).map_err(kube::Error::HttpError)
+            });
+            let calls = futures::stream::iter(requests).map(|request| {
+                let client = client.clone();
+                async move { client.request_text(request?).await.map(drop) }
+            });
+            calls.buffer_unordered(8).try_collect().await
+        };
+        let done = self.node.place().enter(|| block_on(calls()))?;
+        done.map_err(|error| Error::Unreadable { from: "POST /api/v1/nodes".into(), said: error.to_string() })
     }
 
     /// Deletes a node, by the server on `port`.

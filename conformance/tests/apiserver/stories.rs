@@ -13,7 +13,7 @@ use crate::server::{BACK, FRONT, Server};
 const SOON: Duration = Duration::from_secs(60);
 
 /// The user of the agents, as the server knows it.
-fn agents_user() -> Value {
+pub(super) fn agents_user() -> Value {
     json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "podlan-node" })
 }
 
