@@ -70,6 +70,34 @@ func delegateContract(t *testing.T) {
 		equal(t, "stdin", read(t, notes+".ADD"), text(conf))
 		equal(t, "call", read(t, notes), "ADD pod1 eth0 "+w.pod.Path()+" IgnoreUnknown=1;K8S_POD_NAME=web 00-x\n")
 	})
+	t.Run("S-116 S-120 S-121 S-122 dhcp's contract: its own keys reach it, and what a DHCP server leases is applied", func(t *testing.T) {
+		w := newWorld(t)
+		// As the reference's dhcp answers: the router is the gateway and the next hop of every route.
+		folder, notes := spy(w, "dhcp", `env | grep ^CNI_ | sort >`+"$0.environment"+`
+			[ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion":"1.0.0","ips":[{"address":"192.168.9.5/24","gateway":"192.168.9.1"}],
+				"routes":[{"dst":"0.0.0.0/0","gw":"192.168.9.1"},{"dst":"10.9.0.0/16","gw":"192.168.9.1"}],"dns":{}}'`)
+		ipam := object{"type": "dhcp", "daemonSocketPath": "/run/cni/dhcp.sock", "priority": 7,
+			"request": []any{object{"skipDefault": true, "option": "subnet-mask"}}, "provide": []any{object{"option": "12", "fromArg": "K8S_POD_NAME"}}}
+		conf := with(w.podnet("1.0.0"), "ipam", ipam)
+		c := call{conf: conf, path: folder, program: find(t, "podlan", ours), args: "IgnoreUnknown=1;K8S_POD_NAME=web"}
+		answer := w.run(c)
+		ip := answer.result().IPs[0]
+		equal(t, "address", ip.Address.String()+" via "+ip.Gateway.String(), "192.168.9.5/32 via 169.254.1.1")
+		w.ping(w.node, "192.168.9.5")
+		equal(t, "stdin", read(t, notes+".ADD"), text(conf))
+		environment := func(verb, args string) string {
+			return "CNI_ARGS=" + args + "\nCNI_COMMAND=" + verb + "\nCNI_CONTAINERID=pod1\nCNI_IFNAME=eth0\nCNI_NETNS=" + w.pod.Path() +
+				"\nCNI_PATH=" + folder + "\n"
+		}
+		equal(t, "environment", read(t, filepath.Join(folder, "dhcp.environment")), environment("ADD", c.args))
+		c.verb, c.conf = "CHECK", withPrevious(conf, answer.stdout)
+		w.run(c).silent()
+		equal(t, "environment", read(t, filepath.Join(folder, "dhcp.environment")), environment("CHECK", c.args))
+		c.verb = "DEL"
+		w.run(c).silent()
+		equal(t, "stdin", read(t, notes+".DEL"), text(c.conf))
+		equal(t, "environment", read(t, filepath.Join(folder, "dhcp.environment")), environment("DEL", c.args))
+	})
 	t.Run("S-069 S-080 S-094 S-118 the delegate is asked with every verb", func(t *testing.T) {
 		w := newWorld(t)
 		folder, notes := spy(w, "spy", oneAddress)
@@ -103,6 +131,18 @@ func delegateContract(t *testing.T) {
 }
 
 func delegateFailures(t *testing.T) {
+	t.Run("S-093 GC removes every link though the delegate fails, and tells of it", func(t *testing.T) {
+		w := newWorld(t)
+		folder, _ := spy(w, "spy", oneAddress)
+		broken, _ := spy(w, "spy", `echo '{"cniVersion":"1.1.0","code":123,"msg":"no luck"}'; exit 1`)
+		conf := with(w.podnet("1.1.0"), "ipam", object{"type": "spy"})
+		before := w.links(w.node)
+		w.run(call{conf: conf, path: folder, program: find(t, "podlan", ours)}).ok()
+		all := with(conf, "cni.dev/valid-attachments", []any{})
+		w.run(call{verb: "GC", conf: all, path: broken, program: find(t, "podlan", ours)}).fails(123, "no luck")
+		equal(t, "links", w.links(w.node), before)
+		w.run(call{verb: "GC", conf: all, path: folder, program: find(t, "podlan", ours)}).silent()
+	})
 	fails := func(t *testing.T, script string, code uint, words ...string) string {
 		w := newWorld(t)
 		folder, notes := spy(w, "spy", script)
