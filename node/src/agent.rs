@@ -190,8 +190,9 @@ impl Agent {
         }
     }
 
-    async fn reconcile(&mut self, first: Snapshot, stop: &mut Stop, resync: Duration) -> Result<(), Error> {
+    async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) -> Result<(), Error> {
         self.source_succeeded(&first);
+        self.recall(&mut first)?;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, asked_at: Instant::now() };
         self.carry_out(Task::Everything, &mut reconciler, &mut due)?;

@@ -5,7 +5,7 @@
 
 pub(crate) mod file;
 pub(crate) mod kubernetes;
-mod object;
+pub(crate) mod object;
 mod watch;
 
 use std::cmp::{Ordering, Reverse};
@@ -156,6 +156,11 @@ impl Snapshot {
         nodes.sort_unstable_by(Node::order);
         nodes.shrink_to_fit();
         Self { nodes, taken }
+    }
+
+    /// The nodes that could not be understood.
+    pub(crate) fn malformed(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.malformed.is_empty())
     }
 
     /// A node with a malformed field keeps that field as `before` had it: its routes stay while someone repairs it.

@@ -149,6 +149,11 @@ impl RunDir {
         self.0.join("verdicts.json")
     }
 
+    /// What was last good of the nodes that are malformed now, as a list of nodes.
+    pub(crate) fn kept_file(&self) -> PathBuf {
+        self.0.join("kept.json")
+    }
+
     /// Held by the agent while it runs: two agents would fight over the routes.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.0.join("node.lock")
@@ -165,6 +170,10 @@ impl RunDir {
 
     pub(crate) fn write_verdicts(&self, verdicts: &[VerdictLine]) -> io::Result<()> {
         write(&self.verdicts_file(), verdicts)
+    }
+
+    pub(crate) fn write_kept(&self, kept: &serde_json::Value) -> io::Result<()> {
+        write(&self.kept_file(), kept)
     }
 
     pub(crate) fn read_state(&self) -> io::Result<State> {

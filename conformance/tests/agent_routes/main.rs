@@ -56,6 +56,13 @@ fn verdicts(node: &Node, peer: &str) -> Result<Vec<String>, Error> {
     Ok(lines.map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
+/// Whether the agent that runs as `pid` has its routes in.
+fn ready_anew(node: &Node, pid: u32) -> Result<(), String> {
+    let said = status(node).map_err(|error| error.to_string())?;
+    let now = said["ready"] == true && said["pid"] == pid;
+    if now { Ok(()) } else { Err(said.to_string()) }
+}
+
 fn stop(agent: Running) -> Result<(), Error> {
     agent.stop(Duration::from_secs(5)).map(drop)
 }
@@ -63,6 +70,50 @@ fn stop(agent: Running) -> Result<(), Error> {
 /// Writes a list of Kubernetes nodes.
 fn list(lab: &Lab, items: &[Value]) -> Result<(), Error> {
     lab.write_nodes(&json!({ "kind": "NodeList", "items": items }).to_string())
+}
+
+#[test]
+fn a_restart_keeps_the_routes_of_a_node_that_is_malformed_and_withdraws_them_when_it_leaves() {
+    within(|| {
+        let lab = Lab::new(3)?;
+        let [one, two, three] = lab.these();
+        let agent = one.agent(&[])?;
+        knows(one, two)?;
+        knows(one, three)?;
+        let mut odd = three.as_kubernetes();
+        odd["spec"] = json!({ "podCIDRs": ["10.244.3.7/24", "fd00"] });
+        list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), odd.clone()])?;
+        let is_malformed = |node| match verdicts(one, node).map_err(|error| error.to_string())? {
+            texts if texts.iter().any(|text| text.contains("host bits set")) => Ok(()),
+            texts => Err(format!("{texts:?}")),
+        };
+        eventually(SOON, "node3 is malformed", || is_malformed("node3"))?;
+        let before = ours(one)?;
+        stop(agent)?;
+        let agent = one.agent(&[])?;
+        eventually(SOON, "the new agent is ready", || ready_anew(one, agent.id()))?;
+        assert_eq!(ours(one)?, before, "the last good routes stay");
+
+        // A file that does not read keeps nothing, and stops nothing.
+        stop(agent)?;
+        let kept = one.path("/run/podlan/kept.json");
+        let text = fs::read_to_string(&kept).unwrap_or_default();
+        fs::write(&kept, &text[..text.len() / 2]).unwrap();
+        let agent = one.agent(&[])?;
+        eventually(SOON, "its routes go", || has_not(one, &["unicast", "10.244.3.0/24"]))?;
+        knows(one, two)?;
+
+        // Kept again, and gone with the node.
+        list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), three.as_kubernetes()])?;
+        knows(one, three)?;
+        list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), odd])?;
+        eventually(SOON, "node3 is malformed again", || is_malformed("node3"))?;
+        stop(agent)?;
+        list(&lab, &[one.as_kubernetes(), two.as_kubernetes()])?;
+        let _agent = one.agent(&[])?;
+        eventually(SOON, "its routes go with it", || has_not(one, &["unicast", "10.244.3.0/24"]))?;
+        knows(one, two)
+    });
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! What the agent tells: its state file, its verdicts, its metrics. And the look at what lies beside the routes.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 
 use super::{Agent, Error};
 use crate::describe::{describe, lines, unready};
+use crate::routes::Key;
+use crate::routes::kernel::Kernel;
 use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Turn};
 use crate::routes::verdict::Ruling;
-use crate::source::{self, Snapshot};
+use crate::source::{self, Snapshot, file, object};
 use crate::source_rule::Standing;
 use crate::state::unix_now;
 use crate::upkeep::Position;
@@ -82,9 +85,35 @@ impl Agent {
     }
 
     pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) -> Result<(), Error> {
-        let path = self.run_dir.verdicts_file();
+        let failed = |path: PathBuf| move |source| Error::State { path: path.display().to_string(), source };
         let lines = lines(reconciler);
         self.metrics.tell_verdicts(&lines);
-        self.run_dir.write_verdicts(&lines).map_err(|source| Error::State { path: path.display().to_string(), source })
+        self.run_dir.write_verdicts(&lines).map_err(failed(self.run_dir.verdicts_file()))?;
+        let kept = object::node_list(reconciler.in_force().malformed());
+        self.run_dir.write_kept(&kept).map_err(failed(self.run_dir.kept_file()))
+    }
+
+    /// A node that an agent before this one had kept routes to, and that is malformed still, keeps them: those that the
+    /// kernel holds bear witness.
+    pub(super) fn recall(&mut self, first: &mut Snapshot) -> Result<(), Error> {
+        let path = self.run_dir.kept_file();
+        if first.malformed().next().is_none() || !path.exists() {
+            return Ok(());
+        }
+        let mut kept = match file::read(&path, first.taken) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "what was last good of malformed nodes is lost");
+                return Ok(());
+            }
+        };
+        let routes = self.kernel.routes()?;
+        let held = |key: Key| routes.contains_key(&key);
+        kept.nodes.retain(|node| {
+            node.malformed.is_empty()
+                && node.pod_cidrs.iter().any(|cidr| held(Key::peer(*cidr)) || held(Key::own(*cidr)))
+        });
+        first.keep_last_good(&kept);
+        Ok(())
     }
 }

@@ -74,7 +74,7 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     if SourceRule::open()?.remove()? {
         writeln!(out, "removed the source rule")?;
     }
-    for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.control_socket(), lock] {
+    for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.kept_file(), run_dir.control_socket(), lock] {
         remove(&path, out)?;
     }
     pods(args, out)

@@ -2,6 +2,7 @@
 //! while it is parsed, so that a Node of 20 KB costs what a Node of 200 bytes does.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Node;
 
@@ -52,6 +53,17 @@ pub(super) fn node(name: &str, spec: &Spec, status: &Status) -> Node {
     // `podCIDRs[0]` repeats `podCIDR` wherever both are given (core/v1 NodeSpec).
     let pod_cidrs = spec.pod_cidrs.iter().flatten().chain(&spec.pod_cidr).map(String::as_str);
     Node::read(name, internal, pod_cidrs)
+}
+
+/// A list that reads back as these nodes are, their faults apart.
+pub(crate) fn node_list<'a>(nodes: impl Iterator<Item = &'a Node>) -> Value {
+    let item = |node: &Node| {
+        let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
+        let internal = |address: &std::net::IpAddr| json!({ "type": "InternalIP", "address": address });
+        let addresses: Vec<Value> = node.addresses.iter().map(internal).collect();
+        json!({ "metadata": { "name": &*node.name }, "spec": { "podCIDRs": cidrs }, "status": { "addresses": addresses } })
+    };
+    json!({ "kind": "NodeList", "items": nodes.map(item).collect::<Vec<_>>() })
 }
 
 /// A file's document: a list of Nodes, or one Node.
