@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,6 +186,40 @@ func libcniGarbage(t *testing.T) {
 		check(t, r.gc([]types.GCAttachment{{ContainerID: "pod1", IfName: "net1"}}))
 		equal(t, "links", w.links(w.node), before)
 		equal(t, "leased", w.holds("pod1", "eth0"), false)
+	})
+	t.Run("S-092 E-52 GC removes a link whose name and group somebody changed", func(t *testing.T) {
+		w := newWorld(t)
+		r := newRuntime(w, "1.1.0", folders(), plain(w, "10.1.2.0/24"))
+		before := w.links(w.node)
+		r.add()
+		w.on(w.node, func() {
+			all, err := netlink.LinkList()
+			check(t, err)
+			host := all[len(all)-1]
+			check(t, netlink.LinkSetDown(host))
+			check(t, netlink.LinkSetName(host, "renamed"))
+			check(t, netlink.LinkSetGroup(host, 7))
+			check(t, netlink.LinkSetUp(host))
+			check(t, netlink.RouteReplace(&netlink.Route{Dst: netlink.NewIPNet(net.ParseIP("10.1.2.2")), LinkIndex: host.Attrs().Index, Protocol: 112}))
+		})
+		// What the cache knows libcni removes by DEL.
+		check(t, os.RemoveAll(filepath.Join(r.cache, "results")))
+		check(t, r.gc(nil))
+		equal(t, "links", w.links(w.node), before)
+		equal(t, "leased", w.holds("pod1", "eth0"), false)
+	})
+	t.Run("S-062 S-098 S-106 DEL and GC of a dead pod spare another network's living one of the same address", func(t *testing.T) {
+		for _, verb := range []string{"DEL", "GC"} {
+			w := newWorld(t)
+			old, renamed := w.podnet("1.1.0", "10.1.2.0/24"), with(w.podnet("1.1.0", "10.1.2.0/24"), "name", "renamed")
+			dead := w.netns()
+			w.run(call{netns: dead.Path(), conf: old}).ok()
+			w.on(dead, func() { check(t, netlink.LinkDel(link(t, "eth0"))) })
+			w.run(call{id: "living", conf: renamed}).ok()
+			w.ping(w.node, "10.1.2.2")
+			w.run(call{verb: verb, netns: dead.Path(), conf: with(old, "cni.dev/valid-attachments", []any{})}).silent()
+			w.ping(w.node, "10.1.2.2")
+		}
 	})
 	t.Run("S-098 E-73 GC leaves other networks alone, and links that only look like ours", func(t *testing.T) {
 		w := newWorld(t)

@@ -46,7 +46,18 @@ impl Identity {
     pub(crate) fn is(&self, link: &Link) -> bool {
         link.veth && link.name == self.host_name && link.group == self.group && link.mac == self.host_mac.octets()
     }
+
+    /// Whether any one of name, MAC and alias is the attachment's: somebody may have changed the others, and the link of
+    /// another attachment has none of the three.
+    pub(crate) fn is_told_by(&self, link: &Link) -> bool {
+        let mut words = link.alias.split(' ');
+        let by_alias = words.next() == Some(ALIAS) && words.next() == Some(&self.key);
+        link.veth && (by_alias || link.name == self.host_name || link.mac == self.host_mac.octets())
+    }
 }
+
+/// The first word of each host end's alias; the key is the second.
+pub(crate) const ALIAS: &str = "podlan";
 
 /// The link group of a network's host ends. Never 0, the group of everybody's links.
 pub(crate) fn group(network: &NetworkName) -> u32 {

@@ -7,7 +7,7 @@ use cni::{AddResult, Attachment, Code, Dns, Error, Interface, IpConfig, Request,
 
 use crate::addressing::Assignment;
 use crate::error;
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::plan::{Plan, PodRoute, gateway};
 
 /// `RT_SCOPE_LINK`.
@@ -83,7 +83,8 @@ pub(crate) fn previous(request: &Request, attachment: &Attachment, netns: &Path)
 /// The host end's text for people: the hash first, then whose link it is; cut at a character's end.
 pub(crate) fn alias(request: &Request, attachment: &Attachment, identity: &Identity) -> String {
     let network = &request.config.name;
-    let mut alias = format!("podlan {} {network} {} {}", identity.key, attachment.container_id, attachment.ifname);
+    let mut alias =
+        format!("{} {} {network} {} {}", identity::ALIAS, identity.key, attachment.container_id, attachment.ifname);
     if let Some(pod) = &request.args.pod {
         let _ = write!(alias, " {pod}");
     }

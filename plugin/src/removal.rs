@@ -24,13 +24,14 @@ pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool
     }
 }
 
-/// Removes the link that a pod route leads `address` to. For an attachment that holds the address and whose link
-/// somebody has renamed or given another MAC or group (E-52): an address has one route, and its number is ours.
-pub(crate) fn remove_routed(host: &mut Socket, address: IpAddr) -> Result<(), Error> {
+/// Removes the attachment's link where a pod route leads `address` to it. For an attachment that holds the address and
+/// whose link somebody has renamed or given another MAC or group (E-52): something of it still tells whose it is. The
+/// address alone does not: another network with the same range may have given it to a pod that lives.
+pub(crate) fn remove_routed(host: &mut Socket, identity: &Identity, address: IpAddr) -> Result<(), Error> {
     let ours = |route: &Route| route.protocol == POD_ROUTE && route.destination == IpNetwork::from(address);
     let route = host::route_to(host, Lookup::Entry, address)?.filter(ours);
     let Some(device) = route.and_then(|route| route.device) else { return Ok(()) };
-    match Link::find(host, Selector::Index(device))?.filter(|link| link.veth) {
+    match Link::find(host, Selector::Index(device))?.filter(|link| identity.is_told_by(link)) {
         Some(link) => remove(host, &link),
         None => Ok(()),
     }

@@ -21,7 +21,7 @@ pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Pat
     let held = addressing.held(attachment)?.unwrap_or_default();
     if !linked {
         for &address in &held {
-            removal::remove_routed(&mut host, address)?;
+            removal::remove_routed(&mut host, &identity, address)?;
         }
     }
     if let Some(path) = netns {

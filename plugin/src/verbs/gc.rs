@@ -31,8 +31,17 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
         leases => leases.unwrap_or_default(),
     };
     for Lease { owner, address, proof, .. } in leases {
-        if left.contains(&name_of(&owner)) {
+        let identity = Identity::of(&request.config.name, &owner);
+        if left.contains(&identity.host_name) {
             // A link that stays keeps its lease.
+            needed.insert(owner);
+            continue;
+        }
+        // Of a host end whose name or group somebody changed the address tells, as in DEL.
+        if !needed.contains(&owner)
+            && let Err(error) = removal::remove_routed(&mut host, &identity, address.ip())
+        {
+            failures.push(error.to_string());
             needed.insert(owner);
         } else if !needed.contains(&owner) && ipam::netns_identity(&proof.netns) == proof.netns_id {
             removal::forget_rules(&proof.netns, &[address.ip()])?;
