@@ -33,11 +33,11 @@ runtime_supports_nocgroup = ["lab"]
 lab = ["@RUNC@"]
 "#;
 
-/// Where it lies; `None` is a skip that was told.
+/// Where it lies; `None` is a skip that was told, in CI as well: what another Debian suite serves is not ours to promise.
 fn find() -> Option<PathBuf> {
     let found = std::env::var_os("PODLAN_PODMAN").map(PathBuf::from);
     if found.is_none() {
-        lab::skip("missing podman 4: export PODLAN_PODMAN=$(scripts/beside podman)");
+        lab::set_aside("missing podman 4: export PODLAN_PODMAN=$(scripts/beside podman)");
     }
     found
 }
