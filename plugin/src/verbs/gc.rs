@@ -30,20 +30,20 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
         // What cannot be read is told by the taking back, which goes on past it.
         leases => leases.unwrap_or_default(),
     };
-    for Lease { owner, address, proof, .. } in leases {
+    for Lease { owner, address, proof, .. } in leases.into_iter().filter(|lease| !valid.contains(&lease.owner)) {
         let identity = Identity::of(&request.config.name, &owner);
+        // A link that stays keeps its lease.
         if left.contains(&identity.host_name) {
-            // A link that stays keeps its lease.
             needed.insert(owner);
             continue;
         }
         // Of a host end whose name or group somebody changed the address tells, as in DEL.
-        if !needed.contains(&owner)
-            && let Err(error) = removal::remove_routed(&mut host, &identity, address.ip())
-        {
+        if let Err(error) = removal::remove_routed(&mut host, &identity, address.ip()) {
             failures.push(error.to_string());
             needed.insert(owner);
-        } else if !needed.contains(&owner) && ipam::netns_identity(&proof.netns) == proof.netns_id {
+            continue;
+        }
+        if ipam::netns_identity(&proof.netns) == proof.netns_id {
             removal::forget_rules(&proof.netns, &[address.ip()])?;
         }
     }
