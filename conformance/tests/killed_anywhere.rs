@@ -132,6 +132,18 @@ impl<'lab> World<'lab> {
     }
 }
 
+/// Hands a test its world, and demands that the pod beside is well at the end.
+fn in_a_world(test: impl FnOnce(&World<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    if !has_strace() {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let [node] = lab.these();
+    let world = World::new(node)?;
+    test(&world)?;
+    world.db_lives()
+}
+
 fn nothing() -> Result<(), Error> {
     Ok(())
 }
@@ -139,122 +151,102 @@ fn nothing() -> Result<(), Error> {
 /// E-36, E-62.
 #[test]
 fn an_add_killed_at_any_system_call_is_undone_by_del() {
-    if !has_strace() {
-        return;
-    }
     within(|| {
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        let world = World::new(node)?;
-        let undone = |when: &str| {
-            world.web.del_as("eth1", &world.config)?;
-            world.is_as_before(when)
-        };
-        let points = world.kill_at_each(|| world.web.cni("ADD", "eth1", &world.config), nothing, undone)?;
-        println!("{points} system calls of ADD killed");
-        assert!(points > 150, "{points}");
-        world.db_lives()
+        in_a_world(|world| {
+            let undone = |when: &str| {
+                world.web.del_as("eth1", &world.config)?;
+                world.is_as_before(when)
+            };
+            let points = world.kill_at_each(|| world.web.cni("ADD", "eth1", &world.config), nothing, undone)?;
+            println!("{points} system calls of ADD killed");
+            assert!(points > 150, "{points}");
+            Ok(())
+        })
     });
 }
 
 /// E-33, E-34: a refusal, and an answer that is lost, are an error that leaves nothing in the kernel, without any DEL.
 #[test]
 fn an_add_refused_at_any_system_call_leaves_nothing() {
-    if !has_strace() {
-        return;
-    }
     within(|| {
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        let world = World::new(node)?;
-        let undone = |when: &str, output: &Output| {
-            // A program that gets no memory ends where it stands.
-            let aborted = output.status.and_then(|status| status.code()).is_none_or(|code| code > 128);
-            if !output.success() && !aborted {
-                let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
-                if error["code"].as_u64().is_none_or(|code| code == 0) && !when.contains(" write ") {
-                    return Err(output.clone().but(&format!("{when}: it should have told why")));
+        in_a_world(|world| {
+            let undone = |when: &str, output: &Output| {
+                // A program that gets no memory ends where it stands.
+                let aborted = output.status.and_then(|status| status.code()).is_none_or(|code| code > 128);
+                if !output.success() && !aborted {
+                    let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+                    if error["code"].as_u64().is_none_or(|code| code == 0) && !when.contains(" write ") {
+                        return Err(output.clone().but(&format!("{when}: it should have told why")));
+                    }
+                    world.is_as_before(when)?;
                 }
-                world.is_as_before(when)?;
-            }
-            world.web.del_as("eth1", &world.config)?;
-            world.is_as_before(when)
-        };
-        let add = || world.web.cni("ADD", "eth1", &world.config);
-        let points = world.tamper_with_each("error=ENOBUFS", add, nothing, undone)?;
-        println!("{points} system calls of ADD refused");
-        assert!(points > 150, "{points}");
-        world.db_lives()
+                world.web.del_as("eth1", &world.config)?;
+                world.is_as_before(when)
+            };
+            let add = || world.web.cni("ADD", "eth1", &world.config);
+            let points = world.tamper_with_each("error=ENOBUFS", add, nothing, undone)?;
+            println!("{points} system calls of ADD refused");
+            assert!(points > 150, "{points}");
+            Ok(())
+        })
     });
 }
 
 #[test]
 fn a_del_killed_at_any_system_call_is_finished_by_the_next() {
-    if !has_strace() {
-        return;
-    }
     within(|| {
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        let world = World::new(node)?;
-        let added = || world.web.add_as("eth1", &world.config).map(drop);
-        let finished = |when: &str| {
-            world.web.del_as("eth1", &world.config)?;
-            world.is_as_before(when)
-        };
-        let points = world.kill_at_each(|| world.web.cni("DEL", "eth1", &world.config), added, finished)?;
-        println!("{points} system calls of DEL killed");
-        assert!(points > 90, "{points}");
-        world.db_lives()
+        in_a_world(|world| {
+            let added = || world.web.add_as("eth1", &world.config).map(drop);
+            let finished = |when: &str| {
+                world.web.del_as("eth1", &world.config)?;
+                world.is_as_before(when)
+            };
+            let points = world.kill_at_each(|| world.web.cni("DEL", "eth1", &world.config), added, finished)?;
+            println!("{points} system calls of DEL killed");
+            assert!(points > 90, "{points}");
+            Ok(())
+        })
     });
 }
 
 #[test]
 fn a_check_killed_at_any_system_call_changes_nothing() {
-    if !has_strace() {
-        return;
-    }
     within(|| {
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        let world = World::new(node)?;
-        let at_web = world.web.add_as("eth1", &world.config)?;
-        let (added, pod_added) = (node.network()?, world.web.network()?);
-        let mut config = world.config.clone();
-        config["prevResult"] = at_web.result.clone();
-        let unchanged = |when: &str| {
-            assert_eq!(node.network()?.since(&added) + &world.web.network()?.since(&pod_added), "", "{when}");
+        in_a_world(|world| {
+            let at_web = world.web.add_as("eth1", &world.config)?;
+            let (added, pod_added) = (world.node.network()?, world.web.network()?);
+            let mut config = world.config.clone();
+            config["prevResult"] = at_web.result.clone();
+            let unchanged = |when: &str| {
+                assert_eq!(world.node.network()?.since(&added) + &world.web.network()?.since(&pod_added), "", "{when}");
+                Ok(())
+            };
+            let points = world.kill_at_each(|| world.web.cni("CHECK", "eth1", &config), nothing, unchanged)?;
+            println!("{points} system calls of CHECK killed");
+            assert!(points > 90, "{points}");
+            world.web.cni("CHECK", "eth1", &config)?.succeeds()?;
             Ok(())
-        };
-        let points = world.kill_at_each(|| world.web.cni("CHECK", "eth1", &config), nothing, unchanged)?;
-        println!("{points} system calls of CHECK killed");
-        assert!(points > 90, "{points}");
-        world.web.cni("CHECK", "eth1", &config)?.succeeds()?;
-        world.db_lives()
+        })
     });
 }
 
 #[test]
 fn a_gc_killed_at_any_system_call_is_finished_by_the_next() {
-    if !has_strace() {
-        return;
-    }
     within(|| {
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        let world = World::new(node)?;
-        let mut config = world.config.clone();
-        config["cniVersion"] = json!("1.1.0");
-        config["cni.dev/valid-attachments"] = json!([]);
-        let gc = || Ok(world.web.cni("GC", "", &config)?.without_env("CNI_CONTAINERID").without_env("CNI_NETNS"));
-        let added = || world.web.add_as("eth1", &world.config).map(drop);
-        let finished = |when: &str| {
-            gc()?.succeeds()?;
-            world.is_as_before(when)
-        };
-        let points = world.kill_at_each(gc, added, finished)?;
-        println!("{points} system calls of GC killed");
-        assert!(points > 70, "{points}");
-        world.db_lives()
+        in_a_world(|world| {
+            let mut config = world.config.clone();
+            config["cniVersion"] = json!("1.1.0");
+            config["cni.dev/valid-attachments"] = json!([]);
+            let gc = || Ok(world.web.cni("GC", "", &config)?.without_env("CNI_CONTAINERID").without_env("CNI_NETNS"));
+            let added = || world.web.add_as("eth1", &world.config).map(drop);
+            let finished = |when: &str| {
+                gc()?.succeeds()?;
+                world.is_as_before(when)
+            };
+            let points = world.kill_at_each(gc, added, finished)?;
+            println!("{points} system calls of GC killed");
+            assert!(points > 70, "{points}");
+            Ok(())
+        })
     });
 }
