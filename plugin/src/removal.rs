@@ -40,9 +40,12 @@ pub(crate) fn remove_routed(host: &mut Socket, identity: &Identity, address: IpA
 /// Takes a second attachment's rules from a pod that lives on: the link took its addresses and routes along, and left
 /// them. Best effort: a namespace that cannot be entered any more has nothing left to forget.
 pub(crate) fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Error> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
     let own = Netns::own()?;
     let Ok(netns) = Netns::of_pod(netns, &own) else { return Ok(()) };
-    if addresses.is_empty() || netns.enter().is_err() {
+    if netns.enter().is_err() {
         return Ok(());
     }
     if let Ok(mut pod) = Socket::open() {
