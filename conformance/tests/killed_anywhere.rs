@@ -65,6 +65,11 @@ impl<'lab> World<'lab> {
         })
     }
 
+    fn is_undone_by_del(&self, when: &str) -> Result<(), Error> {
+        self.web.del_as("eth1", &self.config)?;
+        self.is_as_before(when)
+    }
+
     fn db_lives(&self) -> Result<(), Error> {
         let _server = self.node.serve()?;
         self.db.reaches(&self.at_db, &self.node.ips())
@@ -153,11 +158,8 @@ fn nothing() -> Result<(), Error> {
 fn an_add_killed_at_any_system_call_is_undone_by_del() {
     within(|| {
         in_a_world(|world| {
-            let undone = |when: &str| {
-                world.web.del_as("eth1", &world.config)?;
-                world.is_as_before(when)
-            };
-            let points = world.kill_at_each(|| world.web.cni("ADD", "eth1", &world.config), nothing, undone)?;
+            let add = || world.web.cni("ADD", "eth1", &world.config);
+            let points = world.kill_at_each(add, nothing, |when| world.is_undone_by_del(when))?;
             println!("{points} system calls of ADD killed");
             assert!(points > 150, "{points}");
             Ok(())
@@ -180,8 +182,7 @@ fn an_add_refused_at_any_system_call_leaves_nothing() {
                     }
                     world.is_as_before(when)?;
                 }
-                world.web.del_as("eth1", &world.config)?;
-                world.is_as_before(when)
+                world.is_undone_by_del(when)
             };
             let add = || world.web.cni("ADD", "eth1", &world.config);
             let points = world.tamper_with_each("error=ENOBUFS", add, nothing, undone)?;
@@ -197,11 +198,8 @@ fn a_del_killed_at_any_system_call_is_finished_by_the_next() {
     within(|| {
         in_a_world(|world| {
             let added = || world.web.add_as("eth1", &world.config).map(drop);
-            let finished = |when: &str| {
-                world.web.del_as("eth1", &world.config)?;
-                world.is_as_before(when)
-            };
-            let points = world.kill_at_each(|| world.web.cni("DEL", "eth1", &world.config), added, finished)?;
+            let del = || world.web.cni("DEL", "eth1", &world.config);
+            let points = world.kill_at_each(del, added, |when| world.is_undone_by_del(when))?;
             println!("{points} system calls of DEL killed");
             assert!(points > 90, "{points}");
             Ok(())
