@@ -2,6 +2,8 @@
 
 mod cleanup;
 mod leases;
+#[cfg(test)]
+mod manifest;
 mod release;
 mod run;
 mod status;

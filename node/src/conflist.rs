@@ -26,11 +26,14 @@ pub(crate) struct Conflist {
     pub(crate) data_dir: String,
     pub(crate) mtu: Option<u32>,
     pub(crate) chain: Vec<Chained>,
+    /// Chained behind those, each as long as the runtime has its binary.
+    pub(crate) chain_if_installed: Vec<Chained>,
 }
 
 impl Conflist {
-    /// The file's text for this node's CIDRs: one set of ranges for each family.
-    pub(crate) fn text(&self, cidrs: &[IpNetwork]) -> String {
+    /// The file's text for this node's CIDRs: one set of ranges for each family. `installed` says whether the runtime has
+    /// a plugin's binary.
+    pub(crate) fn text(&self, cidrs: &[IpNetwork], installed: &dyn Fn(Chained) -> bool) -> String {
         let set = |v4: bool| -> Vec<Value> {
             let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
             family.map(|cidr| json!({ "subnet": cidr.to_string() })).collect()
@@ -44,10 +47,17 @@ impl Conflist {
         if let Some(mtu) = self.mtu {
             podlan["mtu"] = mtu.into();
         }
-        let plugins: Vec<Value> = [podlan].into_iter().chain(self.chain.iter().map(|plugin| plugin.config())).collect();
+        let if_installed = self.chain_if_installed.iter().filter(|plugin| installed(**plugin));
+        let chained: Vec<Value> = self.chain.iter().chain(if_installed).map(|plugin| plugin.config()).collect();
+        let mut versions = vec!["0.4.0", "1.0.0"];
+        // A runtime that takes 1.1.0 hands it to the whole chain, and the reference plugins before 1.6 refuse it.
+        if chained.is_empty() {
+            versions.push("1.1.0");
+        }
+        let plugins: Vec<Value> = [podlan].into_iter().chain(chained).collect();
         let list = json!({
             "cniVersion": "1.0.0",
-            "cniVersions": ["0.4.0", "1.0.0", "1.1.0"],
+            "cniVersions": versions,
             "name": self.network,
             "plugins": plugins,
         });
@@ -56,10 +66,18 @@ impl Conflist {
 }
 
 impl Chained {
+    /// Its name in the runtime's directory.
+    pub(crate) fn binary(self) -> &'static str {
+        match self {
+            Self::Portmap => "portmap",
+            Self::Bandwidth => "bandwidth",
+        }
+    }
+
     fn config(self) -> Value {
         match self {
-            Self::Portmap => json!({ "type": "portmap", "capabilities": { "portMappings": true } }),
-            Self::Bandwidth => json!({ "type": "bandwidth", "capabilities": { "bandwidth": true } }),
+            Self::Portmap => json!({ "type": self.binary(), "capabilities": { "portMappings": true } }),
+            Self::Bandwidth => json!({ "type": self.binary(), "capabilities": { "bandwidth": true } }),
         }
     }
 }
@@ -89,20 +107,24 @@ pub(crate) fn pools(file: &str, text: &str) -> Vec<Pool> {
 mod tests {
     use super::*;
 
+    const HERE: &dyn Fn(Chained) -> bool = &|_| true;
+    const NOT_HERE: &dyn Fn(Chained) -> bool = &|_| false;
+
     fn conflist() -> Conflist {
         Conflist {
             network: "podnet".into(),
             agent: "/run/podlan/node.json".into(),
             data_dir: "/run/podlan".into(),
             mtu: None,
-            chain: vec![Chained::Portmap],
+            chain: Vec::new(),
+            chain_if_installed: vec![Chained::Portmap],
         }
     }
 
     #[test]
     fn the_conflist_has_a_set_for_each_family_and_serves_old_and_new_runtimes() {
         let cidrs = ["10.244.1.0/24", "10.244.9.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
-        let list: Value = serde_json::from_str(&conflist().text(&cidrs)).unwrap();
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs, NOT_HERE)).unwrap();
         assert_eq!(list["cniVersion"], "1.0.0");
         assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0", "1.1.0"]));
         let podlan = &list["plugins"][0];
@@ -110,13 +132,26 @@ mod tests {
         let sets =
             json!([[{"subnet": "10.244.1.0/24"}, {"subnet": "10.244.9.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]);
         assert_eq!(podlan["ipam"]["ranges"], sets);
-        assert_eq!(list["plugins"][1]["capabilities"], json!({"portMappings": true}));
+        assert_eq!(list["plugins"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn a_foreign_plugin_is_chained_while_it_is_there_and_gets_no_version_that_it_may_refuse() {
+        let cidrs = ["10.244.1.0/24".parse().unwrap()];
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs, HERE)).unwrap();
+        assert_eq!(list["plugins"][1], json!({"type": "portmap", "capabilities": {"portMappings": true}}));
+        assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0"]));
+        let always = Conflist { chain: vec![Chained::Bandwidth], ..conflist() };
+        let list: Value = serde_json::from_str(&always.text(&cidrs, NOT_HERE)).unwrap();
+        assert_eq!(list["plugins"][1]["type"], "bandwidth", "whether it is there or not");
+        assert_eq!(list["plugins"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]
     fn what_it_writes_it_reads_back_as_its_pools() {
         let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
-        let read: Vec<IpNetwork> = pools(FILE, &conflist().text(&cidrs)).into_iter().map(|pool| pool.subnet).collect();
+        let read: Vec<IpNetwork> =
+            pools(FILE, &conflist().text(&cidrs, HERE)).into_iter().map(|pool| pool.subnet).collect();
         assert_eq!(read, cidrs);
         let below_bridge = r#"{"type":"bridge","ipam":{"type":"podlan-ipam","subnet":"10.9.0.0/24"}}"#;
         assert_eq!(pools("x", below_bridge).len(), 1);

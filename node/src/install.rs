@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 
-use crate::conflist::{Conflist, FILE, is_configuration, pools};
+use crate::conflist::{Chained, Conflist, FILE, is_configuration, pools};
 use crate::place::{Lasting, place};
 use crate::pools::Pool;
 
@@ -53,9 +53,15 @@ impl Install {
     /// Puts the conflist in place for these CIDRs; names it when it changed.
     pub(crate) fn conflist(&self, cidrs: &[IpNetwork]) -> Result<Option<PathBuf>, Error> {
         match &self.conf_dir {
-            Some(dir) if !cidrs.is_empty() => put(&dir.join(FILE), self.conflist.text(cidrs).as_bytes(), 0o644),
+            Some(dir) if !cidrs.is_empty() => {
+                put(&dir.join(FILE), self.conflist.text(cidrs, &|plugin| self.has(plugin)).as_bytes(), 0o644)
+            }
             _ => Ok(None),
         }
+    }
+
+    fn has(&self, plugin: Chained) -> bool {
+        self.bin_dir.as_ref().is_some_and(|dir| dir.join(plugin.binary()).is_file())
     }
 
     /// The configurations of others that a runtime takes before ours.
@@ -136,6 +142,7 @@ mod tests {
             data_dir: "/run/podlan".into(),
             mtu: None,
             chain: Vec::new(),
+            chain_if_installed: vec![Chained::Portmap],
         };
         let dir = |name: &str| root.join(name);
         Install { from: dir("from"), bin_dir: Some(dir("bin")), conf_dir: Some(dir("net.d")), conflist }
@@ -168,6 +175,12 @@ mod tests {
         assert_eq!(install.conflist(&[]).unwrap(), None, "no CIDR, no conflist");
         assert!(install.conflist(&cidr).unwrap().is_some());
         assert_eq!(install.conflist(&cidr).unwrap(), None);
+        let chains_portmap = || fs::read_to_string(root.join("net.d").join(FILE)).unwrap().contains("portmap");
+        assert!(!chains_portmap());
+        fs::write(root.join("bin/portmap"), "").unwrap();
+        assert!(install.conflist(&cidr).unwrap().is_some() && chains_portmap(), "its binary came");
+        fs::remove_file(root.join("bin/portmap")).unwrap();
+        assert!(install.conflist(&cidr).unwrap().is_some() && !chains_portmap(), "and went");
         assert_eq!(install.winners().unwrap(), ["05-other.conflist"]);
         assert_eq!(install.pools().unwrap()[0].subnet, cidr[0]);
         fs::remove_dir_all(&root).unwrap();

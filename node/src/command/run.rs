@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     by_routers: bool,
     /// Serve /healthz, /readyz and /metrics here
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
     /// Install the plugins `podlan` and `podlan-ipam`, which lie beside this program, in this directory
     #[arg(long, value_name = "DIR")]
@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// A plugin of the runtime's bin directory to chain after podlan; may be given again
     #[arg(long, value_name = "PLUGIN")]
     chain: Vec<Chained>,
+    /// The same, as long as its binary lies in the directory of `--cni-bin-dir`
+    #[arg(long, value_name = "PLUGIN", requires = "cni_bin_dir")]
+    chain_if_installed: Vec<Chained>,
     /// The pods' MTU, bytes; without it, that of the link of the default route
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
@@ -126,6 +129,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         data_dir: args.data_dir.display().to_string(),
         mtu: args.mtu,
         chain: args.chain,
+        chain_if_installed: args.chain_if_installed,
     };
     let own_binary = std::env::current_exe().map_err(agent::Error::Binary)?;
     let from = own_binary.parent().map(PathBuf::from).unwrap_or_default();
