@@ -1,12 +1,15 @@
-//! The few rtnetlink requests that podlan makes, as values, and the socket that carries them.
+//! The few rtnetlink requests that podlan makes, as values, and the socket that carries them; and what of a node's own
+//! side the plugin and the agent must do alike: forwarding, the MTU that pods inherit.
 //!
 //! A request is a value ([`Request`]); a [`Socket`] sends many of them in one datagram and gives the kernel's verdict on
-//! each. Nothing here decides what to ask: plans live with their owners, the plugin and the node agent. There is no
+//! each. What a pod's link or a node's routes should be is not decided here: plans live with their owners, the plugin and the node agent. There is no
 //! runtime and no thread: the kernel has answered by the time that `sendmsg` returns.
 
 #![forbid(unsafe_code)]
 
 mod address;
+mod default_route;
+mod forwarding;
 mod link;
 mod monitor;
 mod neighbour;
@@ -15,8 +18,11 @@ mod request;
 mod route;
 mod rule;
 mod socket;
+mod sysctl;
 
 pub use address::Address;
+pub use default_route::{DefaultRoute, MTU, inherited_mtu};
+pub use forwarding::{ForwardingError, cut_off_by_forwarding, ensure_forwarding};
 pub use link::{Hardening, Link, NewVeth, Selector};
 pub use monitor::{Event, Monitor};
 pub use neighbour::{Hold, Neighbour};
@@ -25,6 +31,7 @@ pub use request::Request;
 pub use route::{Lookup, Route, RouteKind, Scope};
 pub use rule::SourceRule;
 pub use socket::{Error, Socket};
+pub use sysctl::{Sysctl, SysctlError, kernel_has_v6};
 
 /// Route protocol number (`rtm_protocol`, rtnetlink(7)) of routes to pods on this node. The plugin makes them.
 pub const POD_ROUTE: u8 = 112;

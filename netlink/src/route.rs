@@ -12,6 +12,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::request::{Request, family};
+use crate::socket::{Error, Socket};
 
 /// The table in which a node keeps its routes (`RT_TABLE_MAIN`).
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
@@ -116,6 +117,12 @@ impl Route {
         let mut message = Self::every(v6);
         message.attributes.push(RouteAttribute::Oif(device));
         Request::dump(RouteNetlinkMessage::GetRoute(message))
+    }
+
+    /// The route that an address takes; `None` when there is none.
+    pub fn ask(socket: &mut Socket, lookup: Lookup, address: IpAddr) -> Result<Option<Self>, Error> {
+        let answer = socket.get(lookup.of(address))?;
+        Ok(answer.ok().as_ref().and_then(Self::from_message))
     }
 
     fn every(v6: bool) -> RouteMessage {

@@ -4,7 +4,6 @@ use netlink::{KernelError, Link, Lookup, NewVeth, Route, Selector, Socket};
 use nix::errno::Errno;
 
 use crate::error::Error;
-use crate::host;
 use crate::identity::Identity;
 use crate::plan::Operation;
 use crate::removal;
@@ -48,6 +47,6 @@ pub(crate) fn apply(socket: &mut Socket, operations: &[Operation]) -> Result<(),
 /// A route of that destination exists: which.
 fn name_the_holder(socket: &mut Socket, route: &Route) -> Result<Error, Error> {
     let address = route.destination.ip();
-    let holder = host::route_to(socket, Lookup::Entry, address)?;
+    let holder = Route::ask(socket, Lookup::Entry, address)?;
     Ok(Error::AddressRouted { address, route: holder.as_ref().unwrap_or(route).to_string() })
 }

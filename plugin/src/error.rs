@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use cni::Code;
-use netlink::KernelError;
+use netlink::{ForwardingError, KernelError, SysctlError};
 use nix::errno::Errno;
 
-use crate::{netns, sysctl};
+use crate::netns;
 
 /// An operation that failed. The texts fit after "failed to", but for those that state what is the case.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub(crate) enum Error {
     #[error("CNI_NETNS: {0}")]
     Netns(#[from] netns::Error),
     #[error("{0}")]
-    Sysctl(#[from] sysctl::Error),
+    Sysctl(#[from] SysctlError),
     #[error("{0}")]
     Netlink(#[from] netlink::Error),
     #[error("{operation}: {source}")]
@@ -27,13 +27,8 @@ pub(crate) enum Error {
     AddressRouted { address: IpAddr, route: String },
     #[error("the link {name} vanished while it was being set up")]
     LinkVanished { name: String },
-    #[error("give the pod an IPv6 address: the kernel has no IPv6 (is it booted with ipv6.disable=1?)")]
-    NoV6,
-    #[error(
-        "switch on IPv6 forwarding: the default route of {link} was learned from a router advertisement and would be \
-         lost, and the node with it; set net.ipv6.conf.{link}.accept_ra=2 first"
-    )]
-    ForwardingWouldCutOff { link: String },
+    #[error("{0}")]
+    Forwarding(#[from] ForwardingError),
 }
 
 impl From<Error> for cni::Error {
@@ -48,8 +43,7 @@ impl From<Error> for cni::Error {
             | Error::HostLinkExists { .. }
             | Error::AddressRouted { .. }
             | Error::LinkVanished { .. }
-            | Error::NoV6
-            | Error::ForwardingWouldCutOff { .. } => (Code::Kernel, "failed to set up the pod's link"),
+            | Error::Forwarding(_) => (Code::Kernel, "failed to set up the pod's link"),
         };
         cni::Error::new(code, msg).with_details(error.to_string())
     }

@@ -18,7 +18,6 @@ mod passage;
 mod plan;
 mod removal;
 mod settings;
-mod sysctl;
 mod undo;
 mod verbs;
 

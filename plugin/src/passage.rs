@@ -1,12 +1,10 @@
 //! Two namespaces at once: a route socket in each, and the way of the thread between them.
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use netlink::{Link, Lookup, Socket};
+use netlink::{DefaultRoute, Link, Lookup, Socket};
 
 use crate::error::Error;
-use crate::host::{self, ANYWHERE_V4, ANYWHERE_V6};
 use crate::netns::Netns;
 use crate::plan::{Occupied, Plan};
 
@@ -53,13 +51,13 @@ impl Beyond {
     /// The plan's families whose default route in the pod leaves by another link than `device`: that attachment was
     /// first.
     pub(crate) fn occupied(&mut self, device: u32, plan: &Plan) -> Result<Occupied, Error> {
-        let mut routed = |v6: bool, anywhere: IpAddr| -> Result<bool, Error> {
+        let mut routed = |v6: bool, way_out: DefaultRoute| -> Result<bool, Error> {
             if !plan.has(v6) {
                 return Ok(false);
             }
-            let route = host::route_to(&mut self.pod, Lookup::Entry, anywhere)?;
+            let route = way_out.ask(&mut self.pod, Lookup::Entry)?;
             Ok(route.is_some_and(|route| route.destination.prefix() == 0 && route.device != Some(device)))
         };
-        Ok(Occupied { v4: routed(false, ANYWHERE_V4)?, v6: routed(true, ANYWHERE_V6)? })
+        Ok(Occupied { v4: routed(false, DefaultRoute::V4)?, v6: routed(true, DefaultRoute::V6)? })
     }
 }

@@ -9,7 +9,6 @@ use netlink::{HOST_LINK_PREFIX, KernelError, Link, Lookup, POD_ROUTE, Route, Sel
 use nix::errno::Errno;
 
 use crate::error::Error;
-use crate::host;
 use crate::identity::Identity;
 use crate::netns::Netns;
 use crate::plan;
@@ -29,7 +28,7 @@ pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool
 /// address alone does not: another network with the same range may have given it to a pod that lives.
 pub(crate) fn remove_routed(host: &mut Socket, identity: &Identity, address: IpAddr) -> Result<(), Error> {
     let ours = |route: &Route| route.protocol == POD_ROUTE && route.destination == IpNetwork::from(address);
-    let route = host::route_to(host, Lookup::Entry, address)?.filter(ours);
+    let route = Route::ask(host, Lookup::Entry, address)?.filter(ours);
     let Some(device) = route.and_then(|route| route.device) else { return Ok(()) };
     match Link::find(host, Selector::Index(device))?.filter(|link| identity.is_told_by(link)) {
         Some(link) => remove(host, &link),

@@ -1,14 +1,11 @@
 //! The plugin's own configuration keys, parsed once: MTU, host source, MAC, and the agent's file.
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use cni::{Code, Error, Fields, MacAddress, Request};
+use netlink::MTU;
 use serde_json::Value;
-
-/// The smallest MTU of an IPv4 link (`ETH_MIN_MTU`; RFC 791) and the largest that veth takes.
-pub(crate) const MTU: RangeInclusive<u32> = 68..=65_535;
 
 /// The smallest MTU of an IPv6 link (RFC 8200 section 5).
 const MTU_V6: u32 = 1280;

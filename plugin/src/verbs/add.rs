@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{Link, NewVeth, Socket};
+use netlink::{Link, NewVeth, Socket, Sysctl, kernel_has_v6};
 
 use crate::addressing::Addressing;
 use crate::apply::{apply, make_pair};
@@ -16,7 +16,6 @@ use crate::outcome::{self, Outcome};
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
 use crate::settings::{self, Settings};
-use crate::sysctl::{Sysctl, kernel_has_v6};
 use crate::undo::Undo;
 
 /// Attaches the pod. The result is printed when all is in place; what was made stays only if that succeeded.
@@ -91,13 +90,13 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
     let mtu = match mtu {
         Some(mtu) => mtu,
-        None => host::inherited_mtu(host)?,
+        None => netlink::inherited_mtu(host).map_err(Error::from)?,
     };
     if plan.has(true) {
         settings::require_v6_mtu(mtu)?;
     }
     for v6 in plan.families() {
-        host::ensure_forwarding(host, v6)?;
+        netlink::ensure_forwarding(host, v6).map_err(Error::from)?;
     }
     Ok(mtu)
 }

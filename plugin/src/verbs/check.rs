@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
-use netlink::{Link, Selector, Socket};
+use netlink::{Link, Selector, Socket, Sysctl, kernel_has_v6};
 
 use crate::addressing::Addressing;
 use crate::error::Error;
@@ -15,7 +15,6 @@ use crate::outcome;
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
 use crate::settings::Settings;
-use crate::sysctl::{Sysctl, kernel_has_v6};
 
 /// Compares; error 105 lists what differs, 3 says that there is nothing to compare with.
 pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) -> Result<(), CniError> {
