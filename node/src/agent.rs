@@ -1,6 +1,7 @@
 //! The agent: one thread, one loop. A trigger (a report of the source, news of the kernel, time, an operator) becomes a
 //! turn of the reconciler, and what is now true is written down. All decisions are the reconciler's.
 
+mod egress;
 mod journal;
 mod signals;
 mod tell;
@@ -19,15 +20,16 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::control::{self, Command, Order};
 use crate::http::{self, Served};
 use crate::metrics::Metrics;
+use crate::packet_filter::{self, PacketFilter, Shared};
 use crate::readiness::Readiness;
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
 use crate::routes::news::news;
 use crate::routes::reconcile::{Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
-use crate::source_rule::{self, Standing};
 use crate::state::{HEARTBEAT, RunDir, State};
 use crate::upkeep::{self, Upkeep};
+pub(crate) use egress::Spared;
 use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
@@ -68,6 +70,7 @@ pub(crate) struct Options {
     /// Where health and metrics are served, if they are.
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) upkeep: Upkeep,
+    pub(crate) egress: Option<Spared>,
 }
 
 /// The agent's own things: everything but the reconciler, which comes with the first snapshot.
@@ -86,7 +89,8 @@ pub(crate) struct Agent {
     orders: mpsc::Receiver<Order>,
     /// Asks the source for a snapshot of now.
     refresh: Arc<Notify>,
-    source_rule: watch::Receiver<Standing>,
+    packet_filter: Shared,
+    egress: Option<Spared>,
 }
 
 /// What woke the agent.
@@ -126,14 +130,14 @@ struct Due {
 impl Agent {
     /// Runs until it is told to stop.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
-        let Options { settings, source, run_dir, resync, listen, upkeep } = options;
+        let Options { settings, source, run_dir, resync, listen, upkeep, egress } = options;
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
         let socket = run_dir.control_socket();
         let control =
             control::listen(&socket).map_err(|source| Error::Control { path: socket.display().to_string(), source })?;
         let (order_sender, orders) = mpsc::channel(1);
         let (report_sender, reports) = mpsc::channel(1);
-        let (standing, source_rule) = watch::channel(Standing::Unknown);
+        let packet_filter = Shared::new(PacketFilter::new(egress::at_first(egress.as_ref())));
         let state = State::starting(&settings.me, &source.to_string());
         let (told, _) = watch::channel(state.clone());
         let (refresh, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::new()));
@@ -146,7 +150,7 @@ impl Agent {
             tokio::spawn(http::serve(listener, Served { state: told.subscribe(), metrics: metrics.clone() }));
         }
         tokio::spawn(control::serve(control, order_sender));
-        tokio::spawn(source_rule::keep(resync, standing));
+        tokio::spawn(packet_filter::keep(resync, packet_filter.clone()));
         tokio::spawn(source.run(report_sender, refresh.clone()));
         let last_look = upkeep::Report::default();
         let mut agent = Self {
@@ -163,7 +167,8 @@ impl Agent {
             reports,
             orders,
             refresh,
-            source_rule,
+            packet_filter,
+            egress,
         };
         agent.tell()?;
         let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
@@ -290,6 +295,8 @@ impl Agent {
         if task == Task::Nothing {
             return Ok(());
         }
+        // Before a route leads to new pods they are inside.
+        self.tell_sides(task, reconciler);
         let began = Instant::now();
         let stores = &self.upkeep.stores;
         let mut judged = false;
@@ -309,6 +316,7 @@ impl Agent {
                 due.retry = Some(Instant::now() + RETRY);
             }
         }
+        self.tell_sides(task, reconciler);
         if task == Task::Everything {
             self.look(reconciler);
         }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use ipnetwork::IpNetwork;
 
 /// podlan's node agent.
 #[derive(Debug, Parser)]
@@ -64,6 +65,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("{text:?} is too long"))
 }
 
+/// Reads a subnet whose host bits are zero.
+fn subnet(text: &str) -> Result<IpNetwork, String> {
+    let subnet: IpNetwork = text.parse().map_err(|_| format!("{text:?} is no subnet (try 192.0.2.0/24)"))?;
+    let network = IpNetwork::new(subnet.network(), subnet.prefix()).map_err(|error| error.to_string())?;
+    if network == subnet { Ok(subnet) } else { Err(format!("{text} has host bits set (did you mean {network}?)")) }
+}
+
 /// Reads a share: a number from 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
@@ -77,6 +85,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_subnet_has_no_host_bits_and_an_address_alone_is_one() {
+        assert_eq!(subnet("192.0.2.0/24"), Ok("192.0.2.0/24".parse().unwrap()));
+        assert_eq!(subnet("fd00::1"), Ok("fd00::1/128".parse().unwrap()));
+        for text in ["", "192.0.2.1/24", "192.0.2.0/33", "fd00::/129", "outside"] {
+            assert!(subnet(text).is_err(), "{text:?} must be refused");
+        }
     }
 
     #[test]

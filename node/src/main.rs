@@ -9,12 +9,13 @@ mod http;
 mod install;
 mod leases;
 mod metrics;
+mod nft;
+mod packet_filter;
 mod place;
 mod pools;
 mod readiness;
 mod routes;
 mod source;
-mod source_rule;
 mod state;
 mod upkeep;
 

@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     leases: Family<Labels, Gauge>,
     held: Gauge,
     dangers: Gauge,
+    masquerade: Gauge,
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
@@ -62,6 +63,7 @@ impl Metrics {
             leases: Family::default(),
             held: Gauge::default(),
             dangers: Gauge::default(),
+            masquerade: Gauge::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
             heals: Counter::default(),
@@ -76,6 +78,7 @@ impl Metrics {
         to.register("leases", "Leases and free addresses by network and state", metrics.leases.clone());
         to.register("withdrawal_held_routes", "Routes that a held list of nodes would withdraw", metrics.held.clone());
         to.register("pool_dangers", "Pools or leases that may not be unique in the cluster", metrics.dangers.clone());
+        to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -94,6 +97,7 @@ impl Metrics {
         self.counts("ipv6", &state.v6);
         self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
         self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
+        self.masquerade.set((state.masquerade == "on").into());
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
         self.leases.clear();

@@ -47,6 +47,9 @@ pub(crate) struct State {
     pub(crate) verdicts: BTreeMap<String, usize>,
     /// A withdrawal that the guard holds.
     pub(crate) held: Option<HeldState>,
+    /// Whether egress is masqueraded: `on`, `off`, `failed`, or `unknown` before the first list of nodes.
+    #[serde(default)]
+    pub(crate) masquerade: String,
     /// What an operator should know, ready or not.
     pub(crate) warnings: Vec<String>,
 }
@@ -111,6 +114,7 @@ impl State {
             v6: Counts::default(),
             verdicts: BTreeMap::new(),
             held: None,
+            masquerade: "unknown".to_owned(),
             warnings: Vec::new(),
         }
     }

@@ -7,13 +7,13 @@ use ipnetwork::IpNetwork;
 
 use super::{Agent, Error};
 use crate::describe::{describe, lines, unready};
+use crate::packet_filter::Standing;
 use crate::routes::Key;
 use crate::routes::kernel::Kernel;
 use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Turn};
 use crate::routes::verdict::Ruling;
 use crate::source::{self, Snapshot, file, object};
-use crate::source_rule::Standing;
 use crate::state::unix_now;
 use crate::upkeep::Position;
 
@@ -64,9 +64,19 @@ impl Agent {
         describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
         self.state.reasons.extend(self.last_look.dangers.grave.iter().cloned());
         self.state.ready = self.state.reasons.is_empty();
-        self.state.warnings = match &*self.source_rule.borrow() {
-            Standing::Missing(why) => vec![format!("pods can forge their source address, the rule is missing: {why}")],
-            Standing::Unknown | Standing::InPlace => Vec::new(),
+        let standings = self.packet_filter.lock().standings().clone();
+        self.state.warnings = Vec::new();
+        if let Standing::Missing(why) = &standings.source {
+            self.state.warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
+        }
+        self.state.masquerade = match standings.masquerade {
+            Standing::Off => "off".to_owned(),
+            Standing::InPlace => "on".to_owned(),
+            Standing::Unknown => "unknown".to_owned(),
+            Standing::Missing(why) => {
+                self.state.warnings.push(format!("egress is not masqueraded as it should be: {why}"));
+                "failed".to_owned()
+            }
         };
         self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
         if was_ready != self.state.ready {

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use crate::conflist;
 use crate::install;
 use crate::leases::Stores;
+use crate::nft;
+use crate::packet_filter;
 use crate::routes::kernel::{Kernel, Rtnetlink};
 use crate::routes::plan::plan;
 use crate::routes::{Routes, apply};
-use crate::source_rule::{self, SourceRule};
 use crate::state::{RUN_DIR, RunDir};
 
 /// Where the agent was.
@@ -38,8 +39,8 @@ enum Error {
     Running(String),
     #[error("remove routes: {0}")]
     Routes(#[from] netlink::Error),
-    #[error("remove the source rule: {0}")]
-    SourceRule(#[from] source_rule::Error),
+    #[error("remove the rules of the packet filter: {0}")]
+    PacketFilter(#[from] nft::Error),
     #[error("remove {path}: {source}")]
     File { path: String, source: io::Error },
     #[error("print: {0}")]
@@ -71,8 +72,8 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         remove(&dir.join(conflist::FILE), out)?;
     }
     routes(out)?;
-    if SourceRule::open()?.remove()? {
-        writeln!(out, "removed the source rule")?;
+    for table in packet_filter::remove()? {
+        writeln!(out, "removed the table {table} of the packet filter")?;
     }
     for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.kept_file(), run_dir.control_socket(), lock] {
         remove(&path, out)?;

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use tracing::Level;
 
-use super::{duration, share};
-use crate::agent::{self, Agent, Options};
+use super::{duration, share, subnet};
+use crate::agent::{self, Agent, Options, Spared};
 use crate::conflist::{Chained, Conflist};
 use crate::install::Install;
 use crate::leases::Stores;
@@ -46,6 +47,12 @@ pub(crate) struct Args {
     /// Routers between the segments know the pod subnets: set routes by them to nodes of other segments
     #[arg(long)]
     by_routers: bool,
+    /// Give what pods send out of the cluster the node's address as its source; never what they send to pods or nodes
+    #[arg(long)]
+    masquerade: bool,
+    /// A subnet outside of the cluster that pods reach with their own addresses all the same; may be given again
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', requires = "masquerade", value_parser = subnet)]
+    no_masquerade_to: Vec<IpNetwork>,
     /// Serve /healthz, /readyz and /metrics here
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -141,6 +148,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         resync: args.resync,
         listen: args.listen,
         upkeep: Upkeep { stores: Stores::below(args.data_dir), install },
+        egress: args.masquerade.then_some(Spared(args.no_masquerade_to)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
     runtime.block_on(Agent::run(options))

@@ -78,6 +78,7 @@ fn print(out: &mut impl Write, state: &State, stale: bool, peers: &[VerdictLine]
         let (installed, desired, failed) = (counts.installed, counts.desired, counts.failed);
         writeln!(out, "routes    {family}: {installed} of {desired} in, {failed} failed")?;
     }
+    writeln!(out, "egress    masquerade {}", state.masquerade)?;
     if let Some(held) = &state.held {
         writeln!(
             out,

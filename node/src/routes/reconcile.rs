@@ -265,6 +265,11 @@ impl Reconciler {
         &self.in_force
     }
 
+    /// The snapshot in force, and a later one on which nothing is decided yet, or that the guard holds.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        [&self.in_force].into_iter().chain(&self.candidate)
+    }
+
     pub(crate) fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }

@@ -1,4 +1,4 @@
-//! nfnetlink as far as nf_tables needs it here: transactions of messages, each acknowledged, and events. What the
+//! nfnetlink as far as nf_tables needs it here: transactions of messages, each acknowledged, dumps, and events. What the
 //! messages mean is not known here.
 
 use std::io;
@@ -9,6 +9,8 @@ use nix::libc::MSG_DONTWAIT;
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr};
 
+use super::attribute::{Attribute, Attributes};
+
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
 /// `NFNLGRP_NFTABLES`.
@@ -16,15 +18,30 @@ const GROUP: u32 = 7;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 pub(super) const NEW_TABLE: u16 = SUBSYSTEM << 8;
+pub(super) const GET_TABLE: u16 = (SUBSYSTEM << 8) | 1;
 pub(super) const DELETE_TABLE: u16 = (SUBSYSTEM << 8) | 2;
 pub(super) const NEW_CHAIN: u16 = (SUBSYSTEM << 8) | 3;
+pub(super) const GET_CHAIN: u16 = (SUBSYSTEM << 8) | 4;
+pub(super) const DELETE_CHAIN: u16 = (SUBSYSTEM << 8) | 5;
 pub(super) const NEW_RULE: u16 = (SUBSYSTEM << 8) | 6;
+pub(super) const GET_RULE: u16 = (SUBSYSTEM << 8) | 7;
+pub(super) const DELETE_RULE: u16 = (SUBSYSTEM << 8) | 8;
+pub(super) const NEW_SET: u16 = (SUBSYSTEM << 8) | 9;
+pub(super) const GET_SET: u16 = (SUBSYSTEM << 8) | 10;
+pub(super) const DELETE_SET: u16 = (SUBSYSTEM << 8) | 11;
+pub(super) const NEW_ELEMENTS: u16 = (SUBSYSTEM << 8) | 12;
+pub(super) const GET_ELEMENTS: u16 = (SUBSYSTEM << 8) | 13;
+pub(super) const DELETE_ELEMENTS: u16 = (SUBSYSTEM << 8) | 14;
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_CREATE: u16 = 0x400;
-const NLA_F_NESTED: u16 = 0x8000;
+/// A rule goes behind those that are there.
+const NLM_F_APPEND: u16 = 0x800;
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
@@ -42,38 +59,20 @@ pub(crate) enum Error {
     Refused { message: usize, errno: Errno },
     #[error("the kernel answered {answered} of {messages} messages")]
     Unanswered { answered: usize, messages: usize },
+    #[error("read rules: {0}")]
+    Dump(#[source] Errno),
+    #[error("read rules: they change faster than they can be read")]
+    Interrupted,
 }
 
-/// A netlink attribute, encoded; numbers are big-endian here, unlike in rtnetlink.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Attribute(Vec<u8>);
+/// How often a dump is begun anew that the kernel's own changes broke.
+const DUMPS: usize = 16;
 
-impl Attribute {
-    pub(super) fn bytes(kind: u16, value: &[u8]) -> Self {
-        let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-        let mut bytes = Vec::with_capacity(usize::from(length).next_multiple_of(4));
-        bytes.extend(length.to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        Self(bytes)
-    }
-
-    pub(super) fn number(kind: u16, value: u32) -> Self {
-        Self::bytes(kind, &value.to_be_bytes())
-    }
-
-    pub(super) fn text(kind: u16, value: &str) -> Self {
-        Self::bytes(kind, &[value.as_bytes(), &[0]].concat())
-    }
-
-    pub(super) fn nested(kind: u16, inner: &[Self]) -> Self {
-        let inner: Vec<u8> = inner.iter().flat_map(|attribute| &attribute.0).copied().collect();
-        Self::bytes(kind | NLA_F_NESTED, &inner)
-    }
-}
+/// What a dump tells of one object: its family, and its attributes as bytes.
+pub(super) type Told = (u8, Vec<u8>);
 
 /// One message of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) family: u8,
     pub(super) kind: u16,
@@ -81,55 +80,68 @@ pub(super) struct Message {
 }
 
 /// An event: who caused it, and of which table it speaks.
-pub(super) struct Event<'a> {
-    pub(super) port: u32,
-    pub(super) table: Option<&'a str>,
+pub(crate) struct Event<'a> {
+    pub(crate) port: u32,
+    pub(crate) table: Option<&'a str>,
 }
 
 /// A netfilter socket of the network namespace in which it was opened. It never blocks.
-pub(super) struct Nfnetlink {
+pub(crate) struct Nfnetlink {
     socket: Socket,
     port: u32,
+    /// The number of the last message sent.
+    sequence: u32,
 }
 
 impl Nfnetlink {
     /// A socket for transactions.
-    pub(super) fn requests() -> Result<Self, Error> {
+    pub(crate) fn requests() -> Result<Self, Error> {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
         let address = socket.bind_auto().map_err(Error::Open)?;
         socket.set_cap_ack(true).map_err(Error::Open)?;
-        Ok(Self { socket, port: address.port_number() })
+        Ok(Self { socket, port: address.port_number(), sequence: 0 })
     }
 
     /// A socket that hears of every change of the ruleset.
-    pub(super) fn events() -> Result<Self, Error> {
+    pub(crate) fn events() -> Result<Self, Error> {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
         socket.bind(&SocketAddr::new(0, 0)).map_err(Error::Open)?;
         socket.add_membership(GROUP).map_err(Error::Open)?;
         socket.set_non_blocking(true).map_err(Error::Open)?;
-        Ok(Self { socket, port: 0 })
+        Ok(Self { socket, port: 0, sequence: 0 })
     }
 
     /// By which events tell their cause.
-    pub(super) fn port(&self) -> u32 {
+    pub(crate) fn port(&self) -> u32 {
         self.port
     }
 
     /// Carries out all of `messages`, or none.
     pub(super) fn transaction(&mut self, messages: Vec<Message>) -> Result<(), Error> {
         let mut datagram = Vec::new();
-        write(&mut datagram, BATCH_BEGIN, NLM_F_REQUEST, 0, [0, SUBSYSTEM], &[]);
-        for (message, sequence) in messages.iter().zip(1u32..) {
-            let flags = NLM_F_REQUEST | NLM_F_ACK | if message.kind == DELETE_TABLE { 0 } else { NLM_F_CREATE };
-            write(&mut datagram, message.kind, flags, sequence, [message.family.into(), 0], &message.attributes);
+        let begin = self.next();
+        write(&mut datagram, BATCH_BEGIN, NLM_F_REQUEST, begin, [0, SUBSYSTEM], &[]);
+        for message in &messages {
+            let flags = match message.kind {
+                NEW_RULE => NLM_F_CREATE | NLM_F_APPEND,
+                NEW_TABLE | NEW_CHAIN | NEW_SET | NEW_ELEMENTS => NLM_F_CREATE,
+                _ => 0,
+            };
+            let flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+            write(&mut datagram, message.kind, flags, self.next(), [message.family.into(), 0], &message.attributes);
         }
-        write(&mut datagram, BATCH_END, NLM_F_REQUEST, 0, [0, SUBSYSTEM], &[]);
+        write(&mut datagram, BATCH_END, NLM_F_REQUEST, self.next(), [0, SUBSYSTEM], &[]);
         self.socket.send(&datagram, 0).map_err(Error::Send)?;
-        self.verdicts(messages.len())
+        self.verdicts(begin, messages.len())
+    }
+
+    fn next(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
     }
 
     /// Reads the acknowledgements. The kernel works while we send: what is not there by now will never come.
-    fn verdicts(&mut self, count: usize) -> Result<(), Error> {
+    fn verdicts(&mut self, begin: u32, count: usize) -> Result<(), Error> {
         let mut answered = 0;
         let mut refused = None;
         let mut buffer = Vec::with_capacity(16 * 1024);
@@ -142,10 +154,14 @@ impl Nfnetlink {
                 Err(error) => return Err(Error::Receive(error)),
             }
             for raw in messages(&buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
-                let code = u32_at(raw.bytes, HEADER).map_or(0, u32::cast_signed);
+                // What answers an earlier transaction, of which an error was enough, says nothing of this one.
+                let message = usize::try_from(raw.sequence.wrapping_sub(begin)).unwrap_or(usize::MAX);
+                if message > count {
+                    continue;
+                }
                 answered += 1;
+                let code = raw.code();
                 if code != 0 && refused.is_none() {
-                    let message = usize::try_from(raw.sequence).unwrap_or_default();
                     refused = Some(Error::Refused { message, errno: Errno::from_raw(code.wrapping_neg()) });
                 }
             }
@@ -157,8 +173,53 @@ impl Nfnetlink {
         }
     }
 
+    /// Asks for all objects of a kind; `attributes` narrow it down as far as the kernel heeds them.
+    pub(super) fn dump(&mut self, family: u8, kind: u16, attributes: &[Attribute]) -> Result<Vec<Told>, Error> {
+        for _ in 0..DUMPS {
+            match self.dump_once(family, kind, attributes) {
+                Ok(Some(told)) => return Ok(told),
+                // What was asked for is not there (a table that went meanwhile), so there is nothing of it.
+                Err(Error::Dump(Errno::ENOENT)) => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+                Ok(None) => {}
+            }
+        }
+        Err(Error::Interrupted)
+    }
+
+    /// `None` when the rules changed meanwhile.
+    fn dump_once(&mut self, family: u8, kind: u16, attributes: &[Attribute]) -> Result<Option<Vec<Told>>, Error> {
+        let sequence = self.next();
+        let mut datagram = Vec::new();
+        write(&mut datagram, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, [family.into(), 0], attributes);
+        self.socket.send(&datagram, 0).map_err(Error::Send)?;
+        let (mut told, mut whole) = (Vec::new(), true);
+        let mut buffer = Vec::with_capacity(64 * 1024);
+        loop {
+            buffer.clear();
+            match self.socket.recv(&mut buffer, MSG_DONTWAIT) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::Receive(error)),
+            }
+            for raw in messages(&buffer).filter(|raw| raw.sequence == sequence) {
+                whole &= raw.flags & NLM_F_DUMP_INTR == 0;
+                match raw.kind {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        return match raw.code() {
+                            0 => Ok(whole.then_some(told)),
+                            code if code.wrapping_neg() == Errno::EINTR as i32 => Ok(None),
+                            code => Err(Error::Dump(Errno::from_raw(code.wrapping_neg()))),
+                        };
+                    }
+                    _ => told.extend(raw.object()),
+                }
+            }
+        }
+    }
+
     /// Reads all events that wait; true when `matters` held for one, or when some were lost.
-    pub(super) fn news(&mut self, matters: impl Fn(&Event<'_>) -> bool) -> Result<bool, Error> {
+    pub(crate) fn news(&mut self, matters: impl Fn(&Event<'_>) -> bool) -> Result<bool, Error> {
         let mut due = false;
         let mut buffer = Vec::with_capacity(64 * 1024);
         loop {
@@ -189,7 +250,7 @@ fn write(
     [family, resource]: [u16; 2],
     attributes: &[Attribute],
 ) {
-    let length = HEADER + GENERIC + attributes.iter().map(|attribute| attribute.0.len()).sum::<usize>();
+    let length = HEADER + GENERIC + attributes.iter().map(|attribute| attribute.encoded().len()).sum::<usize>();
     datagram.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     datagram.extend(kind.to_ne_bytes());
     datagram.extend(flags.to_ne_bytes());
@@ -197,12 +258,13 @@ fn write(
     datagram.extend(0u32.to_ne_bytes());
     datagram.extend([family.to_le_bytes()[0], 0]);
     datagram.extend(resource.to_be_bytes());
-    datagram.extend(attributes.iter().flat_map(|attribute| &attribute.0));
+    datagram.extend(attributes.iter().flat_map(Attribute::encoded));
 }
 
 /// A message of a datagram.
 struct Raw<'a> {
     kind: u16,
+    flags: u16,
     sequence: u32,
     port: u32,
     bytes: &'a [u8],
@@ -213,28 +275,26 @@ fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Raw<'_>> {
         let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
         let bytes = datagram.get(..length).filter(|bytes| bytes.len() >= HEADER)?;
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-        Some(Raw { kind, sequence: u32_at(bytes, 8)?, port: u32_at(bytes, 12)?, bytes })
+        let half = |at: usize| bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
+        Some(Raw { kind: half(4)?, flags: half(6)?, sequence: u32_at(bytes, 8)?, port: u32_at(bytes, 12)?, bytes })
     })
 }
 
 impl Raw<'_> {
-    /// Tables, chains and rules all have their table's name as attribute 1.
+    /// The error code of an answer, or the end of a dump.
+    fn code(&self) -> i32 {
+        u32_at(self.bytes, HEADER).map_or(0, u32::cast_signed)
+    }
+
+    fn object(&self) -> Option<Told> {
+        let family = *self.bytes.get(HEADER)?;
+        Some((family, self.bytes.get(HEADER + GENERIC..)?.to_vec()))
+    }
+
+    /// Tables, chains, rules, sets and elements all have their table's name as attribute 1.
     fn event(&self) -> Option<Event<'_>> {
-        if self.kind >> 8 != SUBSYSTEM {
-            return None;
-        }
-        let mut attributes = self.bytes.get(HEADER + GENERIC..)?;
-        let mut table = None;
-        while let Some([a, b, c, d]) = attributes.get(..4).and_then(|head| <[u8; 4]>::try_from(head).ok()) {
-            let length = usize::from(u16::from_ne_bytes([a, b]));
-            let value = attributes.get(4..length)?;
-            if u16::from_ne_bytes([c, d]) == 1 {
-                table = std::str::from_utf8(value).ok().map(|name| name.trim_end_matches('\0'));
-            }
-            attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        Some(Event { port: self.port, table })
+        let attributes = self.bytes.get(HEADER + GENERIC..).filter(|_| self.kind >> 8 == SUBSYSTEM)?;
+        Some(Event { port: self.port, table: Attributes(attributes).text(1) })
     }
 }
 
