@@ -1,0 +1,41 @@
+//! Every node has 169.254.1.1, the pods' gateway, on its pod links; no other host of the LAN gets an answer for it.
+//!
+//! ```text
+//!   node1 (agent) ── lan ──┬── node2, which asks before there is an agent
+//!     └── web              └── node3, which asks afterwards
+//! ```
+
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
+
+const GATEWAY: &str = "169.254.1.1";
+
+/// Whether somebody on the LAN answers `node` at the gateway's address.
+fn is_answered(node: &Node) -> Result<bool, Error> {
+    Ok(node.command(binaries::lab()?).args(["ping", GATEWAY]).run()?.success())
+}
+
+#[test]
+fn a_node_does_not_answer_the_lan_for_the_pods_gateway_and_its_pods_keep_it() {
+    within(|| {
+        let lab = Lab::new(3)?;
+        let [one, before, after] = lab.these();
+        let web = one.pod("web")?;
+        web.add(&one.podnet())?;
+        for host in [before, after] {
+            host.command("ip").args(["route", "add", GATEWAY, "dev", "eth0"]).succeeds()?;
+        }
+        assert!(is_answered(before)?, "without the agent the node answers whoever asks");
+        let _agent = one.agent(&[])?;
+        eventually(Duration::from_secs(10), "the agent is ready", || {
+            let status = binaries::find("podlan-node").and_then(|node| one.command(node).arg("status").run());
+            if status.as_ref().is_ok_and(|status| status.success()) { Ok(()) } else { Err(format!("{status:?}")) }
+        })?;
+        assert!(!is_answered(after)?, "with it nobody does");
+        // The node's sysctls are as they were: it answers for its own address, and pods reach their gateway.
+        assert!(after.command(binaries::lab()?).args(["ping", &one.v4().to_string()]).run()?.success());
+        assert!(web.lab(&["ping", GATEWAY])?.run()?.success());
+        Ok(())
+    });
+}
