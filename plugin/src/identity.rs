@@ -56,6 +56,17 @@ impl Identity {
     }
 }
 
+/// Whether a link's own text says that it is a host end of this network, and its name bears that out. The group alone
+/// does not: 31 bits of a hash are met by another network's name that somebody chose to meet them.
+pub(crate) fn is_of_network(link: &Link, network: &NetworkName) -> bool {
+    let mut words = link.alias.split(' ');
+    let (Some(ALIAS), Some(key), Some(told)) = (words.next(), words.next(), words.next()) else { return false };
+    let cut = words.next().is_none();
+    let of_network = told == network.as_str() || cut && network.as_str().starts_with(told);
+    let digits = link.name.strip_prefix(HOST_LINK_PREFIX);
+    link.veth && of_network && digits.is_some_and(|digits| digits.len() == DIGITS && key.starts_with(digits))
+}
+
 /// The first word of each host end's alias; the key is the second.
 pub(crate) const ALIAS: &str = "podlan";
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
+use cni::NetworkName;
 use ipnetwork::IpNetwork;
-use netlink::{HOST_LINK_PREFIX, KernelError, Link, Lookup, POD_ROUTE, Route, Selector, Socket};
+use netlink::{KernelError, Link, Lookup, POD_ROUTE, Route, Selector, Socket};
 use nix::errno::Errno;
 
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::netns::Netns;
 use crate::plan;
 
@@ -54,9 +55,10 @@ pub(crate) fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Err
     Ok(own.enter()?)
 }
 
-/// All host ends of a network but those named.
-pub(crate) fn strays(host: &mut Socket, group: u32, keep: &BTreeSet<String>) -> Result<Vec<Link>, Error> {
-    let ours = |link: &Link| link.veth && link.group == group && link.name.starts_with(HOST_LINK_PREFIX);
+/// All host ends of a network but those named. One whose text somebody changed is found by its lease instead.
+pub(crate) fn strays(host: &mut Socket, network: &NetworkName, keep: &BTreeSet<String>) -> Result<Vec<Link>, Error> {
+    let group = identity::group(network);
+    let ours = |link: &Link| link.group == group && identity::is_of_network(link, network);
     let stray = |link: Link| (ours(&link) && !keep.contains(&link.name)).then_some(link);
     Ok(host.dump(Link::dump(), |message| Link::from_message(&message).and_then(stray))?)
 }

@@ -8,7 +8,7 @@ use netlink::Socket;
 
 use crate::addressing::Addressing;
 use crate::error::Error;
-use crate::identity::{self, Identity};
+use crate::identity::Identity;
 use crate::removal;
 
 /// Removes what no valid attachment needs. Goes on past failures and tells them all at the end.
@@ -18,7 +18,7 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
     let mut host = Socket::open().map_err(Error::from)?;
     let (mut left, mut failures) = (BTreeSet::new(), Vec::new());
     let keep = valid.iter().map(name_of).collect();
-    for stray in removal::strays(&mut host, identity::group(&request.config.name), &keep)? {
+    for stray in removal::strays(&mut host, &request.config.name, &keep)? {
         if let Err(error) = removal::remove(&mut host, &stray) {
             failures.push(error.to_string());
             left.insert(stray.name);
@@ -37,8 +37,12 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
             needed.insert(owner);
             continue;
         }
-        // Of a host end whose name or group somebody changed the address tells, as in DEL.
-        if let Err(error) = removal::remove_routed(&mut host, &identity, address.ip()) {
+        // A host end that an ADD left before it wrote the text, or of which somebody changed something, as in DEL.
+        let gone = match removal::remove_link(&mut host, &identity) {
+            Ok(false) => removal::remove_routed(&mut host, &identity, address.ip()),
+            done => done.map(drop),
+        };
+        if let Err(error) = gone {
             failures.push(error.to_string());
             needed.insert(owner);
             continue;
