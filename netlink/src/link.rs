@@ -19,6 +19,7 @@ const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
 const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
 const IPV4_DEVCONF_RP_FILTER: u16 = 8;
+const IPV4_DEVCONF_ARPFILTER: u16 = 13;
 const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
 
 /// A link's name or number, as questions and changes address it.
@@ -145,12 +146,14 @@ impl Link {
         Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).alias(alias).build()))
     }
 
-    /// Hardens it: strict reverse path filter, no redirects in or out, and no IPv6 address of the kernel's own.
+    /// Hardens it: strict reverse path filter, no redirects in or out, no ARP answer (and no neighbour entry, which the
+    /// kernel makes with it) to a sender that is not routed back to the link, and no IPv6 address of the kernel's own.
     pub fn harden(index: u32, hardening: Hardening) -> Request {
         let mut spec = vec![inet_conf(&[
             (IPV4_DEVCONF_RP_FILTER, 1),
             (IPV4_DEVCONF_ACCEPT_REDIRECTS, 0),
             (IPV4_DEVCONF_SEND_REDIRECTS, 0),
+            (IPV4_DEVCONF_ARPFILTER, 1),
         ])];
         if hardening.v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));

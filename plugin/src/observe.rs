@@ -1,5 +1,7 @@
 //! A plan against the kernel: which of its operations would still have something to do.
 
+use std::net::IpAddr;
+
 use netlink::{Address, Link, Neighbour, Route, Selector, Socket, SourceRule};
 
 use crate::error::Error;
@@ -31,6 +33,8 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
                 let there = observed.addresses.contains(address);
                 (!there).then(|| format!("the address {} is missing", address.address))
             }
+            // It follows the MAC that the pod had at ADD; a later plugin may have changed that (tuning).
+            Operation::Route(route) if is_link_local(route.destination.ip()) => None,
             Operation::Route(route) => {
                 let there = observed.routes.iter().any(|other| leads_alike(route, other));
                 (!there).then(|| format!("the route {route} is missing"))
@@ -50,6 +54,10 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
         differences.extend(missing.map(|what| format!("{place}: {what}")));
     }
     Ok(differences)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// The same destination by the same way. The table, the metric and who made it are a later plugin's to change: sbr makes

@@ -4,7 +4,7 @@
 //! ```text
 //!  node                                              pod
 //!  podl7k2…  169.254.1.1/32 scope link  ◄── veth ──►  eth0  10.244.1.5/32
-//!            fe80::1/64                                     fd00:10:244:1::5/128
+//!            fe80::1/128                                    fd00:10:244:1::5/128
 //!  10.244.1.5/32 dev podl7k2…                         169.254.1.1 dev eth0 scope link
 //!  10.244.1.5 lladdr (pod) extern_learn               default via 169.254.1.1 onlink
 //!                                                     169.254.1.1 lladdr (node) permanent
@@ -122,6 +122,13 @@ impl Plan {
         [false, true].into_iter().filter(|&v6| self.has(v6))
     }
 
+    /// The link-local address that the kernel makes of the pod's MAC (RFC 4291, appendix A).
+    fn link_local(&self) -> IpNetwork {
+        let [a, b, c, d, e, f] = self.pod_mac.octets().map(u16::from);
+        let groups = [(a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe << 8 | d, e << 8 | f];
+        IpNetwork::from(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, groups[0], groups[1], groups[2], groups[3])))
+    }
+
     /// The host end's operations, in order: harmless first, then up, then reachable.
     pub(crate) fn host_end(&self, device: u32) -> Vec<Operation> {
         let mut operations = vec![
@@ -130,10 +137,14 @@ impl Plan {
             Operation::Up { device },
         ];
         for v6 in self.families() {
-            // A /128 would stop answering once the pod has a link-local address of its own.
-            if let Ok(address) = IpNetwork::new(gateway(v6), if v6 { 64 } else { 32 }) {
-                operations.push(Operation::Address(Address { address, device, link_scope: true }));
-            }
+            // No fe80::/64: with it every one of 2^64 senders would be routed back to the link, and be a neighbour.
+            let address = IpNetwork::from(gateway(v6));
+            operations.push(Operation::Address(Address { address, device, link_scope: true }));
+        }
+        if self.has(true) {
+            // What the pod calls itself on the link; the metric keeps apart two links whose pods were given one MAC.
+            let route = Route { device: Some(device), metric: device, ..Route::to(self.link_local(), POD_ROUTE) };
+            operations.push(Operation::Route(route));
         }
         for address in &self.addresses {
             let source = self.host_source.iter().find(|source| source.is_ipv4() == address.is_ipv4());

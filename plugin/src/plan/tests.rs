@@ -29,7 +29,8 @@ fn a_dual_stack_pod_is_reached_by_two_routes() {
             "set the alias of link 7",
             "set link 7 up",
             "add address 169.254.1.1/32 to link 7",
-            "add address fe80::1/64 to link 7",
+            "add address fe80::1/128 to link 7",
+            "add route fe80::ff:fe00:2/128 dev 7 metric 7",
             "add route 10.1.0.5/32 dev 7",
             "add neighbour 10.1.0.5 to link 7",
             "add route fd00::5/128 dev 7",
@@ -121,7 +122,7 @@ fn the_nodes_source_is_set_for_its_family_alone() {
             _ => None,
         })
         .collect();
-    assert_eq!(sources, [Some("172.31.0.1".parse().unwrap()), None]);
+    assert_eq!(sources, [None, Some("172.31.0.1".parse().unwrap()), None], "of the link-local route first");
 }
 
 #[test]
