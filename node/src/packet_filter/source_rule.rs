@@ -1,30 +1,48 @@
-//! The rule that a pod sends with its own addresses only: the first line of defence on every pod link, both families.
+//! The rules that a pod sends with its own addresses only, the first line of defence on every pod link in both families,
+//! and nothing to what listens on the node's loopback.
 //!
 //! A packet from a pod link whose source is not routed back to that very link is dropped before anything else sees it
-//! (`fib saddr . iif oif missing`, at prerouting raw).
+//! (`fib saddr . iif oif missing`, at prerouting raw). So is one for 127.0.0.0/8: portmap, chained for a hostPort on
+//! localhost, lets those in by the pod's link (`route_localnet`), and kube-proxy by every link.
 
 use netlink::HOST_LINK_PREFIX;
 
 use super::keep::TABLE;
 use crate::nft::{Chain, Cmp, Expression, Family, Hook, Rule, Table, Verdict};
 
+/// `AF_INET`.
+const IPV4: u8 = 2;
+
+/// The first byte of 127.0.0.0/8.
+const LOOPBACK: u8 = 127;
+
 pub(super) fn table() -> Table {
-    let rule = Rule {
-        says: "podlan: pods send with their own addresses only",
-        expressions: vec![
-            Expression::IncomingLinkName,
-            Expression::Compare(Cmp::Equal, HOST_LINK_PREFIX.as_bytes().to_vec()),
-            Expression::RouteBackToLinkExists,
-            Expression::Compare(Cmp::Equal, vec![0; 4]),
-            Expression::Counter,
-            Expression::Decide(Verdict::Drop),
-        ],
+    let from_a_pod = |says, condition: Vec<Expression>| {
+        let mut expressions =
+            vec![Expression::IncomingLinkName, Expression::Compare(Cmp::Equal, HOST_LINK_PREFIX.as_bytes().to_vec())];
+        expressions.extend(condition);
+        expressions.extend([Expression::Counter, Expression::Decide(Verdict::Drop)]);
+        Rule { says, expressions }
     };
+    let own_addresses = from_a_pod(
+        "podlan: pods send with their own addresses only",
+        vec![Expression::RouteBackToLinkExists, Expression::Compare(Cmp::Equal, vec![0; 4])],
+    );
+    let loopback = from_a_pod(
+        "podlan: the node's loopback is not for pods",
+        vec![
+            Expression::AddressFamily,
+            Expression::Compare(Cmp::Equal, vec![IPV4]),
+            // RFC 791: the destination lies at 16.
+            Expression::NetworkHeader { offset: 16, length: 1 },
+            Expression::Compare(Cmp::Equal, vec![LOOPBACK]),
+        ],
+    );
     let hook = Hook { kind: "filter", number: 0, priority: -300 };
     Table {
         family: Family::Inet,
         name: TABLE,
         sets: Vec::new(),
-        chains: vec![Chain { name: "source", hook, rules: vec![rule] }],
+        chains: vec![Chain { name: "source", hook, rules: vec![own_addresses, loopback] }],
     }
 }
