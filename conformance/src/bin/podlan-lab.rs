@@ -57,6 +57,13 @@ enum Podlan {
         at: Target,
         port: u16,
     },
+    /// Tries to remove a link of another network namespace, as whoever is root in a pod can try it on the node's.
+    RemoveIn {
+        /// The number that this namespace has for the other one: `link-netnsid` of a link whose far end is there.
+        namespace: i32,
+        /// The link's name there.
+        link: String,
+    },
     #[command(flatten)]
     Inner(Inner),
 }
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
         Podlan::Probe { port, from, targets } => answer(probe(&targets, port, from)),
         Podlan::Ping { from, to } => answer(ping(&to, from)),
         Podlan::Bind { at, port } => answer(traffic::try_bind(at.protocol, SocketAddr::new(at.address, port))),
+        Podlan::RemoveIn { namespace, link } => answer(lab::remove_in(namespace, &link)),
         Podlan::Enter { command } => match enter::enter(&command) {
             Ok(status) => enter::exit_code(status).into(),
             Err(error @ enter::Error::Refused(_)) => said(&error, refusal::EXIT_CODE),

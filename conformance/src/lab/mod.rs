@@ -41,6 +41,7 @@ pub use pod::{Added, Complaint, Pod, added};
 pub use reach::{PORT, every};
 pub use refusal::{Refusal, Step};
 pub use snapshot::Snapshot;
+pub use wire::remove_in;
 pub use within::{set_aside, skip, within};
 
 /// Set in the environment of whatever runs inside a lab.

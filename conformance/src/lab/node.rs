@@ -169,6 +169,14 @@ impl Node {
         Pod::new(self, name)
     }
 
+    /// Gives a process of this node, in a network namespace of its own, to a pod; as [`Node::pod`] otherwise.
+    ///
+    /// # Errors
+    /// When the name is taken or the process is gone.
+    pub fn pod_of_process(&self, name: &str, process: u32) -> Result<Pod<'_>, Error> {
+        Pod::of_process(self, name, process)
+    }
+
     /// Starts the agent `podlan-node run` on this node with the lab's nodes file, and more arguments.
     ///
     /// # Errors

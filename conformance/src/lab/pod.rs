@@ -76,6 +76,18 @@ impl<'node> Pod<'node> {
         Ok(Self { node, name: name.to_owned(), place: node.place().netns(name, &netns), netns })
     }
 
+    /// The pod of a process that runs on the node, in a network namespace of its own.
+    pub(super) fn of_process(node: &'node Node, name: &str, process: u32) -> Result<Self, Error> {
+        let netns = Path::new("/run/netns").join(name);
+        let doing = format!("make pod {name} of process {process} on {}", node.name());
+        let bound = node.place().enter(|| -> std::io::Result<()> {
+            File::create_new(&netns)?;
+            Ok(mounts::bind(format!("/proc/{process}/ns/net"), &netns)?)
+        })?;
+        bound.map_err(Error::system(doing))?;
+        Ok(Self { node, name: name.to_owned(), place: node.place().netns(name, &netns), netns })
+    }
+
     /// Its name, which is its container id too.
     #[must_use]
     pub fn name(&self) -> &str {

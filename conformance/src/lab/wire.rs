@@ -12,7 +12,7 @@ use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -97,6 +97,17 @@ pub(super) fn switch(name: &str, up: bool) -> Result<(), Errno> {
 /// Removes the link `name` of this network namespace.
 pub(super) fn remove(name: &str) -> Result<(), Errno> {
     Kernel::here()?.change(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build()))
+}
+
+/// Removes the link `name` of another network namespace, by the number that this one has for it
+/// (`IFLA_TARGET_NETNSID`).
+///
+/// # Errors
+/// The kernel's: `EACCES` for who has no `CAP_NET_ADMIN` there.
+pub fn remove_in(namespace: i32, name: &str) -> Result<(), Errno> {
+    let there = LinkAttribute::IfNetnsId(namespace);
+    let link = LinkUnspec::new_with_name(name).append_extra_attribute(there).build();
+    Kernel::here()?.change(RouteNetlinkMessage::DelLink(link))
 }
 
 /// Deletes the unicast route of the main table to `destination` in this network namespace.
