@@ -1,12 +1,14 @@
 //! What a person or a manifest types. Each command is a file; this one only reads the line and hands over.
 
 mod cleanup;
+mod doctor;
 mod leases;
 #[cfg(test)]
 mod manifest;
 mod release;
 mod run;
 mod status;
+mod table;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +32,8 @@ enum Command {
     Status(status::Args),
     /// Say who has which address on this node.
     Leases(leases::Args),
+    /// Say what is wrong with this node, why it matters and how to mend it; needs no agent.
+    Doctor(doctor::Args),
     /// Let a withdrawal go that the running agent holds because it is large.
     ReleaseWithdrawal(release::Args),
     /// Remove what the agent made, once it no longer runs, and say what is left.
@@ -43,6 +47,7 @@ impl Cli {
             Command::Run(args) => run::run(*args),
             Command::Status(args) => status::run(&args),
             Command::Leases(args) => leases::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::ReleaseWithdrawal(args) => release::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),
         }

@@ -7,13 +7,15 @@ use crate::routes::apply::Trouble;
 use crate::routes::guard::{Guard, Held};
 use crate::routes::reconcile::Reconciler;
 use crate::routes::verdict::{Ruling, Verdict};
-use crate::routes::{Family, Key};
+use crate::routes::{Family, Key, Target};
 use crate::state::{Counts, HeldState, State, VerdictLine, unix_now};
 
 /// Fills in what the reconciler knows; the source and the warnings stay as they are.
 pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
     state.beat();
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
+    let mine = reconciler.in_force().nodes.iter().filter(|node| &*node.name == me);
+    state.addresses = mine.flat_map(|node| node.addresses.iter().copied()).collect();
     state.v4 = counts(reconciler, Family::V4);
     state.v6 = counts(reconciler, Family::V6);
     state.verdicts = BTreeMap::new();
@@ -29,10 +31,11 @@ pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &
 
 /// The verdicts as lines, each overlaid with what became of its route.
 pub(crate) fn lines(reconciler: &Reconciler) -> Vec<VerdictLine> {
-    reconciler.verdicts().iter().map(|verdict| line(verdict, trouble(reconciler, verdict))).collect()
+    let line = |verdict: &Verdict| line(verdict, trouble(reconciler, verdict), wanted(reconciler, verdict));
+    reconciler.verdicts().iter().map(line).collect()
 }
 
-fn line(verdict: &Verdict, trouble: Option<&Trouble>) -> VerdictLine {
+fn line(verdict: &Verdict, trouble: Option<&Trouble>, wanted: Option<Target>) -> VerdictLine {
     let reason = match trouble {
         Some(Trouble::HeldByForeign(_)) => "held-by-foreign-route",
         Some(Trouble::Refused(_)) => "refused-by-kernel",
@@ -44,11 +47,16 @@ fn line(verdict: &Verdict, trouble: Option<&Trouble>) -> VerdictLine {
         verdict: verdict.ruling.word().to_owned(),
         reason: reason.to_owned(),
         text: trouble.map_or_else(|| verdict.ruling.to_string(), |trouble| format!("{}, {trouble}", verdict.ruling)),
+        wanted,
     }
 }
 
 fn trouble<'a>(reconciler: &'a Reconciler, verdict: &Verdict) -> Option<&'a Trouble> {
     reconciler.trouble(&key(verdict)?)
+}
+
+fn wanted(reconciler: &Reconciler, verdict: &Verdict) -> Option<Target> {
+    reconciler.desired().get(&key(verdict)?).copied()
 }
 
 /// The key of the route that a verdict speaks of, if it speaks of one.

@@ -2,12 +2,14 @@
 
 pub(crate) mod apply;
 pub(crate) mod claims;
+pub(crate) mod compare;
 pub(crate) mod desired;
 pub(crate) mod guard;
 pub(crate) mod here;
 pub(crate) mod kernel;
 pub(crate) mod news;
 pub(crate) mod plan;
+pub(crate) mod protocol;
 pub(crate) mod reconcile;
 pub(crate) mod verdict;
 
@@ -16,6 +18,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
 
 /// The metric of every route to a peer: fixed, so that a route of ours never takes the place of another's.
 pub(crate) const PEER_METRIC: u32 = 110;
@@ -32,7 +35,8 @@ pub(crate) struct Key {
 }
 
 /// Where a route of ours sends a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum Target {
     /// To a next hop on a link; `onlink` where no subnet of the link covers the hop.
     Hop { via: IpAddr, link: u32, onlink: bool },

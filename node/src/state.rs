@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Lasting, place};
+use crate::routes::Target;
 
 /// The default run directory.
 pub(crate) const RUN_DIR: &str = "/run/podlan";
@@ -40,6 +42,12 @@ pub(crate) struct State {
     pub(crate) reasons: Vec<String>,
     #[serde(rename = "podCIDRs")]
     pub(crate) pod_cidrs: Vec<String>,
+    /// This node's InternalIPs, by the list of nodes.
+    #[serde(default)]
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Where it was told that things lie.
+    #[serde(default)]
+    pub(crate) told: Told,
     pub(crate) source: SourceState,
     pub(crate) v4: Counts,
     pub(crate) v6: Counts,
@@ -52,6 +60,15 @@ pub(crate) struct State {
     pub(crate) masquerade: String,
     /// What an operator should know, ready or not.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What the agent was told on its command line of things that the operator's commands look at too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Told {
+    pub(crate) cni_bin_dir: Option<PathBuf>,
+    pub(crate) cni_conf_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// Where the nodes come from and how that goes.
@@ -84,7 +101,7 @@ pub(crate) struct HeldState {
 }
 
 /// One line of `verdicts.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VerdictLine {
     pub(crate) node: String,
@@ -94,6 +111,9 @@ pub(crate) struct VerdictLine {
     /// One word where the verdict is `skipped` or the route is not in; otherwise "".
     pub(crate) reason: String,
     pub(crate) text: String,
+    /// The route that there should be, if there should be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wanted: Option<Target>,
 }
 
 impl State {
@@ -109,6 +129,8 @@ impl State {
             ready: false,
             reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
             pod_cidrs: Vec::new(),
+            addresses: Vec::new(),
+            told: Told::default(),
             source: SourceState { name: source.to_owned(), last_sync: 0, error: String::new() },
             v4: Counts::default(),
             v6: Counts::default(),

@@ -1,11 +1,18 @@
-//! `podlan-node status`: the agent's own files, for people or as JSON. Exit code 0: ready; 1: not; 2: no agent is there.
+//! `podlan-node status`: what the agent last said of itself and of each peer, and beside it what the kernel says when it
+//! is asked now. Exit code 0: ready; 1: not; 2: no agent is there.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::table::table;
+use crate::routes::compare::{Shown, Standing, standing, unwanted};
+use crate::routes::here::Here;
+use crate::routes::kernel::{Kernel, Rtnetlink};
+use crate::routes::{Key, Routes};
 use crate::state::{RUN_DIR, RunDir, State, VerdictLine};
 
 /// Where the agent is, and how to print.
@@ -14,7 +21,7 @@ pub(crate) struct Args {
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// Print JSON: the contents of node.json, with `peers` and `stale`
+    /// Print JSON: the contents of node.json, with `stale`, `peers` (each with what was `found`), and `unwanted` routes
     #[arg(long)]
     json: bool,
 }
@@ -24,7 +31,48 @@ struct Whole<'a> {
     #[serde(flatten)]
     state: &'a State,
     stale: bool,
-    peers: &'a [VerdictLine],
+    peers: Vec<Peer<'a>>,
+    /// Routes of ours that no verdict wants: of a withdrawal that is held, or of an agent that is gone.
+    unwanted: Vec<String>,
+}
+
+/// A verdict, and what the kernel holds of the route that it wants.
+#[derive(Serialize)]
+struct Peer<'a> {
+    #[serde(flatten)]
+    line: &'a VerdictLine,
+    /// `as wanted`, `missing`, `missing, held by …`, `via …`; `unknown: …` when the kernel could not be asked; "" where no
+    /// route is wanted.
+    found: String,
+}
+
+/// The kernel's side.
+struct Found {
+    here: Here,
+    routes: Routes,
+    /// Routes of others under the keys of ours that are missing, as text.
+    holders: std::collections::BTreeMap<Key, String>,
+}
+
+impl Found {
+    fn look(lines: &[VerdictLine]) -> Result<Self, netlink::Error> {
+        let mut kernel = Rtnetlink::open()?;
+        let (here, routes) = (kernel.here()?, kernel.routes()?);
+        let wanted = lines.iter().filter_map(VerdictLine::route).map(|(key, _)| key);
+        let missing: BTreeSet<Key> = wanted.filter(|key| !routes.contains_key(key)).collect();
+        let holders = if missing.is_empty() { Default::default() } else { kernel.holders(&missing)? };
+        Ok(Self { here, routes, holders })
+    }
+
+    fn tell(&self, line: &VerdictLine) -> String {
+        let Some((key, target)) = line.route() else { return String::new() };
+        match (standing(&key, &target, &self.routes), self.holders.get(&key)) {
+            (Standing::AsWanted, _) => "as wanted".to_owned(),
+            (Standing::Missing, None) => "missing".to_owned(),
+            (Standing::Missing, Some(holder)) => format!("missing, held by {holder}"),
+            (Standing::Otherwise(target), _) => Shown(target, &self.here).to_string(),
+        }
+    }
 }
 
 /// Prints what the agent last said of itself.
@@ -45,12 +93,19 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     // There are none before the first whole list of nodes.
     let peers = run_dir.read_verdicts().unwrap_or_default();
     let stale = state.is_stale();
+    let found = Found::look(&peers);
+    let tell = |line| match &found {
+        Ok(found) => found.tell(line),
+        Err(error) => format!("unknown: failed to {error}"),
+    };
+    let lines = peers.iter().map(|line| Peer { line, found: tell(line) }).collect();
+    let unwanted = found.as_ref().map_or_else(|_| Vec::new(), |found| strays(&peers, found));
     let mut out = io::stdout().lock();
     let printed = if args.json {
-        let whole = Whole { state: &state, stale, peers: &peers };
+        let whole = Whole { state: &state, stale, peers: lines, unwanted };
         serde_json::to_writer(&mut out, &whole).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        print(&mut out, &state, stale, &peers)
+        print(&mut out, &state, stale).and_then(|()| routes(&mut out, &lines, &unwanted))
     };
     match (printed, stale, state.ready) {
         (Err(_), ..) => ExitCode::FAILURE,
@@ -59,7 +114,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn print(out: &mut impl Write, state: &State, stale: bool, peers: &[VerdictLine]) -> io::Result<()> {
+fn strays(peers: &[VerdictLine], found: &Found) -> Vec<String> {
+    let unwanted = unwanted(peers, &found.routes);
+    unwanted.iter().map(|(key, target)| format!("{} {}", key.destination, Shown(*target, &found.here))).collect()
+}
+
+fn print(out: &mut impl Write, state: &State, stale: bool) -> io::Result<()> {
     let ready = match (stale, state.ready) {
         (true, _) => "unknown: the agent has not said anything for a while",
         (false, true) => "yes",
@@ -89,10 +149,18 @@ fn print(out: &mut impl Write, state: &State, stale: bool, peers: &[VerdictLine]
     for warning in &state.warnings {
         writeln!(out, "warning   {warning}")?;
     }
-    let width = |text: fn(&VerdictLine) -> &str| peers.iter().map(|line| text(line).len()).max().unwrap_or_default();
-    let (node, cidr) = (width(|line| &line.node), width(|line| &line.cidr));
-    for line in peers {
-        writeln!(out, "  {:node$}  {:cidr$}  {}", line.node, line.cidr, line.text)?;
+    Ok(())
+}
+
+/// Each peer's route as it is wanted and as it is found.
+fn routes(out: &mut impl Write, peers: &[Peer<'_>], unwanted: &[String]) -> io::Result<()> {
+    let row =
+        |Peer { line, found }: &Peer<'_>| [line.node.clone(), line.cidr.clone(), found.clone(), line.text.clone()];
+    let rows: Vec<[String; 4]> = peers.iter().map(row).collect();
+    writeln!(out)?;
+    table(out, ["NODE", "POD CIDR", "FOUND", "WANTED"], &rows)?;
+    for route in unwanted {
+        writeln!(out, "found and not wanted: {route}")?;
     }
     Ok(())
 }
@@ -100,3 +168,6 @@ fn print(out: &mut impl Write, state: &State, stale: bool, peers: &[VerdictLine]
 fn list(texts: &[String]) -> String {
     if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;
