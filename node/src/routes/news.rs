@@ -1,6 +1,5 @@
 //! What the kernel's events mean to the reconciler. Most mean nothing: pods come and go by the thousand.
 
-use ipnetwork::IpNetwork;
 use netlink::{Address, Event, NODE_ROUTE, Route};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 
@@ -15,8 +14,8 @@ pub(crate) enum News {
     Held(Key, Target),
     /// A route under our number went.
     Lost(Key),
-    /// Another owner's route to a destination came or went.
-    Foreign(IpNetwork),
+    /// Another owner's route came or went.
+    Foreign(Key),
     /// This node's links or addresses changed; the kernel drops routes of a link that goes down without a word.
     Surroundings,
     /// Events were lost: everything may have changed.
@@ -61,5 +60,5 @@ fn address(message: &RouteNetlinkMessage, here: &Here, gone: bool) -> Option<New
 
 fn foreign(route: &Route) -> Option<News> {
     let another = route.table == MAIN && ![NODE_ROUTE, netlink::POD_ROUTE].contains(&route.protocol);
-    another.then_some(News::Foreign(route.destination))
+    another.then_some(News::Foreign(Key { destination: route.destination, metric: route.metric }))
 }

@@ -107,7 +107,12 @@ impl Reconciler {
                 self.observed.remove(&key);
                 self.desired.contains_key(&key)
             }
-            News::Foreign(destination) => {
+            // One that was put in the place of ours took ours away, and the kernel says no more of it.
+            News::Foreign(key) if self.observed.contains_key(&key) => {
+                self.look_again();
+                true
+            }
+            News::Foreign(Key { destination, .. }) => {
                 let troubles = self.troubles.len() + self.reaches.len();
                 self.troubles.retain(|key, _| key.destination != destination);
                 self.reaches.retain(|address, _| !destination.contains(*address));

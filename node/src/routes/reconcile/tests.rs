@@ -136,9 +136,22 @@ fn a_deleted_route_comes_back_and_a_foreign_one_stays() {
     assert_eq!(table.ours[&peer(2)], hop(2));
     assert_eq!(table.messages, messages + 1, "what was refused is not asked for again and again");
     table.foreign.clear();
-    assert!(reconciler.hear(News::Foreign(peer(3).destination)));
+    assert!(reconciler.hear(News::Foreign(peer(3))));
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours[&peer(3)], hop(3), "once the foreign route is gone, ours is in");
+}
+
+#[test]
+fn a_foreign_route_put_in_the_place_of_ours_is_noticed_and_named() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    // `ip route replace` is one event, of the new route alone.
+    table.ours.remove(&peer(3));
+    table.foreign.insert(peer(3), "10.244.3.0/24 via 10.0.0.77 dev 2 proto static");
+    assert!(reconciler.hear(News::Foreign(peer(3))));
+    turn(&mut reconciler, &mut table);
+    assert!(matches!(reconciler.trouble(&peer(3)), Some(Trouble::HeldByForeign(text)) if text.contains("static")));
 }
 
 #[test]
