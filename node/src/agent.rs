@@ -138,7 +138,8 @@ impl Agent {
         let (order_sender, orders) = mpsc::channel(1);
         let (report_sender, reports) = mpsc::channel(1);
         let packet_filter = Shared::new(PacketFilter::new(egress::at_first(egress.as_ref())));
-        let state = State::starting(&settings.me, &source.to_string());
+        let mut state = State::starting(&settings.me, &source.to_string());
+        state.told = upkeep.told();
         let (told, _) = watch::channel(state.clone());
         let (refresh, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::new()));
         // Opened before anything is looked at, so that no change falls between.
@@ -187,7 +188,7 @@ impl Agent {
                 },
                 Some((_, reply)) = self.orders.recv() => {
                     // A client that hung up needs no answer.
-                    let _ = reply.send("nothing is held: no whole list of nodes has come yet".to_owned());
+                    let _ = reply.send("nothing to do: no whole list of nodes has come yet".to_owned());
                 }
                 _ = heartbeat.tick() => self.state.beat(),
             }
@@ -251,6 +252,12 @@ impl Agent {
                 // A client that hung up needs no answer.
                 let _ = reply.send(if held { "released" } else { "nothing is held" }.to_owned());
                 if held { Task::Everything } else { Task::Nothing }
+            }
+            Trigger::Order((Command::Look, reply)) => {
+                reconciler.look_again();
+                // A client that hung up needs no answer.
+                let _ = reply.send("looking".to_owned());
+                Task::Everything
             }
             Trigger::Retry => {
                 due.retry = None;

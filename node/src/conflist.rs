@@ -87,14 +87,21 @@ pub(crate) fn is_configuration(name: &str) -> bool {
     [".conflist", ".conf", ".json"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
 }
 
+/// The plugins of a configuration: those of a list, or the one that it is.
+pub(crate) fn plugins(config: &Value) -> Vec<&Map<String, Value>> {
+    match config.get("plugins").and_then(Value::as_array) {
+        Some(plugins) => plugins.iter().filter_map(Value::as_object).collect(),
+        None => config.as_object().into_iter().collect(),
+    }
+}
+
 /// The pools that a configuration of podlan's, or of another plugin that leases from podlan-ipam, gives this node.
 pub(crate) fn pools(file: &str, text: &str) -> Vec<Pool> {
-    let Ok(Value::Object(config)) = serde_json::from_str::<Value>(text) else { return Vec::new() };
-    let plugins: Vec<&Map<String, Value>> = match config.get("plugins").and_then(Value::as_array) {
-        Some(plugins) => plugins.iter().filter_map(Value::as_object).collect(),
-        None => vec![&config],
-    };
-    let ours = plugins.into_iter().filter_map(|plugin| plugin.get("ipam")).filter(|ipam| ipam["type"] == "podlan-ipam");
+    let Ok(config) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+    let ours = plugins(&config)
+        .into_iter()
+        .filter_map(|plugin| plugin.get("ipam"))
+        .filter(|ipam| ipam["type"] == "podlan-ipam");
     ours.flat_map(|ipam| {
         let sets = ipam["ranges"].as_array().into_iter().flatten().filter_map(Value::as_array).flatten();
         sets.chain([ipam]).filter_map(|range| range["subnet"].as_str()?.parse().ok())

@@ -18,12 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Command {
     /// Let the held withdrawal go.
     Release,
+    /// Look at everything again and put right what is not.
+    Look,
 }
 
 impl Command {
+    const ALL: [Self; 2] = [Self::Release, Self::Look];
+
     fn word(self) -> &'static str {
         match self {
             Self::Release => "release",
+            Self::Look => "look",
         }
     }
 }
@@ -55,14 +60,15 @@ async fn answer(mut stream: UnixStream, orders: &mpsc::Sender<Order>) -> io::Res
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(tokio::io::AsyncReadExt::take(reader, 64));
     reader.read_line(&mut line).await?;
-    let answer = if line.trim() == Command::Release.word() {
-        let (reply, answer) = oneshot::channel();
-        match orders.send((Command::Release, reply)).await {
-            Ok(()) => answer.await.unwrap_or_default(),
-            Err(_) => return Ok(()),
+    let answer = match Command::ALL.into_iter().find(|command| line.trim() == command.word()) {
+        Some(command) => {
+            let (reply, answer) = oneshot::channel();
+            match orders.send((command, reply)).await {
+                Ok(()) => answer.await.unwrap_or_default(),
+                Err(_) => return Ok(()),
+            }
         }
-    } else {
-        "unknown command".to_owned()
+        None => "unknown command".to_owned(),
     };
     writer.write_all(format!("{answer}\n").as_bytes()).await
 }

@@ -100,7 +100,7 @@ impl Install {
 }
 
 /// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.
-fn same(from: &Path, to: &Path) -> io::Result<bool> {
+pub(crate) fn same(from: &Path, to: &Path) -> io::Result<bool> {
     let mut from = BufReader::new(File::open(from)?);
     let Ok(to) = File::open(to) else { return Ok(false) };
     let mut to = BufReader::new(to);

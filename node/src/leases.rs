@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
@@ -42,6 +42,10 @@ pub(crate) struct Room {
 impl Stores {
     pub(crate) fn below(data_dir: PathBuf) -> Self {
         Self { data_dir }
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     fn places(&self) -> Result<Vec<Place>, Error> {

@@ -5,6 +5,7 @@ mod command;
 mod conflist;
 mod control;
 mod describe;
+mod doctor;
 mod http;
 mod install;
 mod leases;

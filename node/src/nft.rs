@@ -31,6 +31,11 @@ pub(crate) fn put(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> 
     Ok(due)
 }
 
+/// Whether the kernel holds `table` as it should be. Asks, and changes nothing.
+pub(crate) fn stands(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+    Ok(plan(table, observe(socket, table.family, table.name)?.as_ref()).is_empty())
+}
+
 /// Removes a table with all that is in it; false when there was none.
 pub(crate) fn remove(socket: &mut Nfnetlink, family: Family, name: &str) -> Result<bool, Error> {
     match socket.transaction(vec![table::remove_table(family, name)]) {

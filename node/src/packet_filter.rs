@@ -107,6 +107,13 @@ impl PacketFilter {
     }
 }
 
+/// Whether the rules that always stand are there: the source rule and the ARP guard. For whoever is not the agent.
+pub(crate) fn look() -> Result<[(&'static str, bool); 2], Error> {
+    let mut socket = Nfnetlink::requests()?;
+    let source = nft::stands(&mut socket, &source_rule::table())?;
+    Ok([("source", source), ("ARP guard", nft::stands(&mut socket, &arp_guard::table())?)])
+}
+
 /// What came of an attempt, told once.
 fn stand(rule: &str, before: &Standing, done: Result<(), Error>) -> Standing {
     let now = match done {

@@ -9,6 +9,7 @@ use crate::install::Install;
 use crate::leases::{Counts, Room, Stores};
 use crate::pools::{Dangers, judge};
 use crate::source::Snapshot;
+use crate::state::Told;
 
 /// The things that are looked after.
 pub(crate) struct Upkeep {
@@ -39,6 +40,15 @@ pub(crate) struct Position<'a> {
 }
 
 impl Upkeep {
+    /// Where things lie, for the operator's commands.
+    pub(crate) fn told(&self) -> Told {
+        Told {
+            cni_bin_dir: self.install.bin_dir.clone(),
+            cni_conf_dir: self.install.conf_dir.clone(),
+            data_dir: Some(self.stores.data_dir().to_owned()),
+        }
+    }
+
     /// Looks after everything.
     pub(crate) fn look(&self, position: &Position<'_>) -> Report {
         let mut report = Report::default();

@@ -42,6 +42,11 @@ pub(crate) trait Judge {
     }
 }
 
+/// Is the attachment of this lease there? Gone only when all that proves it alive is, as when a lease is taken back.
+pub fn presence(lease: &Lease, prover: &dyn Prover, now: Stamp) -> Presence {
+    World(prover).verdict(lease, now)
+}
+
 /// The real world: links as the caller sees them, namespaces as this process sees them.
 struct World<'p>(&'p dyn Prover);
 

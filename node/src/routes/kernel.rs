@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::here::{Here, Link, Reach};
 use super::plan::Change;
+use super::protocol;
 use super::{Key, Routes, Target};
 
 /// What the reconciler asks of a kernel. An error is the socket's: nothing is known of what was asked.
@@ -44,6 +45,11 @@ pub(crate) struct Rtnetlink {
 impl Rtnetlink {
     pub(crate) fn open() -> Result<Self, netlink::Error> {
         Ok(Self { socket: Socket::open()? })
+    }
+
+    /// All routes of the main table, whoever made them.
+    pub(crate) fn all_routes(&mut self) -> Result<Vec<Route>, netlink::Error> {
+        self.each_family(|v6| Route::dump(v6, 0), Some)
     }
 
     fn each_family<T>(
@@ -103,7 +109,7 @@ impl Kernel for Rtnetlink {
         let foreign = |route: Route| {
             let key = Key { destination: route.destination, metric: route.metric };
             let holds = route.protocol != NODE_ROUTE && route.table == MAIN && keys.contains(&key);
-            holds.then(|| (key, format!("{route} proto {}", protocol(route.protocol))))
+            holds.then(|| (key, format!("{route} proto {}", protocol::name(route.protocol))))
         };
         Ok(self.each_family(|v6| Route::dump(v6, 0), foreign)?.into_iter().collect())
     }
@@ -165,23 +171,4 @@ fn refusal(error: KernelError) -> Refusal {
 
 fn lacks_family(error: &KernelError) -> bool {
     matches!(error.errno, Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT)
-}
-
-/// A route protocol as iproute2 names it (rt_protos).
-fn protocol(number: u8) -> String {
-    let name = match number {
-        0 => "unspec",
-        2 => "kernel",
-        3 => "boot",
-        4 => "static",
-        9 => "ra",
-        11 => "zebra",
-        12 => "bird",
-        16 => "dhcp",
-        186 => "bgp",
-        188 => "ospf",
-        netlink::POD_ROUTE => "podlan-pod",
-        _ => return number.to_string(),
-    };
-    name.to_owned()
 }

@@ -1,0 +1,56 @@
+//! The checks: each is one small file with one judgement of the facts. None looks at anything itself.
+
+mod agent;
+mod conflist;
+mod forwarding;
+mod ipv6;
+mod leases;
+mod mtu;
+mod neighbours;
+mod nodes;
+mod plugins;
+mod pools;
+mod reverse_path;
+mod router_advertisement;
+mod routes;
+mod source_address;
+mod source_rule;
+mod store_clock;
+mod strangers;
+
+use super::facts::Facts;
+use super::finding::Outcome;
+
+/// A check's name and its judgement.
+pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
+
+/// All of them, in the order in which a packet, and then an operator, meets them.
+pub(crate) const ALL: [Check; 17] = [
+    ("agent", agent::judge),
+    ("nodes", nodes::judge),
+    ("routes", routes::judge),
+    ("foreign-routes", strangers::judge),
+    ("forwarding", forwarding::judge),
+    ("router-advertisement", router_advertisement::judge),
+    ("ipv6", ipv6::judge),
+    ("rp-filter", reverse_path::judge),
+    ("source-rule", source_rule::judge),
+    ("mtu", mtu::judge),
+    ("neighbours", neighbours::judge),
+    ("source-address", source_address::judge),
+    ("conflist", conflist::judge),
+    ("pools", pools::judge),
+    ("plugins", plugins::judge),
+    ("leases", leases::judge),
+    ("store", store_clock::judge),
+];
+
+/// Judges the facts by every check.
+pub(crate) fn judge(facts: &Facts) -> Vec<(&'static str, Outcome)> {
+    ALL.iter().map(|(name, check)| (*name, check(facts))).collect()
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::healthy;

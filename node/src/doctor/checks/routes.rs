@@ -1,0 +1,71 @@
+//! Are the routes that the agent wants in the kernel, and do packets take them?
+
+use netlink::{NODE_ROUTE, Route};
+
+use super::super::facts::Facts;
+use super::super::finding::{Finding, Mend, Outcome, Problem};
+use crate::routes::compare::{Shown, Standing, standing};
+use crate::routes::kernel::observed;
+use crate::routes::protocol;
+use crate::routes::{Key, Routes};
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent wants any")) };
+    let kernel = facts.kernel()?;
+    let found: Routes = kernel.routes.iter().filter_map(observed).collect();
+    let mut wanted = 0;
+    let mut problems = Vec::new();
+    for line in &said.verdicts {
+        let Some((key, target)) = line.route() else { continue };
+        wanted += 1;
+        let is = match standing(&key, &target, &found) {
+            Standing::AsWanted => continue,
+            Standing::Missing => "missing".to_owned(),
+            Standing::Otherwise(target) => Shown(target, &kernel.here).to_string(),
+        };
+        let wrong = format!(
+            "the route to {} ({}) is {is}, it should be {}",
+            key.destination,
+            line.node,
+            Shown(target, &kernel.here)
+        );
+        let why = if key.is_own() {
+            "packets to addresses that no pod has leave the node by its default route, and may come back"
+        } else {
+            "the pods of that node are not reached from here"
+        };
+        problems.push(match kernel.routes.iter().find(|route| holds(route, &key)) {
+            Some(thief) => stolen(wrong, why, thief),
+            None => Problem::new(
+                wrong,
+                why,
+                "podlan-node doctor --fix wakes the agent, which puts it back; if it goes again, somebody removes it: ip \
+                 monitor route",
+            )
+            .mended_by(Mend::WakeAgent),
+        });
+    }
+    Ok(Finding::of(problems, format!("{wanted} of {wanted} wanted routes are in")))
+}
+
+/// A route of another in the very place of ours.
+fn holds(route: &Route, key: &Key) -> bool {
+    route.protocol != NODE_ROUTE && route.destination == key.destination && route.metric == key.metric
+}
+
+fn stolen(wrong: String, why: &str, thief: &Route) -> Problem {
+    Problem::new(
+        format!("{wrong}; in its place is `{thief} proto {}`", protocol::name(thief.protocol)),
+        format!("{why}; podlan never removes a route that it did not make"),
+        format!(
+            "find who made it (protocol {}: {}), stop that, then: ip {}route del {} metric {} proto {}; the agent puts its own \
+             back at once",
+            thief.protocol,
+            protocol::maker(thief.protocol),
+            if thief.destination.is_ipv6() { "-6 " } else { "" },
+            thief.destination,
+            thief.metric,
+            thief.protocol,
+        ),
+    )
+}

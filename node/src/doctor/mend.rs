@@ -1,0 +1,58 @@
+//! Mends what is safe to mend, each by the code that does it in the plugin or the agent; never a route or a file of others.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use netlink::{Socket, ensure_forwarding};
+
+use super::finding::{Finding, Mend, Outcome};
+use super::observe::Places;
+use crate::control::{self, Command};
+use crate::leases::Stores;
+
+/// How long the agent may take to put things right.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the outcomes ask to be mended, each once.
+pub(crate) fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Mend> {
+    let problems = outcomes.filter_map(|outcome| match outcome {
+        Ok(Finding::Wrong(problems)) => Some(problems),
+        _ => None,
+    });
+    problems.flatten().filter_map(|problem| problem.mend).collect()
+}
+
+/// Mends one thing; says what was done, or why it could not be.
+pub(crate) fn carry_out(mend: Mend, places: &Places) -> Result<String, String> {
+    match mend {
+        Mend::ForwardV4 => forward(false),
+        Mend::ForwardV6 => forward(true),
+        Mend::TakeBackLeases => take_back(places),
+        Mend::WakeAgent => wake(places),
+    }
+}
+
+fn forward(v6: bool) -> Result<String, String> {
+    let family = if v6 { "IPv6" } else { "IPv4" };
+    let failed = |error: &dyn std::fmt::Display| format!("failed to switch {family} forwarding on: {error}");
+    let mut host = Socket::open().map_err(|error| failed(&error))?;
+    ensure_forwarding(&mut host, v6).map_err(|error| failed(&error))?;
+    Ok(format!("switched {family} forwarding on"))
+}
+
+fn take_back(places: &Places) -> Result<String, String> {
+    let mut gone = Vec::new();
+    for dir in &places.data_dirs {
+        let swept = Stores::below(dir.clone()).sweep(&mut |lease| gone.push(lease.address.ip().to_string()));
+        swept.map_err(|error| format!("failed to take dead leases back: {error}"))?;
+    }
+    Ok(format!("took back the leases of {}", gone.join(", ")))
+}
+
+fn wake(places: &Places) -> Result<String, String> {
+    let socket = places.run_dir.control_socket();
+    let answer = control::command(&socket, Command::Look);
+    answer.map_err(|error| format!("failed to wake the agent at {}: {error} (is it running?)", socket.display()))?;
+    std::thread::sleep(PATIENCE);
+    Ok("woke the agent, which looks at every route again".to_owned())
+}
