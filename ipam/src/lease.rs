@@ -2,7 +2,7 @@
 //! Values only. Refuses to decide which address comes next (allocate) and how a lease is kept (store).
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cni::Attachment;
 use ipnetwork::IpNetwork;
@@ -62,10 +62,17 @@ impl Presence {
     }
 }
 
-/// Answers for the host links, which this crate does not look at. The namespace is judged here, from [`Proof`].
+/// Answers for the host links, which this crate does not look at, and for this process's view of the mounts. The namespace
+/// is judged here, from [`Proof`].
 pub trait Prover {
-    /// Is the link with this name present on the host?
-    fn host_link(&self, name: &str) -> Presence;
+    /// Is the link of this lease's attachment, of which the proof has the name, present on the host?
+    fn host_link(&self, lease: &Lease) -> Presence;
+
+    /// Does this process see the directory in which the runtime puts network namespaces? What is missing in another one
+    /// says nothing. True for whoever is started by the runtime, as a plugin is.
+    fn sees(&self, _directory: &Path) -> bool {
+        true
+    }
 }
 
 /// A prover that sees no links: leases that name one are never proved dead by it.
@@ -73,7 +80,7 @@ pub trait Prover {
 pub struct NoLinks;
 
 impl Prover for NoLinks {
-    fn host_link(&self, _name: &str) -> Presence {
+    fn host_link(&self, _lease: &Lease) -> Presence {
         Presence::Unknown
     }
 }

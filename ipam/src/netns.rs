@@ -16,15 +16,18 @@ pub fn identity(netns: &Path) -> Option<(u64, u64)> {
 
 /// Is the recorded namespace still there? `same_boot`: was it recorded in the present boot.
 ///
-/// Gone needs proof: the path leads to something else, or to nothing while its directory is visible from here.
-/// Inode numbers are reused at once, so the same number means present, which errs on the safe side.
-pub(crate) fn presence(proof: &Proof, same_boot: bool) -> Presence {
+/// Gone needs proof: the path leads to another namespace, or to nothing while its directory is visible from here. A plain
+/// file is what a namespace looks like whose mount does not reach this process. Inode numbers are reused at once, so the
+/// same number means present, which errs on the safe side. `sees` says whether a directory is the runtime's; in another
+/// boot it need not be asked, for no namespace outlives one.
+pub(crate) fn presence(proof: &Proof, same_boot: bool, sees: &dyn Fn(&Path) -> bool) -> Presence {
     let path = proof.netns.as_path();
     // /proc shows the processes of one pid namespace only: what is not there may live in another.
-    let foreign = same_boot && path.starts_with("/proc");
+    let foreign = same_boot && (path.starts_with("/proc") || !path.parent().is_some_and(sees));
     let gone = if foreign { Presence::Unknown } else { Presence::Gone };
     match (fs::metadata(path), proof.netns_id) {
         (Ok(there), Some(id)) if (there.dev(), there.ino()) == id => Presence::Present,
+        (Ok(there), Some((device, _))) if same_boot && there.dev() != device => Presence::Unknown,
         (Ok(_), Some(_)) => gone,
         // It was never seen, so that it is not there now says nothing.
         (_, None) if same_boot => Presence::Unknown,
@@ -55,6 +58,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let id = identity(&path).unwrap();
         let other = (id.0, id.1 + 1);
+        let unmounted = (id.0 + 1, id.1);
         let missing = home.path().join("missing");
         let hidden = home.path().join("hidden/ns");
         let process = Path::new("/proc/4194999/ns/net");
@@ -62,6 +66,8 @@ mod tests {
             (path.as_path(), Some(id), true, Presence::Present),
             (&path, Some(id), false, Presence::Present),
             (&path, Some(other), true, Presence::Gone),
+            (&path, Some(unmounted), true, Presence::Unknown),
+            (&path, Some(unmounted), false, Presence::Gone),
             (&path, None, true, Presence::Unknown),
             (&path, None, false, Presence::Unknown),
             (&missing, Some(id), true, Presence::Gone),
@@ -73,7 +79,10 @@ mod tests {
             (process, Some(id), false, Presence::Gone),
             (Path::new(""), Some(id), true, Presence::Unknown),
         ] {
-            assert_eq!(presence(&proof(path, id), same_boot), presence_is, "{} {id:?} {same_boot}", path.display());
+            let seen = |sees: bool| presence(&proof(path, id), same_boot, &|_| sees);
+            assert_eq!(seen(true), presence_is, "{} {id:?} {same_boot}", path.display());
+            let blind = if same_boot && presence_is == Presence::Gone { Presence::Unknown } else { presence_is };
+            assert_eq!(seen(false), blind, "from elsewhere: {} {id:?} {same_boot}", path.display());
         }
     }
 }

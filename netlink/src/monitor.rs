@@ -32,7 +32,15 @@ pub struct Monitor {
 impl Monitor {
     /// Opens it; everything that changes from now on will be told.
     pub fn open() -> Result<Self, Error> {
-        let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
+        Self::of(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE)
+    }
+
+    /// The same, of links alone.
+    pub fn of_links() -> Result<Self, Error> {
+        Self::of(RTMGRP_LINK)
+    }
+
+    fn of(groups: i32) -> Result<Self, Error> {
         let mut handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
         handle.bind(&SocketAddr::new(0, groups.cast_unsigned())).map_err(Error::Open)?;
         handle.set_non_blocking(true).map_err(Error::Open)?;

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::control::{self, Command, Order};
 use crate::http::{self, Served};
+use crate::leases::{self, Census};
 use crate::metrics::Metrics;
 use crate::packet_filter::{self, PacketFilter, Shared};
 use crate::readiness::Readiness;
@@ -91,6 +92,7 @@ pub(crate) struct Agent {
     refresh: Arc<Notify>,
     packet_filter: Shared,
     egress: Option<Spared>,
+    census: watch::Receiver<Census>,
 }
 
 /// What woke the agent.
@@ -104,6 +106,8 @@ enum Trigger {
     HoldOver,
     /// A turn failed, or was surprised.
     Retry,
+    /// The leases stand otherwise.
+    Leases,
     Stop,
 }
 
@@ -152,6 +156,8 @@ impl Agent {
         }
         tokio::spawn(control::serve(control, order_sender));
         tokio::spawn(packet_filter::keep(resync, packet_filter.clone()));
+        let (counted, census) = watch::channel(Census::default());
+        tokio::spawn(leases::keep(upkeep.stores.clone(), resync, metrics.clone(), counted));
         tokio::spawn(source.run(report_sender, refresh.clone()));
         let last_look = upkeep::Report::default();
         let mut agent = Self {
@@ -170,6 +176,7 @@ impl Agent {
             refresh,
             packet_filter,
             egress,
+            census,
         };
         agent.tell()?;
         let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
@@ -219,6 +226,7 @@ impl Agent {
                 Some(report) = self.reports.recv() => Trigger::Report(report),
                 Some(order) = self.orders.recv() => Trigger::Order(order),
                 () = at(due.retry) => Trigger::Retry,
+                Ok(()) = self.census.changed() => Trigger::Leases,
                 () = at(hold_over) => Trigger::HoldOver,
                 _ = slow.tick() => Trigger::Resync,
                 _ = heartbeat.tick() => Trigger::Heartbeat,
@@ -263,6 +271,15 @@ impl Agent {
                 due.retry = None;
                 self.hear(reconciler, due)?;
                 Task::Turn
+            }
+            // The last lease of a former CIDR may have gone, and its route with it.
+            Trigger::Leases if reconciler.drains() => {
+                reconciler.look_again();
+                Task::Everything
+            }
+            Trigger::Leases => {
+                self.describe(reconciler)?;
+                Task::Nothing
             }
             Trigger::HoldOver => {
                 due.asked_at = Instant::now();

@@ -1,14 +1,23 @@
 //! The leases of this node as the agent sees them: who has which address, and which are provably dead. The stores are the
 //! ipam crate's; here they are only asked, and asked to take the dead ones back.
 
-use std::cell::RefCell;
+mod ears;
+mod keep;
+mod sight;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cni::NetworkName;
 use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
-use netlink::{Link, Selector, Socket};
+use netlink::Socket;
+use podlink::HostLinks;
+
+pub(crate) use keep::{Census, keep};
+use sight::Sight;
 
 /// The agent does not wait for a plugin at work: it comes again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -27,8 +36,6 @@ pub(crate) struct Counts {
     pub(crate) alive: u64,
     /// Owners of which nothing can be said from here.
     pub(crate) unknown: u64,
-    /// Taken back just now: their owners were provably gone.
-    pub(crate) removed: u64,
 }
 
 /// How full the agent's own pools are.
@@ -57,11 +64,10 @@ impl Stores {
     }
 
     /// All leases, with the name of their network.
-    pub(crate) fn all(&self) -> Result<Vec<(String, Lease)>, Error> {
+    pub(crate) fn all(&self) -> Result<Vec<(NetworkName, Lease)>, Error> {
         let mut all = Vec::new();
         for place in self.places()? {
-            let network = place.network.to_string();
-            all.extend(ipam::leases(&place)?.into_iter().map(|lease| (network.clone(), lease)));
+            all.extend(ipam::leases(&place)?.into_iter().map(|lease| (place.network.clone(), lease)));
         }
         Ok(all)
     }
@@ -77,23 +83,26 @@ impl Stores {
     }
 
     /// Takes back what is provably dead and counts the rest. `removed` is told of each lease that went.
-    pub(crate) fn sweep(&self, removed: &mut dyn FnMut(&Lease)) -> Result<Vec<Counts>, Error> {
-        let mut counts = Vec::new();
-        let links = HostLinks::open();
+    fn sweep(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<Swept, SweepError> {
+        let mut host = Socket::open()?;
+        let mut swept = Swept::default();
         for place in self.places()? {
-            let seen = ipam::scavenge(&place, &links, removed)?;
-            counts.push(Counts {
-                network: place.network.to_string(),
-                alive: seen.alive,
-                unknown: seen.unknown,
-                removed: seen.removed,
-            });
+            let leases = ipam::leases(&place)?;
+            swept.directories.extend(sight::directories(leases.iter()));
+            let links = HostLinks::new(&mut host, &place.network);
+            let unseen = leases.iter().filter(|lease| !sight.take_in(lease));
+            // A link that is there has a namespace at its other end.
+            let living = unseen.filter(|lease| links.host_link(lease) == Presence::Present);
+            swept.unseen.extend(living.filter_map(|lease| lease.proof.netns.parent()).map(Path::to_owned));
+            let seen = ipam::scavenge(&place, &Witness { links, sight }, removed)?;
+            swept.counts.push(Counts { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown });
         }
-        Ok(counts)
+        swept.unseen.retain(|directory| !sight.sees(directory));
+        Ok(swept)
     }
 
     /// How full the pools of `network` are that the agent's conflist gives it. Full pools are no error here.
-    pub(crate) fn room(&self, network: &cni::NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
+    pub(crate) fn room(&self, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
         let mut room = Room::default();
         for cidr in cidrs {
             let Ok(set) = Range::new(*cidr, None, None, None).and_then(|range| RangeSet::new(vec![range])) else {
@@ -122,22 +131,37 @@ impl Stores {
     }
 }
 
-/// The links of the network namespace that the agent lives in.
-pub(crate) struct HostLinks {
-    /// None where no socket could be had: then nothing is known of any link.
-    socket: Option<RefCell<Socket>>,
+/// What a sweep saw.
+#[derive(Debug, Default)]
+struct Swept {
+    counts: Vec<Counts>,
+    /// Where the leases' namespaces are.
+    directories: BTreeSet<PathBuf>,
+    /// Those where a living pod's namespace is not to be seen.
+    unseen: BTreeSet<PathBuf>,
 }
 
-impl HostLinks {
-    /// Opens a socket in the calling thread's network namespace.
-    pub(crate) fn open() -> Self {
-        Self { socket: Socket::open().ok().map(RefCell::new) }
+/// Why there was no sweep, or not a whole one.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error("{0}")]
+    Store(#[from] Error),
+    #[error("{0}")]
+    Netlink(#[from] netlink::Error),
+}
+
+/// Answers for the links of this network namespace and for what this process sees of the others.
+struct Witness<'a> {
+    links: HostLinks<'a>,
+    sight: &'a Sight,
+}
+
+impl Prover for Witness<'_> {
+    fn host_link(&self, lease: &Lease) -> Presence {
+        self.links.host_link(lease)
     }
-}
 
-impl Prover for HostLinks {
-    fn host_link(&self, name: &str) -> Presence {
-        let Some(socket) = &self.socket else { return Presence::Unknown };
-        Presence::of(Link::find(&mut socket.borrow_mut(), Selector::Name(name)))
+    fn sees(&self, directory: &Path) -> bool {
+        self.sight.sees(directory)
     }
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::leases::Census;
 use crate::state::{Counts, State, VerdictLine};
 use crate::upkeep::Report;
 
@@ -91,7 +92,7 @@ impl Metrics {
     }
 
     /// Repeats the state.
-    pub(crate) fn tell(&self, state: &State, report: &Report) {
+    pub(crate) fn tell(&self, state: &State, report: &Report, census: &Census) {
         self.ready.set(state.ready.into());
         self.counts("ipv4", &state.v4);
         self.counts("ipv6", &state.v6);
@@ -101,7 +102,7 @@ impl Metrics {
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
         self.leases.clear();
-        for counts in &report.leases {
+        for counts in &census.leases {
             let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
             level("alive").set(number(counts.alive));
             level("unknown").set(number(counts.unknown));
@@ -150,7 +151,7 @@ mod tests {
         let metrics = Metrics::new();
         let mut state = State::starting("n1", "file x");
         state.v4 = Counts { desired: 3, installed: 2, failed: 1 };
-        metrics.tell(&state, &Report::default());
+        metrics.tell(&state, &Report::default(), &Census::default());
         metrics.heals.inc();
         let text = metrics.text();
         for line in [

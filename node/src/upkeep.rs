@@ -1,12 +1,12 @@
-//! What the agent looks after beside the routes, now and then: installed files, dead leases, pools that endanger other
-//! nodes. Nothing here stops the routes: what fails becomes a warning.
+//! What the agent looks after beside the routes, now and then: installed files, pools that endanger other nodes. Nothing
+//! here stops the routes: what fails becomes a warning.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use crate::install::Install;
-use crate::leases::{Counts, Room, Stores};
+use crate::leases::{Room, Stores};
 use crate::pools::{Dangers, judge};
 use crate::source::Snapshot;
 use crate::state::Told;
@@ -22,7 +22,6 @@ pub(crate) struct Upkeep {
 pub(crate) struct Report {
     pub(crate) dangers: Dangers,
     pub(crate) warnings: Vec<String>,
-    pub(crate) leases: Vec<Counts>,
     /// How full this node's pools are, under the name of the network; known where the agent writes the conflist.
     pub(crate) room: Option<(String, Room)>,
 }
@@ -79,16 +78,8 @@ impl Upkeep {
         }
     }
 
-    /// Takes the dead leases back and returns the addresses that are leased.
+    /// The addresses that are leased.
     fn leases(&self, position: &Position<'_>, report: &mut Report) -> Vec<IpAddr> {
-        let mut told = |lease: &ipam::Lease| {
-            tracing::info!(address = %lease.address.ip(), owner = %lease.owner.container_id, "dead lease taken back");
-        };
-        match self.stores.sweep(&mut told) {
-            Ok(counts) => report.leases = counts,
-            // The plugin is at work, or the store is damaged; the next look may say more.
-            Err(error) => report.warnings.push(format!("failed to look after the leases: {error}")),
-        }
         if self.install.conf_dir.is_some()
             && let Ok(network) = cni::NetworkName::parse(&self.install.conflist.network)
             && let Ok(room) = self.stores.room(&network, position.own)

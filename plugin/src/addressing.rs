@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use cni::{Attachment, Code, Dns, Error, Fields, Request, Route};
 use ipam::{Lease, Place, Proof, Settings};
 use netlink::Socket;
+use podlink::HostLinks;
 
 use crate::delegate::Delegate;
-use crate::liveness::HostLinks;
 
 /// The IPAM type that runs within the plugin.
 const WITHIN: &str = "podlan-ipam";
@@ -66,7 +66,8 @@ impl<'a> Addressing<'a> {
         match self {
             Self::Within(request) => {
                 let settings = Settings::from_request(request)?;
-                let leases = ipam::lease(&settings.place, &settings.want, attachment, proof, &HostLinks::new(host))?;
+                let links = HostLinks::new(host, &request.config.name);
+                let leases = ipam::lease(&settings.place, &settings.want, attachment, proof, &links)?;
                 Ok(Assignment {
                     addresses: addresses(&leases),
                     gateways: leases.iter().filter_map(|lease| lease.gateway).collect(),
@@ -105,19 +106,15 @@ impl<'a> Addressing<'a> {
         }
     }
 
-    /// GC: gives back what no attachment that `keep` names holds.
-    pub(crate) fn retain(&self, keep: &BTreeSet<Attachment>) -> Result<(), Error> {
+    /// GC: gives back what no attachment that `keep` names holds, but for a lease that `detach` wants to stay.
+    pub(crate) fn retain(
+        &self,
+        keep: &BTreeSet<Attachment>,
+        detach: &mut dyn FnMut(&Lease) -> bool,
+    ) -> Result<(), Error> {
         match self {
-            Self::Within(request) => Ok(ipam::retain(&Place::from_request(request)?, keep).map(drop)?),
+            Self::Within(request) => Ok(ipam::retain(&Place::from_request(request)?, keep, detach).map(drop)?),
             Self::Delegate(delegate) => delegate.gc(),
-        }
-    }
-
-    /// All leases within.
-    pub(crate) fn leases(&self) -> Result<Vec<Lease>, Error> {
-        match self {
-            Self::Within(request) => Ok(ipam::leases(&Place::from_request(request)?)?),
-            Self::Delegate(_) => Ok(Vec::new()),
         }
     }
 

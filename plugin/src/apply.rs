@@ -2,11 +2,10 @@
 
 use netlink::{KernelError, Link, Lookup, NewVeth, Route, Selector, Socket};
 use nix::errno::Errno;
+use podlink::{Identity, removal};
 
 use crate::error::Error;
-use crate::identity::Identity;
 use crate::plan::Operation;
-use crate::removal;
 
 /// Makes the veth pair. A host end of this very attachment that is there already is what an ADD left whose lease is
 /// gone, and makes room; a foreign link of that name stays, and is named.

@@ -6,13 +6,11 @@ use cni::Code;
 use netlink::{ForwardingError, KernelError, SysctlError};
 use nix::errno::Errno;
 
-use crate::netns;
-
 /// An operation that failed. The texts fit after "failed to", but for those that state what is the case.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("CNI_NETNS: {0}")]
-    Netns(#[from] netns::Error),
+    Netns(#[from] podlink::NetnsError),
     #[error("{0}")]
     Sysctl(#[from] SysctlError),
     #[error("{0}")]
@@ -29,6 +27,16 @@ pub(crate) enum Error {
     LinkVanished { name: String },
     #[error("{0}")]
     Forwarding(#[from] ForwardingError),
+}
+
+impl From<podlink::Error> for Error {
+    fn from(error: podlink::Error) -> Self {
+        match error {
+            podlink::Error::Netns(error) => Self::Netns(error),
+            podlink::Error::Netlink(error) => Self::Netlink(error),
+            podlink::Error::Refused { operation, source } => Self::Refused { operation, source },
+        }
+    }
 }
 
 impl From<Error> for cni::Error {

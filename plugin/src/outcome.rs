@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Dns, Error, Interface, IpConfig, Request, Route};
+use podlink::Identity;
 
 use crate::addressing::Assignment;
 use crate::error;
-use crate::identity::{self, Identity};
 use crate::plan::{Plan, PodRoute, gateway};
 
 /// `RT_SCOPE_LINK`.
@@ -84,7 +84,7 @@ pub(crate) fn previous(request: &Request, attachment: &Attachment, netns: &Path)
 pub(crate) fn alias(request: &Request, attachment: &Attachment, identity: &Identity) -> String {
     let network = &request.config.name;
     let mut alias =
-        format!("{} {} {network} {} {}", identity::ALIAS, identity.key, attachment.container_id, attachment.ifname);
+        format!("{} {} {network} {} {}", podlink::ALIAS, identity.key, attachment.container_id, attachment.ifname);
     if let Some(pod) = &request.args.pod {
         let _ = write!(alias, " {pod}");
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use netlink::{DefaultRoute, Link, Lookup, Socket};
+use podlink::Netns;
 
 use crate::error::Error;
-use crate::netns::Netns;
 use crate::plan::{Occupied, Plan};
 
 /// The open passage. The thread is in the node's namespace until it enters the pod's ([`Beyond::enter`]).

@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cni::MacAddress;
 use ipnetwork::IpNetwork;
-use netlink::{Address, Hardening, Hold, Neighbour, POD_ROUTE, Route, Scope, SourceRule};
+use netlink::{Address, Hardening, Hold, Neighbour, POD_ROUTE, Route, Scope};
+use podlink::{second_table, source_rule};
 
 pub(crate) use operation::Operation;
 
@@ -33,12 +34,6 @@ pub(crate) fn gateway(v6: bool) -> IpAddr {
 
 /// The index of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;
-
-/// A second attachment's table is this plus its link's index in the pod.
-const TABLES: u32 = 11_200;
-
-/// Where second attachments' rules stand among the pod's rules: before main (32766).
-const RULE_PRIORITY: u32 = 11_200;
 
 /// A route that the pod gets, by its gateway or, with link scope, straight by the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,19 +194,6 @@ impl Plan {
         let rules = of_family.map(|address| Operation::Rule(source_rule(address.ip(), table)));
         std::iter::once(default).chain(rules).collect()
     }
-}
-
-/// The table of a second attachment whose link has this index in the pod.
-pub(crate) fn second_table(device: u32) -> u32 {
-    TABLES + device
-}
-
-/// In a rule's removal: whichever table it names.
-pub(crate) const ANY_TABLE: u32 = 0;
-
-/// The rule that sends what a second attachment's address says to its own table.
-pub(crate) fn source_rule(from: IpAddr, table: u32) -> SourceRule {
-    SourceRule { from, table, priority: RULE_PRIORITY, protocol: POD_ROUTE }
 }
 
 fn to_gateway(gateway: IpAddr, device: u32) -> Route {

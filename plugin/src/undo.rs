@@ -5,11 +5,9 @@ use std::path::Path;
 
 use cni::Attachment;
 use netlink::Socket;
+use podlink::{Identity, Netns, removal};
 
 use crate::addressing::Addressing;
-use crate::identity::Identity;
-use crate::netns::Netns;
-use crate::removal;
 
 /// A step that was done.
 enum Step<'a> {

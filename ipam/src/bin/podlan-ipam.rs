@@ -57,7 +57,7 @@ impl Plugin for Ipam {
     }
 
     fn gc(&self, request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), Error> {
-        ipam::retain(&Place::from_request(request)?, valid)?;
+        ipam::retain(&Place::from_request(request)?, valid, &mut |_| true)?;
         Ok(())
     }
 

@@ -95,8 +95,8 @@ impl Request<'_> {
 
     /// For an ADD of the same owner one proof is enough: its link was never made, or its namespace is no more.
     fn is_dead(&self, lease: &Lease, judge: &dyn Judge) -> bool {
-        let link = lease.proof.host_link.as_deref();
-        link.is_some_and(|link| judge.host_link(link) == Presence::Gone)
+        let linked = lease.proof.host_link.is_some();
+        (linked && judge.host_link(lease) == Presence::Gone)
             || judge.netns(&lease.proof, lease.since.boot == self.now.boot) == Presence::Gone
     }
 

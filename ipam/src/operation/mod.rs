@@ -29,14 +29,14 @@ pub(crate) trait Judge {
     /// Is the network namespace there?
     fn netns(&self, proof: &Proof, same_boot: bool) -> Presence;
     /// Is the host link there?
-    fn host_link(&self, name: &str) -> Presence;
+    fn host_link(&self, lease: &Lease) -> Presence;
 
     /// Can this lease be taken back? Only when all that proves it alive is gone: a link that is not there yet, in a
     /// namespace that is, belongs to an ADD under way.
     fn verdict(&self, lease: &Lease, now: Stamp) -> Presence {
         let netns = self.netns(&lease.proof, lease.since.boot == now.boot);
         match (netns, &lease.proof.host_link) {
-            (Presence::Gone, Some(link)) => self.host_link(link),
+            (Presence::Gone, Some(_)) => self.host_link(lease),
             (netns, _) => netns,
         }
     }
@@ -52,10 +52,10 @@ struct World<'p>(&'p dyn Prover);
 
 impl Judge for World<'_> {
     fn netns(&self, proof: &Proof, same_boot: bool) -> Presence {
-        netns::presence(proof, same_boot)
+        netns::presence(proof, same_boot, &|directory| self.0.sees(directory))
     }
 
-    fn host_link(&self, name: &str) -> Presence {
-        self.0.host_link(name)
+    fn host_link(&self, lease: &Lease) -> Presence {
+        self.0.host_link(lease)
     }
 }

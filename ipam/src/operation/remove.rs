@@ -55,15 +55,26 @@ pub(super) fn release_on<S: Shelf>(shelf: &S, owner: &Attachment, now: Stamp) ->
 }
 
 /// Take back every lease of the network whose owner is not in `keep`, alive or not (the GC verb).
-/// A lease that was given after this began is kept: the list cannot know of it. Returns what was taken back;
-/// when some could not be, the others were, and the error says why.
-pub fn retain(place: &Place, keep: &BTreeSet<Attachment>) -> Result<Vec<Lease>, Error> {
-    retain_on(&place.shelf()?, keep, Stamp::now()?)
+/// A lease that was given after this began is kept: the list cannot know of it. `detach` is asked before a lease goes, the
+/// lock not held: false keeps it. Returns what was taken back; when some could not be, the others were, and the error says
+/// why.
+pub fn retain(
+    place: &Place,
+    keep: &BTreeSet<Attachment>,
+    detach: &mut dyn FnMut(&Lease) -> bool,
+) -> Result<Vec<Lease>, Error> {
+    retain_on(&place.shelf()?, keep, Stamp::now()?, detach)
 }
 
-pub(super) fn retain_on<S: Shelf>(shelf: &S, keep: &BTreeSet<Attachment>, now: Stamp) -> Result<Vec<Lease>, Error> {
+pub(super) fn retain_on<S: Shelf>(
+    shelf: &S,
+    keep: &BTreeSet<Attachment>,
+    now: Stamp,
+    detach: &mut dyn FnMut(&Lease) -> bool,
+) -> Result<Vec<Lease>, Error> {
     let newer = |lease: &Lease| lease.since.boot == now.boot && lease.since.millis > now.millis;
-    let (victims, damage) = select(shelf, |lease| !keep.contains(&lease.owner) && !newer(lease))?;
+    let (mut victims, damage) = select(shelf, |lease| !keep.contains(&lease.owner) && !newer(lease))?;
+    victims.retain(|lease| detach(lease));
     let mut removed = Vec::new();
     let failed = remove(shelf, &victims, now, &mut |lease| removed.push(lease.clone()));
     match damage.map_or(failed, Err) {

@@ -55,7 +55,6 @@ impl Agent {
             draining: &own(&Ruling::Draining),
             routed: unready(reconciler, me).is_empty(),
         });
-        self.metrics.reclaimed.inc_by(report.leases.iter().map(|counts| counts.removed).sum());
         self.last_look = report;
     }
 
@@ -79,6 +78,7 @@ impl Agent {
             }
         };
         self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
+        self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
         if was_ready != self.state.ready {
             tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
         }
@@ -86,7 +86,7 @@ impl Agent {
     }
 
     pub(super) fn tell(&self) -> Result<(), Error> {
-        self.metrics.tell(&self.state, &self.last_look);
+        self.metrics.tell(&self.state, &self.last_look, &self.census.borrow());
         self.told.send_replace(self.state.clone());
         let path = self.run_dir.state_file();
         self.run_dir

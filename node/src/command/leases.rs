@@ -4,10 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cni::NetworkName;
 use ipam::{Lease, Presence, Prover, Stamp};
+use netlink::Socket;
+use podlink::HostLinks;
 use serde::Serialize;
 
-use crate::leases::{HostLinks, Stores};
+use crate::leases::Stores;
 
 /// Where the leases are, and how to print them.
 #[derive(Debug, clap::Args)]
@@ -58,18 +61,19 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn lines(args: &Args) -> Result<Vec<Line>, ipam::Error> {
     let now = Stamp::now()?;
     let leases = Stores::below(args.data_dir.clone()).all()?;
-    let links = HostLinks::open();
-    Ok(leases.into_iter().map(|(network, lease)| line(network, lease, now, &links)).collect())
+    // Without one nothing is known of any link.
+    let mut host = Socket::open().ok();
+    Ok(leases.into_iter().map(|(network, lease)| line(network, lease, now, host.as_mut())).collect())
 }
 
-fn line(network: String, lease: Lease, now: Stamp, links: &HostLinks) -> Line {
-    let state = match lease.proof.host_link.as_deref().map(|name| links.host_link(name)) {
+fn line(network: NetworkName, lease: Lease, now: Stamp, host: Option<&mut Socket>) -> Line {
+    let state = match host.map(|host| HostLinks::new(host, &network).host_link(&lease)) {
         Some(Presence::Present) => "live",
         Some(Presence::Gone) => "gone",
         Some(Presence::Unknown) | None => "unknown",
     };
     Line {
-        network,
+        network: network.to_string(),
         address: lease.address.ip().to_string(),
         container_id: lease.owner.container_id.to_string(),
         ifname: lease.owner.ifname.to_string(),

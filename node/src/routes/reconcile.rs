@@ -17,7 +17,7 @@ use super::here::{Here, Reaches};
 use super::kernel::Kernel;
 use super::news::News;
 use super::plan::{Change, Plan, plan};
-use super::verdict::Verdict;
+use super::verdict::{Ruling, Verdict};
 use super::{Key, Routes, Target};
 use crate::source::Snapshot;
 
@@ -256,6 +256,11 @@ impl Reconciler {
     pub(crate) fn release(&mut self) -> bool {
         self.grounds = Grounds::New;
         self.guard.release()
+    }
+
+    /// Whether a former CIDR of this node waits for its last lease.
+    pub(crate) fn drains(&self) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.ruling == Ruling::Draining)
     }
 
     pub(crate) fn guard(&self) -> Guard {

@@ -6,12 +6,12 @@ use std::path::Path;
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
 use netlink::{Link, NewVeth, Socket, Sysctl, kernel_has_v6};
+use podlink::Identity;
 
 use crate::addressing::Addressing;
 use crate::apply::{apply, make_pair};
 use crate::error::Error;
 use crate::host;
-use crate::identity::Identity;
 use crate::outcome::{self, Outcome};
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
 use netlink::{Link, Selector, Socket, Sysctl, kernel_has_v6};
+use podlink::Identity;
 
 use crate::addressing::Addressing;
 use crate::error::Error;
-use crate::identity::Identity;
 use crate::observe::differences;
 use crate::outcome;
 use crate::passage::{Beyond, Passage};

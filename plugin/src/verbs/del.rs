@@ -6,26 +6,25 @@ use std::path::Path;
 
 use cni::{Attachment, Error as CniError, Request};
 use netlink::Socket;
+use podlink::{Identity, removal};
 
 use crate::addressing::Addressing;
 use crate::error::Error;
-use crate::identity::Identity;
-use crate::removal;
 
 /// Detaches the pod.
 pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Path>) -> Result<(), CniError> {
     let addressing = Addressing::of_removal(request)?;
     let identity = Identity::of(&request.config.name, attachment);
     let mut host = Socket::open().map_err(Error::from)?;
-    let linked = removal::remove_link(&mut host, &identity)?;
+    let linked = removal::remove_link(&mut host, &identity).map_err(Error::from)?;
     let held = addressing.held(attachment)?.unwrap_or_default();
     if !linked {
         for &address in &held {
-            removal::remove_routed(&mut host, &identity, address)?;
+            removal::remove_routed(&mut host, &identity, address).map_err(Error::from)?;
         }
     }
     if let Some(path) = netns {
-        removal::forget_rules(path, &held)?;
+        removal::forget_rules(path, &held).map_err(Error::from)?;
     }
     addressing.release(attachment)
 }

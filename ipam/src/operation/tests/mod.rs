@@ -73,7 +73,8 @@ impl Judge for RefCell<Fate> {
         self.borrow().spaces.get(&name).copied().unwrap_or(Presence::Present)
     }
 
-    fn host_link(&self, name: &str) -> Presence {
+    fn host_link(&self, lease: &Lease) -> Presence {
+        let name = lease.proof.host_link.as_deref().unwrap_or_default();
         self.borrow().links.get(name).copied().unwrap_or(Presence::Present)
     }
 }
@@ -127,7 +128,7 @@ impl Node {
     }
 
     fn gc(&self, keep: &[Attachment]) -> Result<Vec<Lease>, Error> {
-        retain_on(&self.memory, &keep.iter().cloned().collect(), self.now)
+        retain_on(&self.memory, &keep.iter().cloned().collect(), self.now, &mut |_| true)
     }
 
     fn scavenge(&self) -> Result<Scavenged, Error> {

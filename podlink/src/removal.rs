@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::NetworkName;
+use ipam::Lease;
 use ipnetwork::IpNetwork;
 use netlink::{KernelError, Link, Lookup, POD_ROUTE, Route, Selector, Socket};
 use nix::errno::Errno;
@@ -12,11 +13,14 @@ use nix::errno::Errno;
 use crate::error::Error;
 use crate::identity::{self, Identity};
 use crate::netns::Netns;
-use crate::plan;
+use crate::second::{ANY_TABLE, source_rule};
 
 /// Removes the attachment's link, wherever its far end is now, and tells whether there was one; a foreign link of its
 /// name stays.
-pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error> {
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error> {
     let link = Link::find(host, Selector::Name(&identity.host_name))?.filter(|link| identity.is(link));
     match link {
         Some(link) => remove(host, &link).map(|()| true),
@@ -24,22 +28,50 @@ pub(crate) fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool
     }
 }
 
-/// Removes the attachment's link where a pod route leads `address` to it. For an attachment that holds the address and
-/// whose link somebody has renamed or given another MAC or group (E-52): something of it still tells whose it is. The
-/// address alone does not: another network with the same range may have given it to a pod that lives.
-pub(crate) fn remove_routed(host: &mut Socket, identity: &Identity, address: IpAddr) -> Result<(), Error> {
+/// The attachment's link where a pod route leads `address` to it. For an attachment that holds the address and whose link
+/// somebody has renamed or given another MAC or group (E-52): something of it still tells whose it is. The address alone
+/// does not: another network with the same range may have given it to a pod that lives.
+pub(crate) fn routed(host: &mut Socket, identity: &Identity, address: IpAddr) -> Result<Option<Link>, Error> {
     let ours = |route: &Route| route.protocol == POD_ROUTE && route.destination == IpNetwork::from(address);
     let route = Route::ask(host, Lookup::Entry, address)?.filter(ours);
-    let Some(device) = route.and_then(|route| route.device) else { return Ok(()) };
-    match Link::find(host, Selector::Index(device))?.filter(|link| identity.is_told_by(link)) {
+    let Some(device) = route.and_then(|route| route.device) else { return Ok(None) };
+    Ok(Link::find(host, Selector::Index(device))?.filter(|link| identity.is_told_by(link)))
+}
+
+/// Removes that link.
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn remove_routed(host: &mut Socket, identity: &Identity, address: IpAddr) -> Result<(), Error> {
+    match routed(host, identity, address)? {
         Some(link) => remove(host, &link),
         None => Ok(()),
     }
 }
 
+/// Removes what the attachment of a lease has left: its link, also one that an ADD left before it wrote the text or that
+/// somebody changed, and the rules of a second attachment in a pod that is still the one of the lease.
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn detach(host: &mut Socket, network: &NetworkName, lease: &Lease) -> Result<(), Error> {
+    let (address, proof) = (lease.address.ip(), &lease.proof);
+    let identity = Identity::of(network, &lease.owner);
+    if !remove_link(host, &identity)? {
+        remove_routed(host, &identity, address)?;
+    }
+    if proof.netns_id.is_some() && ipam::netns_identity(&proof.netns) == proof.netns_id {
+        forget_rules(&proof.netns, &[address])?;
+    }
+    Ok(())
+}
+
 /// Takes a second attachment's rules from a pod that lives on: the link took its addresses and routes along, and left
 /// them. Best effort: a namespace that cannot be entered any more has nothing left to forget.
-pub(crate) fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Error> {
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Error> {
     if addresses.is_empty() {
         return Ok(());
     }
@@ -49,14 +81,17 @@ pub(crate) fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Err
         return Ok(());
     }
     if let Ok(mut pod) = Socket::open() {
-        let removals = addresses.iter().map(|&from| plan::source_rule(from, plan::ANY_TABLE).remove());
+        let removals = addresses.iter().map(|&from| source_rule(from, ANY_TABLE).remove());
         let _ = pod.request(&mut removals.collect::<Vec<_>>());
     }
     Ok(own.enter()?)
 }
 
 /// All host ends of a network but those named. One whose text somebody changed is found by its lease instead.
-pub(crate) fn strays(host: &mut Socket, network: &NetworkName, keep: &BTreeSet<String>) -> Result<Vec<Link>, Error> {
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn strays(host: &mut Socket, network: &NetworkName, keep: &BTreeSet<String>) -> Result<Vec<Link>, Error> {
     let group = identity::group(network);
     let ours = |link: &Link| link.group == group && identity::is_of_network(link, network);
     let stray = |link: Link| (ours(&link) && !keep.contains(&link.name)).then_some(link);
@@ -64,7 +99,10 @@ pub(crate) fn strays(host: &mut Socket, network: &NetworkName, keep: &BTreeSet<S
 }
 
 /// Removes a link by its index; one that went by itself is no error.
-pub(crate) fn remove(host: &mut Socket, link: &Link) -> Result<(), Error> {
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn remove(host: &mut Socket, link: &Link) -> Result<(), Error> {
     let verdicts = host.request(&mut [Link::remove(Selector::Index(link.index))])?;
     match verdicts.into_iter().next() {
         Some(Err(KernelError { errno: Errno::ENODEV, .. })) => Ok(()),

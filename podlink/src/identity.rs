@@ -13,22 +13,23 @@ const DIGITS: usize = 11;
 
 /// What an attachment's link looks like in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The host end's name.
-    pub(crate) host_name: String,
+    pub host_name: String,
     /// The host end's MAC.
-    pub(crate) host_mac: MacAddress,
+    pub host_mac: MacAddress,
     /// The pod end's MAC, unless one is asked for.
-    pub(crate) pod_mac: MacAddress,
+    pub pod_mac: MacAddress,
     /// The host end's link group: one for all attachments of a network.
-    pub(crate) group: u32,
+    pub group: u32,
     /// The hash itself, in base32, for people who look for it.
-    pub(crate) key: String,
+    pub key: String,
 }
 
 impl Identity {
     /// The identity of one attachment of one network.
-    pub(crate) fn of(network: &NetworkName, attachment: &Attachment) -> Self {
+    #[must_use]
+    pub fn of(network: &NetworkName, attachment: &Attachment) -> Self {
         // The separator occurs in none of the three, so that no two attachments are spelled alike.
         let spelled = [network.as_str(), attachment.container_id.as_str(), attachment.ifname.as_str()].join("\0");
         let hash: [u8; 32] = Sha256::digest(spelled.as_bytes()).into();
@@ -43,13 +44,15 @@ impl Identity {
     }
 
     /// Whether this is the host end of the attachment: name, MAC and group all say so.
-    pub(crate) fn is(&self, link: &Link) -> bool {
+    #[must_use]
+    pub fn is(&self, link: &Link) -> bool {
         link.veth && link.name == self.host_name && link.group == self.group && link.mac == self.host_mac.octets()
     }
 
     /// Whether any one of name, MAC and alias is the attachment's: somebody may have changed the others, and the link of
     /// another attachment has none of the three.
-    pub(crate) fn is_told_by(&self, link: &Link) -> bool {
+    #[must_use]
+    pub fn is_told_by(&self, link: &Link) -> bool {
         let mut words = link.alias.split(' ');
         let by_alias = words.next() == Some(ALIAS) && words.next() == Some(&self.key);
         link.veth && (by_alias || link.name == self.host_name || link.mac == self.host_mac.octets())
@@ -68,9 +71,10 @@ pub(crate) fn is_of_network(link: &Link, network: &NetworkName) -> bool {
 }
 
 /// The first word of each host end's alias; the key is the second.
-pub(crate) const ALIAS: &str = "podlan";
+pub const ALIAS: &str = "podlan";
 
 /// The link group of a network's host ends. Never 0, the group of everybody's links.
+#[must_use]
 pub(crate) fn group(network: &NetworkName) -> u32 {
     let hash: [u8; 32] = Sha256::digest(network.as_str().as_bytes()).into();
     let [a, b, c, d, ..] = hash;

@@ -18,14 +18,15 @@ const OWN: &str = "/proc/thread-self/ns/net";
 
 /// Why a path cannot serve as the pod's network namespace.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Error {
     #[error("open network namespace {path}: {source}")]
     Open { path: PathBuf, source: io::Error },
     #[error("{path} is not a namespace")]
     NotNamespace { path: PathBuf },
     #[error("{path} is not a network namespace")]
     OtherKind { path: PathBuf },
-    #[error("{path} is the network namespace that the plugin runs in; a pod must have one of its own")]
+    #[error("{path} is the network namespace of the node itself; a pod must have one of its own")]
     Own { path: PathBuf },
     #[error("enter network namespace {path}: {source} (does another user namespace own it?)")]
     Enter { path: PathBuf, source: Errno },
@@ -33,7 +34,7 @@ pub(crate) enum Error {
 
 /// An open network namespace. It lives on while this value does, whatever becomes of its path.
 #[derive(Debug)]
-pub(crate) struct Netns {
+pub struct Netns {
     file: File,
     path: PathBuf,
     identity: (u64, u64),
@@ -41,12 +42,12 @@ pub(crate) struct Netns {
 
 impl Netns {
     /// The namespace that the calling thread is in.
-    pub(crate) fn own() -> Result<Self, Error> {
+    pub fn own() -> Result<Self, Error> {
         Self::at(Path::new(OWN))
     }
 
     /// The pod's namespace at `path`: a namespace file, and not `own`. Its kind shows when it is entered.
-    pub(crate) fn of_pod(path: &Path, own: &Self) -> Result<Self, Error> {
+    pub fn of_pod(path: &Path, own: &Self) -> Result<Self, Error> {
         let netns = Self::at(path)?;
         if netns.identity == own.identity {
             return Err(Error::Own { path: path.to_owned() });
@@ -70,12 +71,12 @@ impl Netns {
     }
 
     /// Device and inode of the namespace file: equal for equal namespaces that live at one time.
-    pub(crate) fn identity(&self) -> (u64, u64) {
+    pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
 
     /// Moves the calling thread into it. Sockets that are open keep the namespace in which they were opened.
-    pub(crate) fn enter(&self) -> Result<(), Error> {
+    pub fn enter(&self) -> Result<(), Error> {
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|source| match source {
             Errno::EINVAL => Error::OtherKind { path: self.path.clone() },
             source => Error::Enter { path: self.path.clone(), source },

@@ -1,0 +1,38 @@
+//! Whether the link of a lease's attachment is there: what is asked before a lease is taken back.
+
+use std::cell::RefCell;
+
+use cni::NetworkName;
+use ipam::{Lease, Presence, Prover};
+use netlink::{Link, Selector, Socket};
+
+use crate::identity::Identity;
+use crate::removal::routed;
+
+/// Looks for the host ends of one network through a socket of the node's namespace.
+pub struct HostLinks<'a> {
+    host: RefCell<&'a mut Socket>,
+    network: &'a NetworkName,
+}
+
+impl<'a> HostLinks<'a> {
+    /// Looks through `host`.
+    pub fn new(host: &'a mut Socket, network: &'a NetworkName) -> Self {
+        Self { host: RefCell::new(host), network }
+    }
+}
+
+impl Prover for HostLinks<'_> {
+    /// By its name, and where somebody has renamed it, by the route to the address: an address that leads to the
+    /// attachment's link is not free.
+    fn host_link(&self, lease: &Lease) -> Presence {
+        let Some(name) = lease.proof.host_link.as_deref() else { return Presence::Unknown };
+        let mut host = self.host.borrow_mut();
+        match Presence::of(Link::find(&mut host, Selector::Name(name))) {
+            Presence::Gone => {
+                Presence::of(routed(&mut host, &Identity::of(self.network, &lease.owner), lease.address.ip()))
+            }
+            known => known,
+        }
+    }
+}
