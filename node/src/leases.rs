@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
-use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
+use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Stamp, Want};
 use ipnetwork::IpNetwork;
 use netlink::Socket;
 use podlink::HostLinks;
 
 pub(crate) use keep::{Census, keep};
-use sight::Sight;
+pub(crate) use sight::Sight;
 
 /// The agent does not wait for a plugin at work: it comes again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -82,6 +82,33 @@ impl Stores {
         Ok(self.all()?.iter().map(|(_, lease)| lease.address.ip()).collect())
     }
 
+    /// All leases with what is known of their owners, by what `sight` has taken in.
+    pub(crate) fn judged(&self, sight: &Sight) -> Result<Vec<(NetworkName, Lease, Presence)>, Error> {
+        let now = Stamp::now()?;
+        // Without one nothing is known of any link.
+        let mut host = Socket::open().ok();
+        let judge = |(network, lease): (NetworkName, Lease)| {
+            let there = host.as_mut().map_or(Presence::Unknown, |host| {
+                let witness = Witness { links: HostLinks::new(host, &network), sight };
+                ipam::presence(&lease, &witness, now)
+            });
+            (network, lease, there)
+        };
+        Ok(self.all()?.into_iter().map(judge).collect())
+    }
+
+    /// Takes in what is seen of the owners' namespaces. Nothing where the leases cannot be read.
+    pub(crate) fn show(&self, sight: &mut Sight) {
+        self.all().unwrap_or_default().iter().for_each(|(_, lease)| {
+            sight.take_in(lease);
+        });
+    }
+
+    /// Takes back what is provably dead. `removed` is told of each lease that went.
+    pub(crate) fn take_back(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<(), SweepError> {
+        self.sweep(sight, removed).map(drop)
+    }
+
     /// Takes back what is provably dead and counts the rest. `removed` is told of each lease that went.
     fn sweep(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<Swept, SweepError> {
         let mut host = Socket::open()?;
@@ -143,7 +170,7 @@ struct Swept {
 
 /// Why there was no sweep, or not a whole one.
 #[derive(Debug, thiserror::Error)]
-enum SweepError {
+pub(crate) enum SweepError {
     #[error("{0}")]
     Store(#[from] Error),
     #[error("{0}")]

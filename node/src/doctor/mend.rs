@@ -8,7 +8,7 @@ use netlink::{Socket, ensure_forwarding};
 use super::finding::{Finding, Mend, Outcome};
 use super::observe::Places;
 use crate::control::{self, Command};
-use crate::leases::Stores;
+use crate::leases::{Sight, Stores};
 
 /// How long the agent may take to put things right.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -41,9 +41,11 @@ fn forward(v6: bool) -> Result<String, String> {
 }
 
 fn take_back(places: &Places) -> Result<String, String> {
-    let mut gone = Vec::new();
+    let (mut gone, mut sight) = (Vec::new(), Sight::default());
+    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
     for dir in &places.data_dirs {
-        let swept = Stores::below(dir.clone()).sweep(&mut |lease| gone.push(lease.address.ip().to_string()));
+        let swept =
+            Stores::below(dir.clone()).take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string()));
         swept.map_err(|error| format!("failed to take dead leases back: {error}"))?;
     }
     Ok(format!("took back the leases of {}", gone.join(", ")))

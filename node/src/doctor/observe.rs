@@ -12,7 +12,7 @@ use netlink::{HOST_LINK_PREFIX, Lookup, Route, Socket, Sysctl};
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
 use crate::conflist::is_configuration;
 use crate::install::{BINARIES, same};
-use crate::leases::{HostLinks, Stores};
+use crate::leases::{Sight, Stores};
 use crate::packet_filter;
 use crate::routes::kernel::{Kernel as _, Rtnetlink};
 use crate::state::{RunDir, Told};
@@ -190,14 +190,14 @@ fn file(path: &Path, name: &str, beside: Option<&Path>) -> PluginFile {
 
 fn leases(places: &Places) -> Seen<Leases> {
     let now = Stamp::now().map_err(|error| format!("failed to {error}"))?;
-    let links = HostLinks::open();
+    let mut sight = Sight::default();
+    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
     let mut leases = Leases { now, all: Vec::new(), unreadable: Vec::new() };
     for dir in &places.data_dirs {
-        match Stores::below(dir.clone()).all() {
-            Ok(all) => leases.all.extend(all.into_iter().map(|(network, lease)| {
-                let there = ipam::presence(&lease, &links, now);
-                (network, lease, there)
-            })),
+        match Stores::below(dir.clone()).judged(&sight) {
+            Ok(all) => {
+                leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)))
+            }
             Err(ipam::Error::Io { op, path, source }) if source.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
             }

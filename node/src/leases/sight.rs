@@ -14,7 +14,7 @@ const USUAL: &str = "/run/netns";
 /// Directories in which a recorded namespace was seen, each with its identity then. A directory that is replaced must be
 /// proved anew.
 #[derive(Debug, Default)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     proved: BTreeMap<PathBuf, Id>,
 }
 
