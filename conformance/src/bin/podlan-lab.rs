@@ -43,6 +43,12 @@ enum Podlan {
         #[arg(required = true)]
         targets: Vec<Target>,
     },
+    /// Asks servers over and over, by new connections and by held ones, until killed; tells each failure and the sums.
+    Steady {
+        /// Such as 10.244.1.2:7777, [fd00::2]:7777.
+        #[arg(required = true)]
+        servers: Vec<SocketAddr>,
+    },
     /// Sends echo requests until one is answered.
     Ping {
         /// The address to ask from.
@@ -89,6 +95,7 @@ fn main() -> ExitCode {
         Podlan::Hold { nodes } => answer(hold(nodes)),
         Podlan::Serve { port } => answer(traffic::serve(port, &mut io::stdout())),
         Podlan::Probe { port, from, targets } => answer(probe(&targets, port, from)),
+        Podlan::Steady { servers } => answer(traffic::steady(&servers, &mut io::stdout())),
         Podlan::Ping { from, to } => answer(ping(&to, from)),
         Podlan::Bind { at, port } => answer(traffic::try_bind(at.protocol, SocketAddr::new(at.address, port))),
         Podlan::RemoveIn { namespace, link } => answer(lab::remove_in(namespace, &link)),

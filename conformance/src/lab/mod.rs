@@ -20,6 +20,7 @@ mod mounts;
 mod node;
 mod place;
 mod pod;
+mod processes;
 mod reach;
 pub mod refusal;
 mod snapshot;

@@ -51,6 +51,48 @@ pub(super) fn bind(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), E
     mount(Some(from.as_ref()), to.as_ref(), NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
 }
 
+/// Whatever is written beneath `folder` from now on goes to `disk`, and what the machine has there shows through.
+pub(super) fn own_folder(folder: &str, disk: &Path) -> Result<(), Errno> {
+    let (changes, work) = (disk.join("changes"), disk.join("work"));
+    for made in [&changes, &work] {
+        fs::create_dir_all(made).map_err(errno)?;
+    }
+    let options = format!("userxattr,lowerdir={folder},upperdir={},workdir={}", changes.display(), work.display());
+    mount(Some("overlay"), folder, Some("overlay"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(&*options))
+}
+
+/// Takes from this mount namespace the power over the machine's own sysctls: all but those of networks, which are each
+/// network namespace's. Root of the machine has it even inside a user namespace.
+pub(super) fn keep_sysctls() -> Result<(), Errno> {
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | HARMLESS;
+    for entry in fs::read_dir("/proc/sys").map_err(errno)?.flatten() {
+        if entry.file_name() != "net" {
+            bind(entry.path(), entry.path())?;
+            mount(NOTHING, &entry.path(), NOTHING, read_only, NOTHING)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes from this mount namespace the power over the machine's cgroups, for the same reason.
+pub(super) fn keep_cgroups() -> Result<(), Errno> {
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | HARMLESS;
+    let hierarchies = fs::read_dir(CGROUP).into_iter().flatten().flatten().map(|entry| entry.path());
+    for at in [CGROUP.into()].into_iter().chain(hierarchies) {
+        match mount(NOTHING, &at, NOTHING, read_only, NOTHING) {
+            // Not a mount of its own.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Lets mounts made outside of a container's namespace show inside of it, where it asks for that.
+pub(super) fn share_with_containers() -> Result<(), Errno> {
+    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_SHARED, NOTHING)
+}
+
 /// A /sys that shows the links of this network namespace, with the machine's cgroups where they were: a container
 /// runtime looks for them there.
 pub(super) fn sysfs() -> Result<(), Errno> {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use super::{Command, Error, LAN, Lab, PORT, Place, Pod, Running, SHARED, Snapsho
 const RUNS: &str = "/run/nodes";
 
 /// A node of the lab. `/run` is its own; everything else of the file system is the machine's.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     name: String,
     number: u8,
@@ -27,7 +27,10 @@ pub struct Node {
 
 impl Node {
     /// Makes node `number`, named `node<number>`, and plugs it into the LAN.
-    pub(super) fn new(number: u8) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the LAN has a node of that number.
+    pub fn new(number: u8) -> Result<Self, Error> {
         let name = format!("node{number}");
         let run = PathBuf::from(RUNS).join(&name);
         let shared = run.join("lab");
@@ -55,7 +58,9 @@ impl Node {
     fn connect(&self, lab: &Place) -> Result<(), Error> {
         let failed = |errno| Error::Kernel { doing: format!("plug {} into the LAN", self.name), errno };
         let netns = self.place.network();
-        lab.enter(|| wire::cable(LAN, &self.name, netns))?.map_err(failed)?;
+        // The same after a reboot, as a network card's: the others know it still.
+        let mac = [2, 0, 172, 31, 0, self.number];
+        lab.enter(|| wire::cable(LAN, &self.name, netns, mac))?.map_err(failed)?;
         let addresses = [network(self.v4(), 24), network(self.v6(), 64)];
         self.place.enter(|| wire::plug_in(&addresses))?.map_err(failed)
     }
@@ -114,6 +119,39 @@ impl Node {
                 { "type": "Hostname", "address": self.name },
             ] },
         })
+    }
+
+    /// Makes it a machine that software may think its own: what is written beneath each of `folders` lies on `disk`, the
+    /// sysctls that belong to no network and the cgroups are read-only, and mounts spread into containers that ask for it.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as one without overlayfs for users.
+    pub fn keep_to_itself(&self, disk: &Path, folders: &[&str]) -> Result<(), Error> {
+        let failed = |doing: String| Error::system::<Errno>(format!("{doing} on {}", self.name));
+        self.place.enter(|| {
+            for folder in folders {
+                let changes = disk.join(folder.trim_start_matches('/'));
+                mounts::own_folder(folder, &changes).map_err(failed(format!("mount over {folder}")))?;
+            }
+            mounts::keep_sysctls().map_err(failed("make the sysctls read-only".into()))?;
+            mounts::keep_cgroups().map_err(failed("make the cgroups read-only".into()))?;
+            mounts::share_with_containers().map_err(failed("share the mounts".into()))
+        })?
+    }
+
+    /// The power fails: every process on this node dies, in its containers too, and with them its namespaces and /run.
+    /// Its number may be used anew.
+    ///
+    /// # Errors
+    /// When it does not die.
+    pub fn power_off(self) -> Result<(), Error> {
+        let Self { name, place, .. } = self;
+        place.kill_all()?;
+        drop(place);
+        let failed = |errno| Error::Kernel { doing: format!("unplug {name}"), errno };
+        Place::lab()?.enter(|| wire::remove(&name))?.map_err(failed)?;
+        let run = PathBuf::from(RUNS).join(&name);
+        fs::remove_dir_all(&run).map_err(Error::system(format!("empty {}", run.display())))
     }
 
     /// Its namespaces, to do anything in.

@@ -2,14 +2,20 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{Signal, kill};
 
-use super::{Error, wire};
+use super::{Error, eventually, processes, wire};
+
+/// How long the dying of a node's processes may take: hundreds, with their namespaces.
+const KILLED: Duration = Duration::from_secs(60);
 
 /// The namespaces that make a node: they live as long as this value or a process in them.
 #[derive(Debug)]
@@ -106,6 +112,21 @@ impl Place {
     pub fn remove_route(&self, destination: IpNetwork) -> Result<(), Error> {
         let doing = format!("delete the route to {destination} in {}", self.name);
         self.enter(|| wire::remove_route(destination))?.map_err(|errno| Error::Kernel { doing, errno })
+    }
+
+    /// Kills every process that shares this node's host name, and every descendant of one: its containers.
+    ///
+    /// # Errors
+    /// When some live on.
+    pub(super) fn kill_all(&self) -> Result<(), Error> {
+        let uts = self.node.uts.metadata().map_err(Error::system(format!("look at {}", self.name)))?.ino();
+        eventually(KILLED, &format!("no process runs on {}", self.name), || {
+            let living = processes::of(uts);
+            living.iter().for_each(|pid| {
+                kill(*pid, Signal::SIGKILL).ok();
+            });
+            if living.is_empty() { Ok(()) } else { Err(format!("{living:?}")) }
+        })
     }
 
     fn join(&self) -> Result<(), Error> {

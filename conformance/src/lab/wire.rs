@@ -26,9 +26,9 @@ pub(super) fn bridge(name: &str) -> Result<(), Errno> {
     kernel.create(RouteNetlinkMessage::NewLink(LinkBridge::new(name).build()))
 }
 
-/// A cable from the bridge in this network namespace to `eth0`, born in `node`'s.
-pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>) -> Result<(), Errno> {
-    let far = LinkUnspec::new_with_name("eth0").setns_by_fd(node.as_raw_fd()).build();
+/// A cable from the bridge in this network namespace to `eth0`, born in `node`'s with this hardware address.
+pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>, mac: [u8; 6]) -> Result<(), Errno> {
+    let far = LinkUnspec::new_with_name("eth0").setns_by_fd(node.as_raw_fd()).address(mac.to_vec()).build();
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(name)
         .up()

@@ -9,6 +9,7 @@ mod probe;
 mod reply;
 mod serve;
 mod socket;
+mod steady;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ pub use echo::ping;
 pub use probe::probe;
 pub use serve::serve;
 pub use socket::try_bind;
+pub use steady::steady;
 
 /// How long a client waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);

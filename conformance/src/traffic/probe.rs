@@ -25,7 +25,7 @@ pub fn probe(target: Target, port: u16, from: Option<IpAddr>) -> Report {
     Report { target, answer: seen.map_or_else(|error| Answer::Silent(error.to_string()), Answer::Saw) }
 }
 
-fn ask(to: SocketAddr, from: Option<IpAddr>, question: &str) -> io::Result<String> {
+pub(super) fn ask(to: SocketAddr, from: Option<IpAddr>, question: &str) -> io::Result<String> {
     let mut server = connection(to, from)?;
     writeln!(server, "{question}")?;
     let mut answer = String::new();

@@ -47,7 +47,8 @@ impl Pings {
 /// Serves on `port` until killed; says `ready` on `out` once it hears.
 ///
 /// Protocol, for both transports: a line `who` is answered with the client's address; over TCP a line `ping TOKEN` with
-/// the source of the echo request that carried the token, or `nobody`.
+/// the source of the echo request that carried the token, or `nobody`; after a line `hold` each further line comes back;
+/// and an HTTP request is answered with the client's address too, for kubelet's probes.
 ///
 /// # Errors
 /// When a socket of IPv4 cannot be had; IPv6 is left out where the kernel has none.
@@ -95,8 +96,13 @@ fn converse(client: &TcpStream, pings: &Pings) -> io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
     let mut question = String::new();
-    BufReader::new(client.take(QUESTION)).read_line(&mut question)?;
+    let mut heard = BufReader::new(client);
+    heard.by_ref().take(QUESTION).read_line(&mut question)?;
+    if question.trim_end() == "hold" {
+        return give_back(heard, client);
+    }
     let answer = match question.trim_end().split_once(' ') {
+        Some(("GET", _)) => return over_http(heard, client),
         Some(("ping", token)) => {
             pings.source(token.as_bytes()).map_or_else(|| "nobody".to_owned(), |source| source.to_string())
         }
@@ -104,6 +110,23 @@ fn converse(client: &TcpStream, pings: &Pings) -> io::Result<()> {
     };
     let mut client = client;
     writeln!(client, "{answer}")
+}
+
+fn give_back(mut heard: BufReader<&TcpStream>, mut client: &TcpStream) -> io::Result<()> {
+    let mut line = Vec::new();
+    while heard.by_ref().take(QUESTION).read_until(b'\n', &mut line)? > 0 {
+        client.write_all(&line)?;
+        line.clear();
+    }
+    Ok(())
+}
+
+fn over_http(mut heard: BufReader<&TcpStream>, mut client: &TcpStream) -> io::Result<()> {
+    let mut header = String::new();
+    while heard.by_ref().take(QUESTION).read_line(&mut header)? > 0 && !header.trim_end().is_empty() {
+        header.clear();
+    }
+    write!(client, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n{}\n", client.peer_addr()?.ip())
 }
 
 fn listen(v6: bool, ear: &UdpSocket, pings: &Arc<Pings>) {
