@@ -10,7 +10,8 @@ use netlink::{Address, Link, Socket};
 use podlan_conformance::lab::{Error, Lab, Node, Running, binaries, eventually};
 use serde_json::{Value, json};
 
-use crate::server::{FRONT, Server, User};
+use crate::acts::{AGENT, noting};
+use crate::server::{FRONT, Server};
 use crate::stories::agents_user;
 
 const NODES: u32 = 5_000;
@@ -108,12 +109,12 @@ pub(super) fn five_thousand_nodes() -> Result<[Held; 2], Error> {
     let lab = Lab::new(1)?;
     let [one] = lab.these();
     widen(one)?;
-    let server = Server::start(one, "")?;
+    let server = Server::start(one, noting(""))?;
     server.allow(&agents_user())?;
     server.create(&one.as_kubernetes())?;
     server.create_all((0..NODES).map(large))?;
     let path = one.path("/run/kubeconfig");
-    fs::write(&path, server.kubeconfig(User::Agent).to_string())
+    fs::write(&path, server.kubeconfig(AGENT).to_string())
         .map_err(|source| Error::System { doing: "write the kubeconfig".into(), source })?;
     let agent = one
         .command(binaries::find("podlan-node")?)

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use podlan_conformance::lab::{Error, Node, Running, binaries};
 use serde_json::json;
 
+use crate::acts::{AGENT, noting};
 use crate::relay::Relay;
 use crate::replay::Replay;
-use crate::server::{Server, User, kubeconfig};
+use crate::server::{Server, kubeconfig};
 
 /// Names the folder to write records to.
 const RECORD: &str = "PODLAN_RECORD";
@@ -37,11 +38,11 @@ impl<'a> Cluster<'a> {
             let records = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apiserver/recorded");
             return Replay::start(node, &records.join(file)).map(Self::Recorded);
         }
-        let server = Server::start(node, gates)?;
+        let server = Server::start(node, noting(gates))?;
         match std::env::var_os(RECORD).map(PathBuf::from) {
             None => Ok(Self::Real(server)),
             Some(folder) => {
-                let relay = Relay::start(node, &server.kubeconfig(User::Agent), &folder.join(file))?;
+                let relay = Relay::start(node, &server.kubeconfig(AGENT), &folder.join(file))?;
                 Ok(Self::Written(server, relay))
             }
         }
@@ -62,7 +63,7 @@ impl<'a> Cluster<'a> {
     /// Starts the agent of `node` with access to this server.
     pub(super) fn agent(&self, node: &Node, arguments: &[&str]) -> Result<Running, Error> {
         let access = match self {
-            Self::Real(server) => server.kubeconfig(User::Agent),
+            Self::Real(server) => server.kubeconfig(AGENT),
             Self::Written(_, relay) => kubeconfig(&json!({ "server": relay.url() }), ""),
             Self::Recorded(replay) => kubeconfig(&json!({ "server": replay.url() }), ""),
         };

@@ -8,6 +8,7 @@
 //! Each story is told twice: with the real programs (`scripts/test-apiserver` builds them; too long for each CI run),
 //! and with the streams recorded from them (`scripts/test-apiserver --record` writes them anew).
 
+mod acts;
 mod bench;
 mod cluster;
 mod relay;

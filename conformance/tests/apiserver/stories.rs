@@ -6,8 +6,9 @@ use std::time::Duration;
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually};
 use serde_json::{Value, json};
 
+use crate::acts::{BACK, noting};
 use crate::cluster::{Cluster, Told};
-use crate::server::{BACK, FRONT, Server};
+use crate::server::{FRONT, Server};
 
 /// Longer than the agent waits before it asks a server again that was away.
 const SOON: Duration = Duration::from_secs(60);
@@ -249,7 +250,7 @@ pub(super) fn permission_comes_late(told: Told) -> Result<(), Error> {
 pub(super) fn as_a_pod(account: &str) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, three] = lab.these();
-    let server = Server::start(one, "")?;
+    let server = Server::start(one, noting(""))?;
     register(&server, &[one, two])?;
     server.service_account(account)?;
     server.allow(&json!({ "kind": "ServiceAccount", "namespace": "kube-system", "name": account }))?;
