@@ -42,8 +42,13 @@ impl<'a> Containerd<'a> {
         for name in ["bin/.real", "net.d"] {
             fs::create_dir_all(directory.join(name)).unwrap();
         }
+        let within = |name: &str| directory.join(name).to_str().unwrap().to_owned();
         let config = CONFIG
             .replace("@DIR@", directory.to_str().unwrap())
+            .replace("@ROOT@", &within("root"))
+            .replace("@BIN@", &within("bin"))
+            .replace("@NET@", &within("net.d"))
+            .replace("@UNDER@", "true")
             .replace("@INTERNAL@", if loopback == Loopback::Internal { "true" } else { "false" })
             .replace("@RUNC@", env!("CARGO_BIN_EXE_podlan-lab-runc"));
         fs::write(directory.join("config.toml"), config).unwrap();

@@ -1,0 +1,52 @@
+//! podlan in a real cluster: the manifest of deploy/ applied to real kubelets, each with a real containerd.
+//!
+//! ```text
+//!   node1  172.31.0.1 fd31::1 ──┬───── lan ─────┬── node2   172.31.0.2 fd31::2
+//!     etcd, kube-apiserver,     │               │     kubelet, containerd, kube-proxy
+//!     controller manager,       │               │
+//!     scheduler,                │               └── node3   172.31.0.3 fd31::3
+//!     kubelet, containerd, kube-proxy                 kubelet, containerd, kube-proxy
+//! ```
+//!
+//! One cluster, one story: what is checked, in this order, is [`checks::ALL`]. `scripts/test-kubernetes` builds the programs
+//! and runs it; it is too long for each CI run.
+
+#![expect(unreachable_pub, reason = "a test program has no outside")]
+
+mod asked;
+mod checks;
+mod cluster;
+mod global;
+mod machine;
+mod objects;
+mod settings;
+mod steady;
+mod story;
+
+#[path = "../containerd/image.rs"]
+mod image;
+#[path = "../containerd/parts.rs"]
+mod parts;
+#[path = "../apiserver/server.rs"]
+mod server;
+
+use podlan_conformance::lab::{set_aside, within};
+
+/// Names the folder with the programs of Kubernetes and etcd.
+const PROGRAMS: &str = "PODLAN_KUBE_BIN";
+
+/// Names the OCI archive of podlan's image.
+const IMAGE: &str = "PODLAN_IMAGE";
+
+/// Of Kubernetes' own making: a kubelet asks for more than a containerd 1 can answer.
+const RUNTIME: parts::Runtime = parts::Runtime::Newer;
+
+#[test]
+fn a_cluster_lives_with_podlan() {
+    if [PROGRAMS, IMAGE].into_iter().any(|name| std::env::var_os(name).is_none()) {
+        return set_aside("no real cluster: scripts/test-kubernetes builds one");
+    }
+    if let Some(parts) = parts::Parts::find() {
+        within(|| story::tell(&parts));
+    }
+}
