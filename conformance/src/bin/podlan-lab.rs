@@ -45,7 +45,7 @@ enum Podlan {
     },
     /// Asks servers over and over, by new connections and by held ones, until killed; tells each failure and the sums.
     Steady {
-        /// Such as 10.244.1.2:7777, [fd00::2]:7777.
+        /// Such as 10.244.1.2:7777, or `[fd00::2]:7777`.
         #[arg(required = true)]
         servers: Vec<SocketAddr>,
     },
