@@ -129,6 +129,15 @@ impl Place {
         })
     }
 
+    /// How many neighbours are known here, in whatever state; those that the kernel needs no address for do not count.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn neighbours(&self) -> Result<usize, Error> {
+        let doing = format!("count the neighbours of {}", self.name);
+        self.enter(wire::neighbours)?.map_err(|errno| Error::Kernel { doing, errno })
+    }
+
     fn join(&self) -> Result<(), Error> {
         let failed = || Error::system::<nix::errno::Errno>(format!("enter {}", self.name));
         // A thread shares its root and working directory with the others; the kernel wants them its own for a setns.

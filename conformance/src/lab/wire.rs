@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::neighbour::{NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -36,6 +37,13 @@ pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>, mac: [u8; 6]
         .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
         .build();
     Kernel::here()?.create(RouteNetlinkMessage::NewLink(pair))
+}
+
+/// How many neighbours this network namespace knows, but for those that need no link-layer address.
+pub(super) fn neighbours() -> Result<usize, Errno> {
+    let known = Kernel::here()?.dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
+    let counts = |message: &RouteNetlinkMessage| matches!(message, RouteNetlinkMessage::NewNeighbour(message) if message.header.state != NeighbourState::Noarp);
+    Ok(known.iter().filter(|message| counts(message)).count())
 }
 
 /// Brings this network namespace's loopback and `eth0` up, and gives `eth0` its addresses. IPv6 is usable at once, as on

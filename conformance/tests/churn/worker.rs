@@ -1,0 +1,306 @@
+//! One runtime among several: it makes pods, calls the plugin for them in every order that the specification allows, and
+//! loses some of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter::Sum;
+use std::net::IpAddr;
+use std::ops::AddAssign;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use podlan_conformance::lab::{Added, Error, Pod, binaries, eventually};
+use serde_json::{Value, json};
+
+use super::World;
+use super::model::Attachment;
+
+/// Pods of a worker at once.
+const PODS: usize = 3;
+
+/// Interfaces of a pod at most.
+const IFNAMES: [&str; 3] = ["eth0", "eth1", "net1"];
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    adds: usize,
+    adds_again: usize,
+    dels: usize,
+    dels_again: usize,
+    dels_of_nobody: usize,
+    checks: usize,
+    collections: usize,
+    killed: usize,
+}
+
+/// A living pod and its attachments, by ifname: the network's index, and what ADD answered.
+struct Living<'lab> {
+    pod: Pod<'lab>,
+    attachments: BTreeMap<&'static str, (usize, Added)>,
+}
+
+pub(super) struct Worker<'world> {
+    world: &'world World<'world>,
+    number: usize,
+    random: u64,
+    made: usize,
+    pods: Vec<Living<'world>>,
+    tally: Tally,
+}
+
+impl<'world> Worker<'world> {
+    pub(super) fn new(world: &'world World<'_>, number: usize, seed: u64) -> Self {
+        let random = seed << 8 | number as u64;
+        Self { world, number, random, made: 0, pods: Vec::new(), tally: Tally::default() }
+    }
+
+    /// A number below `bound` (splitmix64).
+    fn below(&mut self, bound: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ mixed >> 31) % bound as u64).unwrap_or(0)
+    }
+
+    pub(super) fn work(mut self) -> Result<Tally, Error> {
+        while self.world.wants_more() {
+            self.step()?;
+        }
+        while !self.pods.is_empty() {
+            self.end_pod(0)?;
+        }
+        Ok(self.tally)
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        let world = self.world;
+        if self.below(300) == 0 {
+            let _alone = world.alone.write().unwrap_or_else(PoisonError::into_inner);
+            let network = &world.networks[self.below(2)];
+            self.tally.collections += 1;
+            collect(world, network)?;
+            return audit(world, &[network]);
+        }
+        let _beside = world.alone.read().unwrap_or_else(PoisonError::into_inner);
+        if self.pods.is_empty() || self.pods.len() < PODS && self.below(4) == 0 {
+            return self.begin_pod();
+        }
+        let index = self.below(self.pods.len());
+        match self.below(100) {
+            0..45 => self.add(index),
+            45..80 => self.del(index),
+            80..86 => self.check(index),
+            86..90 => self.del_of_nobody(),
+            90..94 => self.add_again(index),
+            94..97 => self.lose_pod(index),
+            _ => self.end_pod(index),
+        }
+    }
+
+    fn begin_pod(&mut self) -> Result<(), Error> {
+        // A worker of the next round must not take the names of this one's lost pods: their leases may be there still.
+        let name = format!("w{}p{}s{:x}", self.number, self.made, self.random & 0xfff_ffff);
+        self.made += 1;
+        self.pods.push(Living { pod: self.world.node.pod(&name)?, attachments: BTreeMap::new() });
+        self.add(self.pods.len() - 1)
+    }
+
+    fn counted(&self) {
+        self.world.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add(&mut self, index: usize) -> Result<(), Error> {
+        let network = self.below(2);
+        let Some(living) = self.pods.get_mut(index) else { return Ok(()) };
+        let Some(ifname) = IFNAMES.into_iter().find(|ifname| !living.attachments.contains_key(ifname)) else {
+            return self.del(index);
+        };
+        let config = &self.world.networks[network];
+        let added = living.pod.add_as(ifname, config)?;
+        self.world.model.begin(&attachment(config, &living.pod, ifname), &added.ips());
+        living.attachments.insert(ifname, (network, added));
+        self.tally.adds += 1;
+        self.counted();
+        Ok(())
+    }
+
+    /// An ADD that comes twice is refused, and harms nothing.
+    fn add_again(&mut self, index: usize) -> Result<(), Error> {
+        let Living { pod, attachments } = &self.pods[index];
+        let Some((ifname, (network, _))) = attachments.first_key_value() else { return Ok(()) };
+        let output = pod.cni("ADD", ifname, &self.world.networks[*network])?.run()?;
+        let refused = output.clone().complaint()?;
+        if refused.code != 102 {
+            return Err(output.but("it should have been refused with code 102"));
+        }
+        self.tally.adds_again += 1;
+        self.counted();
+        Ok(())
+    }
+
+    /// A DEL of some attachment: with its namespace or without, once, twice, or twice at the same time.
+    fn del(&mut self, index: usize) -> Result<(), Error> {
+        let which = self.below(IFNAMES.len());
+        let way = self.below(8);
+        let Living { pod, attachments } = &mut self.pods[index];
+        let Some(ifname) = attachments.keys().copied().cycle().nth(which) else { return Ok(()) };
+        let Some((network, added)) = attachments.remove(ifname) else { return Ok(()) };
+        let config = &self.world.networks[network];
+        self.world.model.end(&added.ips());
+        let del = || -> Result<(), Error> {
+            let del = pod.cni("DEL", ifname, config)?;
+            let del = if way == 0 { del.env("CNI_NETNS", "") } else { del };
+            self.world.calls.fetch_add(1, Ordering::Relaxed);
+            del.succeeds().map(drop)
+        };
+        match way {
+            1 => del().and_then(|()| del())?,
+            2 => thread::scope(|scope| {
+                let other = scope.spawn(del);
+                del()?;
+                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })?,
+            _ => del()?,
+        }
+        self.tally.dels += 1;
+        self.tally.dels_again += usize::from(way == 1 || way == 2);
+        Ok(())
+    }
+
+    fn del_of_nobody(&mut self) -> Result<(), Error> {
+        let config = &self.world.networks[self.below(2)];
+        let nobody = format!("nobody-{}", self.below(1_000_000));
+        let Some(living) = self.pods.first() else { return Ok(()) };
+        living.pod.cni("DEL", "eth0", config)?.env("CNI_CONTAINERID", nobody).succeeds()?;
+        self.tally.dels_of_nobody += 1;
+        self.counted();
+        Ok(())
+    }
+
+    fn check(&mut self, index: usize) -> Result<(), Error> {
+        let Living { pod, attachments } = &self.pods[index];
+        for (ifname, (network, added)) in attachments {
+            let mut config = self.world.networks[*network].clone();
+            config["prevResult"] = added.result.clone();
+            pod.cni("CHECK", ifname, &config)?.succeeds()?;
+            self.tally.checks += 1;
+        }
+        Ok(())
+    }
+
+    /// The namespace goes with all that is in it; the runtime may call DEL afterwards, or never.
+    fn lose_pod(&mut self, index: usize) -> Result<(), Error> {
+        let Living { pod, attachments } = self.pods.swap_remove(index);
+        for (_, added) in attachments.values() {
+            self.world.model.end(&added.ips());
+        }
+        pod.remove()?;
+        self.tally.killed += 1;
+        if self.below(2) == 0 {
+            return Ok(());
+        }
+        for (ifname, (network, _)) in attachments {
+            pod.del_as(ifname, &self.world.networks[network])?;
+            self.tally.dels += 1;
+            self.counted();
+        }
+        Ok(())
+    }
+
+    /// As a runtime ends a pod: DEL of each attachment, then the namespace.
+    fn end_pod(&mut self, index: usize) -> Result<(), Error> {
+        let Living { pod, attachments } = self.pods.swap_remove(index);
+        for (ifname, (network, added)) in attachments {
+            self.world.model.end(&added.ips());
+            pod.del_as(ifname, &self.world.networks[network])?;
+            self.tally.dels += 1;
+            self.counted();
+        }
+        pod.remove()
+    }
+}
+
+fn attachment(config: &Value, pod: &Pod<'_>, ifname: &str) -> Attachment {
+    let network = config["name"].as_str().unwrap_or_default().to_owned();
+    Attachment { network, pod: pod.name().to_owned(), ifname: ifname.to_owned() }
+}
+
+/// GC of one network, with all that live as valid. Nobody may make an attachment meanwhile.
+pub(super) fn collect(world: &World<'_>, network: &Value) -> Result<(), Error> {
+    let living = world.model.living();
+    let mine = living.values().filter(|attachment| network["name"] == attachment.network.as_str());
+    let valid: Vec<Value> = mine.map(|one| json!({ "containerID": one.pod, "ifname": one.ifname })).collect();
+    let mut config = network.clone();
+    config["cni.dev/valid-attachments"] = json!(valid);
+    let gc = world.node.command(binaries::find("podlan")?).env("CNI_COMMAND", "GC").env("CNI_PATH", "/nowhere");
+    gc.stdin(config.to_string()).succeeds().map(drop)
+}
+
+/// Each that lives has its leases and its routes; nobody else has a lease in the networks that were just collected.
+pub(super) fn audit(world: &World<'_>, collected: &[&Value]) -> Result<(), Error> {
+    let living = world.model.living();
+    let said = world.node.command(binaries::find("podlan-node")?).args(["leases", "--json"]).succeeds()?;
+    let leases: Vec<Value> = serde_json::from_str(&said).unwrap_or_default();
+    let mut leased: BTreeMap<IpAddr, Attachment> = BTreeMap::new();
+    for lease in &leases {
+        let text = |key: &str| lease[key].as_str().unwrap_or_default().to_owned();
+        let owner = Attachment { network: text("network"), pod: text("containerId"), ifname: text("ifname") };
+        let address =
+            text("address").parse().map_err(|_| Error::Unreadable { from: "leases".into(), said: said.clone() })?;
+        let clean = collected.iter().any(|network| network["name"] == owner.network.as_str());
+        assert!(!clean || living.get(&address) == Some(&owner), "GC has left {address} of {owner:?}");
+        assert_eq!(leased.insert(address, owner), None, "{address} is leased twice:\n{said}");
+    }
+    for (address, owner) in &living {
+        assert_eq!(leased.get(address), Some(owner), "{address}");
+    }
+    let routed = || -> Result<(), String> {
+        let network = world.node.network().map_err(|error| error.to_string())?;
+        let routes = network.lines(&["proto", "112"]);
+        let has_route = |address: &IpAddr| {
+            let to = format!("route unicast {address}/");
+            routes.iter().any(|route| route.starts_with(&to))
+        };
+        let missing: Vec<_> = living.keys().filter(|address| !has_route(address)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("no route to {missing:?} in\n{network}")) }
+    };
+    eventually(Duration::from_secs(5), "each that lives has its route", routed)
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        let Self { adds, adds_again, dels, dels_again, dels_of_nobody, checks, collections, killed } = other;
+        self.adds += adds;
+        self.adds_again += adds_again;
+        self.dels += dels;
+        self.dels_again += dels_again;
+        self.dels_of_nobody += dels_of_nobody;
+        self.checks += checks;
+        self.collections += collections;
+        self.killed += killed;
+    }
+}
+
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |mut sum, tally| {
+            sum += tally;
+            sum
+        })
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { adds, adds_again, dels, dels_again, dels_of_nobody, checks, collections, killed } = self;
+        write!(f, "{adds} ADDs and {adds_again} that came twice, {dels} DELs and {dels_again} that came twice, ")?;
+        write!(
+            f,
+            "{dels_of_nobody} DELs of nobody, {checks} CHECKs, {collections} GCs, {killed} pods killed without DEL"
+        )
+    }
+}
