@@ -176,4 +176,6 @@ impl Output<'_> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -82,3 +82,44 @@ pub(crate) fn command(socket: &Path, command: Command) -> io::Result<String> {
     BufReader::new(stream).read_line(&mut answer)?;
     Ok(answer.trim_end().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// Any bytes of whoever can enter the directory get one line, and no command is carried out that was not said.
+    #[test]
+    fn fuzz_any_command_gets_one_line() {
+        fuzz::run("control", |said| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (mut client, server) = Client::pair().unwrap();
+            server.set_nonblocking(true).unwrap();
+            // What the agent has not read when it closes is lost to both.
+            let said = &said[..said.len().min(4096)];
+            client.write_all(said).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let asked = runtime.block_on(async {
+                let (orders, mut received) = mpsc::channel::<Order>(1);
+                let agent = async {
+                    let (command, reply) = received.recv().await?;
+                    reply.send("done".into()).ok().map(|()| command)
+                };
+                let served = async {
+                    let _ = answer(UnixStream::from_std(server).unwrap(), &orders).await;
+                    drop(orders);
+                };
+                tokio::join!(agent, served).0
+            });
+            let mut answer = String::new();
+            // A client that said more than is read may be cut off.
+            if client.read_to_string(&mut answer).is_ok() {
+                assert!(answer.matches('\n').count() <= 1, "{answer:?}");
+            }
+            assert_eq!(answer == "done\n", asked.is_some() && !answer.is_empty());
+            let line = String::from_utf8_lossy(said.split(|byte| *byte == b'\n').next().unwrap_or_default());
+            assert!(asked.is_none_or(|command| line.trim() == command.word()), "{asked:?} was not said: {line:?}");
+        });
+    }
+}

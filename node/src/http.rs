@@ -10,6 +10,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -41,20 +42,25 @@ pub(crate) async fn serve(listener: TcpListener, served: Served) {
         };
         let served = served.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let response = answer(&request, &served);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that breaks off harms only itself.
-            let _ = connection.await;
+            converse(stream, served).await;
             drop(place);
         });
     }
+}
+
+/// One client, from its first request to its last.
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, served: Served) {
+    let service = service_fn(move |request| {
+        let response = answer(&request, &served);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    // A client that breaks off harms only itself.
+    let _ = connection.await;
 }
 
 fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
@@ -87,7 +93,31 @@ fn page(path: &str, served: &Served) -> (StatusCode, &'static str, String) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    /// Any bytes of a client are answered in HTTP, or not at all, and never keep the server.
+    #[test]
+    fn fuzz_any_client_is_answered() {
+        fuzz::run("http", |request| {
+            let (_sender, state) = watch::channel(State::starting("n1", "file x"));
+            let served = Served { state, metrics: Arc::new(Metrics::new()) };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let said = runtime.block_on(async {
+                let (mut client, server) = tokio::io::duplex(64 * 1024);
+                let said = async {
+                    let _ = client.write_all(request).await;
+                    let _ = client.shutdown().await;
+                    let mut said = Vec::new();
+                    let _ = client.read_to_end(&mut said).await;
+                    said
+                };
+                tokio::join!(converse(server, served), said).1
+            });
+            assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", said.escape_ascii());
+        });
+    }
 
     #[test]
     fn readiness_is_the_agents_and_health_is_the_loops() {

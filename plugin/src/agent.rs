@@ -59,6 +59,14 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_any_agents_file_is_judged() {
+        fuzz::run("agents-file", |told| {
+            let why = judge(told, 100);
+            assert!(why.is_ok() || why.is_err_and(|why| !why.is_empty()));
+        });
+    }
+
+    #[test]
     fn an_agent_that_lives_and_is_ready_is_ready() {
         let told = json!({"version": 1, "bootTime": 100, "staleAfter": 35, "ready": true, "reasons": []});
         assert_eq!(judged(&told, 100), Ok(()));

@@ -39,6 +39,15 @@ fn parse(text: &str) -> Dns {
 mod tests {
     use super::*;
 
+    #[test]
+    fn fuzz_any_resolv_conf_is_read() {
+        fuzz::run("resolv-conf", |bytes| {
+            let dns = parse(&String::from_utf8_lossy(bytes));
+            let words = dns.nameservers.iter().chain(&dns.search).chain(&dns.options).chain(&dns.domain);
+            assert!(words.map(String::len).sum::<usize>() <= 3 * bytes.len(), "no word is read twice");
+        });
+    }
+
     /// H-085.
     #[test]
     fn everything_adds_up_but_the_domain() {

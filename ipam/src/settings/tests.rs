@@ -124,3 +124,29 @@ fn del_and_gc_need_no_sound_ranges() {
     assert_eq!(place(json!({"ipam": {"subnet": "nonsense"}})), Path::new("/run/podlan/net"));
     assert_eq!(place(json!({})), Path::new("/run/podlan/net"));
 }
+
+/// Any `ipam` section is refused or read; what is read asks for addresses of its ranges alone.
+#[test]
+fn fuzz_any_section_is_read_or_refused() {
+    fuzz::run("ipam-section", |config| {
+        let Ok(mut config) = NetworkConfig::parse(config, Verb::Add) else { return };
+        // Which file that is, is the operator's word; what it holds is another target's.
+        if let Some(ipam) = config.raw.get_mut("ipam").and_then(Value::as_object_mut) {
+            ipam.remove("resolvConf");
+        }
+        let none = (Args::default(), Vec::new(), Vec::new(), Vec::new());
+        let (args, path, environment, stdin) = none;
+        let Ok(settings) = Settings::from_request(&Request { config, args, path, environment, stdin }) else { return };
+        assert!(settings.place.data_dir.is_absolute());
+        for asked in &settings.want.asked {
+            for range in asked.set.ranges() {
+                assert!(range.contains(range.start()) && range.contains(range.end()) && range.start() <= range.end());
+                assert!(range.subnet().contains(range.start()) && range.subnet().contains(range.end()));
+                assert!(range.gateway().is_none_or(|gateway| range.reserves(gateway)));
+            }
+            if let Some(address) = asked.address {
+                assert!(asked.set.range_of(address).is_some_and(|range| !range.reserves(address)));
+            }
+        }
+    });
+}

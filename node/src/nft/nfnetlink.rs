@@ -307,6 +307,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fuzz_any_datagram_is_read() {
+        fuzz::run("nfnetlink", |datagram| {
+            for raw in messages(datagram) {
+                let _ = (raw.sequence, raw.port, raw.event().map(|event| (event.port, event.table.map(str::len))));
+            }
+        });
+    }
+
+    #[test]
     fn an_event_tells_its_table_and_its_cause_and_no_cut_makes_it_panic() {
         let mut datagram = Vec::new();
         write(&mut datagram, DELETE_TABLE, 0, 3, [1, 0], &[Attribute::text(1, "podlan"), Attribute::number(2, 0)]);

@@ -136,6 +136,27 @@ items:
         if json { parse_json(text.as_bytes()) } else { parse_yaml(text) }.and_then(nodes)
     }
 
+    /// Any text of a nodes file is read as nodes or refused by line; what is read can be said again and means the same.
+    #[test]
+    fn fuzz_any_nodes_file_is_read_or_refused() {
+        fuzz::run("nodes-file", |text| {
+            let json = text.trim_ascii_start().starts_with(b"{");
+            let documents = match std::str::from_utf8(text) {
+                _ if json => parse_json(text),
+                Ok(text) => parse_yaml(text),
+                Err(_) => return,
+            };
+            let Ok(read) = documents.and_then(nodes) else { return };
+            let snapshot = Snapshot::new(read, Instant::now());
+            let said = super::super::object::node_list(snapshot.nodes.iter()).to_string();
+            let again = parse_json(said.as_bytes()).and_then(nodes).expect("what was written can be read");
+            assert_eq!(again.len(), snapshot.nodes.len());
+            for (node, other) in Snapshot::new(again, Instant::now()).nodes.iter().zip(&snapshot.nodes) {
+                assert_eq!(node.name, other.name);
+            }
+        });
+    }
+
     #[test]
     fn json_and_yaml_say_the_same_nodes() {
         let nodes = parse(JSON).unwrap();

@@ -213,3 +213,6 @@ impl Resource for NodeWatched {
         &mut self.metadata
     }
 }
+
+#[cfg(test)]
+mod tests;

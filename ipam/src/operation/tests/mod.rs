@@ -2,6 +2,7 @@
 
 mod bytes;
 mod crash;
+mod forged;
 mod golden;
 mod import;
 mod laws;

@@ -1,0 +1,34 @@
+//! Inputs that nobody thought of. A fuzz target is a test that takes any bytes: run as a test it gets the files of its
+//! corpus and mutations of them, always the same ones; built by `scripts/fuzz` it is driven by libFuzzer, which looks
+//! for what reaches new code.
+//!
+//! Refuses to know what is fuzzed: targets lie beside what they test, are named `fuzz_…`, and call [`run`].
+
+#[cfg(feature = "libfuzzer")]
+mod driven;
+#[cfg(not(feature = "libfuzzer"))]
+mod mutation;
+#[cfg(not(feature = "libfuzzer"))]
+mod replay;
+
+/// Set, a target only names itself and its corpus.
+const LIST: &str = "PODLAN_FUZZ_LIST";
+
+/// Holds any bytes against a law; `corpus` names a folder in `fuzz/corpora`.
+///
+/// # Panics
+/// When the law does not hold.
+pub fn run(corpus: &str, holds: fn(&[u8])) {
+    if std::env::var_os(LIST).is_some() {
+        return tell(&format!("target {corpus} {}", std::thread::current().name().unwrap_or_default()));
+    }
+    #[cfg(feature = "libfuzzer")]
+    driven::run(corpus, holds);
+    #[cfg(not(feature = "libfuzzer"))]
+    replay::run(corpus, holds);
+}
+
+#[expect(clippy::print_stdout, reason = "scripts/fuzz reads it")]
+fn tell(line: &str) {
+    println!("{line}");
+}
