@@ -4,6 +4,8 @@
 //! Refuses IO of its own: readers, writers and variables are given by the caller. It knows nothing of addresses being
 //! leased or links being made.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod attachment;
 mod config;

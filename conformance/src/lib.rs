@@ -3,6 +3,8 @@
 //! Owns the lab, the traffic that pods send each other, and the demo. Nothing imports it: it stands outside podlan and
 //! calls the release binaries as a container runtime does.
 
+#![forbid(unsafe_code)]
+
 pub mod demo;
 pub mod lab;
 pub mod traffic;

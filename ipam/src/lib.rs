@@ -3,6 +3,8 @@
 //! An address of a network has at most one owner, whatever is killed at whatever moment; the form of the store and
 //! why that holds is written in `ipam/FORMAT.md`. Refuses the datapath: links and routes are the plugin's.
 
+#![forbid(unsafe_code)]
+
 mod allocate;
 mod error;
 mod lease;
