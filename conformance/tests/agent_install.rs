@@ -29,6 +29,14 @@ fn first_plugin(node: &Node) -> Result<Value, String> {
     Ok(config)
 }
 
+/// The node's network with the agent's word on it, as the conflist has it.
+fn with_agent(node: &Node) -> Value {
+    let mut config = node.podnet();
+    config["cniVersion"] = json!("1.1.0");
+    config["agent"] = json!("/run/podlan/node.json");
+    config
+}
+
 /// The code that STATUS answers; 0 for success.
 fn status(pod: &Pod<'_>, config: &Value) -> Result<u64, String> {
     let output =
@@ -107,5 +115,55 @@ fn a_pool_that_is_another_nodes_and_an_agent_that_is_gone_are_told_by_status() {
         agent.stop(SOON)?;
         fs::remove_file(one.path("/run/podlan/node.json")).map_err(system("remove the agent's word"))?;
         becomes(&web, &config, 50)
+    });
+}
+
+/// As after a reboot: the conflist is there, the agent not yet.
+#[test]
+fn no_pod_is_added_before_the_routes_are_in_and_an_agent_that_ends_later_holds_up_none() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let config = with_agent(one);
+        let (web, late) = (one.pod("web")?, one.pod("late")?);
+        let refused = web.cni("ADD", "eth0", &config)?.run()?;
+        let said: Value = serde_json::from_str(&refused.stdout).unwrap_or_default();
+        assert_eq!(said["code"], 11, "{refused:?}");
+
+        lab.list(&[])?;
+        let agent = one.agent(&[])?;
+        eventually(SOON, "the agent has spoken", || {
+            fs::read_to_string(one.path("/run/podlan/node.json")).map_err(|error| error.to_string())
+        })?;
+        assert!(!web.cni("ADD", "eth0", &config)?.run()?.success(), "it has no routes yet");
+        lab.list(&[one])?;
+        becomes(&web, &config, 0)?;
+        web.add(&config)?;
+        agent.stop(SOON)?;
+        late.add(&config)?;
+        late.del(&config)?;
+        web.del(&config)
+    });
+}
+
+#[test]
+fn the_node_stays_ready_while_its_agent_is_replaced_by_one_that_knows_no_nodes_yet() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let config = with_agent(one);
+        let web = one.pod("web")?;
+        let agent = one.agent(&[])?;
+        becomes(&web, &config, 0)?;
+        agent.stop(SOON)?;
+
+        lab.write_nodes("not yet")?;
+        let mut agent = one.agent(&[])?;
+        agent.says("no new list of nodes", SOON)?;
+        assert_eq!(status(&web, &config), Ok(0), "the word of the one before it stands");
+        lab.list(&[two])?;
+        becomes(&web, &config, 50)?;
+        lab.list(&[one, two])?;
+        becomes(&web, &config, 0)
     });
 }

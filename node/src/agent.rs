@@ -3,6 +3,7 @@
 
 mod egress;
 mod journal;
+mod predecessor;
 mod signals;
 mod tell;
 
@@ -31,6 +32,7 @@ use crate::source::{Report, Snapshot, Source};
 use crate::state::{HEARTBEAT, RunDir, State};
 use crate::upkeep::{self, Upkeep};
 pub(crate) use egress::Spared;
+use predecessor::Predecessor;
 use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
@@ -81,6 +83,8 @@ pub(crate) struct Agent {
     upkeep: Upkeep,
     last_look: upkeep::Report,
     state: State,
+    /// Until the first turn.
+    predecessor: Option<Predecessor>,
     told: watch::Sender<State>,
     metrics: Arc<Metrics>,
     kernel: Rtnetlink,
@@ -166,6 +170,7 @@ impl Agent {
             upkeep,
             last_look,
             state,
+            predecessor: None,
             told,
             metrics,
             kernel,
@@ -178,6 +183,7 @@ impl Agent {
             egress,
             census,
         };
+        agent.look_back();
         agent.tell()?;
         let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
         agent.reconcile(first, &mut stop, resync).await
@@ -208,6 +214,7 @@ impl Agent {
         self.recall(&mut first)?;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, asked_at: Instant::now() };
+        self.predecessor = None;
         self.carry_out(Task::Everything, &mut reconciler, &mut due)?;
         let mut heartbeat = interval(HEARTBEAT);
         let mut slow = interval(resync);

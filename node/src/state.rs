@@ -40,6 +40,9 @@ pub(crate) struct State {
     pub(crate) ready: bool,
     /// Why it is not ready; empty when it is.
     pub(crate) reasons: Vec<String>,
+    /// This node's own routes have been in since it started, whatever became of them: before that no pod is added.
+    #[serde(default)]
+    pub(crate) routed: bool,
     #[serde(rename = "podCIDRs")]
     pub(crate) pod_cidrs: Vec<String>,
     /// This node's InternalIPs, by the list of nodes.
@@ -128,6 +131,7 @@ impl State {
             stale_after: STALE_AFTER,
             ready: false,
             reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
+            routed: false,
             pod_cidrs: Vec::new(),
             addresses: Vec::new(),
             told: Told::default(),

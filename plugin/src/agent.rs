@@ -1,4 +1,5 @@
-//! What the node agent says of itself, for STATUS: a small file, written anew every few seconds (`node/src/state.rs`).
+//! What the node agent says of itself, for STATUS and ADD: a small file, written anew every few seconds
+//! (`node/src/state.rs`).
 
 use std::path::Path;
 use std::{fs, io};
@@ -15,6 +16,23 @@ pub(crate) fn require_ready(path: &Path) -> Result<(), Error> {
     let told = fs::read(path).map_err(|source| not_ready(path, &unreadable(&source)))?;
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned());
     judge(&told, now).map_err(|why| not_ready(path, &why))
+}
+
+/// Error 11 until the agent has had this node's routes in once since the node started: a pod of before could reach nobody.
+/// An agent that fails later holds up no pod; the routes are still there.
+pub(crate) fn require_routed(path: &Path) -> Result<(), Error> {
+    let why = match fs::read(path) {
+        Ok(told) if has_routed(&told) => return Ok(()),
+        Ok(_) => "its routes have not been in yet".to_owned(),
+        Err(source) => unreadable(&source),
+    };
+    let details = format!("{}: {why}", path.display());
+    Err(Error::new(Code::TryAgain, "the node agent has not made this node's routes yet").with_details(details))
+}
+
+/// Only a plain "no" counts: an older agent says nothing of it.
+fn has_routed(told: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(told).map_or(true, |told| told["routed"] != false)
 }
 
 fn unreadable(source: &io::Error) -> String {
@@ -80,6 +98,17 @@ mod tests {
     fn an_agent_that_is_not_ready_says_why() {
         let told = json!({"version": 1, "bootTime": 100, "staleAfter": 35, "ready": false, "reasons": ["a", "b"]});
         assert_eq!(judged(&told, 100), Err("a; b".to_owned()));
+    }
+
+    #[test]
+    fn pods_wait_for_the_first_routes_only() {
+        let routed = |told: &Value| has_routed(told.to_string().as_bytes());
+        assert!(!routed(&json!({"version": 1, "ready": false, "routed": false})));
+        assert!(routed(&json!({"version": 1, "ready": false, "routed": true})), "trouble of later");
+        assert!(routed(&json!({"version": 1, "ready": false})), "of an older agent");
+        assert!(has_routed(b"{"), "a word that does not read");
+        let missing = require_routed(Path::new("/nowhere/node.json")).unwrap_err();
+        assert_eq!(missing.code, Code::TryAgain);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 
+use super::predecessor::Predecessor;
 use super::{Agent, Error};
 use crate::describe::{describe, lines, unready};
 use crate::packet_filter::Standing;
@@ -61,6 +62,7 @@ impl Agent {
     pub(super) fn describe(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
         let was_ready = self.state.ready;
         describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
+        self.state.routed |= self.state.reasons.is_empty();
         self.state.reasons.extend(self.last_look.dangers.grave.iter().cloned());
         self.state.ready = self.state.reasons.is_empty();
         let standings = self.packet_filter.lock().standings().clone();
@@ -85,9 +87,21 @@ impl Agent {
         self.tell()
     }
 
+    /// Takes in what an agent before this one said, as far as it still holds.
+    pub(super) fn look_back(&mut self) {
+        // No word, or none that is readable, is what a first start finds.
+        if let (Ok(said), Ok(held)) = (self.run_dir.read_state(), self.kernel.routes()) {
+            self.predecessor = Predecessor::borne_out(said, &self.settings.me, &held);
+            self.state.routed = self.predecessor.is_some();
+        }
+    }
+
     pub(super) fn tell(&self) -> Result<(), Error> {
         self.metrics.tell(&self.state, &self.last_look, &self.census.borrow());
         self.told.send_replace(self.state.clone());
+        if self.predecessor.as_ref().is_some_and(Predecessor::vouches) {
+            return Ok(());
+        }
         let path = self.run_dir.state_file();
         self.run_dir
             .write_state(&self.state)

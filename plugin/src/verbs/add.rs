@@ -9,6 +9,7 @@ use netlink::{Link, NewVeth, Socket, Sysctl, kernel_has_v6};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
+use crate::agent;
 use crate::apply::{apply, make_pair};
 use crate::error::Error;
 use crate::host;
@@ -26,6 +27,9 @@ pub(crate) fn add(
     print: &mut dyn FnMut(&AddResult) -> Result<(), CniError>,
 ) -> Result<(), CniError> {
     let settings = Settings::from_request(request)?;
+    if let Some(agent) = &settings.agent {
+        agent::require_routed(agent)?;
+    }
     let addressing = Addressing::of(request)?;
     let previous = outcome::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
