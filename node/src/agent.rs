@@ -33,7 +33,7 @@ use crate::state::{HEARTBEAT, RunDir, State};
 use crate::upkeep::{self, Upkeep};
 pub(crate) use egress::Spared;
 use predecessor::Predecessor;
-use signals::Stop;
+pub(crate) use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
 const RETRY: Duration = Duration::from_secs(1);

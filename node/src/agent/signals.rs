@@ -1,21 +1,21 @@
-//! The signals that end the agent: SIGTERM and SIGINT.
+//! The signals that end what runs on: SIGTERM and SIGINT.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Word that the agent shall end.
-pub(super) struct Stop {
+/// Word that this process shall end.
+pub(crate) struct Stop {
     term: Signal,
     int: Signal,
 }
 
 impl Stop {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}

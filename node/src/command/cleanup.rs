@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use crate::agent::Stop;
 use crate::conflist;
 use crate::install;
 use crate::leases::Stores;
@@ -30,7 +32,13 @@ pub(crate) struct Args {
     /// Where the leases lie
     #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
+    /// If that succeeds, stay and do it again until SIGTERM: what is left because pods need it goes after the last of them
+    #[arg(long)]
+    stay: bool,
 }
+
+/// How often it is cleaned up again by who stays.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why nothing, or not everything, was cleaned up.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +53,14 @@ enum Error {
     File { path: String, source: io::Error },
     #[error("print: {0}")]
     Print(#[from] io::Error),
+    #[error("wait for a signal: {0}")]
+    Signal(#[source] io::Error),
 }
 
 /// Cleans up.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    match clean(args, &mut io::stdout().lock()) {
+    let done = if args.stay { stay(args) } else { clean(args, &mut io::stdout().lock()) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody to tell if stderr is gone too.
@@ -57,6 +68,31 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells only what is new since the time before.
+fn stay(args: &Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Signal)?;
+    runtime.block_on(async {
+        let mut stop = Stop::listen().map_err(Error::Signal)?;
+        let mut told = Vec::new();
+        clean(args, &mut told)?;
+        io::stdout().lock().write_all(&told)?;
+        loop {
+            tokio::select! {
+                () = stop.wait() => return Ok(()),
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+            let mut said = Vec::new();
+            if let Err(error) = clean(args, &mut said) {
+                writeln!(said, "failed to clean up: {error}; trying again")?;
+            }
+            if said != told {
+                io::stdout().lock().write_all(&said)?;
+                told = said;
+            }
+        }
+    })
 }
 
 fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
@@ -91,7 +127,9 @@ fn remove(path: &Path, out: &mut impl Write) -> Result<(), Error> {
 
 /// The pods stay as they are, and as long as there are any, so do the plugins: the runtime needs them for DEL.
 fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
-    let leases = Stores::below(args.data_dir.clone()).all().map(|all| all.len());
+    let stores = Stores::below(args.data_dir.clone());
+    // A pod that another network's DEL has ended gave its address back to nobody.
+    let leases = stores.sweep(&mut |_| {}).and_then(|_| stores.all()).map(|all| all.len());
     let kept = match &leases {
         Ok(0) => None,
         Ok(count) => Some(format!("{count} addresses are leased")),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Cli, Command};
 
 const MANIFEST: &str = include_str!("../../../deploy/kubernetes/podlan.yaml");
+const CLEANUP: &str = include_str!("../../../deploy/kubernetes/cleanup.yaml");
 const KUSTOMIZATION: &str = include_str!("../../../deploy/kubernetes/kustomization.yaml");
 const CONTAINERFILE: &str = include_str!("../../../deploy/Containerfile");
 
@@ -171,6 +172,29 @@ fn the_image_has_one_name_and_one_way_to_be_made() {
     for name in crate::install::BINARIES.into_iter().chain(["podlan-node"]) {
         assert!(CONTAINERFILE.contains(&format!("target/${{TARGET}}/release/{name} ")), "{name}");
     }
+}
+
+/// What it may do, what it sees and where it runs are the agent's, but for the API, which it does not ask.
+#[test]
+fn the_cleanup_has_the_agents_privileges_and_undoes_what_the_agent_was_told_to_do() {
+    let cleanup: Value = serde_saphyr::from_str(CLEANUP).unwrap();
+    let (theirs, ours) = (&cleanup["spec"]["template"]["spec"], pod());
+    for same in ["hostNetwork", "volumes", "tolerations", "priorityClassName", "nodeSelector"] {
+        assert_eq!(theirs[same], ours[same], "{same}");
+    }
+    assert_eq!(theirs["automountServiceAccountToken"], false);
+    assert_eq!(theirs["serviceAccountName"], Value::Null);
+    let container = container();
+    let theirs = &theirs["containers"][0];
+    for same in ["image", "imagePullPolicy", "securityContext", "volumeMounts", "resources"] {
+        assert_eq!(theirs[same], container[same], "{same}");
+    }
+    let args: Vec<String> = serde_json::from_value(theirs["args"].clone()).unwrap();
+    let cli = Cli::try_parse_from(["podlan-node".to_owned()].into_iter().chain(args.clone()));
+    assert!(matches!(cli.unwrap().command, Command::Cleanup(_)));
+    let ours: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+    let install = ours.iter().filter(|argument| argument.starts_with("--cni-"));
+    assert!(install.clone().count() == 2 && install.clone().all(|argument| args.contains(argument)), "{args:?}");
 }
 
 #[test]
