@@ -61,7 +61,9 @@ impl Install {
     }
 
     fn has(&self, plugin: Chained) -> bool {
-        self.bin_dir.as_ref().is_some_and(|dir| dir.join(plugin.binary()).is_file())
+        // Some distributions link to another directory, which a container does not see.
+        let there = |dir: &PathBuf| fs::symlink_metadata(dir.join(plugin.binary())).is_ok_and(|entry| !entry.is_dir());
+        self.bin_dir.as_ref().is_some_and(there)
     }
 
     /// The configurations of others that a runtime takes before ours.
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(install.conflist(&cidr).unwrap(), None);
         let chains_portmap = || fs::read_to_string(root.join("net.d").join(FILE)).unwrap().contains("portmap");
         assert!(!chains_portmap());
-        fs::write(root.join("bin/portmap"), "").unwrap();
+        std::os::unix::fs::symlink("/seen/by/the/runtime/alone", root.join("bin/portmap")).unwrap();
         assert!(install.conflist(&cidr).unwrap().is_some() && chains_portmap(), "its binary came");
         fs::remove_file(root.join("bin/portmap")).unwrap();
         assert!(install.conflist(&cidr).unwrap().is_some() && !chains_portmap(), "and went");

@@ -121,6 +121,15 @@ impl Node {
         })
     }
 
+    /// From now on mounts made on this node show in the containers that ask for them, as on a node with systemd.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn share_mounts(&self) -> Result<(), Error> {
+        let doing = format!("share the mounts of {}", self.name);
+        self.place.enter(mounts::share_with_containers)?.map_err(Error::system(doing))
+    }
+
     /// Makes it a machine that software may think its own: what is written beneath each of `folders` lies on `disk`, the
     /// sysctls that belong to no network and the cgroups are read-only, and mounts spread into containers that ask for it.
     ///

@@ -88,6 +88,12 @@ impl Client {
         self.call("/runtime.v1.RuntimeService/StartContainer", request).map(|Nothing {}| ())
     }
 
+    pub fn stop_container(&self, container: &str, patience: Duration) -> Result<(), Status> {
+        let timeout = patience.as_secs().try_into().unwrap();
+        let request = StopContainerRequest { container_id: container.to_owned(), timeout };
+        self.call("/runtime.v1.RuntimeService/StopContainer", request).map(|Nothing {}| ())
+    }
+
     pub fn exec_sync(&self, container: &str, cmd: &[&str], timeout: Duration) -> Result<ExecSyncResponse, Status> {
         let request = ExecSyncRequest {
             container_id: container.to_owned(),

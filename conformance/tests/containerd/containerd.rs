@@ -52,7 +52,8 @@ impl<'a> Containerd<'a> {
             .replace("@INTERNAL@", if loopback == Loopback::Internal { "true" } else { "false" })
             .replace("@RUNC@", env!("CARGO_BIN_EXE_podlan-lab-runc"));
         fs::write(directory.join("config.toml"), config).unwrap();
-        fs::write(directory.join("image.tar"), archive).unwrap();
+        let image = directory.join("image.tar");
+        fs::write(&image, archive).unwrap();
         let path = parts.path.clone();
         let process = Mutex::new(spawn(node, &directory, &path));
         let cri = Client::new(directory.join("sock"));
@@ -62,7 +63,7 @@ impl<'a> Containerd<'a> {
             !matches!(RUNTIME, Runtime::Newer) || containerd.is_of_major(2),
             "PODLAN_CONTAINERD_2 has no containerd 2"
         );
-        containerd.import();
+        containerd.import(&image);
         containerd
     }
 
@@ -103,6 +104,10 @@ impl<'a> Containerd<'a> {
         self.directory.join("bin")
     }
 
+    pub fn conf_dir(&self) -> PathBuf {
+        self.directory.join("net.d")
+    }
+
     /// Every call of an installed plugin so far, in the order in which they ended.
     pub fn calls(&self) -> Vec<Value> {
         let lines = fs::read_to_string(self.bin_dir().join("calls.jsonl")).unwrap_or_default();
@@ -125,9 +130,9 @@ impl<'a> Containerd<'a> {
         }
     }
 
-    fn import(&self) {
+    /// Takes in the images of an archive.
+    pub fn import(&self, archive: &Path) {
         let socket = self.directory.join("sock");
-        let archive = self.directory.join("image.tar");
         let ctr = self.node.command("ctr").env("PATH", &self.path).arg("--address").arg(socket);
         let ctr = ctr.args(["--namespace", "k8s.io"]);
         ctr.args(["images", "import", "--snapshotter", "overlayfs"]).arg(archive).succeeds().unwrap();

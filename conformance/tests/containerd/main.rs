@@ -21,11 +21,13 @@ const RUNTIME: parts::Runtime = parts::Runtime::OfThisMachine;
 mod client;
 mod containerd;
 mod cri;
+mod deployed;
 mod image;
 mod parts;
 mod pod;
 mod rig;
 
+mod agent_pod;
 mod chained;
 mod crowd;
 mod faults;

@@ -72,17 +72,22 @@ impl<'a> Pod<'a> {
                         pid: NamespaceMode::Container.into(),
                         ..NamespaceOption::default()
                     }),
+                    ..LinuxContainerSecurityContext::default()
                 }),
             }),
+            ..ContainerConfig::default()
         };
-        let id = self
-            .cri
-            .create_container(CreateContainerRequest {
-                pod_sandbox_id: self.sandbox.clone(),
-                config: Some(config),
-                sandbox_config: Some(self.config.clone()),
-            })
-            .unwrap();
+        self.start(config)
+    }
+
+    /// Starts a container as it is described.
+    pub fn start(&self, config: ContainerConfig) -> Container<'a> {
+        let request = CreateContainerRequest {
+            pod_sandbox_id: self.sandbox.clone(),
+            config: Some(config),
+            sandbox_config: Some(self.config.clone()),
+        };
+        let id = self.cri.create_container(request).unwrap();
         self.cri.start_container(&id).unwrap();
         Container { cri: self.cri, id }
     }
@@ -104,6 +109,11 @@ impl<'a> Pod<'a> {
 }
 
 impl Container<'_> {
+    /// Asked to end, and killed after `patience`.
+    pub fn stop(&self, patience: Duration) {
+        self.cri.stop_container(&self.id, patience).unwrap();
+    }
+
     /// Runs `command` beside what the container runs, for at most ten seconds.
     pub fn exec(&self, command: &[&str]) -> Ended {
         let answer = self.cri.exec_sync(&self.id, command, Duration::from_secs(10)).unwrap();

@@ -43,6 +43,19 @@ impl<'a> Rig<'a> {
     /// The same, with a word on who brings a pod's loopback up.
     pub fn with_loopback(lab: &'a Lab, parts: &Parts, loopback: Loopback) -> Result<Self, Error> {
         let podlan = binaries::find("podlan")?;
+        let rig = Self::bare(lab, parts, loopback)?;
+        for (node, containerd) in lab.nodes().iter().zip(&rig.containerds) {
+            containerd.install_plugin("podlan", &podlan);
+            containerd.use_conflist(&conflist(node.podnet()))?;
+        }
+        let agents = lab.nodes().iter().map(|node| node.agent(&[])).collect::<Result<_, _>>()?;
+        let rig = Self { agents, ..rig };
+        rig.wait_until_ready()?;
+        Ok(rig)
+    }
+
+    /// Nodes with a runtime and nothing of podlan.
+    pub fn bare(lab: &'a Lab, parts: &Parts, loopback: Loopback) -> Result<Self, Error> {
         // Of the release: a tenth of the bytes to hash and to unpack.
         let (traffic, inside) = (binaries::find("podlan-lab")?, binaries::find("podlan-lab-inside")?);
         let files = [File { target: &LAB[1..], source: &traffic }, File { target: &INSIDE[1..], source: &inside }];
@@ -50,18 +63,14 @@ impl<'a> Rig<'a> {
         let start = |node: &'a Node| {
             let directory = PathBuf::from(SHARED).join(node.name());
             let containerd = Containerd::start(node, directory, parts, loopback, &archive);
-            containerd.install_plugin("podlan", &podlan);
             containerd.install_plugin("loopback", &parts.plugin("loopback"));
-            containerd.use_conflist(&conflist(node.podnet())).map(|()| containerd)
+            containerd
         };
         let containerds = thread::scope(|scope| {
             let starting: Vec<_> = lab.nodes().iter().map(|node| scope.spawn(|| start(node))).collect();
-            starting.into_iter().map(|one| one.join().unwrap()).collect::<Result<_, _>>()
-        })?;
-        let agents = lab.nodes().iter().map(|node| node.agent(&[])).collect::<Result<_, _>>()?;
-        let rig = Self { lab, containerds, agents };
-        rig.wait_until_ready()?;
-        Ok(rig)
+            starting.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        Ok(Self { lab, containerds, agents: Vec::new() })
     }
 
     pub fn workers<const N: usize>(&self) -> [Worker<'_>; N] {

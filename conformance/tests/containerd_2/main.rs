@@ -13,6 +13,8 @@ mod client;
 mod containerd;
 #[path = "../containerd/cri.rs"]
 mod cri;
+#[path = "../containerd/deployed.rs"]
+mod deployed;
 #[path = "../containerd/image.rs"]
 mod image;
 #[path = "../containerd/parts.rs"]
@@ -22,6 +24,8 @@ mod pod;
 #[path = "../containerd/rig.rs"]
 mod rig;
 
+#[path = "../containerd/agent_pod.rs"]
+mod agent_pod;
 #[path = "../containerd/chained.rs"]
 mod chained;
 #[path = "../containerd/crowd.rs"]
