@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::agent::Stop;
 use crate::conflist;
 use crate::install;
-use crate::leases::Stores;
+use crate::leases::{Sight, Stores};
 use crate::nft;
 use crate::packet_filter;
 use crate::routes::kernel::{Kernel, Rtnetlink};
@@ -129,7 +129,10 @@ fn remove(path: &Path, out: &mut impl Write) -> Result<(), Error> {
 fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let stores = Stores::below(args.data_dir.clone());
     // A pod that another network's DEL has ended gave its address back to nobody.
-    let leases = stores.sweep(&mut |_| {}).and_then(|_| stores.all()).map(|all| all.len());
+    let mut sight = Sight::default();
+    stores.show(&mut sight);
+    let swept = stores.take_back(&mut sight, &mut |_| {});
+    let leases = swept.and_then(|()| Ok(stores.all()?.len()));
     let kept = match &leases {
         Ok(0) => None,
         Ok(count) => Some(format!("{count} addresses are leased")),
