@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::leases::Census;
@@ -40,6 +41,9 @@ pub(crate) struct Metrics {
     leases: Family<Labels, Gauge>,
     held: Gauge,
     dangers: Gauge,
+    warnings: Gauge,
+    source_failing: Gauge,
+    pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
     masquerade: Gauge,
     source_synced: Level,
     /// A source's errors.
@@ -64,6 +68,9 @@ impl Metrics {
             leases: Family::default(),
             held: Gauge::default(),
             dangers: Gauge::default(),
+            warnings: Gauge::default(),
+            source_failing: Gauge::default(),
+            pool_addresses: Family::default(),
             masquerade: Gauge::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
@@ -73,6 +80,8 @@ impl Metrics {
             reconcile: Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.2, 1.0]),
         };
         let to = &mut metrics.registry;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        to.register("build", "The version of this agent", Info::new(version));
         to.register("ready", "1 when the routes of this node are in and its pools are sound", metrics.ready.clone());
         to.register("routes", "Routes by family and by state: desired, installed, failed", metrics.routes.clone());
         to.register("verdicts", "Pod CIDRs of the cluster by verdict and reason", metrics.verdicts.clone());
@@ -80,6 +89,14 @@ impl Metrics {
         to.register("withdrawal_held_routes", "Routes that a held list of nodes would withdraw", metrics.held.clone());
         to.register("pool_dangers", "Pools or leases that may not be unique in the cluster", metrics.dangers.clone());
         to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
+        to.register(
+            "warnings",
+            "What an operator should know, as `podlan-node status` tells it",
+            metrics.warnings.clone(),
+        );
+        let pool = metrics.pool_addresses.clone();
+        to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
+        to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -99,9 +116,12 @@ impl Metrics {
         self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
         self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
         self.masquerade.set((state.masquerade == "on").into());
+        self.warnings.set(number(state.warnings.len() as u64));
+        self.source_failing.set((!state.source.error.is_empty()).into());
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
         self.leases.clear();
+        self.pool_addresses.clear();
         for counts in &census.leases {
             let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
             level("alive").set(number(counts.alive));
@@ -111,6 +131,7 @@ impl Metrics {
             let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
             level("cooling").set(number(room.cooling));
             level("free").set(number(room.capacity.saturating_sub(room.used)));
+            self.pool_addresses.get_or_create(&vec![("network", network.clone())]).set(number(room.capacity));
         }
     }
 
@@ -141,6 +162,9 @@ impl Metrics {
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod dashboards;
 
 #[cfg(test)]
 mod tests {
