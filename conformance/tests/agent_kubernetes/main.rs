@@ -17,13 +17,21 @@ use server::{Lists, Server};
 
 const SOON: Duration = Duration::from_secs(20);
 
+/// As every C library ends its words for ENETUNREACH.
+const UNREACHABLE: &str = "unreachable (os error 101)";
+
 /// Starts the agent of `node` on the server's nodes.
 fn agent(node: &Node, server: &Server, arguments: &[&str]) -> Result<Running, Error> {
+    agent_of(node, &server.url(), arguments)
+}
+
+/// Starts the agent of `node` on the nodes of the server at this address.
+fn agent_of(node: &Node, url: &str, arguments: &[&str]) -> Result<Running, Error> {
     let path = node.path("/run/kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "lab",
         "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "lab" } }],
-        "clusters": [{ "name": "lab", "cluster": { "server": server.url() } }],
+        "clusters": [{ "name": "lab", "cluster": { "server": url } }],
         "users": [{ "name": "lab", "user": {} }],
     });
     fs::write(&path, config.to_string())
@@ -77,6 +85,23 @@ fn nodes_that_come_and_go_are_followed_by_a_streamed_list_and_its_watch() {
 #[test]
 fn a_server_that_streams_no_lists_is_listed_in_pages() {
     within(|| follows_the_cluster(Lists::Paged));
+}
+
+#[test]
+fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let mut agent = agent_of(one, "http://10.96.0.1:443", &[])?;
+        agent.says(UNREACHABLE, SOON)?;
+        let error = state(one)["source"]["error"].as_str().unwrap_or_default().to_owned();
+        assert!(error.contains(UNREACHABLE), "{error}");
+        // Attempts follow each other within seconds.
+        std::thread::sleep(Duration::from_secs(4));
+        let lines = agent.stderr().lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
+        assert_eq!(lines, 1, "{}", agent.stderr());
+        Ok(())
+    });
 }
 
 #[test]

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{duration, share, subnet};
 use crate::agent::{self, Agent, Options, Spared};
@@ -110,7 +113,7 @@ impl SourceArgs {
 
 /// Runs until SIGTERM or SIGINT. The routes stay.
 pub(crate) fn run(args: Args) -> ExitCode {
-    tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(io::stderr).with_ansi(false).init();
+    log(args.log_level);
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -118,6 +121,14 @@ pub(crate) fn run(args: Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs on stderr. The client of the API server says each failed attempt by itself: the agent does, once.
+fn log(level: Level) {
+    let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level).with_target("kube_client", client);
+    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
+    to_stderr.finish().with(targets).init();
 }
 
 fn start(args: Args) -> Result<(), agent::Error> {

@@ -88,10 +88,10 @@ pub(crate) async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: 
 async fn connect(access: &Access) -> Result<Client, Error> {
     let failed = |why: String| Error::Kubernetes { doing: "read the access to the API server", why };
     let config = match access {
-        Access::InCluster => Config::incluster().map_err(|e| failed(e.to_string()))?,
-        Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(e.to_string()))?,
+        Access::InCluster => Config::incluster().map_err(|e| failed(whole(&e)))?,
+        Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(whole(&e)))?,
     };
-    Client::try_from(config).map_err(|e| failed(e.to_string()))
+    Client::try_from(config).map_err(|e| failed(whole(&e)))
 }
 
 async fn kubeconfig(path: &Path) -> Result<Config, kube::config::KubeconfigError> {
@@ -141,11 +141,20 @@ async fn watch(
             }
             Some(Err(error)) if streams && refuses_to_stream(&error) => return Ended::CannotStream,
             Some(Err(error)) => {
-                return Ended::Failed(Error::Kubernetes { doing: "watch the nodes", why: error.to_string() });
+                return Ended::Failed(Error::Kubernetes { doing: "watch the nodes", why: whole(&error) });
             }
             None => return Ended::Refresh,
         }
     }
+}
+
+/// What an error says and what lies beneath it: of a server that is not reached the topmost says only that.
+fn whole(error: &dyn std::error::Error) -> String {
+    let beneath = std::iter::successors(error.source(), |cause| cause.source());
+    beneath.map(ToString::to_string).fold(error.to_string(), |said, cause| match said.contains(&cause) {
+        true => said,
+        false => format!("{said}: {cause}"),
+    })
 }
 
 /// The server's word that it does not know `sendInitialEvents` (feature gate WatchList).
