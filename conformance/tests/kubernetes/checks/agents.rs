@@ -1,9 +1,10 @@
 //! podlan's own life in the cluster: applied, replaced, uninstalled.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use podlan_conformance::lab::Error;
+use podlan_conformance::lab::{Error, Node};
 use serde_json::Value;
 
 use crate::checks::pods::{holds, service_addresses};
@@ -107,16 +108,47 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })?;
     // What runs goes on: the links and routes are the kernel's.
-    cluster.asks(&pods[0], PORT, &pods.iter().flat_map(|pod| pod.addresses.clone()).collect::<Vec<_>>())?;
+    let all: Vec<IpAddr> = pods.iter().flat_map(|pod| pod.addresses.clone()).collect();
+    cluster.asks(&pods[0], PORT, &all)?;
+    cluster.delete(&format!("{DEPLOYMENTS}/web?propagationPolicy=Background"))?;
+    // A pod without grace is gone from the API before it is from its node.
+    cluster.until("no pod is left on any node", || {
+        let links = cluster.machines.iter().map(|machine| machine.node.network());
+        let networks = links.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        let held: Vec<String> =
+            networks.iter().map(ToString::to_string).filter(|text| text.contains("link podl")).collect();
+        if held.is_empty() { Ok(()) } else { Err(held.join("\n")) }
+    })?;
+
+    let cleanup = deploy().join("cleanup.yaml");
+    cluster.kubectl(&["apply", "-f"]).arg(&cleanup).succeeds()?;
+    let status = ["rollout", "status", "-n", "kube-system", "daemonset/podlan-cleanup", "--timeout=170s"];
+    cluster.kubectl(&status).succeeds()?;
+    let logs =
+        cluster.kubectl(&["logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podlan-cleanup"]).succeeds()?;
+    cluster.kubectl(&["delete", "-f"]).arg(&cleanup).succeeds()?;
     for machine in &cluster.machines {
-        let left = machine.node.place().enter(|| -> Vec<String> {
-            let files =
-                ["/etc/cni/net.d/10-podlan.conflist", "/opt/cni/bin/podlan", "/opt/cni/bin/podlan-ipam", "/run/podlan"];
-            files.into_iter().filter(|file| fs::metadata(file).is_ok()).map(str::to_owned).collect()
-        })?;
-        let network = machine.node.network()?;
-        let routes = network.lines(&["route", "proto", "110"]).len();
-        crate::story::note(&format!("left on {}: {}, {routes} routes", machine.node.name(), left.join(", ")));
+        let left = left_on(&machine.node)?;
+        crate::story::note(&format!(
+            "left on {}: {}",
+            machine.node.name(),
+            if left.is_empty() { "nothing".into() } else { left.join(", ") }
+        ));
+        holds(left.iter().all(|what| what == "/run/podlan"), "nothing is left but an empty folder", &(left, &logs))?;
     }
     Ok(())
+}
+
+/// What podlan has left on a node, by name: files, links, routes, packet filter tables.
+fn left_on(node: &Node) -> Result<Vec<String>, Error> {
+    let installed =
+        ["/etc/cni/net.d/10-podlan.conflist", "/opt/cni/bin/podlan", "/opt/cni/bin/podlan-ipam", "/run/podlan"];
+    let files =
+        node.place().enter(|| installed.into_iter().filter(|file| fs::metadata(file).is_ok()).collect::<Vec<_>>())?;
+    let network = node.network()?;
+    let text = network.to_string();
+    let ours = text.lines().filter(|line| line.contains("proto 110") || line.contains("podl"));
+    let tables = node.command("nft").args(["list", "tables"]).succeeds()?;
+    let tables = tables.lines().filter(|line| line.contains("podlan")).map(str::to_owned).collect::<Vec<_>>();
+    Ok(files.into_iter().chain(ours).map(str::to_owned).chain(tables).collect())
 }
