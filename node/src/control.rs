@@ -60,7 +60,9 @@ async fn answer(mut stream: UnixStream, orders: &mpsc::Sender<Order>) -> io::Res
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(tokio::io::AsyncReadExt::take(reader, 64));
     reader.read_line(&mut line).await?;
-    let answer = match Command::ALL.into_iter().find(|command| line.trim() == command.word()) {
+    // What was cut off, by the limit or by the client, is no line: it may have gone on otherwise.
+    let word = line.strip_suffix('\n').map(str::trim);
+    let answer = match Command::ALL.into_iter().find(|command| word == Some(command.word())) {
         Some(command) => {
             let (reply, answer) = oneshot::channel();
             match orders.send((command, reply)).await {
