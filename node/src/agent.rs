@@ -74,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) upkeep: Upkeep,
     pub(crate) egress: Option<Spared>,
+    /// Whether others' policies to drop are answered for this node's pods.
+    pub(crate) accept_forward: bool,
 }
 
 /// The agent's own things: everything but the reconciler, which comes with the first snapshot.
@@ -138,14 +140,14 @@ struct Due {
 impl Agent {
     /// Runs until it is told to stop.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
-        let Options { settings, source, run_dir, resync, listen, upkeep, egress } = options;
+        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward } = options;
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
         let socket = run_dir.control_socket();
         let control =
             control::listen(&socket).map_err(|source| Error::Control { path: socket.display().to_string(), source })?;
         let (order_sender, orders) = mpsc::channel(1);
         let (report_sender, reports) = mpsc::channel(1);
-        let packet_filter = Shared::new(PacketFilter::new(egress::at_first(egress.as_ref())));
+        let packet_filter = Shared::new(PacketFilter::new(egress::at_first(egress.as_ref()), accept_forward));
         let mut state = State::starting(&settings.me, &source.to_string());
         state.told = upkeep.told();
         let (told, _) = watch::channel(state.clone());
@@ -349,6 +351,7 @@ impl Agent {
         }
         self.tell_sides(task, reconciler);
         if task == Task::Everything {
+            self.tell_forwarded(reconciler);
             self.look(reconciler);
         }
         if judged {

@@ -45,6 +45,7 @@ pub(crate) struct Metrics {
     source_failing: Gauge,
     pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
     masquerade: Gauge,
+    forward_drops: Gauge,
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
@@ -72,6 +73,7 @@ impl Metrics {
             source_failing: Gauge::default(),
             pool_addresses: Family::default(),
             masquerade: Gauge::default(),
+            forward_drops: Gauge::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
             heals: Counter::default(),
@@ -97,6 +99,8 @@ impl Metrics {
         let pool = metrics.pool_addresses.clone();
         to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
         to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
+        let drops = metrics.forward_drops.clone();
+        to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -115,6 +119,7 @@ impl Metrics {
         self.counts("ipv6", &state.v6);
         self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
         self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
+        self.forward_drops.set(number(state.forward_drops as u64));
         self.masquerade.set((state.masquerade == "on").into());
         self.warnings.set(number(state.warnings.len() as u64));
         self.source_failing.set((!state.source.error.is_empty()).into());

@@ -6,6 +6,7 @@
 
 mod attribute;
 mod expression;
+mod foreign;
 mod nfnetlink;
 mod observed;
 mod plan;
@@ -14,8 +15,9 @@ mod table;
 use nix::errno::Errno;
 
 pub(crate) use expression::{Cmp, Expression, Verdict};
+pub(crate) use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
 pub(crate) use nfnetlink::{Error, Event, Nfnetlink};
-pub(crate) use table::{Chain, Family, Hook, Rule, Set, Table};
+pub(crate) use table::{Chain, Family, Hook, Rule, Set, Table, octets};
 
 use observed::observe;
 use plan::plan;

@@ -1,13 +1,18 @@
 //! The agent's own rules in the packet filter: that a pod sends with its own addresses only, that the node does not answer
 //! ARP for the pods' gateway, and, where asked for, that pods leave the cluster with the node's address. They are values
-//! over the room `nft`, in tables of our own; tables of others are never changed here.
+//! over the room `nft`, in tables of our own. And the rules of others that drop what the node forwards between pods: they
+//! are found and told, and changed only where an operator asks for it.
 
 mod arp_guard;
+pub(crate) mod forward;
 mod keep;
 mod masquerade;
 mod source_rule;
 
+use ipnetwork::IpNetwork;
+
 use crate::nft::{self, Error, Nfnetlink, Table};
+use forward::{Finding, Packet};
 
 pub(crate) use keep::{Shared, keep};
 pub(crate) use masquerade::{Egress, Sides};
@@ -31,19 +36,32 @@ pub(crate) struct Standings {
     /// The source rule and the ARP guard.
     pub(crate) source: Standing,
     pub(crate) masquerade: Standing,
+    /// What others drop between pods.
+    pub(crate) forward: Vec<Finding>,
+}
+
+/// The traffic between pods that others must let pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    pub(crate) own: Vec<IpNetwork>,
+    pub(crate) packets: Vec<Packet>,
 }
 
 /// The rules that there should be, and how they stand.
 pub(crate) struct PacketFilter {
     requests: Option<Nfnetlink>,
     egress: Egress,
+    /// Whether others' policies are answered.
+    accepts: bool,
+    /// None before the nodes are known.
+    forwarded: Option<Forwarded>,
     standings: Standings,
 }
 
 impl PacketFilter {
     /// Changes no rule yet.
-    pub(crate) fn new(egress: Egress) -> Self {
-        Self { requests: None, egress, standings: Standings::default() }
+    pub(crate) fn new(egress: Egress, accepts: bool) -> Self {
+        Self { requests: None, egress, accepts, forwarded: None, standings: Standings::default() }
     }
 
     pub(crate) fn standings(&self) -> &Standings {
@@ -59,6 +77,38 @@ impl PacketFilter {
         }
         self.egress = Egress::On(sides);
         self.put_masquerade();
+    }
+
+    /// Tells what is forwarded between pods now.
+    pub(crate) fn tell_forwarded(&mut self, forwarded: Forwarded) {
+        if self.forwarded.as_ref() != Some(&forwarded) {
+            self.forwarded = Some(forwarded);
+            self.look_at_others();
+        }
+    }
+
+    /// Looks for rules of others that drop it; answers their policies where that is asked for.
+    pub(crate) fn look_at_others(&mut self) {
+        let Some(Forwarded { own, packets }) = self.forwarded.clone() else { return };
+        let accepts = self.accepts;
+        let looked = self.with_socket(|socket| {
+            let answered = if accepts { forward::accept(socket, &own) } else { forward::withdraw(socket) };
+            match answered {
+                Ok(true) if accepts => tracing::info!("pods pass chains whose policy is to drop"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the chains of others at forward stay as they are"),
+            }
+            forward::look(socket, &packets)
+        });
+        match looked {
+            Ok(findings) => {
+                let new =
+                    findings.iter().filter(|finding| finding.certain && !self.standings.forward.contains(finding));
+                new.for_each(|finding| tracing::warn!(%finding, "traffic between pods is dropped"));
+                self.standings.forward = findings;
+            }
+            Err(error) => tracing::debug!(%error, "the chains of others at forward cannot be read now"),
+        }
     }
 
     /// Makes the rules right, each as far as the kernel can have it.
@@ -128,15 +178,18 @@ fn stand(rule: &str, before: &Standing, done: Result<(), Error>) -> Standing {
     now
 }
 
-/// Removes all of our tables; tells the names of those that there were.
+/// Removes all rules of ours; tells what there was.
 pub(crate) fn remove() -> Result<Vec<String>, Error> {
     let mut socket = Nfnetlink::requests()?;
     let mut removed = Vec::new();
     let ours = [source_rule::table(), arp_guard::table()].map(|Table { family, name, .. }| (family, name));
     for (family, name) in ours.into_iter().chain([masquerade::TABLE]) {
         if nft::remove(&mut socket, family, name)? {
-            removed.push(format!("{} {name}", family.word()));
+            removed.push(format!("the table {} {name}", family.word()));
         }
+    }
+    if forward::withdraw(&mut socket)? {
+        removed.push("our rules in the chains of others at forward".to_owned());
     }
     Ok(removed)
 }

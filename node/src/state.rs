@@ -61,6 +61,9 @@ pub(crate) struct State {
     /// Whether egress is masqueraded: `on`, `off`, `failed`, or `unknown` before the first list of nodes.
     #[serde(default)]
     pub(crate) masquerade: String,
+    /// How many chains of others drop traffic between pods.
+    #[serde(default)]
+    pub(crate) forward_drops: usize,
     /// What an operator should know, ready or not.
     pub(crate) warnings: Vec<String>,
 }
@@ -141,6 +144,7 @@ impl State {
             verdicts: BTreeMap::new(),
             held: None,
             masquerade: "unknown".to_owned(),
+            forward_drops: 0,
             warnings: Vec::new(),
         }
     }

@@ -1,12 +1,14 @@
-//! Who is inside of the cluster, for the masquerade: told before a route leads to somebody new, and after one has gone.
+//! What the packet filter is told of the cluster. Who is inside of it, for the masquerade: before a route leads to somebody
+//! new, and after one has gone. And which packets this node forwards between pods.
 
 use ipnetwork::IpNetwork;
 
 use super::{Agent, Task};
-use crate::packet_filter::{Egress, Sides};
+use crate::packet_filter::{Egress, Forwarded, Sides, forward};
 use crate::routes::desired::own_cidrs;
 use crate::routes::reconcile::Reconciler;
 use crate::routes::verdict::Ruling;
+use crate::routes::{Key, Target};
 
 /// Subnets outside of the cluster that pods reach with their own addresses all the same.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,24 @@ impl Agent {
             self.packet_filter.lock().tell_sides(sides(spared, &self.settings.me, reconciler));
         }
     }
+
+    pub(super) fn tell_forwarded(&self, reconciler: &Reconciler) {
+        self.packet_filter.lock().tell_forwarded(forwarded(&self.settings.me, reconciler));
+    }
+}
+
+/// This node's pods, and of each family one peer with the link that leads there.
+pub(super) fn forwarded(me: &str, reconciler: &Reconciler) -> Forwarded {
+    let own = own_cidrs(reconciler.in_force(), me).to_vec();
+    let here = reconciler.here();
+    let hop = |(key, target): (&Key, &Target)| match target {
+        Target::Hop { link, .. } => Some((key.destination, here.link_name(*link))),
+        Target::Unreachable | Target::Foreign => None,
+    };
+    let peer = |v6: bool| reconciler.desired().iter().filter_map(hop).find(|(peer, _)| peer.is_ipv6() == v6);
+    let peers = [peer(false), peer(true)];
+    let peers: Vec<_> = peers.iter().flatten().map(|(peer, link)| (*peer, &**link)).collect();
+    Forwarded { packets: forward::packets(&own, &peers), own }
 }
 
 /// Every node that is known counts, whatever the verdict on it: those of the snapshot in force, and those of a later one

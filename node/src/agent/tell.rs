@@ -70,6 +70,9 @@ impl Agent {
         if let Standing::Missing(why) = &standings.source {
             self.state.warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
         }
+        let dropping = standings.forward.iter().filter(|finding| finding.certain);
+        self.state.warnings.extend(dropping.clone().map(ToString::to_string));
+        self.state.forward_drops = dropping.count();
         self.state.masquerade = match standings.masquerade {
             Standing::Off => "off".to_owned(),
             Standing::InPlace => "on".to_owned(),

@@ -108,8 +108,8 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         remove(&dir.join(conflist::FILE), out)?;
     }
     routes(out)?;
-    for table in packet_filter::remove()? {
-        writeln!(out, "removed the table {table} of the packet filter")?;
+    for what in packet_filter::remove()? {
+        writeln!(out, "removed {what} of the packet filter")?;
     }
     for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.kept_file(), run_dir.control_socket(), lock] {
         remove(&path, out)?;

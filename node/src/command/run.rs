@@ -56,6 +56,9 @@ pub(crate) struct Args {
     /// A subnet outside of the cluster that pods reach with their own addresses all the same; may be given again
     #[arg(long, value_name = "CIDR", value_delimiter = ',', requires = "masquerade", value_parser = subnet)]
     no_masquerade_to: Vec<IpNetwork>,
+    /// Let pods of this node pass chains of others at forward whose policy is to drop (Docker's), by rules behind theirs
+    #[arg(long)]
+    accept_forward: bool,
     /// Serve /healthz, /readyz and /metrics here
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -160,6 +163,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         listen: args.listen,
         upkeep: Upkeep { stores: Stores::below(args.data_dir), install },
         egress: args.masquerade.then_some(Spared(args.no_masquerade_to)),
+        accept_forward: args.accept_forward,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
     runtime.block_on(Agent::run(options))

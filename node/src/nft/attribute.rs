@@ -22,6 +22,10 @@ impl Attribute {
         Self::bytes(kind, &value.to_be_bytes())
     }
 
+    pub(super) fn long(kind: u16, value: u64) -> Self {
+        Self::bytes(kind, &value.to_be_bytes())
+    }
+
     pub(super) fn text(kind: u16, value: &str) -> Self {
         Self::bytes(kind, &[value.as_bytes(), &[0]].concat())
     }
@@ -61,6 +65,10 @@ impl<'a> Attributes<'a> {
 
     pub(super) fn number(self, kind: u16) -> Option<u32> {
         self.find(kind)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn long(self, kind: u16) -> Option<u64> {
+        self.find(kind)?.try_into().ok().map(u64::from_be_bytes)
     }
 
     pub(super) fn text(self, kind: u16) -> Option<&'a str> {

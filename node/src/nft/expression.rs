@@ -18,6 +18,7 @@ pub(crate) enum Cmp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Drop = 0,
+    Accept = 1,
 }
 
 /// One expression of a rule.
@@ -31,6 +32,8 @@ pub(crate) enum Expression {
     RouteBackToLinkExists,
     /// Loads bytes of the network header: an address of IPv4, IPv6 or ARP.
     NetworkHeader { offset: u32, length: u32 },
+    /// Keeps of the register's bytes those bits that are set here.
+    Mask(Vec<u8>),
     /// Goes on when the register's first bytes compare so.
     Compare(Cmp, Vec<u8>),
     /// Goes on when the register's value is in the set (`Equal`), or is not.
@@ -58,6 +61,14 @@ impl Expression {
             Self::RouteBackToLinkExists => ("fib", into_register(&[(2, 1), (3, 1 | 8 | 32)])),
             // NFTA_PAYLOAD_DREG 1, _BASE 2: NFT_PAYLOAD_NETWORK_HEADER 1, _OFFSET 3, _LEN 4.
             Self::NetworkHeader { offset, length } => ("payload", into_register(&[(2, 1), (3, *offset), (4, *length)])),
+            // NFTA_BITWISE_SREG 1, _DREG 2, _LEN 3, _MASK 4 {NFTA_DATA_VALUE 1}, _XOR 5.
+            Self::Mask(mask) => {
+                let length = u32::try_from(mask.len()).unwrap_or_default();
+                let mut data = into_register(&[(2, REGISTER), (3, length)]);
+                data.push(Attribute::nested(4, &[Attribute::bytes(1, mask)]));
+                data.push(Attribute::nested(5, &[Attribute::bytes(1, &vec![0; mask.len()])]));
+                ("bitwise", data)
+            }
             // NFTA_CMP_SREG 1, _OP 2, _DATA 3 {NFTA_DATA_VALUE 1}.
             Self::Compare(op, value) => {
                 let mut data = into_register(&[(2, *op as u32)]);

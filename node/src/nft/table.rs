@@ -14,7 +14,9 @@ use super::nfnetlink::{self, Message};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
     Inet = 1,
+    Ipv4 = 2,
     Arp = 3,
+    Ipv6 = 10,
 }
 
 impl Family {
@@ -22,7 +24,9 @@ impl Family {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Inet => "inet",
+            Self::Ipv4 => "ip",
             Self::Arp => "arp",
+            Self::Ipv6 => "ip6",
         }
     }
 }
@@ -72,7 +76,7 @@ pub(crate) struct Rule {
 
 impl Rule {
     /// What `nft list` shows behind it; another rule has another one.
-    pub(super) fn comment(&self) -> String {
+    pub(crate) fn comment(&self) -> String {
         format!("{} [{:08x}]", self.says, digest(&format!("{:?}", self.expressions)))
     }
 }
