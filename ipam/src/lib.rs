@@ -23,7 +23,7 @@ pub use netns::identity as netns_identity;
 pub use now::{BootId, Stamp};
 pub use operation::{
     Counts, Imported, MOST_SETS, Refusal, Refused, Require, Scavenged, SetCounts, Want, audit, import, lease, leases,
-    leases_of, presence, release, retain, scavenge, status,
+    leases_of, presence, rehearse_import, release, retain, scavenge, status,
 };
 pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, places};
 pub use range::{Range, RangeError, RangeSet};

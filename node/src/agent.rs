@@ -332,12 +332,12 @@ impl Agent {
         self.tell_sides(task, reconciler);
         let began = Instant::now();
         let stores = &self.upkeep.stores;
-        let mut judged = false;
+        let (mut judged, mut looked) = (false, false);
         match reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)) {
             Ok(turn) => {
                 self.count(&turn, task == Task::Heal, began.elapsed());
                 journal::turn(&turn);
-                judged = turn.judged;
+                (judged, looked) = (turn.judged, turn.looked);
                 if turn.applied.surprised {
                     due.retry = Some(Instant::now() + RETRY);
                 }
@@ -352,6 +352,8 @@ impl Agent {
         self.tell_sides(task, reconciler);
         if task == Task::Everything {
             self.tell_forwarded(reconciler);
+        }
+        if task == Task::Everything || looked {
             self.look(reconciler);
         }
         if judged {

@@ -1,5 +1,6 @@
 //! What a person or a manifest types. Each command is a file; this one only reads the line and hands over.
 
+mod adopt;
 mod cleanup;
 mod doctor;
 mod leases;
@@ -34,6 +35,8 @@ enum Command {
     Leases(leases::Args),
     /// Say what is wrong with this node, why it matters and how to mend it; needs no agent.
     Doctor(doctor::Args),
+    /// Take over the leases of another IPAM plugin, so that its pods run on and keep their addresses.
+    Adopt(adopt::Args),
     /// Let a withdrawal go that the running agent holds because it is large.
     ReleaseWithdrawal(release::Args),
     /// Remove what the agent made, once it no longer runs, and say what is left.
@@ -48,6 +51,7 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Leases(args) => leases::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Adopt(args) => adopt::run(&args),
             Command::ReleaseWithdrawal(args) => release::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),
         }

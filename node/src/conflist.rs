@@ -1,5 +1,7 @@
 //! The network configuration that the agent writes for the runtime, and what it reads of those that lie beside it. Pure.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 use serde_json::{Map, Value, json};
 
@@ -33,7 +35,12 @@ pub(crate) struct Conflist {
 impl Conflist {
     /// The file's text for this node's CIDRs: one set of ranges for each family. `installed` says whether the runtime has
     /// a plugin's binary.
-    pub(crate) fn text(&self, cidrs: &[IpNetwork], installed: &dyn Fn(Chained) -> bool) -> String {
+    pub(crate) fn text(
+        &self,
+        cidrs: &[IpNetwork],
+        host_source: &[IpAddr],
+        installed: &dyn Fn(Chained) -> bool,
+    ) -> String {
         let set = |v4: bool| -> Vec<Value> {
             let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
             family.map(|cidr| json!({ "subnet": cidr.to_string() })).collect()
@@ -46,6 +53,9 @@ impl Conflist {
         });
         if let Some(mtu) = self.mtu {
             podlan["mtu"] = mtu.into();
+        }
+        if !host_source.is_empty() {
+            podlan["hostSource"] = host_source.iter().map(ToString::to_string).collect();
         }
         let if_installed = self.chain_if_installed.iter().filter(|plugin| installed(**plugin));
         let chained: Vec<Value> = self.chain.iter().chain(if_installed).map(|plugin| plugin.config()).collect();
@@ -131,7 +141,7 @@ mod tests {
     #[test]
     fn the_conflist_has_a_set_for_each_family_and_serves_old_and_new_runtimes() {
         let cidrs = ["10.244.1.0/24", "10.244.9.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
-        let list: Value = serde_json::from_str(&conflist().text(&cidrs, NOT_HERE)).unwrap();
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs, &[], NOT_HERE)).unwrap();
         assert_eq!(list["cniVersion"], "1.0.0");
         assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0", "1.1.0"]));
         let podlan = &list["plugins"][0];
@@ -145,11 +155,11 @@ mod tests {
     #[test]
     fn a_foreign_plugin_is_chained_while_it_is_there_and_gets_no_version_that_it_may_refuse() {
         let cidrs = ["10.244.1.0/24".parse().unwrap()];
-        let list: Value = serde_json::from_str(&conflist().text(&cidrs, HERE)).unwrap();
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs, &[], HERE)).unwrap();
         assert_eq!(list["plugins"][1], json!({"type": "portmap", "capabilities": {"portMappings": true}}));
         assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0"]));
         let always = Conflist { chain: vec![Chained::Bandwidth], ..conflist() };
-        let list: Value = serde_json::from_str(&always.text(&cidrs, NOT_HERE)).unwrap();
+        let list: Value = serde_json::from_str(&always.text(&cidrs, &[], NOT_HERE)).unwrap();
         assert_eq!(list["plugins"][1]["type"], "bandwidth", "whether it is there or not");
         assert_eq!(list["plugins"].as_array().map(Vec::len), Some(2));
     }
@@ -158,7 +168,7 @@ mod tests {
     fn what_it_writes_it_reads_back_as_its_pools() {
         let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
         let read: Vec<IpNetwork> =
-            pools(FILE, &conflist().text(&cidrs, HERE)).into_iter().map(|pool| pool.subnet).collect();
+            pools(FILE, &conflist().text(&cidrs, &[], HERE)).into_iter().map(|pool| pool.subnet).collect();
         assert_eq!(read, cidrs);
         let below_bridge = r#"{"type":"bridge","ipam":{"type":"podlan-ipam","subnet":"10.9.0.0/24"}}"#;
         assert_eq!(pools("x", below_bridge).len(), 1);

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
@@ -50,12 +51,14 @@ impl Install {
         Ok(changed)
     }
 
-    /// Puts the conflist in place for these CIDRs; names it when it changed.
-    pub(crate) fn conflist(&self, cidrs: &[IpNetwork]) -> Result<Option<PathBuf>, Error> {
+    /// Puts the conflist in place for these CIDRs and this source of the node's traffic to its pods; names it when it changed.
+    pub(crate) fn conflist(&self, cidrs: &[IpNetwork], host_source: &[IpAddr]) -> Result<Option<PathBuf>, Error> {
         match &self.conf_dir {
-            Some(dir) if !cidrs.is_empty() => {
-                put(&dir.join(FILE), self.conflist.text(cidrs, &|plugin| self.has(plugin)).as_bytes(), 0o644)
-            }
+            Some(dir) if !cidrs.is_empty() => put(
+                &dir.join(FILE),
+                self.conflist.text(cidrs, host_source, &|plugin| self.has(plugin)).as_bytes(),
+                0o644,
+            ),
             _ => Ok(None),
         }
     }
@@ -174,15 +177,15 @@ mod tests {
         let cidr = ["10.244.1.0/24".parse().unwrap()];
         fs::create_dir_all(root.join("net.d")).unwrap();
         fs::write(root.join("net.d/05-other.conflist"), "{}").unwrap();
-        assert_eq!(install.conflist(&[]).unwrap(), None, "no CIDR, no conflist");
-        assert!(install.conflist(&cidr).unwrap().is_some());
-        assert_eq!(install.conflist(&cidr).unwrap(), None);
+        assert_eq!(install.conflist(&[], &[]).unwrap(), None, "no CIDR, no conflist");
+        assert!(install.conflist(&cidr, &[]).unwrap().is_some());
+        assert_eq!(install.conflist(&cidr, &[]).unwrap(), None);
         let chains_portmap = || fs::read_to_string(root.join("net.d").join(FILE)).unwrap().contains("portmap");
         assert!(!chains_portmap());
         std::os::unix::fs::symlink("/seen/by/the/runtime/alone", root.join("bin/portmap")).unwrap();
-        assert!(install.conflist(&cidr).unwrap().is_some() && chains_portmap(), "its binary came");
+        assert!(install.conflist(&cidr, &[]).unwrap().is_some() && chains_portmap(), "its binary came");
         fs::remove_file(root.join("bin/portmap")).unwrap();
-        assert!(install.conflist(&cidr).unwrap().is_some() && !chains_portmap(), "and went");
+        assert!(install.conflist(&cidr, &[]).unwrap().is_some() && !chains_portmap(), "and went");
         assert_eq!(install.winners().unwrap(), ["05-other.conflist"]);
         assert_eq!(install.pools().unwrap()[0].subnet, cidr[0]);
         fs::remove_dir_all(&root).unwrap();

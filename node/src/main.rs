@@ -1,11 +1,13 @@
 //! podlan's node agent: plain routes to the other nodes' pod subnets, kept right, each with its reason.
 
+mod adopt;
 mod agent;
 mod command;
 mod conflist;
 mod control;
 mod describe;
 mod doctor;
+mod host_source;
 mod http;
 mod install;
 mod leases;

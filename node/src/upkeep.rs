@@ -34,6 +34,8 @@ pub(crate) struct Position<'a> {
     pub(crate) own: &'a [IpNetwork],
     /// Former CIDRs with leases that still live.
     pub(crate) draining: &'a [IpNetwork],
+    /// The source of the node's traffic to its pods, where the kernel would take another.
+    pub(crate) host_source: &'a [IpAddr],
     /// This node's own routes are in, so that pods may come.
     pub(crate) routed: bool,
 }
@@ -64,7 +66,7 @@ impl Upkeep {
             Err(error) => report.warnings.push(warn(error)),
         }
         if position.routed {
-            match self.install.conflist(position.own) {
+            match self.install.conflist(position.own, position.host_source) {
                 Ok(Some(path)) => tracing::info!(path = %path.display(), "conflist written"),
                 Ok(None) => {}
                 Err(error) => report.warnings.push(warn(error)),

@@ -79,13 +79,15 @@ impl<'a> Addressing<'a> {
         }
     }
 
-    /// The leases that the attachment holds. What a delegate holds only the delegate knows: `None`.
+    /// The addresses that the attachment holds. What a delegate holds only the delegate knows: `None`.
     pub(crate) fn held(&self, attachment: &Attachment) -> Result<Option<Vec<IpAddr>>, Error> {
+        Ok(self.leases_of(attachment)?.map(|leases| addresses(&leases)))
+    }
+
+    /// The leases that the attachment holds, as far as it is known.
+    pub(crate) fn leases_of(&self, attachment: &Attachment) -> Result<Option<Vec<Lease>>, Error> {
         match self {
-            Self::Within(request) => {
-                let leases = ipam::leases_of(&Place::from_request(request)?, attachment)?;
-                Ok(Some(addresses(&leases)))
-            }
+            Self::Within(request) => Ok(Some(ipam::leases_of(&Place::from_request(request)?, attachment)?)),
             Self::Delegate(_) => Ok(None),
         }
     }

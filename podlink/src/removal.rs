@@ -59,11 +59,28 @@ pub fn detach(host: &mut Socket, network: &NetworkName, lease: &Lease) -> Result
     let identity = Identity::of(network, &lease.owner);
     if !remove_link(host, &identity)? {
         remove_routed(host, &identity, address)?;
+        remove_adopted(host, &identity, lease)?;
     }
     if proof.netns_id.is_some() && ipam::netns_identity(&proof.netns) == proof.netns_id {
         forget_rules(&proof.netns, &[address])?;
     }
     Ok(())
+}
+
+/// Removes the link of an attachment that another plugin made and whose lease was taken over from that one's IPAM: the veth
+/// of the name that the lease records, where the address is routed to that very link alone.
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn remove_adopted(host: &mut Socket, identity: &Identity, lease: &Lease) -> Result<(), Error> {
+    let Some(name) = lease.proof.host_link.as_deref().filter(|name| *name != identity.host_name) else {
+        return Ok(());
+    };
+    let Some(link) = Link::find(host, Selector::Name(name))?.filter(|link| link.veth) else { return Ok(()) };
+    let address = lease.address.ip();
+    let route = Route::ask(host, Lookup::Entry, address)?;
+    let leads_there = |route: Route| route.destination == IpNetwork::from(address) && route.device == Some(link.index);
+    if route.is_some_and(leads_there) { remove(host, &link) } else { Ok(()) }
 }
 
 /// Takes a second attachment's rules from a pod that lives on: the link took its addresses and routes along, and left

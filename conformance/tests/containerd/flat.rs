@@ -10,7 +10,7 @@ use crate::pod::{Container, Pod};
 use crate::rig::{INSIDE, LAB, Rig};
 
 /// Every server in `to` is asked by every protocol, and has seen one of `own`.
-fn is_seen_as_itself(client: &Container<'_>, own: &[IpAddr], to: &[IpAddr]) {
+pub fn is_seen_as_itself(client: &Container<'_>, own: &[IpAddr], to: &[IpAddr]) {
     let targets = every(to);
     let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
     let command: Vec<&str> = [LAB, "probe"].into_iter().chain(words.iter().map(String::as_str)).collect();
@@ -23,7 +23,7 @@ fn is_seen_as_itself(client: &Container<'_>, own: &[IpAddr], to: &[IpAddr]) {
 }
 
 /// A pod with a server and a place to ask from.
-fn talker<'a>(pod: &Pod<'a>) -> Container<'a> {
+pub fn talker<'a>(pod: &Pod<'a>) -> Container<'a> {
     pod.container("server", &[LAB, "serve"]).is_serving();
     pod.container("client", &[INSIDE, "pause"])
 }

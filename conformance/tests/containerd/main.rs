@@ -27,6 +27,7 @@ mod parts;
 mod pod;
 mod rig;
 
+mod adopt;
 mod agent_pod;
 mod chained;
 mod crowd;

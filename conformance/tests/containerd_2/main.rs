@@ -24,6 +24,8 @@ mod pod;
 #[path = "../containerd/rig.rs"]
 mod rig;
 
+#[path = "../containerd/adopt.rs"]
+mod adopt;
 #[path = "../containerd/agent_pod.rs"]
 mod agent_pod;
 #[path = "../containerd/chained.rs"]

@@ -14,7 +14,7 @@ mod want;
 mod tests;
 
 pub use self::give::lease;
-pub use self::import::{Imported, Refusal, Refused, import};
+pub use self::import::{Imported, Refusal, Refused, import, rehearse_import};
 pub use self::look::{audit, leases, leases_of};
 pub use self::remove::{Scavenged, release, retain, scavenge};
 pub use self::status::{Counts, SetCounts, status};

@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use super::predecessor::Predecessor;
 use super::{Agent, Error};
 use crate::describe::{describe, lines, unready};
+use crate::host_source::host_source;
 use crate::packet_filter::Standing;
 use crate::routes::Key;
 use crate::routes::kernel::Kernel;
@@ -49,11 +50,16 @@ impl Agent {
             let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
             mine.filter_map(|verdict| verdict.cidr).collect()
         };
+        let snapshot = reconciler.in_force();
+        let internal = snapshot.nodes.iter().find(|node| node.name == *me).map_or(&[][..], |node| &node.addresses);
+        // What cannot be asked now is asked again at the next look; until then the kernel chooses.
+        let sources = self.kernel.sources().unwrap_or_default();
         let report = self.upkeep.look(&Position {
             me,
-            snapshot: reconciler.in_force(),
+            snapshot,
             own: &own(&Ruling::Own),
             draining: &own(&Ruling::Draining),
+            host_source: &host_source(internal, &sources),
             routed: unready(reconciler, me).is_empty(),
         });
         self.last_look = report;

@@ -52,6 +52,13 @@ impl Rtnetlink {
         self.each_family(|v6| Route::dump(v6, 0), Some)
     }
 
+    /// The addresses that this node's own traffic may have as its source, in the kernel's order.
+    pub(crate) fn sources(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
+        let addresses = self.socket.dump(Address::dump(0), |message| Address::from_message(&message))?;
+        let global = |address: &Address| !address.link_scope && !address.address.ip().is_loopback();
+        Ok(addresses.into_iter().filter(global).map(|address| address.address.ip()).collect())
+    }
+
     fn each_family<T>(
         &mut self,
         ask: impl Fn(bool) -> Request,

@@ -65,6 +65,8 @@ enum Grounds {
 /// What a turn did.
 #[derive(Debug)]
 pub(crate) struct Turn {
+    /// Whether links and addresses may be other than before.
+    pub(crate) looked: bool,
     pub(crate) applied: Applied,
     /// Verdicts that are new or other than before.
     pub(crate) changed: Vec<Verdict>,
@@ -139,7 +141,8 @@ impl Reconciler {
         kernel: &mut impl Kernel,
         leased: &dyn Fn(IpNetwork) -> bool,
     ) -> Result<Turn, netlink::Error> {
-        if self.sight == Sight::Stale {
+        let looked = self.sight == Sight::Stale;
+        if looked {
             self.here = kernel.here()?;
             self.observed = kernel.routes()?;
             self.reaches.clear();
@@ -158,7 +161,7 @@ impl Reconciler {
         let plan = self.due(plan(&self.desired, &self.observed), removes);
         let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, &plan)? };
         self.remember(&applied);
-        Ok(Turn { changed, judged: judged || !applied.refused.is_empty(), applied })
+        Ok(Turn { looked, changed, judged: judged || !applied.refused.is_empty(), applied })
     }
 
     /// Renews the desired routes and the verdicts; returns the verdicts that changed, and whether routes may be removed.

@@ -2,6 +2,7 @@
 //! told by the lease what is left to do (spec 1.1.0, section 2).
 //! Succeeds on whatever is left: no namespace, no link, no lease, no store, another configuration than at ADD.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{Attachment, Error as CniError, Request};
@@ -17,10 +18,12 @@ pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Pat
     let identity = Identity::of(&request.config.name, attachment);
     let mut host = Socket::open().map_err(Error::from)?;
     let linked = removal::remove_link(&mut host, &identity).map_err(Error::from)?;
-    let held = addressing.held(attachment)?.unwrap_or_default();
+    let leases = addressing.leases_of(attachment)?.unwrap_or_default();
+    let held: Vec<IpAddr> = leases.iter().map(|lease| lease.address.ip()).collect();
     if !linked {
-        for &address in &held {
-            removal::remove_routed(&mut host, &identity, address).map_err(Error::from)?;
+        for lease in &leases {
+            removal::remove_routed(&mut host, &identity, lease.address.ip()).map_err(Error::from)?;
+            removal::remove_adopted(&mut host, &identity, lease).map_err(Error::from)?;
         }
     }
     if let Some(path) = netns {

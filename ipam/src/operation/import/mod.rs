@@ -19,12 +19,13 @@ use super::remove::sweep_boot;
 use super::want::Want;
 use super::{Judge, World};
 use crate::error::Error;
-use crate::lease::{Lease, NoLinks};
+use crate::lease::{Lease, NoLinks, Proof};
 use crate::now::Stamp;
 use crate::place::Place;
 use crate::store::View;
 use crate::store::disk::Shelf;
 use crate::store::layout::Layout;
+use crate::store::read::read as read_store;
 use crate::store::rebuild::{publish, write_anew, write_empty};
 use crate::store::transaction::Transaction;
 
@@ -35,6 +36,8 @@ pub struct Imported {
     pub leases: Vec<Lease>,
     /// Leases that the store had already, of the same owner.
     pub known: Vec<Lease>,
+    /// Leases for whose owners nobody vouched.
+    pub left: Vec<(IpAddr, Attachment)>,
     /// Files that were not taken over. host-local keeps these addresses for somebody: look before you give them.
     pub refused: Vec<Refused>,
 }
@@ -100,9 +103,45 @@ pub enum Refusal {
 /// interface: theirs is taken for `eth0`, as all runtimes of Kubernetes have it. Addresses up to the one that host-local
 /// reserved last, which it may have given and taken back a moment ago, rest first.
 ///
-/// host-local records no network namespace, so an imported lease is never proved dead: DEL and GC take it back, also
-/// one that host-local itself had leaked.
-pub fn import(place: &Place, want: &Want, directory: &Path) -> Result<Imported, Error> {
+/// host-local records no network namespace and leaks leases, so `vouch` is asked for each owner: `None` leaves the lease
+/// where it is, and what it answers proves the owner alive from then on. A lease without a namespace in its proof is never
+/// proved dead: DEL and GC take it back.
+pub fn import(
+    place: &Place,
+    want: &Want,
+    directory: &Path,
+    vouch: &dyn Fn(&Attachment) -> Option<Proof>,
+) -> Result<Imported, Error> {
+    let shelf = place.shelf()?;
+    under_their_lock(place, directory, |read| {
+        import_on(&shelf, place.network.as_str(), &Wanted { want, vouch, read }, &World(&NoLinks), Stamp::now()?)
+    })
+}
+
+/// What [`import`] would come to now; changes nothing, and makes no store.
+pub fn rehearse_import(
+    place: &Place,
+    want: &Want,
+    directory: &Path,
+    vouch: &dyn Fn(&Attachment) -> Option<Proof>,
+) -> Result<Imported, Error> {
+    let shelf = place.shelf()?;
+    under_their_lock(place, directory, |read| {
+        let found = read()?;
+        let observed = read_store(&shelf, |snapshot| Before::observe(snapshot, &found, want))?;
+        Ok(plan(found, want, &observed.unwrap_or_default(), vouch, Stamp::now()?).told())
+    })
+}
+
+/// The reading of host-local's directory.
+pub(super) type Reading<'a> = dyn Fn() -> Result<Found, Error> + 'a;
+
+/// Does `body` while host-local's lock is held, if it has one; it is given the reading of the directory.
+fn under_their_lock<T>(
+    place: &Place,
+    directory: &Path,
+    body: impl FnOnce(&Reading<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     // A config that kept its dataDir has both in one directory, under one lock.
     let shared = is_same(directory, &place.directory());
     let theirs = if shared { None } else { found::lock(directory, place.lock_timeout)? };
@@ -113,7 +152,15 @@ pub fn import(place: &Place, want: &Want, directory: &Path) -> Result<Imported, 
         }
         found => Ok(found),
     };
-    import_on(&place.shelf()?, place.network.as_str(), want, &read, &World(&NoLinks), Stamp::now()?)
+    body(&read)
+}
+
+/// What is to be imported.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) want: &'a Want,
+    pub(super) vouch: &'a dyn Fn(&Attachment) -> Option<Proof>,
+    pub(super) read: &'a Reading<'a>,
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -126,36 +173,29 @@ fn is_same(one: &Path, other: &Path) -> bool {
 pub(super) fn import_on<S: Shelf>(
     shelf: &S,
     network: &str,
-    want: &Want,
-    read: &dyn Fn() -> Result<Found, Error>,
+    wanted: &Wanted<'_>,
     judge: &dyn Judge,
     now: Stamp,
 ) -> Result<Imported, Error> {
     shelf.prepare()?;
-    let plan = match attempt(shelf, network, want, read, now)? {
+    let plan = match attempt(shelf, network, wanted, now)? {
         Some(plan) => plan,
         None => {
             // An address that only an earlier boot holds is free.
             sweep_boot(shelf, judge, now)?;
-            let again = attempt(shelf, network, want, read, now)?;
+            let again = attempt(shelf, network, wanted, now)?;
             again.ok_or_else(|| Error::Unsteady { path: shelf.path().to_path_buf() })?
         }
     };
-    let Plan { new, known, refused, passed: _ } = plan;
-    Ok(Imported { leases: new.into_iter().map(|(_, lease)| lease).collect(), known, refused })
+    Ok(plan.told())
 }
 
 /// Read, plan and do it under the lock. `None` when leases of an earlier boot were not judged yet.
-fn attempt<S: Shelf>(
-    shelf: &S,
-    network: &str,
-    want: &Want,
-    read: &dyn Fn() -> Result<Found, Error>,
-    now: Stamp,
-) -> Result<Option<Plan>, Error> {
+fn attempt<S: Shelf>(shelf: &S, network: &str, wanted: &Wanted<'_>, now: Stamp) -> Result<Option<Plan>, Error> {
+    let Wanted { want, vouch, read } = *wanted;
     let _guard = shelf.lock()?;
     let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else {
-        let plan = plan(read()?, want, &Before::default(), now);
+        let plan = plan(read()?, want, &Before::default(), vouch, now);
         if !plan.is_empty() {
             let layout = roomy(Layout::for_addresses(want.capacity()), 0, 0, &plan, want);
             publish(shelf, |draft| {
@@ -171,7 +211,7 @@ fn attempt<S: Shelf>(
     }
     let found = read()?;
     let before = Before::observe(&old, &found, want)?;
-    let plan = plan(found, want, &before, now);
+    let plan = plan(found, want, &before, vouch, now);
     if !plan.is_empty() {
         let layout = roomy(*old.layout(), old.state().slots, old.state().pools, &plan, want);
         old.settle()?;

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::found::{Found, Held};
-use super::{Refusal, Refused};
+use super::{Imported, Refusal, Refused};
+use cni::Attachment;
+
 use crate::error::Error;
 use crate::lease::{Lease, Proof};
 use crate::now::Stamp;
@@ -56,6 +58,8 @@ pub(super) struct Plan {
     pub(super) new: Vec<(Range, Lease)>,
     /// Leases that it has.
     pub(super) known: Vec<Lease>,
+    /// Leases for whose owners nobody vouches.
+    pub(super) left: Vec<(IpAddr, Attachment)>,
     /// Files that are left alone.
     pub(super) refused: Vec<Refused>,
     /// Ranges that host-local walked through.
@@ -75,6 +79,12 @@ impl Plan {
         self.new.is_empty() && self.passed.is_empty()
     }
 
+    /// In the words of whoever asked.
+    pub(super) fn told(self) -> Imported {
+        let Self { new, known, left, refused, passed: _ } = self;
+        Imported { leases: new.into_iter().map(|(_, lease)| lease).collect(), known, left, refused }
+    }
+
     /// Slots that it adds, at most.
     pub(super) fn slots(&self) -> u64 {
         let passed = self.passed.iter().map(|Passed { range: _, from, last }| distance(*from, *last) + 1);
@@ -83,17 +93,24 @@ impl Plan {
 }
 
 /// Each address to the owner that host-local gave it to, unless the store has another.
-pub(super) fn plan(mut found: Found, want: &Want, before: &Before, now: Stamp) -> Plan {
+pub(super) fn plan(
+    mut found: Found,
+    want: &Want,
+    before: &Before,
+    vouch: &dyn Fn(&Attachment) -> Option<Proof>,
+    now: Stamp,
+) -> Plan {
     found.sort();
     let mut plan = Plan { refused: found.refused, ..Plan::default() };
     let mut leased = before.leased.clone();
     for held in &found.leases {
-        match judge(held, want, &leased, now) {
+        match judge(held, want, &leased, vouch, now) {
             Ok(Verdict::New(range, lease)) => {
                 leased.insert(held.address, lease.clone());
                 plan.new.push((range, lease));
             }
             Ok(Verdict::Known(lease)) => plan.known.push(lease),
+            Ok(Verdict::Unvouched) => plan.left.push((held.address, held.owner.clone())),
             Err(why) => plan.refused.push(Refused { file: held.file.clone(), why }),
         }
     }
@@ -112,15 +129,24 @@ pub(super) fn plan(mut found: Found, want: &Want, before: &Before, now: Stamp) -
 enum Verdict {
     New(Range, Lease),
     Known(Lease),
+    Unvouched,
 }
 
-fn judge(held: &Held, want: &Want, leased: &BTreeMap<IpAddr, Lease>, now: Stamp) -> Result<Verdict, Refusal> {
+fn judge(
+    held: &Held,
+    want: &Want,
+    leased: &BTreeMap<IpAddr, Lease>,
+    vouch: &dyn Fn(&Attachment) -> Option<Proof>,
+    now: Stamp,
+) -> Result<Verdict, Refusal> {
     let Held { file: _, address, owner } = held;
-    let address = *address;
-    match leased.get(&address) {
-        Some(lease) if lease.owner == *owner => return Ok(Verdict::Known(lease.clone())),
-        Some(lease) => return Err(Refusal::Taken { address, owner: lease.owner.clone() }),
-        None => {}
+    let (address, holder) = (*address, leased.get(address));
+    if let Some(lease) = holder.filter(|lease| lease.owner == *owner) {
+        return Ok(Verdict::Known(lease.clone()));
+    }
+    let Some(proof) = vouch(owner) else { return Ok(Verdict::Unvouched) };
+    if let Some(lease) = holder {
+        return Err(Refusal::Taken { address, owner: lease.owner.clone() });
     }
     let range = ranges(want).find(|range| range.contains(address)).ok_or(Refusal::Outside(address))?;
     if range.reserves(address) {
@@ -131,7 +157,7 @@ fn judge(held: &Held, want: &Want, leased: &BTreeMap<IpAddr, Lease>, now: Stamp)
         address: network,
         gateway: range.gateway(),
         owner: owner.clone(),
-        proof: Proof::default(),
+        proof,
         reused_early: false,
         since: now,
     };

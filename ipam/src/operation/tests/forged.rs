@@ -64,7 +64,8 @@ fn is_imported(input: &[u8]) {
     };
     let node = Node::new();
     let want = want(&[&["10.0.0.0/27"], &["2001:db8::/123"]]);
-    let import = || import_on(&node.memory, "test", &want, &read, &RefCell::new(Fate::default()), node.now).unwrap();
+    let wanted = Wanted { want: &want, vouch: &|_| Some(Proof::default()), read: &read };
+    let import = || import_on(&node.memory, "test", &wanted, &RefCell::new(Fate::default()), node.now).unwrap();
     let (first, again) = (import(), import());
     assert!(again.leases.is_empty(), "done again it changes nothing");
     assert_eq!(again.known.len(), first.leases.len() + first.known.len());

@@ -303,3 +303,27 @@ fn a_full_disk_reuses_and_releases() {
     };
     assert_eq!(given[0].address.ip(), ip("10.1.2.9"));
 }
+
+/// Finds everybody dead, and takes the lease back before the one who asked can.
+struct Quicker<'a>(&'a Node);
+
+impl Judge for Quicker<'_> {
+    fn netns(&self, _proof: &Proof, _same_boot: bool) -> Presence {
+        Presence::Gone
+    }
+
+    fn host_link(&self, lease: &Lease) -> Presence {
+        self.0.del(&lease.owner).unwrap();
+        Presence::Gone
+    }
+}
+
+#[test]
+fn an_address_that_another_wins_back_first_is_given_all_the_same() {
+    let (node, want) = (Node::new(), want(&[&["10.0.0.0/30"]]));
+    let address = node.address(&want, 1);
+    let (owner, proof) = (owner(2), Proof::default());
+    let request = Request { want: &want, owner: &owner, proof: &proof, network: "test", now: node.now };
+    let given = request.give(&node.memory, &Quicker(&node)).unwrap();
+    assert_eq!(given[0].address.ip().to_string(), address);
+}

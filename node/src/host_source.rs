@@ -1,0 +1,50 @@
+//! The source of this node's own traffic to its pods. Probes and policies expect the InternalIP; a virtual address on `lo`
+//! or a second uplink may come before it. Pure.
+
+use std::net::IpAddr;
+
+/// What the plugin must be told, at most one address a family: `internal`, the node's addresses in the cluster, where it
+/// has them and the kernel would take another of `own`, its global addresses in the kernel's order.
+///
+/// IPv4 takes the first of the first link (`inet_select_addr`). IPv6 chooses for each pod among all (RFC 6724), so that
+/// only a single one is certain. Nothing is said without need: IPv4 drops a route along with its source address.
+pub(crate) fn host_source(internal: &[IpAddr], own: &[IpAddr]) -> Vec<IpAddr> {
+    let mut sources = Vec::new();
+    for v4 in [true, false] {
+        let of_family = |address: &&IpAddr| address.is_ipv4() == v4;
+        let choices: Vec<&IpAddr> = own.iter().filter(of_family).collect();
+        let Some(wanted) = internal.iter().filter(of_family).find(|address| choices.contains(address)) else {
+            continue;
+        };
+        let certain = choices.first() == Some(&wanted) && (v4 || choices.len() == 1);
+        sources.extend((!certain).then_some(*wanted));
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(internal: &[&str], own: &[&str]) -> Vec<String> {
+        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        host_source(&parse(internal), &parse(own)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_internal_address_that_the_kernel_takes_anyhow_is_left_to_it() {
+        assert_eq!(source(&["172.31.0.1", "fd31::1"], &["172.31.0.1", "10.0.0.1", "fd31::1"]), [""; 0]);
+    }
+
+    #[test]
+    fn where_another_comes_first_the_internal_one_is_named() {
+        assert_eq!(source(&["172.31.0.1"], &["10.99.0.1", "172.31.0.1"]), ["172.31.0.1"]);
+        assert_eq!(source(&["fd31::1"], &["fd31::1", "2001:db8::1"]), ["fd31::1"]);
+    }
+
+    #[test]
+    fn an_address_that_the_node_does_not_have_is_never_named() {
+        assert_eq!(source(&["203.0.113.9"], &["172.31.0.1"]), [""; 0]);
+        assert_eq!(source(&["203.0.113.9", "172.31.0.1"], &["10.99.0.1", "172.31.0.1"]), ["172.31.0.1"]);
+    }
+}
