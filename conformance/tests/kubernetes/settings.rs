@@ -41,7 +41,7 @@ pub fn kubelet(root: &str) -> Value {
         "makeIPTablesUtilChains": false,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "podLogsDir": format!("{root}/logs"), "volumePluginDir": format!("{root}/plugins"),
-        "staticPodPath": "", "resolvConf": "", "clusterDNS": [],
+        "staticPodPath": "", "resolvConf": "", "clusterDNS": [], "clusterDomain": "cluster.local",
         // The API server asks for logs and commands as nobody in particular.
         "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
         "authorization": { "mode": "AlwaysAllow" },
