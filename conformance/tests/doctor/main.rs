@@ -71,6 +71,13 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
         rig.put("bin/podlan", &plugin)?;
         rig.is_well()?;
 
+        if rig.nft("add table ip docker")? {
+            rig.nft("add chain ip docker FORWARD { type filter hook forward priority 0 ; policy drop ; }")?;
+            rig.is_red("forward-policy", &["ip docker FORWARD drops traffic between pods by its policy"])?;
+            rig.nft("delete table ip docker")?;
+            rig.is_well()?;
+        }
+
         let narrow = two.pod_cidrs()[0].to_string().replace(".0/24", ".64/26");
         rig.add(&Route { gateway: Some(two.v4()), ..Route::to(narrow.parse().unwrap_or(two.v4().into()), 17) })?;
         rig.is_red("foreign-routes", &[&narrow, "kube-router", "(protocol 17)"])?;
@@ -159,12 +166,18 @@ fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be()
         let thief = Route { gateway: Some(two.v4()), metric: 110, ..Route::to(two.pod_cidrs()[0], 3) };
         rig.replace(&thief)?;
         let before = one.network()?;
+        let mut expected = vec!["routes", "forwarding", "mtu", "conflist", "leases"];
+        if rig.nft("add table ip docker")? {
+            rig.nft("add chain ip docker FORWARD { type filter hook forward priority 0 ; policy drop ; }")?;
+            expected.insert(2, "forward-policy");
+        }
         let said = rig.doctor(&old)?;
-        assert_eq!(red(&said), ["routes", "forwarding", "mtu", "conflist", "leases"], "{said}");
+        assert_eq!(red(&said), expected, "{said}");
         assert_eq!(one.network()?.since(&before), "", "a look changes nothing");
 
         let said = rig.doctor(&[&old[..], &["--fix"]].concat())?;
-        assert_eq!(red(&said), ["routes", "mtu", "conflist"], "{said}");
+        expected.retain(|check| !["forwarding", "leases"].contains(check));
+        assert_eq!(red(&said), expected, "{said}");
         let mended: Vec<&str> =
             said["mended"].as_array().into_iter().flatten().filter_map(|one| one["text"].as_str()).collect();
         assert!(mended.iter().any(|text| text.starts_with("switched IPv4 forwarding on")), "{mended:?}");

@@ -2,6 +2,7 @@
 
 mod agent;
 mod conflist;
+mod forward_policy;
 mod forwarding;
 mod ipv6;
 mod leases;
@@ -25,7 +26,7 @@ use super::finding::Outcome;
 pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
 
 /// All of them, in the order in which a packet, and then an operator, meets them.
-pub(crate) const ALL: [Check; 17] = [
+pub(crate) const ALL: [Check; 18] = [
     ("agent", agent::judge),
     ("nodes", nodes::judge),
     ("routes", routes::judge),
@@ -35,6 +36,7 @@ pub(crate) const ALL: [Check; 17] = [
     ("ipv6", ipv6::judge),
     ("rp-filter", reverse_path::judge),
     ("source-rule", source_rule::judge),
+    ("forward-policy", forward_policy::judge),
     ("mtu", mtu::judge),
     ("neighbours", neighbours::judge),
     ("source-address", source_address::judge),

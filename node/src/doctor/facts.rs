@@ -8,6 +8,7 @@ use netlink::{Link, Route};
 use serde_json::{Map, Value};
 
 use crate::conflist;
+use crate::packet_filter::forward;
 use crate::routes::here::Here;
 use crate::state::{State, VerdictLine};
 
@@ -22,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) settings: Settings,
     /// The agent's packet filter rules that always stand, each with whether it does.
     pub(crate) packet_filter: Seen<Vec<(&'static str, bool)>>,
+    /// What rules of others drop between pods; `None` where no agent knows the pod CIDRs.
+    pub(crate) forward: Seen<Option<Vec<forward::Finding>>>,
     pub(crate) configurations: Seen<Vec<Configuration>>,
     /// The plugins that our configurations name.
     pub(crate) plugins: Seen<Vec<Plugin>>,

@@ -4,16 +4,20 @@
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use ipam::{Presence, Stamp};
+use ipnetwork::IpNetwork;
 use netlink::{HOST_LINK_PREFIX, Lookup, Route, Socket, Sysctl};
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
 use crate::conflist::is_configuration;
 use crate::install::{BINARIES, same};
 use crate::leases::{Sight, Stores};
-use crate::packet_filter;
+use crate::nft::Nfnetlink;
+use crate::packet_filter::{self, forward};
+use crate::routes::Target;
 use crate::routes::kernel::{Kernel as _, Rtnetlink};
 use crate::state::{RunDir, Told};
 
@@ -62,7 +66,9 @@ pub(crate) fn observe(places: &Places) -> Facts {
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
         packet_filter::look().map(Vec::from).map_err(|error| format!("failed to look at the packet filter: {error}"));
-    Facts { agent: agent(&places.run_dir), kernel, settings, packet_filter, configurations, plugins, leases }
+    let agent = agent(&places.run_dir);
+    let forward = forward(&agent, kernel.as_ref().ok());
+    Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
 }
 
 fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
@@ -79,6 +85,24 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
     Ok(Some(AgentSaid { stale: state.is_stale(), state, verdicts }))
+}
+
+/// Follows packets between pods through the rules of others, as the agent does.
+fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::Finding>>> {
+    let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
+    let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
+    let names: Vec<(IpNetwork, Arc<str>)> = said
+        .verdicts
+        .iter()
+        .filter_map(|line| match line.wanted? {
+            Target::Hop { link, .. } => Some((line.cidr.parse().ok()?, kernel.here.link_name(link))),
+            Target::Unreachable | Target::Foreign => None,
+        })
+        .collect();
+    let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
+    let failed = |error| format!("failed to look at the rules of others: {error}");
+    let mut socket = Nfnetlink::requests().map_err(failed)?;
+    forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
 }
 
 fn kernel(leases: Option<&Leases>) -> Seen<Kernel> {

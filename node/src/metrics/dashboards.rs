@@ -83,6 +83,18 @@ fn every_label_that_is_asked_for_has_that_value() {
 }
 
 #[test]
+fn what_the_agent_serves_is_shown_or_watched() {
+    let text = served();
+    let samples: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let queries = queries().join("\n");
+    let watched = names(&queries);
+    // A histogram is asked for by its buckets.
+    for name in names(&samples).into_iter().filter(|name| !name.ends_with("_sum") && !name.ends_with("_count")) {
+        assert!(watched.contains(name), "nobody looks at {name}");
+    }
+}
+
+#[test]
 fn every_alert_says_what_it_means_and_what_to_do() {
     let rules: Value = serde_saphyr::from_str(RULES).unwrap();
     let tests = RULE_TESTS;

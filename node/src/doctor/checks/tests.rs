@@ -7,6 +7,7 @@ use netlink::{Link, Route};
 use super::super::facts::{AgentSaid, Configuration, Kernel, Leases, Plugin, PluginFile, Settings};
 use super::super::finding::Finding;
 use super::*;
+use crate::packet_filter::forward::{self, By};
 use crate::routes::here::Here;
 use crate::routes::{OWN_METRIC, PEER_METRIC, Target};
 use crate::state::{HeldState, State, VerdictLine};
@@ -91,6 +92,7 @@ pub(crate) fn healthy() -> Facts {
             neighbours: [Ok(Some("1024".into())), Ok(Some("1024".into()))],
         },
         packet_filter: Ok(vec![("source", true), ("ARP guard", true)]),
+        forward: Ok(Some(Vec::new())),
         configurations: Ok(vec![Configuration::new("10-podlan.conflist".into(), conflist.into())]),
         plugins: Ok(vec![Plugin {
             name: "podlan".into(),
@@ -141,7 +143,7 @@ fn a_healthy_node_is_fine_by_every_check() {
 #[test]
 fn each_damage_is_found_by_its_own_check_alone() {
     type Damage = fn(&mut Facts);
-    let table: [(&str, &str, Damage); 26] = [
+    let table: [(&str, &str, Damage); 27] = [
         ("agent", "silent", |facts| said(facts).stale = true),
         ("agent", "no node is called node1", |facts| {
             let state = &mut said(facts).state;
@@ -176,6 +178,10 @@ fn each_damage_is_found_by_its_own_check_alone() {
         }),
         ("source-rule", "`source`", |facts| facts.packet_filter.as_mut().unwrap()[0].1 = false),
         ("source-rule", "169.254.1.1", |facts| facts.packet_filter.as_mut().unwrap()[1].1 = false),
+        ("forward-policy", "ip filter FORWARD drops traffic between pods by its policy", |facts| {
+            let (chain, by, cure) = ("ip filter FORWARD".into(), By::Policy, "--accept-forward".into());
+            facts.forward = Ok(Some(vec![forward::Finding { chain, by, certain: true, cure }]));
+        }),
         ("mtu", "podlweb has 1450 (default/web)", |facts| kernel(facts).links[1].mtu = 1450),
         ("mtu", "--mtu 1400", |facts| kernel(facts).links[0].mtu = 1400),
         ("neighbours", "gc_thresh3=8", |facts| facts.settings.neighbours[1] = Ok(Some("1".into()))),
@@ -208,6 +214,7 @@ fn what_could_not_be_looked_at_is_unknown_and_never_fine() {
     blind.kernel = Err(why());
     blind.configurations = Err(why());
     blind.plugins = Err(why());
+    blind.forward = Err(why());
     blind.packet_filter = Err(why());
     blind.leases = Err(why());
     let settings = &mut blind.settings;

@@ -1,0 +1,28 @@
+//! Do rules of others let pass what this node forwards between pods?
+
+use super::super::facts::Facts;
+use super::super::finding::{Finding, Outcome, Problem};
+use crate::packet_filter::forward::By;
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let found = facts.forward.as_ref().map_err(Clone::clone)?;
+    let Some(found) = found else { return Ok(Finding::moot("no agent knows the pod CIDRs")) };
+    let problem = |drop: &crate::packet_filter::forward::Finding| {
+        let by = match drop.by {
+            By::Policy => "by its policy",
+            By::Rule => "by a rule",
+            By::Legacy => "as far as can be seen",
+        };
+        Problem::new(
+            format!("the chain {} drops traffic between pods {by}", drop.chain),
+            "pods of this node and of others do not reach each other, whatever routes and podlan's own rules say",
+            drop.cure.clone(),
+        )
+    };
+    let unsure: Vec<&str> = found.iter().filter(|drop| !drop.certain).map(|drop| drop.chain.as_str()).collect();
+    let problems: Vec<Problem> = found.iter().filter(|drop| drop.certain).map(problem).collect();
+    if problems.is_empty() && !unsure.is_empty() {
+        return Err(format!("not every rule can be read of: {}", unsure.join(", ")));
+    }
+    Ok(Finding::of(problems, "nobody drops what goes between pods"))
+}
