@@ -26,7 +26,7 @@ fn an_agent_that_starts_while_pods_live_leaves_their_routes_alone() {
         let web = one.pod("web")?;
         let at_web = web.add(&one.podnet())?;
         let before = routes(one, POD_ROUTES)?;
-        assert_eq!(before.len(), 2, "a host route per family: {before:?}");
+        assert_eq!(before.len(), 3, "a host route per family, and one to the link-local address: {before:?}");
         let _servers = [web.serve()?, two.serve()?];
 
         for _ in 0..2 {

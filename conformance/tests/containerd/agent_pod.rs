@@ -50,8 +50,8 @@ fn network_is(worker: &Worker<'_>, ready: bool) -> Result<(), Error> {
     })
 }
 
-/// What the agent answers to the kubelet's probe, its status line.
-fn probed(worker: &Worker<'_>, at: SocketAddr, path: &str) -> Result<String, String> {
+/// What the agent answers over HTTP, as to the kubelet's probes.
+fn asked(worker: &Worker<'_>, at: SocketAddr, path: &str) -> Result<String, String> {
     let asked = worker.node.place().enter(|| {
         let mut stream = TcpStream::connect(at)?;
         stream.set_read_timeout(Some(SOON))?;
@@ -59,15 +59,14 @@ fn probed(worker: &Worker<'_>, at: SocketAddr, path: &str) -> Result<String, Str
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map(|_| answer)
     });
-    let answer = asked.map_err(|error| error.to_string())?.map_err(|error: std::io::Error| error.to_string())?;
-    Ok(answer.lines().next().unwrap_or_default().to_owned())
+    asked.map_err(|error| error.to_string())?.map_err(|error: std::io::Error| error.to_string())
 }
 
 fn answers_ready(worker: &Worker<'_>, at: SocketAddr) -> Result<(), Error> {
     eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || {
-        match probed(worker, at, "/readyz")? {
-            line if line.ends_with("200 OK") => Ok(()),
-            line => Err(line),
+        match asked(worker, at, "/readyz")? {
+            answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
+            answer => Err(answer),
         }
     })
 }
@@ -167,7 +166,7 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
             replaced
         })?;
 
-        a_dead_pod_gives_its_address_back(&lab, &one)?;
+        a_dead_pod_gives_its_address_back(&one, listens)?;
         web.end();
         far.end();
         agents.into_iter().for_each(Deployed::end);
@@ -221,22 +220,22 @@ fn replace<'a>(
 }
 
 /// A pod whose namespace goes without a DEL: the agent sees that through its own mounts, and while it lives too.
-fn a_dead_pod_gives_its_address_back(lab: &Lab, worker: &Worker<'_>) -> Result<(), Error> {
+fn a_dead_pod_gives_its_address_back(worker: &Worker<'_>, agent: SocketAddr) -> Result<(), Error> {
     let mut podnet = worker.node.podnet();
     podnet["agent"] = json!("/run/podlan/node.json");
     let lost = worker.node.pod("lost")?;
     let leases = worker.leases();
-    let added = lost.add(&podnet)?;
-    let mut two_looks = 0;
-    eventually(SOON, "the agent has looked", || {
-        lab.list(&lab.nodes().iter().collect::<Vec<_>>()).map_err(|error| error.to_string())?;
-        two_looks += 1;
-        if two_looks > 1 { Ok(()) } else { Err(String::new()) }
+    lost.add(&podnet)?;
+    let all = worker.leases();
+    eventually(SOON, "the agent sees that it lives", || {
+        let metrics = asked(worker, agent, "/metrics")?;
+        let alive = metrics.lines().filter(|line| line.contains("leases{") && line.contains("state=\"alive\""));
+        let alive = alive.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum::<usize>();
+        if alive == all.len() { Ok(()) } else { Err(metrics) }
     })?;
-    assert_eq!(worker.leases().len(), leases.len() + added.ips().len(), "it lives");
+    assert_eq!(worker.leases(), all, "it lives");
     lost.remove()?;
     eventually(SOON, "the address is free again", || {
-        lab.list(&lab.nodes().iter().collect::<Vec<_>>()).map_err(|error| error.to_string())?;
         if worker.leases() == leases { Ok(()) } else { Err(format!("{:?}", worker.leases())) }
     })
 }
