@@ -1,5 +1,6 @@
 //! Health and metrics over HTTP: /healthz (the agent's loop lives), /readyz (this node's routes are in), /metrics.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -20,8 +23,15 @@ use crate::state::State;
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many clients are served at once; more wait.
-const CLIENTS: usize = 16;
+/// How long a client may stay, however it spends the time.
+const STAY: Duration = Duration::from_secs(10);
+
+/// How many clients there are at once. One more takes the place of the one that came first: a client that asks for health is
+/// served within milliseconds, and those who only hold a connection make room.
+const CLIENTS: usize = 64;
+
+/// What a client may say before it has asked, bytes.
+const QUESTION: usize = 16 * 1024;
 
 /// What is served.
 #[derive(Clone)]
@@ -32,19 +42,21 @@ pub(crate) struct Served {
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener, served: Served) {
-    let places = Arc::new(Semaphore::new(CLIENTS));
+    let mut clients: VecDeque<AbortHandle> = VecDeque::with_capacity(CLIENTS);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely: others must end first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let served = served.clone();
-        tokio::spawn(async move {
-            converse(stream, served).await;
-            drop(place);
-        });
+        clients.retain(|client| !client.is_finished());
+        if clients.len() >= CLIENTS
+            && let Some(first) = clients.pop_front()
+        {
+            first.abort();
+        }
+        let client = tokio::spawn(timeout(STAY, converse(stream, served.clone())));
+        clients.push_back(client.abort_handle());
     }
 }
 
@@ -57,7 +69,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, served: Served) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .max_buf_size(16 * 1024)
+        .max_buf_size(QUESTION)
         .serve_connection(TokioIo::new(stream), service);
     // A client that breaks off harms only itself.
     let _ = connection.await;

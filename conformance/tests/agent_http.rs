@@ -1,0 +1,153 @@
+//! The agent's health and metrics: where it was told, nothing secret, and still there for who asks while others only hold
+//! connections or talk without end.
+//!
+//! ```text
+//!   node1 (agent --listen 172.31.0.1:9900) ──┬── node2, which holds every connection it can
+//!                                           lan
+//! ```
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, Node, Place, eventually, within};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// More than the agent serves at once, twice over.
+const CROWD: usize = 150;
+
+fn address(node: &Node) -> SocketAddr {
+    SocketAddr::new(node.v4(), 9900)
+}
+
+fn connect(from: &Place, to: SocketAddr) -> Result<std::io::Result<TcpStream>, Error> {
+    from.enter(|| {
+        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        Ok(stream)
+    })
+}
+
+/// The whole answer to one question.
+fn ask(from: &Place, to: SocketAddr, path: &str) -> Result<String, String> {
+    let mut stream = connect(from, to).map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let mut said = String::new();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .and_then(|()| stream.read_to_string(&mut said))
+        .map_err(|error| error.to_string())?;
+    Ok(said)
+}
+
+fn is_healthy(from: &Place, to: SocketAddr) -> Result<(), String> {
+    let said = ask(from, to, "/healthz")?;
+    if said.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(said) }
+}
+
+/// The agent's memory, KiB.
+fn resident(agent: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{agent}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+fn with_an_agent(test: impl FnOnce(&Node, &Node, u32) -> Result<(), Error>) -> Result<(), Error> {
+    let lab = Lab::new(2)?;
+    let [one, two] = lab.these();
+    let agent = one.agent(&["--listen", &address(one).to_string()])?;
+    eventually(SOON, "the agent is well", || is_healthy(two.place(), address(one)))?;
+    test(one, two, agent.id())
+}
+
+#[test]
+fn it_listens_where_it_was_told_and_nowhere_else_and_serves_nothing_of_pods_or_files() {
+    within(|| {
+        with_an_agent(|one, two, _| {
+            let (port, own) = (address(one).port(), one.v6());
+            for other in [SocketAddr::new(own, port), SocketAddr::from(([127, 0, 0, 1], port))] {
+                assert!(connect(one.place(), other)?.is_err(), "{other}");
+            }
+            let secret = one.pod("secret-name")?;
+            let added = secret.add(&one.podnet())?;
+            for path in
+                ["/metrics", "/readyz", "/healthz", "/", "/../run/podlan/node.json", "//metrics", "/metrics/../x"]
+            {
+                let said = ask(two.place(), address(one), path)
+                    .map_err(|said| Error::Unreadable { from: path.into(), said })?;
+                for word in ["secret-name", &added.v4()?.to_string(), "/run/"] {
+                    assert!(!said.contains(word), "{path} tells {word}: {said}");
+                }
+            }
+            let mut stream =
+                connect(two.place(), address(one))?.map_err(|source| Error::System { doing: "ask".into(), source })?;
+            let mut said = String::new();
+            let post = stream
+                .write_all(b"POST /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            post.and_then(|()| stream.read_to_string(&mut said))
+                .map_err(|source| Error::System { doing: "post".into(), source })?;
+            assert!(said.starts_with("HTTP/1.1 405"), "{said}");
+            secret.del(&one.podnet())
+        })
+    });
+}
+
+#[test]
+fn health_answers_while_a_crowd_holds_connections_and_says_nothing_or_half_a_question() {
+    within(|| {
+        with_an_agent(|one, two, agent| {
+            let before = resident(agent);
+            for half in ["", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-", "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"] {
+                let mut crowd = Vec::new();
+                for _ in 0..CROWD {
+                    if let Ok(mut stream) = connect(two.place(), address(one))? {
+                        stream.write_all(half.as_bytes()).ok();
+                        crowd.push(stream);
+                    }
+                }
+                assert!(crowd.len() > CROWD / 2, "{}", crowd.len());
+                let said = |said| Error::Unreadable { from: format!("the agent in a crowd that says {half:?}"), said };
+                is_healthy(two.place(), address(one)).map_err(said)?;
+                ask(two.place(), address(one), "/metrics").map_err(said)?;
+            }
+            assert!(resident(agent) < before + 8 * 1024, "{before} KiB before, {} KiB after", resident(agent));
+            Ok(())
+        })
+    });
+}
+
+/// Headers and a question without end, and one that comes by drops.
+#[test]
+fn a_client_that_talks_without_end_is_cut_off() {
+    within(|| {
+        with_an_agent(|one, two, agent| {
+            let before = resident(agent);
+            for start in ["GET /", "GET /healthz HTTP/1.1\r\nx: "] {
+                let connected = connect(two.place(), address(one))?;
+                let mut stream = connected.map_err(|source| Error::System { doing: "connect".into(), source })?;
+                stream.write_all(start.as_bytes()).ok();
+                let mut written = 0usize;
+                while written < 64 << 20 {
+                    match stream.write(&[b'a'; 64 * 1024]) {
+                        Ok(count) => written += count,
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(_) => break,
+                    }
+                }
+                assert!(written < 16 << 20, "{written} bytes of a question were taken");
+            }
+            let connected = connect(two.place(), address(one))?;
+            let mut drops = connected.map_err(|source| Error::System { doing: "connect".into(), source })?;
+            eventually(2 * SOON, "who asks by drops is cut off", || {
+                std::thread::sleep(Duration::from_millis(200));
+                match drops.write_all(b"G") {
+                    Ok(()) => Err("it is still listened to".to_owned()),
+                    Err(_) => Ok(()),
+                }
+            })?;
+            assert!(resident(agent) < before + 8 * 1024, "{before} KiB before, {} KiB after", resident(agent));
+            is_healthy(two.place(), address(one)).map_err(|said| Error::Unreadable { from: "the agent".into(), said })
+        })
+    });
+}
