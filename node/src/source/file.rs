@@ -16,7 +16,7 @@ use super::{Error, Node, Report, Snapshot};
 /// How long the directory must be quiet before it is read: an editor makes several changes of one save.
 const SETTLE: Duration = Duration::from_millis(10);
 
-/// How often a directory that cannot be watched (it is gone) is looked at.
+/// How often a directory that cannot be watched (it is gone), or a file that could not be read, is looked at.
 const BLIND: Duration = Duration::from_secs(1);
 
 /// Reads `path` now, then after each change of it and whenever `refresh` asks. Ends when nobody listens.
@@ -25,13 +25,17 @@ pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: A
         // Watched before it is read, so that no change falls between.
         let mut watch = Watch::open(&path);
         loop {
-            if reports.send(read(&path, Instant::now())).await.is_err() {
+            let report = read(&path, Instant::now());
+            // No change of the file will tell that the process has descriptors again, or the disk an answer.
+            let unread = matches!(report, Err(Error::Read { .. }));
+            if reports.send(report).await.is_err() {
                 return;
             }
             let rearm = match &mut watch {
                 Ok(watch) => tokio::select! {
                     moved = watch.changed(SETTLE) => moved,
                     () = refresh.notified() => false,
+                    () = tokio::time::sleep(BLIND), if unread => false,
                 },
                 Err(error) => {
                     tracing::debug!(path = %path.display(), %error, "not watched; looked at each second");
