@@ -7,26 +7,12 @@
 //!     └── web  eth0 lives as well; eth1 is added, deleted, checked and collected by a plugin that dies
 //! ```
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Added, Command, Error, Lab, Node, Output, Pod, Snapshot, eventually, skip, within};
+use podlan_conformance::lab::{
+    Added, Command, Error, Lab, Node, Output, Pod, Sabotage, Snapshot, eventually, has_strace, within,
+};
 use serde_json::{Value, json};
-
-/// Where strace writes, on the node.
-const TRACE: &str = "/run/trace";
-
-/// More system calls than any verb makes.
-const BOUND: usize = 400;
-
-fn has_strace() -> bool {
-    let found = std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
-    if !found {
-        skip("strace is missing (apt-get install strace)");
-    }
-    found
-}
 
 /// One node, a pod that lives on it, and a network with room for one pod more: whoever gets its address proves that the
 /// one before gave it back.
@@ -70,26 +56,23 @@ impl<'lab> World<'lab> {
         self.is_as_before(when)
     }
 
+    /// After an ADD that was refused something.
+    fn leaves_nothing_or_succeeds(&self, when: &str, output: &Output) -> Result<(), Error> {
+        // A program that gets no memory ends where it stands.
+        let aborted = output.status.and_then(|status| status.code()).is_none_or(|code| code > 128);
+        if !output.success() && !aborted {
+            let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+            if error["code"].as_u64().is_none_or(|code| code == 0) && !when.contains(" write ") {
+                return Err(output.clone().but(&format!("{when}: it should have told why")));
+            }
+            self.is_as_before(when)?;
+        }
+        self.is_undone_by_del(when)
+    }
+
     fn db_lives(&self) -> Result<(), Error> {
         let _server = self.node.serve()?;
         self.db.reaches(&self.at_db, &self.node.ips())
-    }
-
-    fn trace(&self) -> String {
-        fs::read_to_string(self.node.path(TRACE)).unwrap_or_default()
-    }
-
-    /// The system calls that a command makes, by name, but for its start and its end.
-    fn calls(&self, command: Command) -> Result<(BTreeSet<String>, Output), Error> {
-        let output = command.under("strace", ["-f", "-qq", "-o", TRACE]).run()?;
-        let mut calls = BTreeSet::new();
-        for line in self.trace().lines() {
-            let name = line.split_once(' ').and_then(|(_pid, call)| call.trim_start().split_once('('));
-            if let Some((name, _)) = name.filter(|(name, _)| !matches!(*name, "execve" | "exit_group")) {
-                calls.insert(name.to_owned());
-            }
-        }
-        Ok((calls, output))
     }
 
     /// Tampers with each system call that `command` makes in turn, as strace's `tamper` says, and has `then` judge what is
@@ -97,34 +80,12 @@ impl<'lab> World<'lab> {
     fn tamper_with_each(
         &self,
         tamper: &str,
+        of: &dyn Fn(&str) -> bool,
         command: impl Fn() -> Result<Command, Error>,
         before: impl Fn() -> Result<(), Error>,
         then: impl Fn(&str, &Output) -> Result<(), Error>,
     ) -> Result<usize, Error> {
-        before()?;
-        let (calls, whole) = self.calls(command()?)?;
-        then("after a whole run", &whole)?;
-        let mut points = 0;
-        for call in &calls {
-            for number in 1..BOUND {
-                before()?;
-                let inject = format!("--inject={call}:{tamper}:when={number}");
-                let strace = ["-f", "-qq", "-o", TRACE, &format!("--trace={call}"), &inject];
-                let output = command()?.under("strace", strace).run()?;
-                let trace = self.trace();
-                let hit = trace.contains("killed by SIGKILL") || trace.contains("INJECTED");
-                let when = format!("{tamper} at {call} number {number}");
-                if !hit && !output.success() {
-                    return Err(output.but(&format!("it should have met {when}, or succeeded")));
-                }
-                then(&when, &output)?;
-                if !hit {
-                    break;
-                }
-                points += 1;
-            }
-        }
-        Ok(points)
+        Sabotage { tamper, of, before, command, run: Command::run, then }.at_each_call(self.node)
     }
 
     fn kill_at_each(
@@ -133,7 +94,7 @@ impl<'lab> World<'lab> {
         before: impl Fn() -> Result<(), Error>,
         then: impl Fn(&str) -> Result<(), Error>,
     ) -> Result<usize, Error> {
-        self.tamper_with_each("signal=KILL", command, before, |when, _| then(when))
+        self.tamper_with_each("signal=KILL", &|_| true, command, before, |when, _| then(when))
     }
 }
 
@@ -172,22 +133,36 @@ fn an_add_killed_at_any_system_call_is_undone_by_del() {
 fn an_add_refused_at_any_system_call_leaves_nothing() {
     within(|| {
         in_a_world(|world| {
-            let undone = |when: &str, output: &Output| {
-                // A program that gets no memory ends where it stands.
-                let aborted = output.status.and_then(|status| status.code()).is_none_or(|code| code > 128);
-                if !output.success() && !aborted {
-                    let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
-                    if error["code"].as_u64().is_none_or(|code| code == 0) && !when.contains(" write ") {
-                        return Err(output.clone().but(&format!("{when}: it should have told why")));
-                    }
-                    world.is_as_before(when)?;
-                }
-                world.is_undone_by_del(when)
-            };
             let add = || world.web.cni("ADD", "eth1", &world.config);
-            let points = world.tamper_with_each("error=ENOBUFS", add, nothing, undone)?;
+            let undone = |when: &str, output: &Output| world.leaves_nothing_or_succeeds(when, output);
+            let points = world.tamper_with_each("error=ENOBUFS", &|_| true, add, nothing, undone)?;
             println!("{points} system calls of ADD refused");
             assert!(points > 150, "{points}");
+            Ok(())
+        })
+    });
+}
+
+/// E-50, E-51: netlink that is interrupted, busy, out of descriptors or memory, and answers that are cut short.
+#[test]
+fn an_add_whose_netlink_goes_wrong_in_any_way_leaves_nothing_or_succeeds() {
+    within(|| {
+        in_a_world(|world| {
+            let netlink =
+                |call: &str| matches!(call, "socket" | "bind" | "sendto" | "recvfrom" | "sendmsg" | "recvmsg");
+            let add = || world.web.cni("ADD", "eth1", &world.config);
+            let mut points = 0;
+            for tamper in ["error=EINTR", "error=EBUSY", "error=EMFILE", "error=ENOMEM", "retval=20"] {
+                let undone = |when: &str, output: &Output| {
+                    if tamper == "error=EINTR" && !when.contains("socket") && !output.success() {
+                        return Err(output.clone().but(&format!("{when}: it should have asked again")));
+                    }
+                    world.leaves_nothing_or_succeeds(when, output)
+                };
+                points += world.tamper_with_each(tamper, &netlink, add, nothing, undone)?;
+            }
+            println!("{points} netlink calls of ADD gone wrong");
+            assert!(points > 50, "{points}");
             Ok(())
         })
     });

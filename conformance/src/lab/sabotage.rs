@@ -1,0 +1,98 @@
+//! A command that is killed, or refused by the kernel, at each system call that it makes, one after the other. strace does
+//! it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::{Command, Error, Node, Output, skip};
+
+/// Where strace writes, on the node.
+const TRACE: &str = "/run/trace";
+
+/// More calls of one name than any command makes.
+const BOUND: usize = 1000;
+
+/// What is done to a command, and what must hold of it.
+pub struct Sabotage<'a, Before, Make, Run, Then> {
+    /// What strace does at the call: `signal=KILL`, `error=ENOBUFS`, `retval=16`.
+    pub tamper: &'a str,
+    /// Of which system calls.
+    pub of: &'a dyn Fn(&str) -> bool,
+    /// Makes everything as it was.
+    pub before: Before,
+    /// The command.
+    pub command: Make,
+    /// Takes the command to its end, which a daemon does not come to by itself.
+    pub run: Run,
+    /// Judges what is left. Is told when the command was met, in words.
+    pub then: Then,
+}
+
+/// Whether strace is here; a loud skip where it is not.
+#[must_use]
+pub fn has_strace() -> bool {
+    let found = std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
+    if !found {
+        skip("strace is missing (apt-get install strace)");
+    }
+    found
+}
+
+impl<Before, Make, Run, Then> Sabotage<'_, Before, Make, Run, Then>
+where
+    Before: Fn() -> Result<(), Error>,
+    Make: Fn() -> Result<Command, Error>,
+    Run: Fn(Command) -> Result<Output, Error>,
+    Then: Fn(&str, &Output) -> Result<(), Error>,
+{
+    /// Tampers with each call in turn. Answers at how many.
+    ///
+    /// # Errors
+    /// Those of the parts, and when a command that was not met fails.
+    pub fn at_each_call(&self, node: &Node) -> Result<usize, Error> {
+        (self.before)()?;
+        let (calls, whole) = self.calls(node)?;
+        (self.then)("after a whole run", &whole)?;
+        let mut points = 0;
+        for call in &calls {
+            for number in 1..BOUND {
+                (self.before)()?;
+                let inject = format!("--inject={call}:{}:when={number}", self.tamper);
+                let strace = ["-f", "-qq", "-o", TRACE, &format!("--trace={call}"), &inject];
+                let output = (self.run)((self.command)()?.under("strace", strace))?;
+                let trace = read(node);
+                let met = trace.contains("killed by SIGKILL") || trace.contains("INJECTED");
+                let when = format!("{} at {call} number {number}", self.tamper);
+                if !met && !output.success() {
+                    return Err(output.but(&format!("it should have met {when}, or succeeded")));
+                }
+                (self.then)(&when, &output)?;
+                if !met {
+                    break;
+                }
+                points += 1;
+            }
+        }
+        Ok(points)
+    }
+
+    /// The system calls that the command makes, by name, but for its start and its end.
+    fn calls(&self, node: &Node) -> Result<(BTreeSet<String>, Output), Error> {
+        let output = (self.run)((self.command)()?.under("strace", ["-f", "-qq", "-o", TRACE]))?;
+        let mut calls = BTreeSet::new();
+        for line in read(node).lines() {
+            let name = line.split_once(' ').and_then(|(_pid, call)| call.trim_start().split_once('('));
+            if let Some((name, _)) = name
+                && !matches!(name, "execve" | "exit_group")
+                && (self.of)(name)
+            {
+                calls.insert(name.to_owned());
+            }
+        }
+        Ok((calls, output))
+    }
+}
+
+fn read(node: &Node) -> String {
+    fs::read_to_string(node.path(TRACE)).unwrap_or_default()
+}
