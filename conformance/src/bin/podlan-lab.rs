@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use podlan_conformance::lab::{self, enter, init, refusal};
+use podlan_conformance::lab::{self, confine, enter, init, refusal};
 use podlan_conformance::traffic::{self, Answer, Target};
 
 /// Several nodes on one machine, as any user, leaving nothing behind.
@@ -70,6 +72,19 @@ enum Podlan {
         /// The link's name there.
         link: String,
     },
+    /// Becomes a command to which every mount is read-only but for some folders.
+    ReadOnly {
+        #[arg(long)]
+        but: Vec<PathBuf>,
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// Becomes a command that has no system calls but those of a seccomp profile of the OCI.
+    Allow {
+        profile: PathBuf,
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
     #[command(flatten)]
     Inner(Inner),
 }
@@ -99,6 +114,12 @@ fn main() -> ExitCode {
         Podlan::Ping { from, to } => answer(ping(&to, from)),
         Podlan::Bind { at, port } => answer(traffic::try_bind(at.protocol, SocketAddr::new(at.address, port))),
         Podlan::RemoveIn { namespace, link } => answer(lab::remove_in(namespace, &link)),
+        Podlan::ReadOnly { but, command } => {
+            confine::read_only(&but).map_or_else(|error| said(&error, 1), |()| turn_into(&command))
+        }
+        Podlan::Allow { profile, command } => {
+            confine::allow_only(&profile).map_or_else(|error| said(&error, 1), |()| turn_into(&command))
+        }
         Podlan::Enter { command } => match enter::enter(&command) {
             Ok(status) => enter::exit_code(status).into(),
             Err(error @ enter::Error::Refused(_)) => said(&error, refusal::EXIT_CODE),
@@ -118,6 +139,14 @@ fn main() -> ExitCode {
 
 fn answer<E: std::error::Error>(done: Result<(), E>) -> ExitCode {
     done.map_or_else(|error| said(&error, 1), |()| ExitCode::SUCCESS)
+}
+
+/// Ends only when it cannot.
+fn turn_into(command: &[OsString]) -> ExitCode {
+    match command.split_first() {
+        Some((program, arguments)) => said(&std::process::Command::new(program).args(arguments).exec(), 1),
+        None => ExitCode::FAILURE,
+    }
 }
 
 fn hold(nodes: u8) -> Result<(), lab::Error> {

@@ -12,6 +12,7 @@
 
 pub mod binaries;
 mod command;
+pub mod confine;
 pub mod enter;
 mod error;
 pub mod init;

@@ -1,0 +1,311 @@
+//! The agent with as little as deploy/kubernetes gives it: `CAP_NET_ADMIN` and no other capability, no new privileges, every
+//! mount read-only but its few folders, and the system calls of deploy/seccomp/podlan-node.json alone. It does everything.
+//!
+//! ```text
+//!   node1 (agent, confined) ──┬── node2 (in the list only)
+//!     └── web                lan
+//! ```
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use podlan_conformance::lab::{Command, Error, Lab, Node, binaries, eventually, within};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The folders that deploy/kubernetes mounts.
+const WRITABLE: [&str; 3] = ["/run/podlan", "/run/bin", "/run/net.d"];
+
+fn failed(doing: &str) -> impl Fn(std::io::Error) -> Error {
+    let doing = doing.to_owned();
+    move |source| Error::System { doing: doing.clone(), source }
+}
+
+fn profile() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/seccomp/podlan-node.json").display().to_string()
+}
+
+/// A command with one capability, and no mount that it can write but its folders.
+fn in_its_folders(node: &Node, command: Command) -> Result<Command, Error> {
+    let mut read_only = vec!["read-only".to_owned()];
+    for folder in WRITABLE {
+        fs::create_dir_all(node.path(folder)).map_err(failed("make a folder"))?;
+        read_only.extend(["--but".to_owned(), folder.to_owned()]);
+    }
+    read_only.push("--".to_owned());
+    let one_capability = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_admin"];
+    Ok(command.under("setpriv", one_capability).under(&binaries::lab()?.display().to_string(), read_only))
+}
+
+/// A command with the profile's system calls alone.
+fn filtered(command: Command) -> Result<Command, Error> {
+    Ok(command.under(&binaries::lab()?.display().to_string(), ["allow", &profile(), "--"]))
+}
+
+/// `program` on a node, confined.
+fn confined(node: &Node, program: &Path) -> Result<Command, Error> {
+    in_its_folders(node, filtered(node.command(program))?)
+}
+
+fn routes(node: &Node) -> Result<Vec<String>, Error> {
+    Ok(node.network()?.lines(&["proto", "110"]).into_iter().map(str::to_owned).collect())
+}
+
+fn get(from: &Node, to: SocketAddr, path: &str) -> Result<String, String> {
+    let asked = from.place().enter(|| {
+        let mut stream = TcpStream::connect(to)?;
+        let mut said = String::new();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut said).map(|_| said)
+    });
+    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+#[test]
+fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everything() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [node, _two] = lab.these();
+        let podlan_node = binaries::find("podlan-node")?;
+        is_confined_indeed(node)?;
+        let web = node.pod("web")?;
+        let dead = node.pod("dead")?;
+        let at_web = web.add(&node.podnet())?;
+        dead.add(&node.podnet())?;
+        let at = SocketAddr::new(node.v4(), 9900);
+        let agent = confined(node, &podlan_node)?
+            .args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE, "--resync", "300ms", "--masquerade"])
+            .args(["--listen", &at.to_string(), "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
+            .spawn()?;
+        let well = || -> Result<(), String> {
+            let said = get(node, at, "/readyz").map_err(|error| format!("{error}\n{}", agent.stderr()))?;
+            if said.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("{said}\n{}", agent.stderr())) }
+        };
+        eventually(SOON, "it is ready: its routes are in", well)?;
+        let whole = routes(node)?;
+        assert!(whole.len() >= 4, "{whole:?}");
+        let state = fs::read_to_string(node.path("/run/podlan/node.json")).map_err(failed("read its word"))?;
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap_or_default();
+        assert_eq!(state["warnings"], serde_json::json!([]), "{}", agent.stderr());
+        let process = fs::read_to_string(format!("/proc/{}/status", state["pid"])).map_err(failed("look at it"))?;
+        let (net_admin, none) = ("0000000000001000", "0000000000000000");
+        let held = [("CapEff", net_admin), ("CapPrm", net_admin), ("CapBnd", net_admin), ("CapInh", none)];
+        for (field, value) in held.into_iter().chain([("NoNewPrivs", "1"), ("Seccomp", "2")]) {
+            assert!(process.contains(&format!("{field}:\t{value}\n")), "{field} is not {value}: {process}");
+        }
+        for (path, mode) in
+            [("/run/bin/podlan", 0o755), ("/run/bin/podlan-ipam", 0o755), ("/run/net.d/10-podlan.conflist", 0o644)]
+        {
+            let there = fs::metadata(node.path(path)).map_err(failed(path))?;
+            assert_eq!(there.permissions().mode() & 0o7777, mode, "{path}");
+        }
+        let rules = node.command("nft").args(["list", "ruleset"]).succeeds()?;
+        assert!(rules.contains("fib saddr . iif") && rules.contains("masquerade"), "{rules}");
+        assert!(get(node, at, "/metrics").is_ok_and(|said| said.contains("podlan_")));
+
+        // Heals: a route, a rule, an installed plugin; follows the list; takes a dead lease back.
+        node.place().remove_route(node_two_cidr())?;
+        node.command("nft").args(["flush", "ruleset"]).succeeds()?;
+        fs::remove_file(node.path("/run/bin/podlan")).map_err(failed("remove a plugin"))?;
+        node.place().remove_link(dead_link(node)?.as_str())?;
+        dead.remove()?;
+        eventually(SOON, "all is healed", || {
+            let now = routes(node).map_err(|error| error.to_string())?;
+            let rules = node.command("nft").args(["list", "ruleset"]).succeeds().map_err(|error| error.to_string())?;
+            let plugin = node.path("/run/bin/podlan").exists();
+            let leases = command(node, &podlan_node, &["leases", "--json"]).map_err(|error| error.to_string())?;
+            match now == whole && rules.contains("fib saddr") && plugin && !leases.contains("\"dead\"") {
+                true => Ok(()),
+                false => Err(format!("{now:?}\n{rules}\nplugin: {plugin}\n{leases}\n{}", agent.stderr())),
+            }
+        })?;
+        lab.list(&[node])?;
+        eventually(SOON, "the other node's routes are withdrawn, on the operator's word", || {
+            command(node, &podlan_node, &["release-withdrawal"]).map_err(|error| error.to_string())?;
+            let now = routes(node).map_err(|error| error.to_string())?;
+            if now.len() == whole.len() - 2 { Ok(()) } else { Err(format!("{now:?}")) }
+        })?;
+        assert!(command(node, &podlan_node, &["status"])?.contains("node1"));
+        assert!(command(node, &podlan_node, &["leases"])?.contains(&at_web.v4()?.to_string()));
+        let output = agent.stop(SOON)?;
+        assert!(output.success(), "{}", output.stderr);
+
+        web.del(&node.podnet())?;
+        let cleaned = ["cleanup", "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"];
+        command(node, &podlan_node, &cleaned)?;
+        assert_eq!(routes(node)?, Vec::<String>::new());
+        assert!(!node.path("/run/bin/podlan").exists() && !node.path("/run/net.d/10-podlan.conflist").exists());
+        Ok(())
+    });
+}
+
+fn node_two_cidr() -> ipnetwork::IpNetwork {
+    ipnetwork::IpNetwork::V4(
+        ipnetwork::Ipv4Network::new(std::net::Ipv4Addr::new(10, 244, 2, 0), 24)
+            .unwrap_or_else(|error| panic!("{error}")),
+    )
+}
+
+/// What the confinement forbids goes well without it: it is that which forbids it.
+fn is_confined_indeed(node: &Node) -> Result<(), Error> {
+    let write = |file: &str| node.command("/bin/sh").args(["-c", &format!("echo x > {file}")]);
+    write("/run/elsewhere").succeeds()?;
+    in_its_folders(node, write("/run/podlan/own"))?.succeeds()?;
+    in_its_folders(node, write("/run/elsewhere"))?.fails()?;
+    let unshare = || Ok::<_, Error>(node.command(binaries::lab()?).args(["read-only", "--", "/bin/true"]));
+    unshare()?.succeeds()?;
+    let refused = filtered(unshare()?)?.fails()?;
+    assert!(refused.stderr.contains("EPERM"), "{}", refused.stderr);
+    Ok(())
+}
+
+/// The host end of the pod "dead".
+fn dead_link(node: &Node) -> Result<String, Error> {
+    let said = node.command("ip").args(["-o", "link", "show", "type", "veth"]).succeeds()?;
+    let line = said.lines().find(|line| line.contains(" dead ")).unwrap_or_default();
+    let name = line.split(' ').nth(1).unwrap_or_default().trim_end_matches(':');
+    Ok(name.split('@').next().unwrap_or_default().to_owned())
+}
+
+/// What a command of the agent's program says, confined as well.
+fn command(node: &Node, podlan_node: &Path, words: &[&str]) -> Result<String, Error> {
+    let output = confined(node, podlan_node)?.args(words).run()?;
+    match output.success() {
+        true => Ok(output.stdout),
+        false => Err(output.but("it should have succeeded, confined")),
+    }
+}
+
+/// Every file below a folder, with its kind and mode.
+fn files(folder: &Path, into: &mut Vec<(PathBuf, fs::Metadata)>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(failed("list"))? {
+        let path = entry.map_err(failed("list"))?.path();
+        let there = fs::symlink_metadata(&path).map_err(failed("look"))?;
+        if there.is_dir() {
+            files(&path, into)?;
+        }
+        into.push((path, there));
+    }
+    Ok(())
+}
+
+/// Under a umask that would let everybody write, too.
+#[test]
+fn whatever_podlan_keeps_is_for_its_owner_alone_and_what_runtimes_read_is_written_by_its_owner_alone() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        for folder in ["/run/bin", "/run/net.d"] {
+            fs::create_dir_all(node.path(folder)).map_err(failed("make a folder"))?;
+        }
+        nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+        let web = node.pod("web")?;
+        web.add(&node.podnet())?;
+        let _agent = node.agent(&["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])?;
+        eventually(SOON, "the agent is ready", || {
+            let conflist = node.path("/run/net.d/10-podlan.conflist").exists();
+            let word = node.path("/run/podlan/verdicts.json").exists();
+            if conflist && word { Ok(()) } else { Err(format!("{conflist} {word}")) }
+        })?;
+        let home = node.path("/run/podlan");
+        let mut all = vec![(home.clone(), fs::metadata(&home).map_err(failed("look"))?)];
+        files(&home, &mut all)?;
+        let names: Vec<String> =
+            all.iter().filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned())).collect();
+        for name in ["store", "lock", "node.json", "verdicts.json", "kept.json", "node.lock", "node.sock"] {
+            assert!(names.iter().any(|there| there == name), "{name} in {names:?}");
+        }
+        for (path, there) in all {
+            // Who can enter the folder can command the agent: the socket's own mode is no gate on every system.
+            let most = if there.is_dir() || there.file_type().is_socket() { 0o700 } else { 0o600 };
+            let mode = there.mode() & 0o7777;
+            let inside = there.file_type().is_socket();
+            assert!(inside || mode & !most == 0, "{} has {mode:o}", path.display());
+        }
+        for (path, mode) in
+            [("/run/bin/podlan", 0o755), ("/run/bin/podlan-ipam", 0o755), ("/run/net.d/10-podlan.conflist", 0o644)]
+        {
+            let there = fs::metadata(node.path(path)).map_err(failed(path))?;
+            assert_eq!(there.mode() & 0o7777, mode, "{path}");
+        }
+        Ok(())
+    });
+}
+
+/// Whoever may write in a folder that podlan uses (it was made by somebody else, say) plants a link where podlan will write.
+#[test]
+fn no_planted_symlink_is_followed_by_the_agent_or_the_plugin() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        for folder in ["/run/bin", "/run/net.d", "/run/podlan/podnet"] {
+            fs::create_dir_all(node.path(folder)).map_err(failed("make a folder"))?;
+        }
+        let precious = node.path("/run/precious");
+        fs::write(&precious, "precious").map_err(failed("write"))?;
+        let planted = [
+            "podlan/.node.json.new",
+            "podlan/node.json",
+            "podlan/.verdicts.json.new",
+            "podlan/verdicts.json",
+            "podlan/.kept.json.new",
+            "podlan/kept.json",
+            "podlan/node.sock",
+            "podlan/podnet/store.new",
+            "bin/.podlan.new",
+            "bin/podlan",
+            "bin/podlan-ipam",
+            "net.d/.10-podlan.conflist.new",
+            "net.d/10-podlan.conflist",
+        ];
+        let plant = |name: &str| {
+            let at = node.path(&format!("/run/{name}"));
+            fs::remove_file(&at).ok();
+            symlink("/run/precious", &at).map_err(failed("plant a link"))
+        };
+        planted.iter().try_for_each(|name| plant(name))?;
+        let untouched = |when: &str| {
+            let there = fs::read_to_string(&precious).unwrap_or_default();
+            assert_eq!(there, "precious", "{when}");
+            let mode = fs::metadata(&precious).map_or(0, |there| there.mode() & 0o777);
+            assert_eq!(mode & 0o111, 0, "{when}");
+        };
+        let web = node.pod("web")?;
+        web.add(&node.podnet())?;
+        untouched("after an ADD");
+        let agent = node.agent(&["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])?;
+        eventually(SOON, "the agent has written all that it writes", || {
+            let own = planted.iter().filter(|name| !name.contains("/.") && !name.ends_with(".new"));
+            let links: Vec<_> = own
+                .filter(|name| {
+                    fs::symlink_metadata(node.path(&format!("/run/{name}"))).map_or(true, |there| there.is_symlink())
+                })
+                .collect();
+            if links.is_empty() { Ok(()) } else { Err(format!("{links:?}\n{}", agent.stderr())) }
+        })?;
+        untouched("after the agent");
+        agent.stop(SOON)?;
+
+        // A lock or a store that is a link is refused, by name.
+        for name in ["podlan/node.lock", "podlan/podnet/lock", "podlan/podnet/store"] {
+            plant(name)?;
+            match name {
+                "podlan/node.lock" => {
+                    let refused = node.agent(&[])?.wait(SOON)?;
+                    assert!(!refused.success() && refused.stderr.contains("node.lock"), "{}", refused.stderr);
+                }
+                _ => {
+                    let refused = node.pod(&name.replace('/', "-"))?.cni("ADD", "eth0", &node.podnet())?.fails()?;
+                    assert!(refused.complaint()?.text.contains(&format!("/run/{name}")), "{name}");
+                    fs::remove_file(node.path(&format!("/run/{name}"))).map_err(failed("take it away"))?;
+                }
+            }
+            untouched(name);
+        }
+        Ok(())
+    });
+}
