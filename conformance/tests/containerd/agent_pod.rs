@@ -63,11 +63,9 @@ fn asked(worker: &Worker<'_>, at: SocketAddr, path: &str) -> Result<String, Stri
 }
 
 fn answers_ready(worker: &Worker<'_>, at: SocketAddr) -> Result<(), Error> {
-    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || {
-        match asked(worker, at, "/readyz")? {
-            answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
-            answer => Err(answer),
-        }
+    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || match asked(worker, at, "/readyz")? {
+        answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
+        answer => Err(answer),
     })
 }
 
