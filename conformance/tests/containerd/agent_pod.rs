@@ -225,6 +225,8 @@ fn a_dead_pod_gives_its_address_back(worker: &Worker<'_>, agent: SocketAddr) -> 
     let leases = worker.leases();
     lost.add(&podnet)?;
     let all = worker.leases();
+    // It looks when a namespace goes, whoever's.
+    worker.node.pod("passing")?.remove()?;
     eventually(SOON, "the agent sees that it lives", || {
         let metrics = asked(worker, agent, "/metrics")?;
         let alive = metrics.lines().filter(|line| line.contains("leases{") && line.contains("state=\"alive\""));
