@@ -16,7 +16,9 @@ use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use podlan_conformance::lab::{Added, Command, Error, Lab, Node, Pod, Running, binaries, eventually, skip, within};
+use podlan_conformance::lab::{
+    Added, Command, Error, Lab, Node, Pod, Running, binaries, eventually, has_strace, within,
+};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -62,14 +64,6 @@ fn apart(node: &Node, first: &str, arguments: &[&str]) -> Result<Running, Error>
     let words = ["--mount", "--propagation", "private", "sh", "-c", &line, "sh"];
     let agent = node.command(program).args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE]);
     agent.args(arguments).under("unshare", words).spawn()
-}
-
-fn has_strace() -> bool {
-    let found = std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
-    if !found {
-        skip("strace is missing (apt-get install strace)");
-    }
-    found
 }
 
 /// An ADD that stands still for two seconds between its lease and its link.

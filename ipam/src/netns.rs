@@ -8,9 +8,10 @@ use std::path::Path;
 
 use crate::lease::{Presence, Proof};
 
-/// Device and inode of the namespace at a path, to be recorded as [`Proof::netns_id`]. `None` when there is none.
-pub fn identity(netns: &Path) -> Option<(u64, u64)> {
-    let metadata = fs::metadata(netns).ok()?;
+/// Device and inode of the namespace at a path, to be recorded as [`Proof::netns_id`], or of the directory that it lies in.
+/// `None` when there is none.
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 

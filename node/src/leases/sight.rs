@@ -2,11 +2,9 @@
 //! mounts may not arrive; a namespace that is not seen in such a directory says nothing of the pod.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ipam::Lease;
+use ipam::{Lease, netns_identity as id};
 
 /// Where the runtimes of most nodes put network namespaces.
 const USUAL: &str = "/run/netns";
@@ -47,12 +45,9 @@ pub(super) fn directories<'a>(leases: impl Iterator<Item = &'a Lease>) -> BTreeS
     of_leases.map(Path::to_owned).filter(|path| path.is_absolute()).chain([PathBuf::from(USUAL)]).collect()
 }
 
-fn id(path: &Path) -> Option<Id> {
-    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::IpAddr;
 
     use cni::{Attachment, ContainerId, Ifname};
