@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use podlan_conformance::lab::binaries;
 use serde_json::Value;
@@ -75,4 +75,45 @@ fn an_image_is_small_names_its_own_parts_and_is_the_same_each_time() {
     assert_eq!(config["architecture"], inner["manifests"][0]["platform"]["architecture"]);
     named(&files, &manifest["layers"][0]);
     assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn an_image_of_both_architectures_has_for_each_machine_its_own_programs() {
+    let (binaries, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for architecture in ["x86_64", "aarch64"] {
+        let folder = binaries.path().join(architecture);
+        fs::create_dir(&folder).unwrap();
+        for program in ["podlan", "podlan-ipam", "podlan-node"] {
+            fs::write(folder.join(program), format!("{program} of {architecture}")).unwrap();
+        }
+    }
+    let files = files(&make(out.path(), binaries.path(), &["x86_64", "aarch64"]));
+    let inner = json(&named(&files, &json(&files["./index.json"])["manifests"][0]));
+    assert_eq!(inner["manifests"].as_array().map(Vec::len), Some(2));
+    for (at, (go, architecture)) in [("amd64", "x86_64"), ("arm64", "aarch64")].into_iter().enumerate() {
+        let descriptor = &inner["manifests"][at];
+        assert_eq!(descriptor["platform"], serde_json::json!({ "architecture": go, "os": "linux" }));
+        let manifest = json(&named(&files, descriptor));
+        assert_eq!(json(&named(&files, &manifest["config"]))["architecture"], go);
+        let layer = named(&files, &manifest["layers"][0]);
+        let mut unpacked =
+            Command::new("gzip").arg("-dc").stdin(file_of(&layer)).stdout(Stdio::piped()).spawn().unwrap();
+        let mut programs = BTreeMap::new();
+        for entry in tar::Archive::new(unpacked.stdout.take().unwrap()).entries().unwrap() {
+            let (mut entry, mut text) = (entry.unwrap(), String::new());
+            entry.read_to_string(&mut text).unwrap();
+            programs.insert(entry.path().unwrap().display().to_string(), text);
+        }
+        unpacked.wait().unwrap();
+        for program in ["podlan", "podlan-ipam", "podlan-node"] {
+            assert_eq!(programs[&format!("bin/{program}")], format!("{program} of {architecture}"));
+        }
+    }
+}
+
+fn file_of(bytes: &[u8]) -> fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    file
 }
