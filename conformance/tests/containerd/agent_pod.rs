@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Error, Lab, PORT, SHARED, binaries, eventually, every, within};
+use podlan_conformance::lab::{self, Error, Lab, PORT, Running, SHARED, binaries, eventually, every, within};
 use serde_json::{Value, json};
 
 use crate::containerd::Loopback;
@@ -112,6 +112,34 @@ impl Traffic {
     }
 }
 
+/// A client in the network of a node's only pod: it holds connections to servers, and asks them anew too.
+fn steady(worker: &Worker<'_>, servers: &[IpAddr]) -> Result<Running, Error> {
+    let dir = worker.containerd.netns_dir();
+    let lies = worker.node.place().enter(|| fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect());
+    let lies: Vec<PathBuf> = lies?;
+    let [netns] = &lies[..] else { panic!("one pod runs on {}: {lies:?}", worker.node.name()) };
+    let place = worker.node.place().netns("web", netns);
+    let servers = servers.iter().map(|&server| SocketAddr::new(server, PORT).to_string());
+    lab::Command::new(place, binaries::lab()?).arg("steady").args(servers).spawn()
+}
+
+/// What it carried over the connections that it holds, and how often anything failed.
+fn carried(client: &Running) -> Option<(usize, usize)> {
+    let said = client.stdout();
+    let last = said.lines().rfind(|line| line.starts_with("asked "))?.to_owned();
+    let numbers: Vec<usize> = last.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    Some((*numbers.get(1)?, *numbers.get(2)?))
+}
+
+/// It carries on, and nothing ever failed.
+fn holds_on(client: &Running) -> Result<(), Error> {
+    let before = carried(client).map_or(0, |(carried, _)| carried);
+    eventually(SOON, "the held connections carry on", || match carried(client) {
+        Some((now, 0)) if now > before + 20 => Ok(()),
+        _ => Err(client.stdout()),
+    })
+}
+
 #[test]
 fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_under_traffic() {
     let Some(parts) = Parts::find() else { return };
@@ -155,6 +183,8 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
 
         let traffic = Traffic { asked: AtomicUsize::new(0), enough: AtomicBool::new(false) };
         let to = far.addresses();
+        let held = steady(&one, &to)?;
+        holds_on(&held)?;
         let agents = thread::scope(|scope| {
             let asking = scope.spawn(|| traffic.run(&client, &to));
             let replaced = traffic.goes_on().and_then(|()| replace(&workers, agents, &template));
@@ -163,6 +193,8 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
             assert_eq!(asking.join().unwrap(), Vec::<String>::new(), "no question was lost");
             replaced
         })?;
+        holds_on(&held)?;
+        drop(held);
 
         a_dead_pod_gives_its_address_back(&one, listens)?;
         web.end();

@@ -104,6 +104,11 @@ impl<'a> Containerd<'a> {
         self.directory.join("bin")
     }
 
+    /// Where the network namespaces of its pods lie, on its node.
+    pub fn netns_dir(&self) -> PathBuf {
+        self.directory.join("state/io.containerd.grpc.v1.cri/netns")
+    }
+
     pub fn conf_dir(&self) -> PathBuf {
         self.directory.join("net.d")
     }
