@@ -15,7 +15,7 @@ echo "$(basename "$0") $*" >>"$CALLS"
 case "$(basename "$0") $*" in
     "kind create"*) cat >>"$CALLS" ;;
     *"get pods"*) printf 'one 10.244.1.2 fd00:10:244:1::2\ntwo 10.244.2.2 fd00:10:244:2::2\n' ;;
-    *"get service"*) echo 10.96.0.7 ;;
+    *"get service"*) printf 10.96.0.7 ;;
     *"exec one"*"http://["*) echo "[${SEEN:-fd00:10:244:1::2}]:4711" ;;
     *"exec two"*"http://["*) echo "[fd00:10:244:2::2]:4711" ;;
     *"exec one"*) echo "10.244.1.2:4711" ;;
