@@ -105,6 +105,21 @@ impl<'a> Cluster<'a> {
         kubectl.env("KUBECONFIG", "/run/kubernetes/admin.conf").env("HOME", "/run").args(words).deadline(WHILE)
     }
 
+    /// A script of this tree that takes a kubectl's words, as the admin on the first node.
+    pub fn script(&self, name: &str) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name);
+        let kubectl = self.server.programs.join("kubectl");
+        let command = self.server.node.command(script).env("HOME", "/run").deadline(WHILE);
+        command.arg(kubectl).args(["--kubeconfig", "/run/kubernetes/admin.conf"])
+    }
+
+    /// Gives each machine an image, by an archive of these bytes at this path.
+    pub fn import(&self, archive: &Path, bytes: &[u8]) -> Result<(), Error> {
+        fs::write(archive, bytes)
+            .map_err(|source| Error::System { doing: format!("write {}", archive.display()), source })?;
+        self.machines.iter().try_for_each(|machine| machine.import(archive))
+    }
+
     /// The body of what lies at an API path.
     pub fn get(&self, path: &str) -> Result<Value, Error> {
         self.server.call(FRONT, Method::GET, path, &Value::Null)

@@ -1,5 +1,6 @@
 //! One node of the cluster as a machine: containerd, kubelet and kube-proxy, and a disk that survives a reboot.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub struct Machine {
     pub node: Node,
     disk: PathBuf,
     boot: u32,
+    path: OsString,
     /// The last started first: they end in this order.
     proxy: Running,
     kubelet: Running,
@@ -43,11 +45,7 @@ impl Machine {
     pub fn new(node: Node, outfit: &Outfit<'_>, images: &[PathBuf]) -> Result<Self, Error> {
         let disk = PathBuf::from(SHARED).join("disks").join(node.name());
         let machine = Self::boot(node, disk, 1, outfit)?;
-        for image in images {
-            let ctr = machine.node.command("ctr").env("PATH", &outfit.parts.path).args(["--address", SOCKET]);
-            let import = ["--namespace", "k8s.io", "images", "import", "--snapshotter", "overlayfs"];
-            ctr.args(import).arg(image).deadline(START).succeeds()?;
-        }
+        images.iter().try_for_each(|image| machine.import(image))?;
         Ok(machine)
     }
 
@@ -74,7 +72,23 @@ impl Machine {
             .map_err(|source| Error::System { doing: "write the proxy's configuration".into(), source })?;
         let proxy = node.command(outfit.programs.join("kube-proxy"));
         let proxy = proxy.arg("--config").arg(disk.join("proxy.json")).spawn()?;
-        Ok(Self { node, disk, boot, proxy, kubelet, containerd })
+        let path = outfit.parts.path.clone();
+        Ok(Self { node, disk, boot, path, proxy, kubelet, containerd })
+    }
+
+    /// Gives its containerd an image.
+    pub fn import(&self, archive: &Path) -> Result<(), Error> {
+        self.images(&["import", "--snapshotter", "overlayfs"]).arg(archive).succeeds().map(drop)
+    }
+
+    /// Lets an image that it has be found by these names too.
+    pub fn tag<'n>(&self, image: &str, names: impl IntoIterator<Item = &'n str>) -> Result<(), Error> {
+        self.images(&["tag", "--force", image]).args(names).succeeds().map(drop)
+    }
+
+    fn images(&self, words: &[&str]) -> Command {
+        let ctr = self.node.command("ctr").env("PATH", &self.path).args(["--address", SOCKET]);
+        ctr.args(["--namespace", "k8s.io", "images"]).args(words).deadline(START)
     }
 
     /// Starts its kubelet anew; the pods run on.
@@ -86,7 +100,7 @@ impl Machine {
 
     /// The power goes and comes back. Everything in memory is lost, what lies on the disk is not.
     pub fn reboot(self, outfit: &Outfit<'_>) -> Result<Self, Error> {
-        let Self { node, disk, boot, proxy, kubelet, containerd } = self;
+        let Self { node, disk, boot, path: _, proxy, kubelet, containerd } = self;
         let number = node.name().trim_start_matches("node").parse().unwrap_or(0);
         drop((proxy, kubelet, containerd));
         node.power_off()?;

@@ -22,6 +22,7 @@ mod objects;
 mod settings;
 mod steady;
 mod story;
+mod toolbox;
 
 #[path = "../containerd/image.rs"]
 mod image;
@@ -43,10 +44,18 @@ const RUNTIME: parts::Runtime = parts::Runtime::Newer;
 
 #[test]
 fn a_cluster_lives_with_podlan() {
-    if [PROGRAMS, IMAGE].into_iter().any(|name| std::env::var_os(name).is_none()) {
-        return set_aside("no real cluster: scripts/test-kubernetes builds one");
+    if let Some(parts) = really(&["agnhost", "kube-network-policies"]) {
+        within(|| story::tell(&parts, checks::ALL));
     }
-    if let Some(parts) = parts::Parts::find() {
-        within(|| story::tell(&parts));
+}
+
+/// The parts, where these programs and all else are here; if not, the test is set aside.
+fn really(programs: &[&str]) -> Option<parts::Parts> {
+    let folder = std::env::var_os(PROGRAMS).map(std::path::PathBuf::from);
+    let here = folder.is_some_and(|folder| programs.iter().all(|program| folder.join(program).is_file()));
+    if !here || std::env::var_os(IMAGE).is_none() {
+        set_aside("no real cluster: scripts/test-kubernetes builds one");
+        return None;
     }
+    parts::Parts::find()
 }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use podlan_conformance::lab::{Error, Node};
 
-use crate::checks;
+use crate::checks::{self, Named};
 use crate::cluster::{Cluster, control_plane};
 use crate::global::{Global, no_cgroup_can_be_made};
 use crate::parts::Parts;
 
 /// Starts the cluster, makes all checks and says of each how long it took. The first that fails ends the story.
-pub fn tell(parts: &Parts) -> Result<(), Error> {
+pub fn tell(parts: &Parts, story: &[Named]) -> Result<(), Error> {
     let before = Global::now()?;
     let began = Instant::now();
     podlan_conformance::lab::Lab::new(0)?;
@@ -21,8 +21,7 @@ pub fn tell(parts: &Parts) -> Result<(), Error> {
     let mut cluster = Cluster::start(&server, parts)?;
     let only = std::env::var("PODLAN_CHECKS").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|word| name.contains(word));
-    let wanted = |at: usize, name: &str| at < checks::FIRST || wanted(name);
-    for (_, (name, check)) in checks::ALL.iter().enumerate().filter(|(at, (name, _))| wanted(*at, name)) {
+    for (name, check) in checks::FIRST.iter().chain(story.iter().filter(|(name, _)| wanted(name))) {
         let began = Instant::now();
         let done = check(&mut cluster);
         say(began, if done.is_ok() { "ok" } else { "FAILED" }, name);

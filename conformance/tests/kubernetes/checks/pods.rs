@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::asked::{Pod, saw};
 use crate::cluster::{Cluster, LAB};
 use crate::objects::{self, DEPLOYMENTS, PODS, SERVICES};
+use crate::story::note;
+use crate::toolbox;
 
 /// The deployment and the service that most checks use: one pod a node.
 const WEB: &str = "web";
@@ -63,6 +65,16 @@ pub fn service_addresses(cluster: &Cluster<'_>) -> Result<Vec<IpAddr>, Error> {
     let service = cluster.get(&format!("{SERVICES}/{WEB}"))?;
     let addresses = service["spec"]["clusterIPs"].as_array().into_iter().flatten();
     Ok(addresses.filter_map(|address| address.as_str()?.parse().ok()).collect())
+}
+
+/// What `scripts/kind-up` asks of a user's cluster, by the same script.
+pub fn smoke(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    let manifest = include_str!("../../../../deploy/smoke/smoke.yaml");
+    let image = manifest.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    toolbox::give(cluster, image)?;
+    let said = cluster.script("smoke").succeeds()?;
+    note(said.lines().last().unwrap_or_default());
+    Ok(())
 }
 
 pub fn pod_to_service(cluster: &mut Cluster<'_>) -> Result<(), Error> {
