@@ -22,6 +22,9 @@ pub const FIRST: &[Named] = &[
     ("a deployment comes up on all nodes, by readiness commands, with addresses of both families", pods::deployment),
 ];
 
+/// Kubernetes' own.
+pub const OF_KUBERNETES: &[Named] = &[("Kubernetes' own tests of a network pass", crate::e2e::specs)];
+
 /// All others.
 pub const ALL: &[Named] = &[
     ("each pod reaches each other pod, on every node, and is seen at its own address", pods::pod_to_pod),

@@ -8,14 +8,16 @@
 //!     kubelet, containerd, kube-proxy                 kubelet, containerd, kube-proxy
 //! ```
 //!
-//! One cluster, one story: what is checked, in this order, is [`checks::ALL`]. `scripts/test-kubernetes` builds the programs
-//! and runs it; it is too long for each CI run.
+//! One cluster, one story: what is checked, in this order, is [`checks::ALL`], or [`checks::OF_KUBERNETES`] in a cluster of its
+//! own. `scripts/test-kubernetes` builds the programs and runs either; both are too long for each CI run.
 
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 
 mod asked;
 mod checks;
 mod cluster;
+mod dns;
+mod e2e;
 mod global;
 mod machine;
 mod objects;
@@ -46,6 +48,13 @@ const RUNTIME: parts::Runtime = parts::Runtime::Newer;
 fn a_cluster_lives_with_podlan() {
     if let Some(parts) = really(&["agnhost", "kube-network-policies"]) {
         within(|| story::tell(&parts, checks::ALL));
+    }
+}
+
+#[test]
+fn a_cluster_passes_the_network_tests_of_kubernetes() {
+    if let Some(parts) = really(&["e2e.test", "agnhost", "coredns"]) {
+        within(|| story::tell(&parts, checks::OF_KUBERNETES));
     }
 }
 

@@ -9,6 +9,9 @@ pub const POD_CIDRS: &str = "10.244.0.0/16,fd00:10:244::/56";
 /// Those of the API server of ../apiserver.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd00:10:96::/112";
 
+/// Where pods look names up; nobody answers there unless dns.rs sees to it.
+pub const DNS: &str = "10.96.0.10";
+
 pub const MANAGER: User = User { name: "system:kube-controller-manager", group: "system:masters" };
 pub const SCHEDULER: User = User { name: "system:kube-scheduler", group: "" };
 pub const PROXY: User = User { name: "system:kube-proxy", group: "" };
@@ -41,7 +44,7 @@ pub fn kubelet(root: &str) -> Value {
         "makeIPTablesUtilChains": false,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "podLogsDir": format!("{root}/logs"), "volumePluginDir": format!("{root}/plugins"),
-        "staticPodPath": "", "resolvConf": "", "clusterDNS": [], "clusterDomain": "cluster.local",
+        "staticPodPath": "", "resolvConf": "", "clusterDNS": [DNS], "clusterDomain": "cluster.local",
         // The API server asks for logs and commands as nobody in particular.
         "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
         "authorization": { "mode": "AlwaysAllow" },
