@@ -8,8 +8,8 @@
 //! ```
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -103,4 +103,68 @@ fn a_pod_cannot_send_with_the_address_of_another_and_the_rule_comes_back_when_it
             None => Ok(()),
         }
     });
+}
+
+/// Where the agent serves its metrics.
+const METRICS: &str = "127.0.0.1:9419";
+
+/// How many datagrams are sent with another's address, and with their own.
+const FORGED: u64 = 21;
+const HONEST: u64 = 10;
+
+/// What the agent says that the source rule has dropped for forged sources.
+fn forged(node: &Node) -> Result<u64, Error> {
+    let text = node.place().enter(|| -> std::io::Result<String> {
+        let mut client = TcpStream::connect(METRICS)?;
+        client.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        client.read_to_string(&mut text)?;
+        Ok(text)
+    })?;
+    let text = io("ask for the metrics", text)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("podlan_node_source_rule_drops_total{rule=\"forged\"} "));
+    let number = line.and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Error::Unreadable { from: "the metrics".into(), said: text })
+}
+
+#[test]
+fn a_pod_that_forges_moves_the_counter_and_one_that_does_not_leaves_it() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        loosen(one)?;
+        let pods = [one.pod("thief")?, one.pod("victim")?, one.pod("target")?];
+        let [thief, victim, target] = &pods;
+        let added: Vec<_> = pods.iter().map(|pod| pod.add(&one.podnet())).collect::<Result<_, _>>()?;
+        let at = |pod: usize| -> Result<[IpAddr; 2], Error> { Ok([added[pod].v4()?, added[pod].v6()?]) };
+        // So often are the rules compared, and those that are right left as they are: what they counted stays.
+        let _agent = one.agent(&["--listen", METRICS, "--resync", "200ms"])?;
+        let soon = Duration::from_secs(15);
+        eventually(soon, "the counter is served", || forged(one).map(drop).map_err(|error| error.to_string()))?;
+        let mut before = forged(one)?;
+        for stolen in at(1)? {
+            take(thief, stolen)?;
+        }
+        for family in [0, 1] {
+            let (to, own, stolen) = (at(2)?[family], at(0)?[family], at(1)?[family]);
+            for _ in 0..HONEST / 2 {
+                assert!(hears(target, to, thief, own)? && hears(target, to, victim, stolen)?, "the honest are heard");
+            }
+            assert!(!hears(target, to, thief, stolen)?);
+            for _ in 1..FORGED {
+                let said = thief.place().enter(|| UdpSocket::bind((stolen, 0))?.send_to(b"me", (to, PORT)))?;
+                io("send", said)?;
+            }
+            let counted = eventually(soon, "the forged datagrams are counted", || {
+                match forged(one).map_err(|error| error.to_string())? {
+                    counted if counted >= before + FORGED => Ok(counted),
+                    counted => Err(format!("{counted} after {before}")),
+                }
+            })?;
+            // A link that is new says something by itself, once or twice, from an address that is none yet.
+            assert!(counted < before + FORGED + HONEST, "the honest are counted: {before}, {counted}");
+            before = counted;
+        }
+        Ok(())
+    })
 }

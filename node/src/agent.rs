@@ -296,10 +296,12 @@ impl Agent {
                 Task::Nothing
             }
             Trigger::Resync => {
+                self.tell_drops();
                 reconciler.look_again();
                 Task::Everything
             }
             Trigger::Heartbeat => {
+                self.tell_drops();
                 self.describe(reconciler)?;
                 Task::Nothing
             }

@@ -1,7 +1,7 @@
 //! What the agent counts, under names after Prometheus' conventions. Everything here repeats what the state says, or
 //! counts what happened; nothing is decided by it.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::leases::Census;
+use crate::packet_filter::Drops;
 use crate::state::{Counts, State, VerdictLine};
 use crate::upkeep::Report;
 
@@ -46,6 +47,7 @@ pub(crate) struct Metrics {
     pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
     masquerade: Gauge,
     forward_drops: Gauge,
+    source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
@@ -74,6 +76,7 @@ impl Metrics {
             pool_addresses: Family::default(),
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
+            source_rule_drops: Family::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
             heals: Counter::default(),
@@ -101,6 +104,12 @@ impl Metrics {
         to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
         to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
+        let drops = metrics.source_rule_drops.clone();
+        to.register(
+            "source_rule_drops",
+            "Packets of pods dropped: forged by their source, or for the node's loopback",
+            drops,
+        );
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -137,6 +146,15 @@ impl Metrics {
             level("cooling").set(number(room.cooling));
             level("free").set(number(room.capacity.saturating_sub(room.used)));
             self.pool_addresses.get_or_create(&vec![("network", network.clone())]).set(number(room.capacity));
+        }
+    }
+
+    /// Repeats what the kernel has counted; it counts from nothing when the rules are put in place anew.
+    pub(crate) fn tell_drops(&self, drops: Drops) {
+        let Drops { forged, loopback } = drops;
+        for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
+            let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
+            counter.inner().store(packets, Ordering::Relaxed);
         }
     }
 

@@ -5,6 +5,7 @@
 //! elements, and no rule is loaded anew for it. Each rule carries a comment with a digest of itself, by which it is known.
 
 mod attribute;
+mod counted;
 mod expression;
 mod foreign;
 mod nfnetlink;
@@ -14,6 +15,7 @@ mod table;
 
 use nix::errno::Errno;
 
+pub(crate) use counted::counted;
 pub(crate) use expression::{Cmp, Expression, Verdict};
 pub(crate) use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
 pub(crate) use nfnetlink::{Error, Event, Nfnetlink};

@@ -16,6 +16,7 @@ use forward::{Finding, Packet};
 
 pub(crate) use keep::{Shared, keep};
 pub(crate) use masquerade::{Egress, Sides};
+pub(crate) use source_rule::Drops;
 
 /// How a rule stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +110,11 @@ impl PacketFilter {
             }
             Err(error) => tracing::debug!(%error, "the chains of others at forward cannot be read now"),
         }
+    }
+
+    /// What the source rule has dropped; `None` where it cannot be asked.
+    pub(crate) fn drops(&mut self) -> Option<Drops> {
+        self.with_socket(source_rule::drops).ok()
     }
 
     /// Makes the rules right, each as far as the kernel can have it.

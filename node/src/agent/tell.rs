@@ -96,6 +96,13 @@ impl Agent {
         self.tell()
     }
 
+    /// Asks the source rule what it has dropped.
+    pub(super) fn tell_drops(&self) {
+        if let Some(drops) = self.packet_filter.lock().drops() {
+            self.metrics.tell_drops(drops);
+        }
+    }
+
     /// Takes in what an agent before this one said, as far as it still holds.
     pub(super) fn look_back(&mut self) {
         // No word, or none that is readable, is what a first start finds.

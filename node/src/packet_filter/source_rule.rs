@@ -8,13 +8,39 @@
 use netlink::HOST_LINK_PREFIX;
 
 use super::keep::TABLE;
-use crate::nft::{Chain, Cmp, Expression, Family, Hook, Rule, Table, Verdict};
+use crate::nft::{Chain, Cmp, Error, Expression, Family, Hook, Nfnetlink, Rule, Table, Verdict, counted};
 
 /// `AF_INET`.
 const IPV4: u8 = 2;
 
 /// The first byte of 127.0.0.0/8.
 const LOOPBACK: u8 = 127;
+
+const CHAIN: &str = "source";
+const OWN_ADDRESSES: &str = "podlan: pods send with their own addresses only";
+const LOOPBACK_IS_THE_NODES: &str = "podlan: the node's loopback is not for pods";
+
+/// How many packets the rules have dropped since they were put in place, of both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drops {
+    /// With an address that is not the pod's.
+    pub(crate) forged: u64,
+    /// For the node's loopback.
+    pub(crate) loopback: u64,
+}
+
+/// Asks the rules what they have dropped.
+pub(super) fn drops(socket: &mut Nfnetlink) -> Result<Drops, Error> {
+    let mut drops = Drops::default();
+    for (comment, packets) in counted(socket, Family::Inet, TABLE, CHAIN)? {
+        if comment.starts_with(OWN_ADDRESSES) {
+            drops.forged += packets;
+        } else if comment.starts_with(LOOPBACK_IS_THE_NODES) {
+            drops.loopback += packets;
+        }
+    }
+    Ok(drops)
+}
 
 pub(super) fn table() -> Table {
     let from_a_pod = |says, condition: Vec<Expression>| {
@@ -24,12 +50,10 @@ pub(super) fn table() -> Table {
         expressions.extend([Expression::Counter, Expression::Decide(Verdict::Drop)]);
         Rule { says, expressions }
     };
-    let own_addresses = from_a_pod(
-        "podlan: pods send with their own addresses only",
-        vec![Expression::RouteBackToLinkExists, Expression::Compare(Cmp::Equal, vec![0; 4])],
-    );
+    let own_addresses =
+        from_a_pod(OWN_ADDRESSES, vec![Expression::RouteBackToLinkExists, Expression::Compare(Cmp::Equal, vec![0; 4])]);
     let loopback = from_a_pod(
-        "podlan: the node's loopback is not for pods",
+        LOOPBACK_IS_THE_NODES,
         vec![
             Expression::AddressFamily,
             Expression::Compare(Cmp::Equal, vec![IPV4]),
@@ -43,6 +67,6 @@ pub(super) fn table() -> Table {
         family: Family::Inet,
         name: TABLE,
         sets: Vec::new(),
-        chains: vec![Chain { name: "source", hook, rules: vec![own_addresses, loopback] }],
+        chains: vec![Chain { name: CHAIN, hook, rules: vec![own_addresses, loopback] }],
     }
 }
