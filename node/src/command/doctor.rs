@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::doctor::finding::{Finding, Outcome};
+use crate::doctor::finding::{Finding, Outcome, Problem};
 use crate::doctor::observe::{Places, observe};
 use crate::doctor::{checks, mend};
 use crate::state::{RUN_DIR, RunDir};
@@ -38,6 +38,8 @@ pub(crate) struct Args {
 /// What the checks found, and what was mended before.
 struct Report {
     done: Vec<Result<String, String>>,
+    /// Whether mending was asked for.
+    fixed: bool,
     outcomes: Vec<(&'static str, Outcome)>,
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let Args { run_dir, cni_conf_dir, cni_bin_dir, data_dir, .. } = args;
     let run_dir = RunDir(run_dir.clone());
     let places = Places::new(run_dir, cni_conf_dir.clone(), cni_bin_dir.clone(), data_dir.clone());
-    let mut report = Report { done: Vec::new(), outcomes: checks::judge(&observe(&places)) };
+    let mut report = Report { done: Vec::new(), fixed: args.fix, outcomes: checks::judge(&observe(&places)) };
     if args.fix {
         let due = mend::due(report.outcomes.iter().map(|(_, outcome)| outcome));
         report.done = due.into_iter().map(|mend| mend::carry_out(mend, &places)).collect();
@@ -74,12 +76,26 @@ impl Report {
         }
     }
 
+    /// What `--fix` was asked to mend and leaves to the operator, each with the reason.
+    fn left(&self) -> Vec<(&'static str, &Problem)> {
+        let problems = self.outcomes.iter().filter(|_| self.fixed);
+        let problems = problems.filter_map(|outcome| match &outcome.1 {
+            Ok(Finding::Wrong(problems)) => Some((outcome.0, problems)),
+            _ => None,
+        });
+        let all = problems.flat_map(|(check, problems)| problems.iter().map(move |problem| (check, problem)));
+        all.filter(|(_, problem)| !problem.left.is_empty()).collect()
+    }
+
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
         for done in &self.done {
             match done {
                 Ok(done) => writeln!(out, "mended    {done}")?,
                 Err(why) => writeln!(out, "not mended: {why}")?,
             }
+        }
+        for (check, problem) in self.left() {
+            writeln!(out, "not mended: {check}: {}: {}", problem.wrong, problem.left)?;
         }
         let width = self.outcomes.iter().map(|(check, _)| check.len()).max().unwrap_or_default();
         let (mut wrong, mut unknown) = (0, 0);
@@ -122,6 +138,9 @@ impl Report {
         };
         json!({
             "ok": self.code() == 0,
+            "left": self.left().iter().map(|(check, problem)| json!({
+                "check": check, "wrong": problem.wrong, "why": problem.left,
+            })).collect::<Vec<_>>(),
             "mended": self.done.iter().map(done).collect::<Vec<_>>(),
             "checks": self.outcomes.iter().map(check).collect::<Vec<_>>(),
         })

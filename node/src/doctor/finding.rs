@@ -25,6 +25,9 @@ pub(crate) struct Problem {
     /// What `--fix` would do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mend: Option<Mend>,
+    /// Why `--fix` leaves it, and the one command that does not; "" where the cure says it all.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) left: &'static str,
 }
 
 /// What `--fix` may do.
@@ -43,7 +46,11 @@ pub(crate) enum Mend {
 
 impl Problem {
     pub(crate) fn new(wrong: impl Into<String>, why: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None }
+        Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None, left: "" }
+    }
+
+    pub(crate) fn left_because(self, left: &'static str) -> Self {
+        Self { left, ..self }
     }
 
     pub(crate) fn mended_by(self, mend: Mend) -> Self {

@@ -22,7 +22,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         return Ok(Finding::Wrong(vec![Problem::new(
             format!("the agent has been silent for more than {} s (it was pid {})", state.stale_after, state.pid),
             "routes are not followed any more: new nodes are unreachable, a route that somebody removes stays away",
-            "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan-node, or journalctl -u \
+            "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
              podlan-node",
         )]));
     }
