@@ -28,7 +28,7 @@ pub use monitor::{Event, Monitor};
 pub use neighbour::{Hold, Neighbour};
 pub use reply::KernelError;
 pub use request::Request;
-pub use route::{Lookup, Route, RouteKind, Scope};
+pub use route::{Forwarded, Lookup, Route, RouteKind, Scope};
 pub use rule::SourceRule;
 pub use socket::{Error, Socket};
 pub use sysctl::{Sysctl, SysctlError, kernel_has_v6};

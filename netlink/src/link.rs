@@ -91,6 +91,8 @@ pub struct Link {
     pub group: u32,
     /// Administratively up (`IFF_UP`).
     pub up: bool,
+    /// There is somebody at its other end (`IFF_LOWER_UP`): a cable, or a veth peer that is up.
+    pub carrier: bool,
     /// One end of a veth pair.
     pub veth: bool,
     /// The veth peer's index in its own namespace, where the kernel tells (`IFLA_LINK`).
@@ -174,6 +176,7 @@ impl Link {
             mtu: 0,
             group: 0,
             up: message.header.flags.contains(LinkFlags::Up),
+            carrier: message.header.flags.contains(LinkFlags::LowerUp),
             veth: false,
             peer: None,
             alias: String::new(),

@@ -11,6 +11,7 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use crate::reply::KernelError;
 use crate::request::{Request, family};
 use crate::socket::{Error, Socket};
 
@@ -125,6 +126,16 @@ impl Route {
         Ok(answer.ok().as_ref().and_then(Self::from_message))
     }
 
+    /// The route that a packet takes which this host forwards; the kernel's refusal where it would not, such as `EXDEV` when
+    /// its reverse path filter drops it.
+    pub fn ask_forwarded(
+        socket: &mut Socket,
+        lookup: Lookup,
+        packet: &Forwarded,
+    ) -> Result<Result<Option<Self>, KernelError>, Error> {
+        Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
+    }
+
     fn every(v6: bool) -> RouteMessage {
         let mut message = RouteMessage::default();
         message.header.address_family = family(v6);
@@ -231,6 +242,17 @@ impl fmt::Display for Route {
     }
 }
 
+/// A packet that came in by a link, on its way to somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Whose it is.
+    pub source: IpAddr,
+    /// Whom it is for.
+    pub destination: IpAddr,
+    /// The index of the link that it came in by.
+    pub incoming: u32,
+}
+
 /// The question which route a packet to an address would take (`ip route get`).
 pub enum Lookup {
     /// The outcome for a packet: the next hop and link that it would use.
@@ -240,8 +262,20 @@ pub enum Lookup {
 }
 
 impl Lookup {
+    fn of_forwarded(self, packet: &Forwarded) -> Request {
+        let mut message = self.message(packet.destination);
+        message.header.source_prefix_length = message.header.destination_prefix_length;
+        message.attributes.push(RouteAttribute::Source(packet.source.into()));
+        message.attributes.push(RouteAttribute::Iif(packet.incoming));
+        Request::get(RouteNetlinkMessage::GetRoute(message))
+    }
+
     /// Asks for `address`; the answer is read by [`Route::from_message`], `ENETUNREACH` when there is no route.
     pub fn of(self, address: IpAddr) -> Request {
+        Request::get(RouteNetlinkMessage::GetRoute(self.message(address)))
+    }
+
+    fn message(self, address: IpAddr) -> RouteMessage {
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         let mut message = RouteMessage::default();
         message.header.address_family = family(address.is_ipv6());
@@ -250,7 +284,7 @@ impl Lookup {
         if let Self::Entry = self {
             message.header.flags |= RouteFlags::FibMatch;
         }
-        Request::get(RouteNetlinkMessage::GetRoute(message))
+        message
     }
 }
 

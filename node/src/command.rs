@@ -10,6 +10,7 @@ mod release;
 mod run;
 mod status;
 mod table;
+mod trace;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,8 @@ enum Command {
     Leases(leases::Args),
     /// Say what is wrong with this node, why it matters and how to mend it; needs no agent.
     Doctor(doctor::Args),
+    /// Follow packets between two pods, there and back: each hop of this node, what is wrong there, and the address kept.
+    Trace(trace::Args),
     /// Take over the leases of another IPAM plugin, so that its pods run on and keep their addresses.
     Adopt(adopt::Args),
     /// Let a withdrawal go that the running agent holds because it is large.
@@ -51,6 +54,7 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Leases(args) => leases::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Trace(args) => trace::run(&args),
             Command::Adopt(args) => adopt::run(&args),
             Command::ReleaseWithdrawal(args) => release::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),

@@ -20,6 +20,7 @@ mod readiness;
 mod routes;
 mod source;
 mod state;
+mod trace;
 mod upkeep;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ pub(crate) mod forward;
 mod keep;
 mod masquerade;
 mod source_rule;
+pub(crate) mod translation;
 
 use ipnetwork::IpNetwork;
 

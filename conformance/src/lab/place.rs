@@ -105,6 +105,15 @@ impl Place {
         self.enter(|| wire::remove(link))?.map_err(|errno| Error::Kernel { doing, errno })
     }
 
+    /// Takes a link here down, or up again.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as when there is none.
+    pub fn switch(&self, link: &str, up: bool) -> Result<(), Error> {
+        let doing = format!("switch link {link} in {}", self.name);
+        self.enter(|| wire::switch(link, up))?.map_err(|errno| Error::Kernel { doing, errno })
+    }
+
     /// Deletes the route of the main table to `destination` here, whoever made it.
     ///
     /// # Errors

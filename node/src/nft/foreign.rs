@@ -1,10 +1,14 @@
 //! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. What a step is that
 //! is not known here is said to be so. A chain that drops what no rule decides can get a rule of ours behind its own.
 
+use std::collections::BTreeSet;
+
+use ipnetwork::IpNetwork;
+
 use super::attribute::{Attribute, Attributes};
 use super::expression::Cmp;
 use super::nfnetlink::{self, Error, Message, Nfnetlink};
-use super::observed::comment;
+use super::observed::{comment, subnets};
 use super::table::{Family, INTERVAL_END, Rule, new_rule};
 
 /// A chain at a hook of the IP families.
@@ -49,6 +53,12 @@ pub(crate) enum Step {
         op: Cmp,
         values: Vec<Vec<u8>>,
     },
+    /// Asks whether an address lies in one of the subnets of a set.
+    Within {
+        register: u32,
+        op: Cmp,
+        subnets: BTreeSet<IpNetwork>,
+    },
     /// An extension of iptables by name, with its parameters.
     Extension {
         name: String,
@@ -81,6 +91,8 @@ pub(crate) enum Field {
 pub(crate) enum End {
     Accept,
     Drop,
+    /// Gives the packet another address or port.
+    Translate,
     Return,
     Jump(String),
     Goto(String),
@@ -119,8 +131,14 @@ pub(crate) fn rules(
         for (_, expression) in rule.inside(4) {
             let expression = Attributes(expression);
             steps.push(match lookup(expression) {
-                Some((register, op, set)) => values(socket, family, table, set)?
-                    .map_or(Step::Unknown, |values| Step::Lookup { register, op, values }),
+                Some((register, op, set)) => match values(socket, family, table, set)? {
+                    Some(values) => Step::Lookup { register, op, values },
+                    None => subnets(socket, family, table, set)?.map_or(Step::Unknown, |subnets| Step::Within {
+                        register,
+                        op,
+                        subnets,
+                    }),
+                },
                 None => step(expression),
             });
         }
@@ -194,9 +212,11 @@ fn step(expression: Attributes<'_>) -> Step {
         "immediate" => end(data),
         "counter" | "log" | "notrack" => Step::Neutral,
         "reject" => Step::End(End::Drop),
+        "masq" | "nat" => Step::End(End::Translate),
         // NFTA_TARGET_NAME 1.
         "target" => match data.text(1).unwrap_or_default() {
             "REJECT" => Step::End(End::Drop),
+            "MASQUERADE" | "SNAT" | "NETMAP" => Step::End(End::Translate),
             "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
             _ => Step::Unknown,
         },

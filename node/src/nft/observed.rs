@@ -96,8 +96,8 @@ pub(super) fn comment(rule: Attributes<'_>) -> Option<&str> {
     None
 }
 
-/// The elements of a set of intervals, as subnets.
-fn subnets(
+/// The elements of a set of intervals, as subnets; `None` where they are none.
+pub(super) fn subnets(
     socket: &mut Nfnetlink,
     family: Family,
     table: &str,

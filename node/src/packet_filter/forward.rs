@@ -18,7 +18,7 @@ use crate::nft::{BaseChain, Error, Family, ForeignRule, Nfnetlink, base_chains, 
 
 pub(super) use accept::{accept, withdraw};
 pub(crate) use judge::Packet;
-use judge::{Fate, judge};
+pub(super) use judge::{Fate, Judgement, judge};
 
 /// `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
@@ -88,32 +88,46 @@ pub(crate) fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<Fin
     Ok(findings)
 }
 
-/// The worst that a chain does to one of the packets.
-fn verdict(socket: &mut Nfnetlink, chain: &BaseChain, packets: &[Packet]) -> Result<Option<(By, bool)>, Error> {
-    let mut known: BTreeMap<String, Vec<ForeignRule>> = BTreeMap::new();
-    let mut ask = |name: &str| -> Result<Vec<ForeignRule>, Error> {
-        if let Some(known) = known.get(name) {
-            return Ok(known.clone());
-        }
-        let found = rules(socket, chain.family, &chain.table, name)?;
-        known.insert(name.to_owned(), found.clone());
-        Ok(found)
-    };
-    let mut worst: Option<(By, bool)> = None;
-    for packet in packets {
-        let sees = match chain.family {
+/// Follows packets through one chain; its rules are asked for once.
+pub(super) struct Walk<'a> {
+    chain: &'a BaseChain,
+    known: BTreeMap<String, Vec<ForeignRule>>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn of(chain: &'a BaseChain) -> Self {
+        Self { chain, known: BTreeMap::new() }
+    }
+
+    /// `None` for a packet that the chain never sees.
+    pub(super) fn judge(&mut self, socket: &mut Nfnetlink, packet: &Packet) -> Result<Option<Judgement>, Error> {
+        let sees = match self.chain.family {
             Family::Ipv4 => packet.source.is_ipv4(),
             Family::Ipv6 => packet.source.is_ipv6(),
             _ => true,
         };
-        if !sees {
-            continue;
-        }
-        let judgement = judge(packet, &chain.name, &mut ask)?;
+        let mut ask = |name: &str| -> Result<Vec<ForeignRule>, Error> {
+            if let Some(known) = self.known.get(name) {
+                return Ok(known.clone());
+            }
+            let found = rules(socket, self.chain.family, &self.chain.table, name)?;
+            self.known.insert(name.to_owned(), found.clone());
+            Ok(found)
+        };
+        sees.then(|| judge(packet, &self.chain.name, &mut ask)).transpose()
+    }
+}
+
+/// The worst that a chain does to one of the packets.
+fn verdict(socket: &mut Nfnetlink, chain: &BaseChain, packets: &[Packet]) -> Result<Option<(By, bool)>, Error> {
+    let mut walk = Walk::of(chain);
+    let mut worst: Option<(By, bool)> = None;
+    for packet in packets {
+        let Some(judgement) = walk.judge(socket, packet)? else { continue };
         let by = match judgement.fate {
             Fate::Dropped => By::Rule,
             Fate::Undecided if chain.drops => By::Policy,
-            Fate::Undecided | Fate::Accepted => continue,
+            Fate::Undecided | Fate::Accepted | Fate::Translated => continue,
         };
         if worst.is_none_or(|(_, certain)| judgement.certain && !certain) {
             worst = Some((by, judgement.certain));

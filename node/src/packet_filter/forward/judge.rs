@@ -17,26 +17,28 @@ pub(crate) struct Packet {
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::packet_filter) enum Fate {
     Accepted,
     /// A rule says so.
     Dropped,
+    /// A rule gives it another address.
+    Translated,
     /// No rule decides.
     Undecided,
 }
 
 /// A fate, and whether a rule that was not understood could have accepted the packet before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Judgement {
-    pub(super) fate: Fate,
-    pub(super) certain: bool,
+pub(in crate::packet_filter) struct Judgement {
+    pub(in crate::packet_filter) fate: Fate,
+    pub(in crate::packet_filter) certain: bool,
 }
 
 /// So deep are jumps followed; the kernel allows 16.
 const DEPTH: usize = 16;
 
 /// Walks through `chain`; `rules` answers the rules of a chain.
-pub(super) fn judge<E>(
+pub(in crate::packet_filter) fn judge<E>(
     packet: &Packet,
     chain: &str,
     rules: &mut dyn FnMut(&str) -> Result<Vec<ForeignRule>, E>,
@@ -67,14 +69,18 @@ fn walk<E>(
             (End::Accept, true) => return judgement(Fate::Accepted, certain),
             (End::Accept, false) => certain = false,
             (End::Drop, true) => return judgement(Fate::Dropped, certain),
+            (End::Translate, true) => return judgement(Fate::Translated, certain),
             (End::Return, true) => return judgement(Fate::Undecided, certain),
             // What perhaps drops, or perhaps skips the rest, is not held against the chain.
             (End::Drop | End::Return, false) => {}
+            (End::Translate, false) => certain = false,
             (End::Jump(to), sure) => {
                 let inner = walk(packet, &to, rules, depth - 1)?;
                 match inner.fate {
-                    Fate::Accepted | Fate::Dropped if sure => return judgement(inner.fate, certain && inner.certain),
-                    Fate::Accepted => certain = false,
+                    Fate::Accepted | Fate::Dropped | Fate::Translated if sure => {
+                        return judgement(inner.fate, certain && inner.certain);
+                    }
+                    Fate::Accepted | Fate::Translated => certain = false,
                     Fate::Dropped | Fate::Undecided => certain &= inner.certain,
                 }
             }
@@ -127,6 +133,11 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
                 Some(_) => return Applied::Goes(true),
                 None => sure = false,
             },
+            Step::Within { register, op, subnets } => match registers.get(register).and_then(|held| address(held)) {
+                Some(held) if subnets.iter().any(|subnet| subnet.contains(held)) == (*op == Cmp::Equal) => {}
+                Some(_) => return Applied::Goes(true),
+                None => sure = false,
+            },
             Step::Extension { name, parameters } => match extension(name, parameters) {
                 Some(true) => {}
                 Some(false) => return Applied::Goes(true),
@@ -139,6 +150,11 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
     }
     // A rule that ends in something unknown may have accepted.
     Applied::Goes(!matches!(rule.steps.last(), Some(Step::Unknown)))
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// `IP_CT_NEW` as a bit of the state.

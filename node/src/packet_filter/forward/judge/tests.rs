@@ -117,3 +117,21 @@ fn an_accept_behind_something_unknown_makes_it_uncertain_and_a_drop_does_not() {
 fn chains_that_jump_in_a_circle_end() {
     assert_eq!(judged(&[("FORWARD", vec![rule(vec![], to("FORWARD"))])]).0, Fate::Undecided);
 }
+
+#[test]
+fn who_translates_what_comes_from_a_subnet_and_goes_to_none_inside_spares_what_goes_between_pods() {
+    let load = |offset| Step::Load { register: 1, what: Field::NetworkHeader { offset, length: 4 } };
+    let within = |op, subnets: &[&str]| {
+        let subnets = subnets.iter().map(|subnet| subnet.parse().unwrap()).collect();
+        Step::Within { register: 1, op, subnets }
+    };
+    let masquerade = |inside: &[&str]| {
+        let own = within(Cmp::Equal, &["10.244.1.0/24"]);
+        let steps = vec![load(12), own, load(16), within(Cmp::NotEqual, inside)];
+        judged(&[("FORWARD", vec![rule(steps, Step::End(End::Translate))])])
+    };
+    assert_eq!(masquerade(&["10.244.1.0/24", "10.244.2.0/24"]), (Fate::Undecided, true));
+    assert_eq!(masquerade(&["10.244.1.0/24"]), (Fate::Translated, true), "a node that is missing in the set");
+    let perhaps = rule(vec![Step::Unknown], Step::End(End::Translate));
+    assert_eq!(judged(&[("FORWARD", vec![perhaps])]), (Fate::Undecided, false));
+}

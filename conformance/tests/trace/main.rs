@@ -1,0 +1,291 @@
+//! `podlan-node trace`: it tells the way that packets take, and each damage turns its own hop red.
+//!
+//! ```text
+//!   node1 (agent) ── lan ── node2 (agent)
+//!     ├── web                 └── far
+//!     └── db
+//! ```
+
+mod rig;
+
+use std::fs;
+use std::net::IpAddr;
+
+use netlink::{Link, Route, RouteKind};
+use nix::sys::signal::Signal;
+use podlan_conformance::lab::{Added, Command, Error, Lab, binaries, eventually, within};
+use rig::{SOON, change, io, is_cut, is_red, is_well, nft, said, seen, trace, write};
+use serde_json::{Value, json};
+
+const FAMILIES: [usize; 2] = [0, 1];
+
+fn at(added: &Added) -> Result<[IpAddr; 2], Error> {
+    Ok([added.v4()?, added.v6()?])
+}
+
+#[test]
+fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let (web, db, far) = (one.pod("web")?, one.pod("db")?, two.pod("far")?);
+        let _agents = [one.agent(&[])?, two.agent(&[])?];
+        let [at_web, at_db, at_far] =
+            [at(&web.add(&one.podnet())?)?, at(&db.add(&one.podnet())?)?, at(&far.add(&two.podnet())?)?];
+        for family in FAMILIES {
+            let [web_ip, db_ip, far_ip] = [at_web[family], at_db[family], at_far[family]];
+            let near = is_well(one, web_ip, db_ip)?;
+            let there = ["pod", "host-link", "node", "host-link", "pod"];
+            let whole: Vec<String> =
+                ["there", "back"].iter().flat_map(|leg| there.map(|place| format!("{leg} {place}"))).collect();
+            assert_eq!(near.places(), whole);
+            let link = |place: &str| near.hop(place, 0)["interface"].clone();
+            assert_eq!(near.hop("there host-link", 1)["interface"], link("back host-link"));
+            assert_ne!(link("there host-link"), link("back host-link"));
+            let route = near.hop("there node", 0)["route"].to_string();
+            assert!(route.contains(&db_ip.to_string()) && route.contains("podlan-pod"), "{route}");
+            assert_eq!(near.json["ways"][0]["addressKept"], "yes");
+            assert_eq!(seen(&web, web_ip, &db, db_ip)?, Some(web_ip));
+
+            let across = is_well(one, web_ip, far_ip)?;
+            let expected = [
+                "there pod",
+                "there host-link",
+                "there node",
+                "there uplink",
+                "there peer",
+                "back peer",
+                "back uplink",
+                "back node",
+                "back host-link",
+                "back pod",
+            ];
+            assert_eq!(across.places(), expected);
+            let uplink = across.hop("there uplink", 0);
+            assert_eq!([&uplink["interface"], &uplink["mtu"]], [&json!("eth0"), &json!(1500)]);
+            assert_eq!(uplink["nextHop"], json!(two.ips()[family]));
+            assert_eq!(across.hop("there node", 0)["nextHop"], json!(two.ips()[family]));
+            assert_eq!(across.hop("there pod", 0)["interface"], "eth0");
+            assert!(across.hop("there peer", 0)["text"].to_string().contains("node2"));
+            assert_eq!(across.json["ways"][0]["addressKept"], "yes");
+            assert_eq!(seen(&web, web_ip, &far, far_ip)?, Some(web_ip));
+
+            // The other half, asked on the other node.
+            let half = is_well(two, web_ip, far_ip)?;
+            let expected = [
+                "there peer",
+                "there uplink",
+                "there node",
+                "there host-link",
+                "there pod",
+                "back pod",
+                "back host-link",
+                "back node",
+                "back uplink",
+                "back peer",
+            ];
+            assert_eq!(half.places(), expected);
+        }
+
+        // By name, by container id and by its beginning: both families.
+        let leases = one.command(binaries::find("podlan-node")?).args(["leases", "--json"]);
+        let leases: Value = serde_json::from_str(&leases.succeeds()?).unwrap_or(Value::Null);
+        let ids: Vec<&str> =
+            leases.as_array().into_iter().flatten().filter_map(|line| line["containerId"].as_str()).collect();
+        let of =
+            |ip: &IpAddr| leases.as_array().into_iter().flatten().find(|line| line["address"] == json!(ip)).cloned();
+        let (of_web, of_db) = (of(&at_web[0]).unwrap_or_default(), of(&at_db[0]).unwrap_or_default());
+        let id = of_web["containerId"].as_str().unwrap_or_default();
+        let first = (1..=id.len())
+            .map(|end| &id[..end])
+            .find(|text| ids.iter().all(|other| *other == id || !other.starts_with(text)));
+        for text in [id, first.unwrap_or_default(), of_web["pod"].as_str().unwrap_or_default()] {
+            let both = said(one, text, of_db["containerId"].as_str().unwrap_or_default())?;
+            assert_eq!(both.json["ways"].as_array().map(Vec::len), Some(2), "{text}: {}", both.json);
+            assert!(both.is_well(), "{}", both.json);
+        }
+
+        // Who cannot be asked is told where to ask.
+        let refused = |node, one: &str, other: &str, words: &[&str]| -> Result<(), Error> {
+            let output = trace(node, &[one, other])?.fails()?;
+            assert_eq!(output.status.and_then(|status| status.code()), Some(2), "{}", output.story());
+            for word in words {
+                assert!(output.stderr.contains(word), "{word:?} is missing in {}", output.stderr);
+            }
+            Ok(())
+        };
+        let [web_ip, db_ip] = [at_web[0], at_db[0]].map(|ip| ip.to_string());
+        refused(two, &web_ip, &db_ip, &[&web_ip, &db_ip, "neither", "on node1: podlan-node trace"])?;
+        refused(one, &web_ip, "192.0.2.1", &["192.0.2.1 is no pod of this cluster"])?;
+        refused(one, &web_ip, "nobody", &["no lease of this node", "\"nobody\""])?;
+        refused(one, &web_ip, &web_ip, &["the same pod"])?;
+        refused(one, &web_ip, &at_far[1].to_string(), &["no address of one family"])?;
+
+        // Somebody translates: told, and true.
+        if nft(one, "add table inet other")? {
+            nft(one, "add chain inet other out { type nat hook postrouting priority 100 ; }")?;
+            nft(one, "add rule inet other out ip saddr 10.244.1.0/24 masquerade")?;
+            is_red(one, [at_web[0], at_far[0]], &["there node"], &["inet other out", "NOT kept"])?;
+            assert_eq!(seen(&web, at_web[0], &far, at_far[0])?, Some(one.v4()), "and so it is");
+            nft(one, "delete table inet other")?;
+            is_well(one, at_web[0], at_far[0])?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn podlans_own_masquerade_leaves_pods_alone_and_is_seen_to() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let (web, far) = (one.pod("web")?, two.pod("far")?);
+        let _agents = [one.agent(&["--masquerade"])?, two.agent(&[])?];
+        let [at_web, at_far] = [at(&web.add(&one.podnet())?)?, at(&far.add(&two.podnet())?)?];
+        for family in FAMILIES {
+            is_well(one, at_web[family], at_far[family])?;
+            assert_eq!(seen(&web, at_web[family], &far, at_far[family])?, Some(at_web[family]));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn each_damage_turns_its_own_hop_red() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let (web, far) = (one.pod("web")?, two.pod("far")?);
+        let agent = one.agent(&[])?;
+        let _other = two.agent(&[])?;
+        let [at_web, at_far] = [at(&web.add(&one.podnet())?)?, at(&far.add(&two.podnet())?)?];
+        let both = |family: usize| [at_web[family], at_far[family]];
+        let well = || FAMILIES.iter().try_for_each(|family| is_well(one, at_web[*family], at_far[*family]).map(drop));
+        well()?;
+        let said = is_well(one, at_web[0], at_far[0])?;
+        let link = said.hop("there host-link", 0)["interface"].as_str().unwrap_or_default().to_owned();
+        let (node, everywhere) = (["there node"], ["there node", "back node"]);
+
+        for (family, setting) in
+            ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"].iter().enumerate()
+        {
+            write(one, setting, "0")?;
+            is_red(one, both(family), &everywhere, &["forwarding is off", "sysctl -w"])?;
+            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+            write(one, setting, "1")?;
+        }
+        well()?;
+
+        if nft(one, "add table inet docker")? {
+            nft(one, "add chain inet docker FORWARD { type filter hook forward priority 0 ; policy drop ; }")?;
+            for family in FAMILIES {
+                is_red(
+                    one,
+                    both(family),
+                    &everywhere,
+                    &["inet docker FORWARD drops it by its policy", "--accept-forward"],
+                )?;
+                assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+            }
+            nft(one, "delete table inet docker")?;
+            well()?;
+        }
+
+        write(one, "/sys/class/net/eth0/mtu", "1400")?;
+        is_red(one, both(0), &["there uplink"], &["eth0 has an MTU of 1400"])?;
+        write(one, "/sys/class/net/eth0/mtu", "1500")?;
+
+        // An agent that does not run for a while puts nothing back.
+        agent.signal(Signal::SIGSTOP)?;
+        for family in FAMILIES {
+            let theirs = two.pod_cidrs()[family];
+            one.place().remove_route(theirs)?;
+            is_red(one, both(family), &node, &["is not routed", "doctor --fix"])?;
+            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+            // A thief in its place, who leads elsewhere; then one who leads nowhere.
+            let via = if family == 0 { "172.31.0.99" } else { "fd31::99" };
+            let thief = Route { gateway: via.parse().ok(), metric: 110, ..Route::to(theirs, 4) };
+            change(one.place(), || thief.add())?;
+            is_red(one, both(family), &node, &[via, "proto static", "find who made it (protocol 4"])?;
+            change(one.place(), || thief.remove())?;
+            let hole = Route { kind: RouteKind::Unreachable, metric: 110, ..Route::to(theirs, 3) };
+            change(one.place(), || hole.add())?;
+            is_red(one, both(family), &node, &["unreachable", "proto boot", "find who made it (protocol 3"])?;
+            change(one.place(), || hole.remove())?;
+        }
+        agent.signal(Signal::SIGCONT)?;
+        well()?;
+
+        // The pod's own route: what it sends is taken for forged, and what is for it finds nobody.
+        for family in FAMILIES {
+            one.place().remove_route(at_web[family].into())?;
+            is_red(
+                one,
+                both(family),
+                &["there host-link", "back node"],
+                &["is not routed back to", &link, "proto 112"],
+            )?;
+            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+            let device = one.place().enter(|| Link::index(&link))?;
+            let route = Route { device, ..Route::to(at_web[family].into(), netlink::POD_ROUTE) };
+            change(one.place(), || route.add())?;
+        }
+        well()?;
+
+        one.cable(false)?;
+        is_red(one, both(0), &["there uplink", "back uplink"], &["eth0 has no carrier"])?;
+        one.cable(true)?;
+        well()?;
+
+        // A strict reverse path filter where the answer goes another way.
+        write(one, "/proc/sys/net/ipv4/conf/eth0/rp_filter", "1")?;
+        one.place().occupy("other0")?;
+        change(one.place(), || Link::up(Link::index("other0").unwrap_or_default()))?;
+        let device = one.place().enter(|| Link::index("other0"))?;
+        let aside = Route { device, ..Route::to(at_far[0].into(), 4) };
+        change(one.place(), || aside.add())?;
+        is_red(one, both(0), &["there node", "back uplink"], &["rp_filter drops it", "other0"])?;
+        change(one.place(), || aside.remove())?;
+        well()?;
+
+        web.place().switch("eth0", false)?;
+        is_red(one, both(0), &["there pod", "back pod"], &["eth0 in the pod is down"])?;
+        web.place().switch("eth0", true)?;
+        one.place().switch(&link, false)?;
+        is_red(one, both(0), &["there host-link", "back host-link"], &[&format!("{link} is down")])?;
+        agent.stop(SOON).map(drop)
+    });
+}
+
+#[test]
+fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, gone) = (one.pod("web")?, one.pod("gone")?);
+        io("make net.d", fs::create_dir_all(one.path("/run/net.d")))?;
+        let _agent = one.agent(&["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])?;
+        eventually(SOON, "the conflist is there", || {
+            let there = fs::exists(one.path("/run/net.d/10-podlan.conflist")).unwrap_or(false);
+            if there { Ok(()) } else { Err("it is not".to_owned()) }
+        })?;
+        let at_web = at(&web.add(&one.podnet())?)?;
+        let nobody = "10.244.1.77".parse().unwrap_or(at_web[0]);
+        is_red(one, [at_web[0], nobody], &["there pod", "back pod"], &["no pod of node1 has 10.244.1.77", "leases"])?;
+
+        // In a directory of leases that the agent does not look after.
+        let mut config = one.podnet();
+        config["name"] = json!("old");
+        config["ipam"]["dataDir"] = json!("/run/old");
+        config["ipam"]["ranges"] = json!([[{ "subnet": "10.244.1.0/24", "rangeStart": "10.244.1.200" }]]);
+        let at_gone = gone.add(&config)?.v4()?.to_string();
+        gone.remove()?;
+        let asked = [&at_web[0].to_string(), at_gone.as_str(), "--data-dir", "/run/old"];
+        eventually(SOON, "the lease is dead", || {
+            let output = trace(one, &asked).and_then(Command::run).map_err(|error| error.to_string())?;
+            let wrong = output.stdout.matches("is provably gone, its lease is dead").count();
+            let red = output.status.and_then(|status| status.code()) == Some(1) && output.stdout.contains("wrong: 2\n");
+            if wrong == 2 && red { Ok(()) } else { Err(output.story()) }
+        })
+    });
+}
