@@ -143,6 +143,11 @@ impl Link {
         Request::change(RouteNetlinkMessage::NewLink(link))
     }
 
+    /// Sets the MTU, bytes.
+    pub fn set_mtu(index: u32, mtu: u32) -> Request {
+        Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).mtu(mtu).build()))
+    }
+
     /// Sets the text for people; at most 255 bytes.
     pub fn set_alias(index: u32, alias: &str) -> Request {
         Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).alias(alias).build()))

@@ -18,6 +18,9 @@ use crate::socket::{Error, Socket};
 /// The table in which a node keeps its routes (`RT_TABLE_MAIN`).
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 
+/// The MTU's bit among the metrics that are locked (`1 << RTAX_MTU`).
+const MTU_LOCK: u32 = 1 << 2;
+
 /// What a route does with a packet (`rtm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteKind {
@@ -67,6 +70,8 @@ pub struct Route {
     pub onlink: bool,
     /// The path MTU that it claims, if any.
     pub mtu: Option<u32>,
+    /// The path MTU holds for what is forwarded too, and for whoever knows a larger one (`ip route … mtu lock`).
+    pub mtu_locked: bool,
     /// The TCP segment size that it advertises, if any.
     pub advmss: Option<u32>,
 }
@@ -86,6 +91,7 @@ impl Route {
             scope: Scope::Global,
             onlink: false,
             mtu: None,
+            mtu_locked: false,
             advmss: None,
         }
     }
@@ -163,8 +169,9 @@ impl Route {
         let attributes = &mut message.attributes;
         attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
         attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
-        let metrics: Vec<_> =
-            self.mtu.map(RouteMetric::Mtu).into_iter().chain(self.advmss.map(RouteMetric::Advmss)).collect();
+        let lock = self.mtu_locked.then_some(RouteMetric::Lock(MTU_LOCK));
+        let mtu = self.mtu.map(RouteMetric::Mtu);
+        let metrics: Vec<_> = lock.into_iter().chain(mtu).chain(self.advmss.map(RouteMetric::Advmss)).collect();
         if !metrics.is_empty() {
             attributes.push(RouteAttribute::Metrics(metrics));
         }
@@ -208,6 +215,7 @@ impl Route {
     fn read_metrics(&mut self, metrics: &[RouteMetric]) {
         for metric in metrics {
             match metric {
+                RouteMetric::Lock(locked) => self.mtu_locked = locked & MTU_LOCK != 0,
                 RouteMetric::Mtu(mtu) => self.mtu = Some(*mtu),
                 RouteMetric::Advmss(advmss) => self.advmss = Some(*advmss),
                 _ => {}

@@ -3,6 +3,7 @@
 
 mod egress;
 mod journal;
+mod pod_mtu;
 mod predecessor;
 mod signals;
 mod tell;
@@ -84,6 +85,8 @@ pub(crate) struct Agent {
     run_dir: RunDir,
     upkeep: Upkeep,
     last_look: upkeep::Report,
+    /// Pods whose links keep a former MTU of the node's, and why.
+    former_mtu: Vec<String>,
     state: State,
     /// Until the first turn.
     predecessor: Option<Predecessor>,
@@ -171,6 +174,7 @@ impl Agent {
             run_dir,
             upkeep,
             last_look,
+            former_mtu: Vec::new(),
             state,
             predecessor: None,
             told,
@@ -355,13 +359,19 @@ impl Agent {
         if task == Task::Everything {
             self.tell_forwarded(reconciler);
         }
-        if task == Task::Everything || looked {
+        let looks = task == Task::Everything || looked;
+        if looks {
             self.look(reconciler);
         }
         if judged {
             self.tell_verdicts(reconciler)?;
         }
-        self.describe(reconciler)
+        self.describe(reconciler)?;
+        // The conflist is there: the word that pods may come does not wait for those that are.
+        if looks && self.follow_mtu() {
+            self.describe(reconciler)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::pools::Pool;
 
+/// Where runtimes look for configurations, where nobody said otherwise.
+pub(crate) const DIR: &str = "/etc/cni/net.d";
+
 /// The file's name in the runtime's directory. The runtime takes the first by name.
 pub(crate) const FILE: &str = "10-podlan.conflist";
 
@@ -103,6 +106,15 @@ pub(crate) fn plugins(config: &Value) -> Vec<&Map<String, Value>> {
         Some(plugins) => plugins.iter().filter_map(Value::as_object).collect(),
         None => config.as_object().into_iter().collect(),
     }
+}
+
+/// The network whose pods have an MTU that this configuration chose, if it chose one.
+pub(crate) fn chooses_mtu(text: &str) -> Option<String> {
+    let config = serde_json::from_str::<Value>(text).ok()?;
+    let ours = plugins(&config).into_iter().filter(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"));
+    // 0 is the plugin's way to say none.
+    let chosen = ours.filter_map(|podlan| podlan.get("mtu")?.as_u64()).any(|mtu| mtu != 0);
+    chosen.then(|| config["name"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The pools that a configuration of podlan's, or of another plugin that leases from podlan-ipam, gives this node.

@@ -1,6 +1,7 @@
 //! Puts the plugins' binaries and the conflist where a runtime looks for them, each whole or not at all, and keeps them
 //! there. Only where the operator said so. A file that is as it should be is not touched.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 
-use crate::conflist::{Chained, Conflist, FILE, is_configuration, pools};
+use crate::conflist::{self, Chained, Conflist, FILE, is_configuration, pools};
 use crate::place::{Lasting, place};
 use crate::pools::Pool;
 
@@ -77,31 +78,52 @@ impl Install {
 
     /// The pools that the configurations in place give this node.
     pub(crate) fn pools(&self) -> Result<Vec<Pool>, Error> {
-        let mut all = Vec::new();
-        for name in self.configurations()? {
-            let Some(path) = self.conf_dir.as_ref().map(|dir| dir.join(&name)) else { continue };
-            match fs::read_to_string(&path) {
-                Ok(text) => all.extend(pools(&name, &text)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Error::Read { path: path.display().to_string(), source }),
-            }
-        }
-        Ok(all)
+        let Some(dir) = &self.conf_dir else { return Ok(Vec::new()) };
+        Ok(texts(dir)?.iter().flat_map(|(name, text)| pools(name, text)).collect())
+    }
+
+    /// The networks whose pods have an MTU that somebody chose: by the agent's own word, or by a configuration in place.
+    pub(crate) fn chosen_mtus(&self) -> Result<BTreeSet<String>, Error> {
+        let own = self.conflist.mtu.map(|_| self.conflist.network.clone());
+        let there = match texts(self.conf_dir.as_deref().unwrap_or(Path::new(conflist::DIR))) {
+            // Whoever has none there says so to its runtime alone.
+            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
+            there => there?,
+        };
+        Ok(there.iter().filter_map(|(_, text)| conflist::chooses_mtu(text)).chain(own).collect())
     }
 
     fn configurations(&self) -> Result<Vec<String>, Error> {
-        let Some(dir) = &self.conf_dir else { return Ok(Vec::new()) };
-        let failed = |source| Error::List { path: dir.display().to_string(), source };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if is_configuration(&name) {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        self.conf_dir.as_deref().map_or_else(|| Ok(Vec::new()), configurations)
     }
+}
+
+/// The names of the configurations in a directory, in the runtime's order.
+fn configurations(dir: &Path) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::List { path: dir.display().to_string(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if is_configuration(&name) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The same with their texts.
+fn texts(dir: &Path) -> Result<Vec<(String, String)>, Error> {
+    let mut texts = Vec::new();
+    for name in configurations(dir)? {
+        let path = dir.join(&name);
+        match fs::read_to_string(&path) {
+            Ok(text) => texts.push((name, text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::Read { path: path.display().to_string(), source }),
+        }
+    }
+    Ok(texts)
 }
 
 /// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.

@@ -12,6 +12,7 @@ mod http;
 mod install;
 mod leases;
 mod metrics;
+mod mtu;
 mod nft;
 mod packet_filter;
 mod place;

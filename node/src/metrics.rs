@@ -48,6 +48,7 @@ pub(crate) struct Metrics {
     masquerade: Gauge,
     forward_drops: Gauge,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
+    former_mtu_pods: Gauge,
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
@@ -77,6 +78,7 @@ impl Metrics {
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
             source_rule_drops: Family::default(),
+            former_mtu_pods: Gauge::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
             heals: Counter::default(),
@@ -110,6 +112,8 @@ impl Metrics {
             "Packets of pods dropped: forged by their source, or for the node's loopback",
             drops,
         );
+        let former = metrics.former_mtu_pods.clone();
+        to.register("former_mtu_pods", "Pods whose links keep an MTU that the node no longer has", former);
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -129,6 +133,7 @@ impl Metrics {
         self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
         self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
         self.forward_drops.set(number(state.forward_drops as u64));
+        self.former_mtu_pods.set(number(state.former_mtu_pods as u64));
         self.masquerade.set((state.masquerade == "on").into());
         self.warnings.set(number(state.warnings.len() as u64));
         self.source_failing.set((!state.source.error.is_empty()).into());

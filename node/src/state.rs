@@ -64,6 +64,12 @@ pub(crate) struct State {
     /// How many chains of others drop traffic between pods.
     #[serde(default)]
     pub(crate) forward_drops: usize,
+    /// The MTUs that pods of this node inherited since it booted, the present one last.
+    #[serde(default)]
+    pub(crate) pod_mtus: Vec<u32>,
+    /// How many pods keep a former one of these.
+    #[serde(default)]
+    pub(crate) former_mtu_pods: usize,
     /// What an operator should know, ready or not.
     pub(crate) warnings: Vec<String>,
 }
@@ -145,6 +151,8 @@ impl State {
             held: None,
             masquerade: "unknown".to_owned(),
             forward_drops: 0,
+            pod_mtus: Vec::new(),
+            former_mtu_pods: 0,
             warnings: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use netlink::Socket;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{FsType, fstatfs};
@@ -30,6 +31,10 @@ pub enum Error {
     Own { path: PathBuf },
     #[error("enter network namespace {path}: {source} (does another user namespace own it?)")]
     Enter { path: PathBuf, source: Errno },
+    #[error("start a thread that enters network namespace {path}: {source}")]
+    Thread { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Netlink(#[from] netlink::Error),
 }
 
 /// An open network namespace. It lives on while this value does, whatever becomes of its path.
@@ -73,6 +78,22 @@ impl Netns {
     /// Device and inode of the namespace file: equal for equal namespaces that live at one time.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
+    }
+
+    /// A socket in it. A thread of its own goes there and ends, so that the caller stays where it is whatever happens.
+    ///
+    /// # Errors
+    /// When it cannot be entered (that takes `CAP_SYS_ADMIN`), or the kernel gives no socket.
+    pub fn socket(&self) -> Result<Socket, Error> {
+        let failed = |source| Error::Thread { path: self.path.clone(), source };
+        std::thread::scope(|scope| {
+            let open = || {
+                self.enter()?;
+                Ok(Socket::open()?)
+            };
+            let thread = std::thread::Builder::new().spawn_scoped(scope, open).map_err(failed)?;
+            thread.join().unwrap_or_else(|_panic| Err(failed(io::Error::other("it panicked"))))
+        })
     }
 
     /// Moves the calling thread into it. Sockets that are open keep the namespace in which they were opened.

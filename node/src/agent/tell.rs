@@ -90,6 +90,8 @@ impl Agent {
         };
         self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
         self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
+        self.state.former_mtu_pods = self.former_mtu.len();
+        self.state.warnings.extend(self.told_former_mtu());
         if was_ready != self.state.ready {
             tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
         }
@@ -106,7 +108,9 @@ impl Agent {
     /// Takes in what an agent before this one said, as far as it still holds.
     pub(super) fn look_back(&mut self) {
         // No word, or none that is readable, is what a first start finds.
-        if let (Ok(said), Ok(held)) = (self.run_dir.read_state(), self.kernel.routes()) {
+        let Ok(said) = self.run_dir.read_state() else { return };
+        self.state.pod_mtus.clone_from(&said.pod_mtus);
+        if let Ok(held) = self.kernel.routes() {
             self.predecessor = Predecessor::borne_out(said, &self.settings.me, &held);
             self.state.routed = self.predecessor.is_some();
         }

@@ -40,6 +40,8 @@ pub(crate) enum Mend {
     ForwardV6,
     /// Take back leases whose owners are provably gone.
     TakeBackLeases,
+    /// Give pods' links the MTU that the node's pods inherit.
+    PodMtu,
     /// Have the running agent look at everything again.
     WakeAgent,
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use netlink::{Socket, ensure_forwarding};
 
-use super::finding::{Finding, Mend, Outcome};
+use super::finding::{Finding, Mend, Outcome, some};
 use super::observe::Places;
 use crate::control::{self, Command};
 use crate::leases::{Sight, Stores};
+use crate::mtu::{Followed, Whose, follow};
 
 /// How long the agent may take to put things right.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,6 +29,7 @@ pub(crate) fn carry_out(mend: Mend, places: &Places) -> Result<String, String> {
         Mend::ForwardV4 => forward(false),
         Mend::ForwardV6 => forward(true),
         Mend::TakeBackLeases => take_back(places),
+        Mend::PodMtu => pod_mtu(places),
         Mend::WakeAgent => wake(places),
     }
 }
@@ -49,6 +51,20 @@ fn take_back(places: &Places) -> Result<String, String> {
         swept.map_err(|error| format!("failed to take dead leases back: {error}"))?;
     }
     Ok(format!("took back the leases of {}", gone.join(", ")))
+}
+
+fn pod_mtu(places: &Places) -> Result<String, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("failed to change the MTU of pods: {error}");
+    let mut host = Socket::open().map_err(|error| failed(&error))?;
+    let wanted = netlink::inherited_mtu(&mut host).map_err(|error| failed(&error))?;
+    let stores: Vec<Stores> = places.data_dirs.iter().cloned().map(Stores::below).collect();
+    let chosen = places.chosen_mtus().map_err(|error| failed(&error))?;
+    let Followed { changed, kept } = follow(&stores, wanted, Whose::Any, &chosen).map_err(|error| failed(&error))?;
+    match (changed.is_empty(), kept.is_empty()) {
+        (_, false) => Err(format!("the MTU of pods is not {wanted} yet: {}", some(&kept))),
+        (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
+        (false, true) => Ok(format!("gave {wanted} as MTU to {}", some(&changed))),
+    }
 }
 
 fn wake(places: &Places) -> Result<String, String> {

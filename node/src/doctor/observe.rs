@@ -1,6 +1,7 @@
 //! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. What cannot be looked at is an error in
 //! the place of that fact, and keeps nobody from looking at the others.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use ipnetwork::IpNetwork;
 use netlink::{HOST_LINK_PREFIX, Lookup, Route, Socket, Sysctl};
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
-use crate::conflist::is_configuration;
+use crate::conflist::{self, is_configuration};
 use crate::install::{BINARIES, same};
 use crate::leases::{Sight, Stores};
 use crate::nft::Nfnetlink;
@@ -22,7 +23,6 @@ use crate::routes::kernel::{Kernel as _, Rtnetlink};
 use crate::state::{RunDir, Told};
 
 /// Where the runtime looks, where nobody said otherwise.
-const CONF_DIR: &str = "/etc/cni/net.d";
 const BIN_DIR: &str = "/opt/cni/bin";
 
 /// Where things lie: as the operator says, else as the agent was told, else where runtimes look.
@@ -44,7 +44,7 @@ impl Places {
     ) -> Self {
         let told = run_dir.read_state().map(|state| state.told).unwrap_or_default();
         let Told { cni_bin_dir, cni_conf_dir, data_dir: agents } = told;
-        let conf_dir = conf_dir.or(cni_conf_dir).unwrap_or_else(|| CONF_DIR.into());
+        let conf_dir = conf_dir.or(cni_conf_dir).unwrap_or_else(|| conflist::DIR.into());
         let mut data_dirs = vec![data_dir.or(agents).unwrap_or_else(|| ipam::DEFAULT_DATA_DIR.into())];
         for file in configurations(&conf_dir).unwrap_or_default() {
             let ipams = file.plugins().into_iter().filter_map(|plugin| plugin.get("ipam"));
@@ -54,6 +54,12 @@ impl Places {
         data_dirs.sort();
         data_dirs.dedup();
         Self { run_dir, conf_dir, bin_dir: bin_dir.or(cni_bin_dir).unwrap_or_else(|| BIN_DIR.into()), data_dirs }
+    }
+
+    /// The networks whose pods have an MTU that a configuration chose.
+    pub(crate) fn chosen_mtus(&self) -> Seen<BTreeSet<String>> {
+        let files = configurations(&self.conf_dir)?;
+        Ok(files.iter().filter_map(|file| conflist::chooses_mtu(&file.text)).collect())
     }
 }
 

@@ -11,6 +11,8 @@ use ipnetwork::IpNetwork;
 pub(crate) struct Link {
     pub(crate) name: Arc<str>,
     pub(crate) up: bool,
+    /// Says nothing of peers, and is here so that its change is news: pods have the MTU of one of these links.
+    pub(crate) mtu: u32,
 }
 
 /// The links and global addresses of this node.
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     fn here(addresses: &[(u32, &str)]) -> Here {
-        let link = |index: &u32| (*index, Link { name: format!("eth{index}").into(), up: *index < 10 });
+        let link = |index: &u32| (*index, Link { name: format!("eth{index}").into(), up: *index < 10, mtu: 1500 });
         Here {
             links: addresses.iter().map(|(index, _)| link(index)).collect(),
             addresses: addresses.iter().map(|(index, text)| (*index, text.parse().unwrap())).collect(),

@@ -130,7 +130,7 @@ pub(crate) fn is_pod_link(name: &str) -> bool {
 }
 
 pub(crate) fn link_here(link: &netlink::Link) -> (u32, Link) {
-    (link.index, Link { name: link.name.as_str().into(), up: link.up })
+    (link.index, Link { name: link.name.as_str().into(), up: link.up, mtu: link.mtu })
 }
 
 /// A route that the kernel shows under our number in the main table, as the planner compares it.

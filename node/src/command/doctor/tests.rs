@@ -34,7 +34,7 @@ fn a_broken_node_is_told_what_is_wrong_why_it_matters_and_how_to_mend_it() {
     let due = mend::due(report.outcomes.iter().map(|(_, outcome)| outcome));
     assert_eq!(
         due.into_iter().collect::<Vec<_>>(),
-        [Mend::ForwardV4, Mend::TakeBackLeases],
+        [Mend::ForwardV4, Mend::TakeBackLeases, Mend::PodMtu],
         "a stolen route is another's"
     );
     assert_eq!(report.json()["ok"], false);

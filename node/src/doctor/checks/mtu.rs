@@ -3,13 +3,14 @@
 use netlink::HOST_LINK_PREFIX;
 
 use super::super::facts::Facts;
-use super::super::finding::{Finding, Outcome, Problem, some};
+use super::super::finding::{Finding, Mend, Outcome, Problem, some};
 use crate::routes::Target;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let kernel = facts.kernel()?;
     let configured = facts.configurations()?.iter().find_map(|file| Some((file, file.podlan()?)));
     let configured = configured.and_then(|(file, podlan)| Some((file.file.as_str(), podlan.get("mtu")?.as_u64()?)));
+    let chosen = configured.is_some();
     let (wanted, by) = match configured {
         Some((file, mtu)) => (mtu, format!("`mtu` of {file}")),
         None => (kernel.inherited_mtu.into(), "that of the default route's link".to_owned()),
@@ -21,11 +22,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         .map(|link| format!("{} has {}{}", link.name, link.mtu, whose(&link.alias)))
         .collect();
     if !odd.is_empty() {
-        problems.push(Problem::new(
+        let cure = "give both ends of the link that MTU (as root of the node: podlan-node doctor --fix), or make the pod \
+                    anew: kubectl delete pod …";
+        let problem = Problem::new(
             format!("the MTU of pod links is not {wanted} ({by}): {}", some(&odd)),
             "a pod with a larger MTU than its path sends packets that are lost on the way: connections open and then hang",
-            format!("give both ends of the link {wanted}, or make the pod anew: kubectl delete pod …"),
-        ));
+            cure,
+        );
+        // Whoever chose an MTU may have chosen it for new pods alone.
+        problems.push(if chosen { problem } else { problem.mended_by(Mend::PodMtu) });
     }
     let said = facts.said()?;
     let by_links = said.into_iter().flat_map(|said| &said.verdicts).filter_map(|line| match line.wanted {

@@ -7,7 +7,7 @@ use crate::routes::here::Link;
 
 /// n1 (10.0.0.1, fd00::1) on eth0; eth1 is down; a /32 on lo.
 fn here() -> Here {
-    let link = |name: &str, up| Link { name: name.into(), up };
+    let link = |name: &str, up| Link { name: name.into(), up, mtu: 1500 };
     let address = |index: u32, text: &str| (index, text.parse().unwrap());
     Here {
         links: [(1, link("lo", true)), (2, link("eth0", true)), (3, link("eth1", false))].into(),

@@ -23,7 +23,7 @@ struct Table {
 impl Kernel for Table {
     fn here(&mut self) -> Result<Here, netlink::Error> {
         self.looks += 1;
-        let eth0 = Link { name: "eth0".into(), up: true };
+        let eth0 = Link { name: "eth0".into(), up: true, mtu: 1500 };
         Ok(Here { links: [(2, eth0)].into(), addresses: [(2, "10.0.0.1/16".parse().unwrap())].into() })
     }
 

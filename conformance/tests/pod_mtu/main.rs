@@ -1,0 +1,298 @@
+//! The node's MTU changes under pods that live: their links follow, and nothing is lost on the way.
+//!
+//! ```text
+//!   node1 (agent)  default route by eth0, whose MTU changes
+//!     ├── web     both families     ├── chosen   a network with an MTU of its own
+//!     ├── client  both families     └── tuned    another MTU at the pod's end alone
+//!     ├── four    IPv4 alone
+//!     └── six     IPv6 alone
+//! ```
+
+mod traffic;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use podlan_conformance::lab::{Command, Error, Lab, Node, Pod, Running, binaries, eventually, has_strace, within};
+use serde_json::{Value, json};
+
+use traffic::Traffic;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn failed(doing: &str) -> impl Fn(std::io::Error) -> Error {
+    let doing = doing.to_owned();
+    move |source| Error::System { doing: doing.clone(), source }
+}
+
+fn ip(node: &Node, words: &str) -> Result<String, Error> {
+    node.command("ip").args(words.split(' ')).succeeds()
+}
+
+fn set_node_mtu(node: &Node, mtu: u32) -> Result<(), Error> {
+    ip(node, &format!("link set eth0 mtu {mtu}")).map(drop)
+}
+
+/// A node whose pods inherit eth0's MTU.
+fn prepare(node: &Node) -> Result<(), Error> {
+    fs::create_dir_all(node.path("/run/net.d")).map_err(failed("make net.d"))?;
+    ip(node, "route add default via 172.31.0.254 dev eth0").map(drop)
+}
+
+fn state(node: &Node) -> Result<Value, String> {
+    let text = fs::read_to_string(node.path("/run/podlan/node.json")).map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+/// The agent. It acts on what it hears, or not within the test.
+fn command(node: &Node) -> Result<Command, Error> {
+    let agent = node.command(binaries::find("podlan-node")?).args(["run", "--node-name", node.name()]);
+    Ok(agent.args(["--nodes", Lab::NODES_FILE, "--cni-conf-dir", "/run/net.d", "--resync", "1h"]))
+}
+
+/// Starts it and waits until it knows the MTU of now.
+fn agent(node: &Node, mtu: u32) -> Result<Running, Error> {
+    start(node, command(node)?, mtu)
+}
+
+/// The same, but so slow that traffic meets the link after each of its messages to the kernel.
+fn slow_agent(node: &Node, mtu: u32) -> Result<Running, Error> {
+    let slow = ["-f", "-qq", "-o", "/dev/null", "--trace=sendto", "--inject=sendto:delay_exit=10000"];
+    let agent = command(node)?;
+    start(node, if has_strace() { agent.under("strace", slow) } else { agent }, mtu)
+}
+
+fn start(node: &Node, agent: Command, mtu: u32) -> Result<Running, Error> {
+    let agent = agent.spawn()?;
+    eventually(SOON, "the agent knows the MTU", || match state(node)? {
+        said if said["routed"] == true && last(&said["podMtus"]) == Some(mtu.into()) => Ok(()),
+        said => Err(format!("{said}\n{}", agent.stderr())),
+    })?;
+    Ok(agent)
+}
+
+fn last(list: &Value) -> Option<u64> {
+    list.as_array()?.last()?.as_u64()
+}
+
+fn mtu(line: &str) -> Option<u32> {
+    line.split_once(" mtu ")?.1.split(' ').next()?.parse().ok()
+}
+
+/// The name of a pod's host end.
+fn host_end(pod: &Pod<'_>) -> Result<String, Error> {
+    let said = ip(pod.node(), "-o link show type veth")?;
+    let line = said.lines().find(|line| line.contains(&format!(" {} eth0", pod.name()))).unwrap_or_default();
+    Ok(line.split(' ').nth(1).unwrap_or_default().split(['@', ':']).next().unwrap_or_default().to_owned())
+}
+
+/// The MTUs of the host end and of the pod's, and whether a route to the pod is held.
+fn link(pod: &Pod<'_>) -> Result<(Option<u32>, Option<u32>, bool), Error> {
+    let (node, host) = (pod.node(), host_end(pod)?);
+    let outside = ip(node, &format!("-o link show {host}"))?;
+    let inside = pod.command("ip").args(["-o", "link", "show", "eth0"]).succeeds()?;
+    let mut routes = ip(node, &format!("route show dev {host}"))?;
+    routes += &ip(node, &format!("-6 route show dev {host}"))?;
+    Ok((mtu(&outside), mtu(&inside), routes.contains("lock")))
+}
+
+fn have(pods: &[&Pod<'_>], mtu: u32, agent: &Running) -> Result<(), Error> {
+    eventually(SOON, &format!("every pod has {mtu}"), || {
+        for pod in pods {
+            let now = link(pod).map_err(|error| error.to_string())?;
+            if now != (Some(mtu), Some(mtu), false) {
+                return Err(format!("{} has {now:?}\n{}", pod.name(), agent.stderr()));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The node's network with the ranges of one family.
+fn of_family(node: &Node, which: usize) -> Value {
+    let mut config = node.podnet();
+    config["ipam"]["ranges"] = json!([config["ipam"]["ranges"][which]]);
+    config
+}
+
+#[test]
+fn links_of_pods_that_live_follow_the_nodes_mtu_and_nothing_that_is_under_way_is_lost() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        prepare(node)?;
+        let [web, client, four, six] = ["web", "client", "four", "six"].map(|name| node.pod(name));
+        let (web, client, four, six) = (web?, client?, four?, six?);
+        let at_web = web.add(&node.podnet())?;
+        client.add(&node.podnet())?;
+        four.add(&of_family(node, 0))?;
+        six.add(&of_family(node, 1))?;
+        let (chosen, tuned) = (node.pod("chosen")?, node.pod("tuned")?);
+        let mut own = node.podnet();
+        own["name"] = json!("own");
+        own["mtu"] = json!(1500);
+        own["ipam"]["ranges"] = json!([[{ "subnet": "10.99.0.0/24" }]]);
+        chosen.add(&own)?;
+        let own = json!({ "cniVersion": "1.0.0", "name": "own", "plugins": [own] });
+        fs::write(node.path("/run/net.d/50-own.conflist"), own.to_string()).map_err(failed("write a conflist"))?;
+        tuned.add(&node.podnet())?;
+        tuned.command("ip").args(["link", "set", "eth0", "mtu", "1350"]).succeeds()?;
+        let agent = slow_agent(node, 1500)?;
+
+        let traffic = Traffic::start(&web, &client, &at_web)?;
+        for mtu in [1400, 1500, 9000, 1400, 9000, 1500] {
+            traffic.flows(&agent)?;
+            set_node_mtu(node, mtu)?;
+            have(&[&web, &client, &four, &six], mtu, &agent)?;
+        }
+        traffic.flows(&agent)?;
+        let dropped = traffic.stop()?;
+        assert_eq!(dropped, 0, "packets that an end dropped: {}", agent.stderr());
+        assert_eq!(link(&chosen)?, (Some(1500), Some(1500), false), "it was chosen");
+        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false), "it was chosen for one end");
+        set_node_mtu(node, 1400)?;
+        have(&[&web, &client, &four, &six], 1400, &agent)?;
+        assert_eq!(link(&chosen)?, (Some(1500), Some(1500), false), "it was chosen");
+        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false), "it was chosen for one end");
+        assert_eq!(
+            state(node).map_err(|said| Error::Unreadable { from: "node.json".into(), said })?["formerMtuPods"],
+            0
+        );
+        Ok(())
+    });
+}
+
+/// Why the plan holds the routes: whichever end goes first by itself, the other side's packets are dropped without a word.
+#[test]
+fn neither_end_may_go_first_by_itself() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        prepare(node)?;
+        let (web, client) = (node.pod("web")?, node.pod("client")?);
+        let at_web = web.add(&node.podnet())?;
+        client.add(&node.podnet())?;
+        for pod_first in [true, false] {
+            let traffic = Traffic::start(&web, &client, &at_web)?;
+            match pod_first {
+                true => drop(web.command("ip").args(["link", "set", "eth0", "mtu", "1400"]).succeeds()?),
+                false => drop(ip(node, &format!("link set {} mtu 1400", host_end(&web)?))?),
+            }
+            eventually(SOON, "packets are dropped", || {
+                match traffic.dropped().map_err(|error| error.to_string())? {
+                    0 => Err("none yet".into()),
+                    _ => Ok(()),
+                }
+            })?;
+            drop(traffic);
+            web.command("ip").args(["link", "set", "eth0", "mtu", "1500"]).succeeds()?;
+            ip(node, &format!("link set {} mtu 1500", host_end(&web)?))?;
+        }
+        Ok(())
+    });
+}
+
+/// Each state in which a killed agent can leave a link, by hand; and the MTU may have changed on.
+#[test]
+fn an_agent_finishes_what_a_killed_one_began() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        prepare(node)?;
+        let web = node.pod("web")?;
+        let at_web = web.add(&node.podnet())?;
+        let host = host_end(&web)?;
+        agent(node, 1500)?.stop(SOON)?;
+        for (held, outside, inside, now) in [
+            (1400, 1500, 1500, 1400),
+            (1400, 1500, 1400, 1400),
+            (1400, 1400, 1400, 1400),
+            (1400, 9000, 1400, 9000),
+            (1400, 9000, 9000, 9000),
+            (1400, 1500, 1400, 9000),
+            (1400, 9000, 1400, 1500),
+        ] {
+            for route in at_web.ips() {
+                ip(node, &format!("route change {route} dev {host} proto 112 mtu lock {held}"))?;
+            }
+            ip(node, &format!("link set {host} mtu {outside}"))?;
+            web.command("ip").args(["link", "set", "eth0", "mtu", &inside.to_string()]).succeeds()?;
+            assert_eq!(link(&web)?, (Some(outside), Some(inside), true));
+            set_node_mtu(node, now)?;
+            let agent = agent(node, now)?;
+            have(&[&web], now, &agent)?;
+            agent.stop(SOON)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_not_mend() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        prepare(node)?;
+        let (web, tuned) = (node.pod("web")?, node.pod("tuned")?);
+        web.add(&node.podnet())?;
+        tuned.add(&node.podnet())?;
+        tuned.command("ip").args(["link", "set", "eth0", "mtu", "1350"]).succeeds()?;
+        set_node_mtu(node, 1400)?;
+        let _agent = agent(node, 1400)?;
+        assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "for all that the agent knows somebody chose it");
+        let doctor = binaries::find("podlan-node")?;
+        let said = node.command(&doctor).args(["doctor", "--fix"]).run()?;
+        assert!(said.stdout.contains("not mended: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.story());
+        assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
+        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false));
+        Ok(())
+    });
+}
+
+/// As deploy/kubernetes runs it: one capability, and the system calls of deploy/seccomp.
+#[test]
+fn an_agent_that_may_not_enter_pods_leaves_their_links_as_they_are_and_names_them() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        prepare(node)?;
+        let web = node.pod("web")?;
+        web.add(&node.podnet())?;
+        let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/seccomp/podlan-node.json");
+        let one_capability = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_admin"];
+        let listen = SocketAddr::new(node.v4(), 9900);
+        let confined = command(node)?.args(["--listen", &listen.to_string()]);
+        let confined = confined.under(&binaries::lab()?.display().to_string(), ["allow", profile, "--"]);
+        let agent = start(node, confined.under("setpriv", one_capability), 1500)?;
+        set_node_mtu(node, 1400)?;
+        let metric = "podlan_node_former_mtu_pods 1";
+        let told = ["1 pods keep a former MTU", "default/web", "enter network namespace", "doctor --fix"];
+        eventually(SOON, "it says which pod keeps its MTU", || {
+            let said = state(node)?["warnings"].to_string();
+            let metrics = get(node, listen, "/metrics")?;
+            if told.iter().all(|word| said.contains(word)) && metrics.contains(metric) {
+                return Ok(());
+            }
+            Err(format!("{said}\n{metrics}\n{}", agent.stderr()))
+        })?;
+        assert!(agent.stderr().contains("default/web"), "{}", agent.stderr());
+        assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "half a change would be worse than none");
+
+        // What it says to do.
+        node.command(binaries::find("podlan-node")?).args(["doctor", "--fix", "--cni-conf-dir", "/run/net.d"]).run()?;
+        assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
+        Ok(())
+    });
+}
+
+fn get(from: &Node, to: SocketAddr, path: &str) -> Result<String, String> {
+    let asked = from.place().enter(|| {
+        let mut stream = TcpStream::connect(to)?;
+        let mut said = String::new();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut said).map(|_| said)
+    });
+    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
