@@ -123,6 +123,8 @@ fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everyth
                 false => Err(format!("{now:?}\n{rules}\nplugin: {plugin}\n{leases}\n{}", agent.stderr())),
             }
         })?;
+        let traced = command(node, &podlan_node, &["trace", &at_web.v4()?.to_string(), "10.244.2.2"])?;
+        assert!(traced.contains("the address is kept") && traced.contains("nothing is wrong"), "{traced}");
         lab.list(&[node])?;
         eventually(SOON, "the other node's routes are withdrawn, on the operator's word", || {
             command(node, &podlan_node, &["release-withdrawal"]).map_err(|error| error.to_string())?;

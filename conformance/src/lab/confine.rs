@@ -65,7 +65,11 @@ pub fn read_only(writable: &[PathBuf]) -> Result<(), Error> {
         // One that another mount hides, or that is escaped in the table, is out of reach of a path.
         let Ok(held) = statvfs(&at).map(|there| there.flags()) else { continue };
         let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept(held);
-        mount(NOTHING, &at, NOTHING, read_only, NOTHING).map_err(failed(format!("make {} read-only", at.display())))?;
+        match mount(NOTHING, &at, NOTHING, read_only, NOTHING) {
+            // Another mount hides this one (a new /sys the machine's /sys/kernel/tracing), and has a path of that name.
+            Err(Errno::EINVAL) => {}
+            done => done.map_err(failed(format!("make {} read-only", at.display())))?,
+        }
     }
     Ok(())
 }

@@ -286,6 +286,21 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
             let wrong = output.stdout.matches("is provably gone, its lease is dead").count();
             let red = output.status.and_then(|status| status.code()) == Some(1) && output.stdout.contains("wrong: 2\n");
             if wrong == 2 && red { Ok(()) } else { Err(output.story()) }
-        })
+        })?;
+
+        // `leases` says the same, of both directories; and of a pod that lost its link alone, that it lost that alone.
+        let state = |more: &[&str], address: &str| -> Result<Value, Error> {
+            let asked = one.command(binaries::find("podlan-node")?).args(["leases", "--json"]).args(more);
+            let lines: Value = serde_json::from_str(&asked.succeeds()?).unwrap_or(Value::Null);
+            let mut lines = lines.as_array().cloned().unwrap_or_default().into_iter();
+            Ok(lines.find(|line| line["address"] == address).unwrap_or_default())
+        };
+        let (old, own) = (["--data-dir", "/run/old"], at_web[0].to_string());
+        assert_eq!([state(&old, &at_gone)?["state"].clone(), state(&old, &own)?["state"].clone()], ["gone", "live"]);
+        let web_line = state(&[], &own)?;
+        assert_eq!([&web_line["state"], &state(&[], &at_gone)?], [&json!("live"), &Value::Null]);
+        one.place().remove_link(web_line["hostLink"].as_str().unwrap_or_default())?;
+        assert_eq!(state(&[], &own)?["state"], "unlinked");
+        Ok(())
     });
 }
