@@ -5,6 +5,8 @@
 //!                                             lan
 //! ```
 
+mod fault;
+mod faults;
 mod server;
 
 use std::fs;

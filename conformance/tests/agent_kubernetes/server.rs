@@ -9,6 +9,8 @@ use std::thread;
 use podlan_conformance::lab::{Error, Node};
 use serde_json::{Value, json};
 
+use super::fault::Fault;
+
 /// How the server gives its first list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lists {
@@ -26,6 +28,9 @@ struct Cluster {
     watchers: Vec<TcpStream>,
     breaks: bool,
     broken: usize,
+    fault: Option<Fault>,
+    /// How often the fault was met.
+    met: usize,
 }
 
 /// A server that lives as long as the lab.
@@ -42,7 +47,7 @@ impl Server {
         let listener = node.place().enter(|| TcpListener::bind("127.0.0.1:0"))?.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (nodes, watchers) = (BTreeMap::new(), Vec::new());
-        let cluster = Cluster { lists, nodes, version: 1, watchers, breaks: false, broken: 0 };
+        let cluster = Cluster { lists, nodes, version: 1, watchers, breaks: false, broken: 0, fault: None, met: 0 };
         let cluster = Arc::new(Mutex::new(cluster));
         let shared = cluster.clone();
         thread::spawn(move || {
@@ -103,6 +108,28 @@ impl Server {
         self.lock().breaks = breaks;
     }
 
+    /// From now on every request is answered so, and every watch has come to its end; with `None` all is well again.
+    pub(super) fn fails(&self, fault: Option<Fault>) {
+        let mut cluster = self.lock();
+        (cluster.fault, cluster.met) = (fault, 0);
+        for watcher in cluster.watchers.drain(..) {
+            watcher.shutdown(std::net::Shutdown::Both).ok();
+        }
+    }
+
+    /// The watches that stand are told half of an event, and nothing after it.
+    pub(super) fn falls_silent_in_an_event(&self) {
+        for watcher in &mut self.lock().watchers {
+            let half = "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"No";
+            write!(watcher, "{:x}\r\n{half}\r\n", half.len()).ok();
+        }
+    }
+
+    /// How many requests have met the fault.
+    pub(super) fn met(&self) -> usize {
+        self.lock().met
+    }
+
     /// How many lists broke off.
     pub(super) fn broken(&self) -> usize {
         self.lock().broken
@@ -139,6 +166,11 @@ fn serve(mut stream: TcpStream, cluster: &Mutex<Cluster>) -> std::io::Result<()>
         }
         let has = |parameter: &str| request.contains(parameter);
         let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fault) = cluster.fault {
+            cluster.met += 1;
+            drop(cluster);
+            return fault.answer(&mut stream, has("watch=true"));
+        }
         let streamed = has("sendInitialEvents=true");
         if !has("watch=true") {
             list(&mut stream, &mut cluster, &request)?;

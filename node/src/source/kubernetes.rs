@@ -6,6 +6,7 @@
 //! A watch that fails is not taken up again where it stood: the server may have another store since, and would say
 //! nothing until that has counted as far. The next one begins with a list, and with the credentials as they are then.
 
+mod bounds;
 mod list;
 
 use std::borrow::Cow;
@@ -37,6 +38,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// How long the agent waits before it tries again, at most.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// More nodes than any cluster has.
+const MOST: usize = 100_000;
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]
@@ -91,7 +95,7 @@ async fn connect(access: &Access) -> Result<Client, Error> {
         Access::InCluster => Config::incluster().map_err(|e| failed(whole(&e)))?,
         Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(whole(&e)))?,
     };
-    Client::try_from(config).map_err(|e| failed(whole(&e)))
+    bounds::client(config).map_err(|e| failed(whole(&e)))
 }
 
 async fn kubeconfig(path: &Path) -> Result<Config, kube::config::KubeconfigError> {
@@ -116,7 +120,11 @@ async fn watch(
     refresh: &Notify,
 ) -> Ended {
     let streams = matches!(strategy, InitialListStrategy::StreamingList);
-    let config = watcher::Config { initial_list_strategy: strategy.clone(), ..watcher::Config::default() };
+    let config = watcher::Config {
+        initial_list_strategy: strategy.clone(),
+        page_size: Some(bounds::PAGE),
+        ..watcher::Config::default()
+    };
     let mut events = pin!(watcher(Api::<NodeWatched>::all(client), config));
     let mut listed_by = pin!(tokio::time::sleep(STREAMED));
     loop {
@@ -138,6 +146,10 @@ async fn watch(
                     listed_by.as_mut().reset(tokio::time::Instant::now() + STREAMED);
                 }
                 list.take(event);
+                if list.len() > MOST {
+                    let why = format!("the API server lists more than {MOST} nodes");
+                    return Ended::Failed(Error::Kubernetes { doing: "watch the nodes", why });
+                }
             }
             Some(Err(error)) if streams && refuses_to_stream(&error) => return Ended::CannotStream,
             Some(Err(error)) => {

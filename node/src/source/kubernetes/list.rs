@@ -77,6 +77,11 @@ impl List {
         self.coming.is_some()
     }
 
+    /// How many nodes have been told, of a list that is being received or of the last one.
+    pub(super) fn len(&self) -> usize {
+        self.coming.as_ref().unwrap_or(&self.nodes).len()
+    }
+
     pub(super) fn news(&self) -> News {
         self.news
     }

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use kube::client::Body;
+use http_body_util::{Full, StreamBody};
+use hyper::body::{Bytes, Frame};
+use kube::client::{Body, ClientBuilder};
 
 use super::*;
 
@@ -51,4 +51,117 @@ fn fuzz_any_answer_of_the_server_ends() {
             assert!(published == 0 || whole || text.contains('\\'), "published without a whole list");
         }
     });
+}
+
+/// What a server sends of an answer before it falls silent; `None`: not even its head.
+type Said = Option<&'static [&'static str]>;
+
+/// A client within the agent's bounds, whose server answers each request so.
+fn falls_silent_after(said: Said) -> Client {
+    let service = tower::service_fn(move |_request: hyper::Request<Body>| async move {
+        let parts = match said {
+            Some(parts) => {
+                parts.iter().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part.as_bytes()))))
+            }
+            None => std::future::pending().await,
+        };
+        let body = StreamBody::new(futures::stream::iter(parts).chain(futures::stream::pending()));
+        Ok::<_, Infallible>(hyper::Response::new(body))
+    });
+    bounds::within(ClientBuilder::new(service, "default")).build()
+}
+
+/// A client within the agent's bounds, whose server sends `chunk` without end.
+fn never_ends(head: &'static str, chunk: impl Fn(usize) -> String + Clone + Send + 'static) -> Client {
+    let service = tower::service_fn(move |_request: hyper::Request<Body>| {
+        let chunk = chunk.clone();
+        let parts = std::iter::once(head.to_owned()).chain((0..).map(chunk));
+        let frames = parts.map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from(part))));
+        let response = hyper::Response::new(StreamBody::new(futures::stream::iter(frames)));
+        async move { Ok::<_, Infallible>(response) }
+    });
+    bounds::within(ClientBuilder::new(service, "default")).build()
+}
+
+/// How a watch ends, an hour of the test's own clock later at most, and whether anything was published.
+fn end_of(client: impl FnOnce() -> Client, strategy: &InitialListStrategy) -> (String, bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let (reports, mut received) = mpsc::channel::<Report>(64);
+        let (refresh, mut list) = (Notify::new(), List::default());
+        let watched = watch(client(), strategy, &mut list, &reports, &refresh);
+        let ended = match tokio::time::timeout(Duration::from_secs(3600), watched).await {
+            Ok(Ended::Failed(error)) => error.to_string(),
+            Ok(Ended::CannotStream) => "cannot stream".to_owned(),
+            Ok(Ended::Refresh | Ended::Unheard) => "other".to_owned(),
+            Err(_) => "never".to_owned(),
+        };
+        (ended, received.try_recv().is_ok())
+    })
+}
+
+const STREAMED_LIST: &[&str] = &[
+    "{\"type\":\"ADDED\",\"object\":{\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\",\"resourceVersion\":\"1\"}}}\n",
+    "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Node\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"1\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n",
+    "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Node\",\"meta",
+];
+
+#[test]
+fn a_server_that_hangs_is_named_wherever_it_does() {
+    const SILENT: &str = "the API server says nothing for 30 s where an answer is owed";
+    const HALF_A_LIST: &[&str] = &["{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceV"];
+    for (said, strategy, end) in [
+        (None, InitialListStrategy::StreamingList, SILENT),
+        (None, InitialListStrategy::ListWatch, SILENT),
+        // It may be one that does not know how to stream.
+        (Some(&[][..]), InitialListStrategy::StreamingList, "cannot stream"),
+        (Some(&STREAMED_LIST[..1]), InitialListStrategy::StreamingList, "cannot stream"),
+        (Some(&[]), InitialListStrategy::ListWatch, SILENT),
+        (Some(HALF_A_LIST), InitialListStrategy::ListWatch, SILENT),
+        (Some(STREAMED_LIST), InitialListStrategy::StreamingList, SILENT),
+    ] {
+        let (ended, published) = end_of(|| falls_silent_after(said), &strategy);
+        assert!(ended.contains(end), "{said:?}, {strategy:?}: {ended}");
+        assert_eq!(published, said == Some(STREAMED_LIST), "{said:?}");
+    }
+    // Between its events it may be silent: nothing is owed.
+    let (ended, published) =
+        end_of(|| falls_silent_after(Some(&STREAMED_LIST[..2])), &InitialListStrategy::StreamingList);
+    assert!(published && ended != SILENT, "{ended}");
+}
+
+#[test]
+fn a_server_that_says_too_much_is_named_and_not_heard_to_the_end() {
+    for strategy in [InitialListStrategy::StreamingList, InitialListStrategy::ListWatch] {
+        let huge = || never_ends("{\"kind\":\"", |_| "a".repeat(1 << 16));
+        let (ended, published) = end_of(huge, &strategy);
+        assert!(ended.contains("more than 4 MiB in one piece") && !published, "{strategy:?}: {ended}");
+    }
+    let event = |number| {
+        format!(
+            "{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"name\":\"n{number}\",\"resourceVersion\":\"1\"}}}}}}\n"
+        )
+    };
+    let endless = || never_ends("", move |hundred| (hundred * 100..hundred * 100 + 100).map(event).collect());
+    let (ended, published) = end_of(endless, &InitialListStrategy::StreamingList);
+    assert!(ended.contains("more than 100000 nodes") && !published, "{ended}");
+}
+
+#[test]
+fn a_server_that_ends_every_watch_at_once_is_asked_once_a_second_and_one_that_breaks_off_is_named() {
+    for (last, most, end) in [(2, 3700, "never"), (3, 1, "broke off in the middle of an event")] {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = asked.clone();
+        let ends = move || {
+            let service = tower::service_fn(move |_request: hyper::Request<Body>| {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let body = Full::new(Bytes::from(STREAMED_LIST[..last].concat()));
+                async move { Ok::<_, Infallible>(hyper::Response::new(body)) }
+            });
+            bounds::within(ClientBuilder::new(service, "default")).build()
+        };
+        let (ended, _) = end_of(ends, &InitialListStrategy::StreamingList);
+        let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(ended.contains(end) && asked <= most, "{ended}, asked {asked} times");
+    }
 }
