@@ -58,7 +58,7 @@ impl<'a> Undo<'a> {
         match step {
             // By a socket of its own: on another one an answer may be lost.
             Step::Linking { identity } => {
-                Socket::open().is_ok_and(|mut host| removal::remove_link(&mut host, identity).is_ok())
+                Socket::open().is_ok_and(|mut host| removal::remove_made(&mut host, identity).is_ok())
             }
             // The rules before the lease: it tells a DEL what is left to do.
             Step::Assigned { addressing, attachment, addresses } => {

@@ -46,7 +46,12 @@ impl Identity {
     /// Whether this is the host end of the attachment: name, MAC and group all say so.
     #[must_use]
     pub fn is(&self, link: &Link) -> bool {
-        link.veth && link.name == self.host_name && link.group == self.group && link.mac == self.host_mac.octets()
+        link.name == self.host_name && self.is_but_for_its_name(link)
+    }
+
+    /// Whether MAC and group say so.
+    pub(crate) fn is_but_for_its_name(&self, link: &Link) -> bool {
+        link.veth && link.group == self.group && link.mac == self.host_mac.octets()
     }
 
     /// Whether any one of name, MAC and alias is the attachment's: somebody may have changed the others, and the link of

@@ -28,6 +28,20 @@ pub fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error
     }
 }
 
+/// Removes the link that the caller has just made, under whatever name: somebody may have renamed it since, before any
+/// route tells where it is. Looks at all links where the name is gone.
+///
+/// # Errors
+/// When the kernel cannot be asked, or refuses.
+pub fn remove_made(host: &mut Socket, identity: &Identity) -> Result<(), Error> {
+    if remove_link(host, identity)? {
+        return Ok(());
+    }
+    let renamed = |link: Link| identity.is_but_for_its_name(&link).then_some(link);
+    let renamed = host.dump(Link::dump(), |message| Link::from_message(&message).and_then(renamed))?;
+    renamed.iter().try_for_each(|link| remove(host, link))
+}
+
 /// The attachment's link where a pod route leads `address` to it. For an attachment that holds the address and whose link
 /// somebody has renamed or given another MAC or group (E-52): something of it still tells whose it is. The address alone
 /// does not: another network with the same range may have given it to a pod that lives.
