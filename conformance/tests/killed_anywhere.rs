@@ -128,6 +128,29 @@ fn an_add_killed_at_any_system_call_is_undone_by_del() {
     });
 }
 
+/// A signal that asks comes after a call that a kill comes before. Nothing of the plugin catches it, nor has to.
+#[test]
+fn an_add_or_del_asked_to_end_at_any_system_call_is_undone_by_del() {
+    within(|| {
+        in_a_world(|world| {
+            let signals = ["signal=TERM", "signal=INT", "signal=HUP"];
+            let signals = if std::env::var_os("PODLAN_TORTURE").is_some() { &signals[..] } else { &signals[..1] };
+            let mut points = 0;
+            for signal in signals {
+                let add = || world.web.cni("ADD", "eth1", &world.config);
+                let undone = |when: &str, _: &Output| world.is_undone_by_del(when);
+                points += world.tamper_with_each(signal, &|_| true, add, nothing, undone)?;
+                let added = || world.web.add_as("eth1", &world.config).map(drop);
+                let del = || world.web.cni("DEL", "eth1", &world.config);
+                points += world.tamper_with_each(signal, &|_| true, del, added, undone)?;
+            }
+            println!("{points} system calls of ADD and DEL met by {signals:?}");
+            assert!(points > 240, "{points}");
+            Ok(())
+        })
+    });
+}
+
 /// E-33, E-34: a refusal, and an answer that is lost, are an error that leaves nothing in the kernel, without any DEL.
 #[test]
 fn an_add_refused_at_any_system_call_leaves_nothing() {

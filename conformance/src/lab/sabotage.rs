@@ -14,7 +14,8 @@ const BOUND: usize = 1000;
 
 /// What is done to a command, and what must hold of it.
 pub struct Sabotage<'a, Before, Make, Run, Then> {
-    /// What strace does at the call: `signal=KILL`, `error=ENOBUFS`, `retval=16`.
+    /// What strace does at the call: `signal=KILL`, `error=ENOBUFS`, `retval=16`. A signal that can be caught comes once
+    /// the call is done.
     pub tamper: &'a str,
     /// Of which system calls.
     pub of: &'a dyn Fn(&str) -> bool,
@@ -61,7 +62,7 @@ where
                 let strace = ["-f", "-qq", "-o", TRACE, &format!("--trace={call}"), &inject];
                 let output = (self.run)((self.command)()?.under("strace", strace))?;
                 let trace = read(node);
-                let met = trace.contains("killed by SIGKILL") || trace.contains("INJECTED");
+                let met = ["killed by SIG", "stopped by SIG", "INJECTED"].iter().any(|word| trace.contains(word));
                 let when = format!("{} at {call} number {number}", self.tamper);
                 if !met && !output.success() {
                     return Err(output.but(&format!("it should have met {when}, or succeeded")));

@@ -102,8 +102,9 @@ impl Running {
         if status.is_none() {
             killpg(self.group(), Signal::SIGKILL).ok();
         }
-        // A process that it left behind may hold the pipes: what was said until then is enough.
-        let rest = Duration::from_secs(1);
+        // A process that it left behind may hold the pipes: what was said until then is enough. On a busy machine it
+        // takes long enough until all is read that was said.
+        let rest = Duration::from_secs(10);
         let (stdout, stderr) = (self.stdout.to_the_end(rest), self.stderr.to_the_end(rest));
         let output = Output { command: self.command.clone(), place: self.place.clone(), status, stdout, stderr, took };
         match status {
