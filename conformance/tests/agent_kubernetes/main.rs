@@ -96,8 +96,10 @@ fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
         let [one] = lab.these();
         let mut agent = agent_of(one, "http://10.96.0.1:443", &[])?;
         agent.says(UNREACHABLE, SOON)?;
-        let error = state(one)["source"]["error"].as_str().unwrap_or_default().to_owned();
-        assert!(error.contains(UNREACHABLE), "{error}");
+        eventually(SOON, "the state says so too", || match state(one)["source"]["error"].as_str() {
+            Some(error) if error.contains(UNREACHABLE) => Ok(()),
+            _ => Err(said(one)),
+        })?;
         // Attempts follow each other within seconds.
         std::thread::sleep(Duration::from_secs(4));
         let lines = agent.stderr().lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
