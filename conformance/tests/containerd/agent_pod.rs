@@ -4,6 +4,7 @@
 //! ```text
 //!   node1  pod podlan (host network) ──┬── lan ──┬── node2  pod podlan (host network)
 //!     └── web                          │         │     └── far
+//!   under deploy/seccomp               │         │  under the runtime's own seccomp profile
 //! ```
 
 use std::fs;
@@ -149,15 +150,15 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
         let workers: [Worker<'_>; 2] = rig.workers();
         let [one, two] = workers;
         let before = [one.node.network()?, two.node.network()?];
-        let (template, archive) = (Template::of("podlan.yaml"), image("podlan.tar", None));
-        let listens = template.listens();
+        let templates = [Template::of("podlan.yaml").with_the_shipped_profile(), Template::of("podlan.yaml")];
+        let (listens, archive) = (templates[0].listens(), image("podlan.tar", None));
         for worker in &workers {
             worker.node.share_mounts()?;
             network_is(worker, false)?;
             worker.containerd.import(&archive);
         }
         one.containerd.install_plugin("portmap", &parts.plugin("portmap"));
-        let agents = workers.map(|worker| template.start("podlan", &worker, None));
+        let agents = [0, 1].map(|node| templates[node].start("podlan", &workers[node], None));
         for worker in &workers {
             network_is(worker, true)?;
             answers_ready(worker, listens)?;
@@ -170,6 +171,10 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
         for what in [&*format!("CapEff: {NET_ADMIN_ALONE}"), "NoNewPrivs: 1", "Seccomp: 2", "Uid: 0 0 0 0"] {
             assert!(said.iter().all(|status| is(status, what)), "{what}: {said:#?}");
         }
+        let profile: Value = serde_json::from_str(include_str!("../../../deploy/seccomp/podlan-node.json")).unwrap();
+        let shipped = serde_json::from_value(profile["syscalls"][0]["names"].clone()).unwrap();
+        assert_eq!(agents[0].allowed_calls(&one), shipped);
+        assert!(agents[1].allowed_calls(&two).contains("symlink"), "the runtime's own allows more");
         let told: Value = serde_json::from_str(&agents[0].run(&["podlan-node", "status", "--json"])).unwrap();
         assert_eq!(told["warnings"], json!([]), "{told:#}");
 
@@ -187,7 +192,7 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
         holds_on(&held)?;
         let agents = thread::scope(|scope| {
             let asking = scope.spawn(|| traffic.run(&client, &to));
-            let replaced = traffic.goes_on().and_then(|()| replace(&workers, agents, &template));
+            let replaced = traffic.goes_on().and_then(|()| replace(&workers, agents, &templates));
             let replaced = replaced.and_then(|agents| traffic.goes_on().map(|()| agents));
             traffic.enough.store(true, Ordering::Relaxed);
             assert_eq!(asking.join().unwrap(), Vec::<String>::new(), "no question was lost");
@@ -200,8 +205,8 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
         web.end();
         far.end();
         agents.into_iter().for_each(Deployed::end);
-        let cleanup = Template::of("cleanup.yaml");
-        let _cleaning = workers.map(|worker| cleanup.start("podlan-cleanup", &worker, None));
+        let cleanups = [Template::of("cleanup.yaml").with_the_shipped_profile(), Template::of("cleanup.yaml")];
+        let _cleaning = [0, 1].map(|node| cleanups[node].start("podlan-cleanup", &workers[node], None));
         for (worker, before) in workers.iter().zip(&before) {
             network_is(worker, false)?;
             eventually(SOON, "nothing is left of podlan", || {
@@ -222,11 +227,11 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
 fn replace<'a>(
     workers: &[Worker<'a>],
     agents: impl IntoIterator<Item = Deployed<'a>>,
-    template: &Template,
+    templates: &[Template],
 ) -> Result<Vec<Deployed<'a>>, Error> {
     let archive = image("podlan-next.tar", Some("1000000000"));
     let mut replaced = Vec::new();
-    for (worker, agent) in workers.iter().zip(agents) {
+    for ((worker, template), agent) in workers.iter().zip(templates).zip(agents) {
         worker.containerd.import(&archive);
         let over = AtomicBool::new(false);
         let next = thread::scope(|scope| {

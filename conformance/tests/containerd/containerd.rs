@@ -113,6 +113,12 @@ impl<'a> Containerd<'a> {
         self.directory.join("net.d")
     }
 
+    /// What runc was given of a running container.
+    pub fn spec(&self, container: &str) -> Value {
+        let bundles = self.directory.join("state/io.containerd.runtime.v2.task/k8s.io");
+        serde_json::from_str(&fs::read_to_string(bundles.join(container).join("config.json")).unwrap()).unwrap()
+    }
+
     /// Every call of an installed plugin so far, in the order in which they ended.
     pub fn calls(&self) -> Vec<Value> {
         let lines = fs::read_to_string(self.bin_dir().join("calls.jsonl")).unwrap_or_default();

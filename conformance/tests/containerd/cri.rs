@@ -232,11 +232,21 @@ pub struct Int64Value {
     pub value: i64,
 }
 
-/// 0 is the runtime's own profile.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct SecurityProfile {
-    #[prost(int32, tag = "1")]
+    #[prost(enumeration = "ProfileType", tag = "1")]
     pub profile_type: i32,
+    /// The file, of one that is the node's.
+    #[prost(string, tag = "2")]
+    pub localhost_ref: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum ProfileType {
+    RuntimeDefault = 0,
+    Unconfined = 1,
+    Localhost = 2,
 }
 
 /// The answer of CreateContainer, and the whole question of StartContainer.

@@ -2,6 +2,7 @@
 //! read from the manifest, and what it states but this cannot give makes the test fail. What differs from a cluster is
 //! named here: the nodes come from the lab's file in place of the API, and the runtime's directories are this node's.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +38,13 @@ impl Template {
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let mut sets = objects.into_iter().filter(|object| object["kind"] == "DaemonSet");
         Self(sets.next().unwrap()["spec"]["template"]["spec"].take())
+    }
+
+    /// The same under deploy/seccomp in place of the runtime's own profile, as docs/install.md has it.
+    pub fn with_the_shipped_profile(mut self) -> Self {
+        let profile = json!({"type": "Localhost", "localhostProfile": "podlan-node.json"});
+        self.0["containers"][0]["securityContext"]["seccompProfile"] = profile;
+        self
     }
 
     /// Where the agent serves health and metrics.
@@ -121,6 +129,13 @@ impl Deployed<'_> {
         self.pod.end();
     }
 
+    /// The system calls that its runc was told to allow.
+    pub fn allowed_calls(&self, worker: &Worker<'_>) -> BTreeSet<String> {
+        let spec = worker.containerd.spec(&self.container.id);
+        let rules = items(&spec["linux"]["seccomp"]["syscalls"]);
+        rules.iter().flat_map(|rule| items(&rule["names"])).map(|name| text(name).to_owned()).collect()
+    }
+
     /// Runs a command of the image beside the agent.
     pub fn run(&self, command: &[&str]) -> String {
         self.container.run(command)
@@ -149,7 +164,6 @@ fn security(context: &Value) -> LinuxContainerSecurityContext {
     let keys = context.as_object().unwrap().keys();
     assert_eq!(keys.filter(|key| !known.contains(&key.as_str())).count(), 0, "{context}");
     assert_eq!(context["privileged"], false);
-    assert_eq!(context["seccompProfile"], json!({"type": "RuntimeDefault"}));
     let words = |list: &Value| items(list).iter().map(|word| text(word).to_owned()).collect();
     let id = |id: &Value| Some(Int64Value { value: id.as_i64().unwrap() });
     LinuxContainerSecurityContext {
@@ -168,7 +182,26 @@ fn security(context: &Value) -> LinuxContainerSecurityContext {
         no_new_privs: context["allowPrivilegeEscalation"] == false,
         masked_paths: MASKED.map(str::to_owned).to_vec(),
         readonly_paths: READ_ONLY.map(str::to_owned).to_vec(),
-        seccomp: Some(SecurityProfile { profile_type: 0 }),
+        seccomp: Some(seccomp(&context["seccompProfile"])),
+    }
+}
+
+/// The node's profiles lie in [`SHARED`], in place of kubelet's own folder.
+fn seccomp(profile: &Value) -> SecurityProfile {
+    match text(&profile["type"]) {
+        "RuntimeDefault" => {
+            SecurityProfile { profile_type: ProfileType::RuntimeDefault.into(), localhost_ref: String::new() }
+        }
+        "Localhost" => {
+            let name = text(&profile["localhostProfile"]);
+            let lies = Path::new(SHARED).join(name);
+            std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/seccomp").join(name), &lies).unwrap();
+            SecurityProfile {
+                profile_type: ProfileType::Localhost.into(),
+                localhost_ref: lies.to_str().unwrap().to_owned(),
+            }
+        }
+        other => panic!("seccompProfile: {other}"),
     }
 }
 
