@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cluster;
+pub mod cost;
 pub mod demo;
 pub mod lab;
 pub mod traffic;

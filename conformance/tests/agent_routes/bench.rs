@@ -5,54 +5,20 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use netlink::{Link, NODE_ROUTE, Route, Socket};
+use podlan_conformance::cluster::{self, NEIGHBOURS, Peer, wait_for_routes};
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
-use serde_json::{Value, json};
 
-use super::{SOON, list, network, status};
-
-/// `count` peers of node1, with a pod CIDR for each family, all neighbours on fd31::/64 and 172.31.0.0/16.
-fn cluster(lab: &Lab, count: u32, v6: bool) -> Result<Vec<Value>, Error> {
-    let [one] = lab.these();
-    let mut items = vec![one.as_kubernetes()];
-    items.extend((0..count).map(|i| peer(i, &format!("172.31.{}.{}", 1 + i / 250, 1 + i % 250), v6)));
-    list(lab, &items)?;
-    Ok(items)
-}
-
-fn peer(i: u32, address: &str, v6: bool) -> Value {
-    let mut cidrs = vec![format!("100.{}.{}.{}/28", 64 + (i >> 12), (i >> 4) & 255, (i & 15) * 16)];
-    let mut addresses = vec![json!({ "type": "InternalIP", "address": address })];
-    if v6 {
-        cidrs.push(format!("fd00:11:{i:x}::/64"));
-        addresses.push(json!({ "type": "InternalIP", "address": format!("fd31::1:{i:x}") }));
-    }
-    json!({ "metadata": { "name": format!("peer-{i:05}.cluster.example.org") },
-            "spec": { "podCIDRs": cidrs }, "status": { "addresses": addresses } })
-}
-
-fn desired(status: &Value) -> (u64, u64) {
-    let sum = |what: &str| status["v4"][what].as_u64().unwrap_or(0) + status["v6"][what].as_u64().unwrap_or(0);
-    (sum("desired"), sum("installed"))
-}
-
-fn wait_for(node: &Node, routes: u64) -> Result<(), Error> {
-    eventually(Duration::from_secs(60), "all routes are in", || {
-        let text = fs::read_to_string(node.path("/run/podlan/node.json")).map_err(|error| error.to_string())?;
-        let status: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        if desired(&status) == (routes, routes) { Ok(()) } else { Err(text) }
-    })
-}
+use super::{SOON, network, status};
 
 /// What `ip -batch` does: the routes of the list, added one by one by a program that does nothing else.
 fn floor(node: &Node, count: u32) -> Result<Duration, Error> {
     let took = node.place().enter(|| -> Result<Duration, netlink::Error> {
-        let device = Link::index("eth0");
+        let device = Link::index(&Socket::open()?, "eth0");
         let routes: Vec<Route> = (0..count)
-            .map(|i| {
-                let to = network(&format!("100.{}.{}.{}/28", 64 + (i >> 12), (i >> 4) & 255, (i & 15) * 16));
-                let [.., high, low] = [1 + i / 250, 1 + i % 250].map(|part| part.to_le_bytes()[0]);
-                let via = [172, 31, high, low];
-                Route { gateway: Some(via.into()), device, metric: 110, ..Route::to(to, NODE_ROUTE) }
+            .map(|number| {
+                let peer = Peer::new(number);
+                let via = Some(peer.address.into());
+                Route { gateway: via, device, metric: 110, ..Route::to(peer.pod_cidr(), NODE_ROUTE) }
             })
             .collect();
         let mut socket = Socket::open()?;
@@ -71,14 +37,14 @@ fn ten_thousand_routes_from_nothing_take_at_most_twice_as_long_as_the_messages_a
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
-        super::add_address(one, "eth0", network("172.31.200.1/16"))?;
-        cluster(&lab, 10_000, false)?;
+        super::add_address(one, "eth0", network(NEIGHBOURS))?;
+        cluster::list(&lab, &cluster::items(one, 10_000, false))?;
         let mut ratios = Vec::new();
         for _ in 0..3 {
             let floor = floor(one, 10_000)?;
             let began = Instant::now();
             let agent = one.agent(&["--log-level", "warn"])?;
-            wait_for(one, 10_002)?;
+            wait_for_routes(one, 10_002)?;
             let took = began.elapsed();
             println!("10,000 routes: {took:?} from exec to ready, messages alone {floor:?}");
             ratios.push(took.as_secs_f64() / floor.as_secs_f64());
@@ -97,15 +63,17 @@ fn five_thousand_nodes_stay_within_20_megabytes_and_one_change_is_quick() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
-        super::add_address(one, "eth0", network("172.31.200.1/16"))?;
-        let mut items = cluster(&lab, 5_000, true)?;
+        super::add_address(one, "eth0", network(NEIGHBOURS))?;
+        let mut items = cluster::items(one, 5_000, true);
+        cluster::list(&lab, &items)?;
         let agent = one.agent(&["--log-level", "warn"])?;
-        wait_for(one, 10_002)?;
+        wait_for_routes(one, 10_002)?;
         for round in 0..10 {
-            items[100] = peer(99, &format!("172.31.99.{}", 1 + round), true);
+            let moved = Peer::new(99).moved_to([172, 31, 99, 1 + round].into());
+            items[100] = moved.as_kubernetes(true);
             let began = Instant::now();
-            list(&lab, &items)?;
-            let words = format!("172.31.99.{}", 1 + round);
+            cluster::list(&lab, &items)?;
+            let words = moved.address.to_string();
             eventually(SOON, "the change is in", || super::has(one, &[&words]))?;
             println!("one changed node of 5,000: {:?}, looking included", began.elapsed());
         }

@@ -41,6 +41,10 @@ fn a_pod_waits_less_for_podlan_with_two_families_than_for_ptp_with_one() {
                 ends.push(began.elapsed());
             }
             let (add, del) = (spent(&one, plugin, "ADD", known), spent(&one, plugin, "DEL", known));
+            for (case, times) in [("RunPodSandbox", &sandboxes), ("ADD within", &add), ("stop, stop, remove", &ends)] {
+                // What the benchmark reads (benches/podlan/part/runtime.rs).
+                times.iter().for_each(|time| eprintln!("bench: {title}\t{case}\t{}", time.as_secs_f64() * 1e3));
+            }
             let [sandbox, end, add, del] = [sandboxes, ends, add, del].map(median);
             eprintln!(
                 "{title}: RunPodSandbox {sandbox:.1?}, of which ADD {add:.1?} ({:.0} %); stop, stop, remove {end:.1?}, a DEL {del:.1?}",

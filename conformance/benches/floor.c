@@ -1,0 +1,218 @@
+/* The floor of an ADD and of a DEL: the fewest netlink calls that give a pod the link that podlan gives it. No network
+ * configuration is read, no address leased, nothing hardened, marked or undone, and no result printed: what any CNI
+ * plugin costs above this is its own.
+ *
+ *   floor add NETNS HOST_IF [v4 ADDRESS] [v6 ADDRESS]
+ *   floor del HOST_IF
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MTU 1500
+
+static const unsigned char HOST_MAC[6] = {2, 0, 0, 0, 0, 1}, POD_MAC[6] = {2, 0, 0, 0, 0, 2};
+
+/* The messages of one sendmsg. */
+static char batch[4096];
+static size_t used;
+static unsigned messages;
+
+static void die(const char *what) {
+    fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void append(const void *bytes, size_t length) {
+    memcpy(batch + used, bytes, length);
+    used += NLMSG_ALIGN(length);
+}
+
+static struct nlmsghdr *begin(int type, int flags, const void *family, size_t length) {
+    struct nlmsghdr *header = (struct nlmsghdr *)(batch + used);
+    header->nlmsg_type = type;
+    header->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    header->nlmsg_seq = ++messages;
+    used += NLMSG_HDRLEN;
+    append(family, length);
+    return header;
+}
+
+static void end(struct nlmsghdr *header) { header->nlmsg_len = batch + used - (char *)header; }
+
+static void attribute(int type, const void *bytes, size_t length) {
+    struct rtattr *head = (struct rtattr *)(batch + used);
+    head->rta_type = type;
+    head->rta_len = RTA_LENGTH(length);
+    used += RTA_LENGTH(0);
+    append(bytes, length);
+}
+
+static void number(int type, unsigned value) { attribute(type, &value, sizeof value); }
+
+static struct rtattr *nest(int type) {
+    struct rtattr *head = (struct rtattr *)(batch + used);
+    head->rta_type = type;
+    used += RTA_LENGTH(0);
+    return head;
+}
+
+static void unnest(struct rtattr *head) { head->rta_len = batch + used - (char *)head; }
+
+static int open_socket(void) {
+    int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (netlink < 0) die("open a netlink socket");
+    return netlink;
+}
+
+/* Sends the batch, and reads one acknowledgement for each message. */
+static void commit(int netlink, const char *what) {
+    char reply[8192];
+    if (send(netlink, batch, used, 0) < 0) die(what);
+    while (messages) {
+        ssize_t length = recv(netlink, reply, sizeof reply, 0);
+        if (length < 0) die(what);
+        for (struct nlmsghdr *h = (struct nlmsghdr *)reply; NLMSG_OK(h, length); h = NLMSG_NEXT(h, length)) {
+            if (h->nlmsg_type != NLMSG_ERROR) continue;
+            errno = -((struct nlmsgerr *)NLMSG_DATA(h))->error;
+            if (errno) die(what);
+            messages--;
+        }
+    }
+    used = 0;
+}
+
+static unsigned index_of(int any_socket, const char *name) {
+    struct ifreq request = {0};
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    if (ioctl(any_socket, SIOCGIFINDEX, &request) < 0) die(name);
+    return request.ifr_ifindex;
+}
+
+static void make_pair(int netlink, int netns, const char *host) {
+    struct ifinfomsg link = {0};
+    struct nlmsghdr *message = begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof link);
+    attribute(IFLA_IFNAME, host, strlen(host) + 1);
+    attribute(IFLA_ADDRESS, HOST_MAC, 6);
+    number(IFLA_MTU, MTU);
+    struct rtattr *info = nest(IFLA_LINKINFO);
+    attribute(IFLA_INFO_KIND, "veth", 5);
+    struct rtattr *data = nest(IFLA_INFO_DATA), *peer = nest(VETH_INFO_PEER);
+    append(&link, sizeof link);
+    attribute(IFLA_IFNAME, "eth0", 5);
+    attribute(IFLA_ADDRESS, POD_MAC, 6);
+    number(IFLA_MTU, MTU);
+    number(IFLA_NET_NS_FD, netns);
+    unnest(peer), unnest(data), unnest(info);
+    end(message);
+    commit(netlink, "make the pair");
+}
+
+static void up(unsigned index) {
+    struct ifinfomsg link = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+    end(begin(RTM_NEWLINK, 0, &link, sizeof link));
+}
+
+static void address(unsigned index, int family, const char *text, int bits, int scope) {
+    unsigned char bytes[16];
+    size_t length = family == AF_INET ? 4 : 16;
+    inet_pton(family, text, bytes);
+    struct ifaddrmsg m = {.ifa_family = family, .ifa_prefixlen = bits, .ifa_scope = scope, .ifa_index = index};
+    if (family == AF_INET6) m.ifa_flags = IFA_F_NODAD;
+    struct nlmsghdr *message = begin(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
+    attribute(IFA_LOCAL, bytes, length);
+    if (family == AF_INET) attribute(IFA_ADDRESS, bytes, length);
+    end(message);
+}
+
+static void neighbour(unsigned index, int family, const char *text, const unsigned char *mac) {
+    unsigned char bytes[16];
+    inet_pton(family, text, bytes);
+    struct ndmsg m = {.ndm_family = family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
+    struct nlmsghdr *message = begin(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
+    attribute(NDA_DST, bytes, family == AF_INET ? 4 : 16);
+    attribute(NDA_LLADDR, mac, 6);
+    end(message);
+}
+
+/* A route by a link: to one address, or the default route by a gateway that is on the link. */
+static void route(unsigned index, int family, const char *to, const char *gateway) {
+    unsigned char bytes[16];
+    size_t length = family == AF_INET ? 4 : 16;
+    struct rtmsg m = {.rtm_family = family, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC};
+    m.rtm_type = RTN_UNICAST;
+    m.rtm_dst_len = to ? length * 8 : 0;
+    m.rtm_flags = gateway ? RTNH_F_ONLINK : 0;
+    struct nlmsghdr *message = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
+    number(RTA_OIF, index);
+    if (to) inet_pton(family, to, bytes), attribute(RTA_DST, bytes, length);
+    if (gateway) inet_pton(family, gateway, bytes), attribute(RTA_GATEWAY, bytes, length);
+    end(message);
+}
+
+static void add(int words, char **word) {
+    const char *host = word[1];
+    int netns = open(word[0], O_RDONLY | O_CLOEXEC);
+    if (netns < 0) die(word[0]);
+    int netlink = open_socket();
+    make_pair(netlink, netns, host);
+    unsigned index = index_of(netlink, host);
+    up(index);
+    for (int i = 2; i + 1 < words; i += 2) {
+        int family = strcmp(word[i], "v4") ? AF_INET6 : AF_INET;
+        const char *gateway = family == AF_INET ? "169.254.1.1" : "fe80::1";
+        address(index, family, gateway, family == AF_INET ? 32 : 64, RT_SCOPE_LINK);
+        route(index, family, word[i + 1], NULL);
+        neighbour(index, family, word[i + 1], POD_MAC);
+    }
+    commit(netlink, "set up the host end");
+    if (setns(netns, CLONE_NEWNET) < 0) die("enter the namespace");
+    netlink = open_socket();
+    index = index_of(netlink, "eth0");
+    up(1);
+    up(index);
+    for (int i = 2; i + 1 < words; i += 2) {
+        int family = strcmp(word[i], "v4") ? AF_INET6 : AF_INET;
+        const char *gateway = family == AF_INET ? "169.254.1.1" : "fe80::1";
+        address(index, family, word[i + 1], family == AF_INET ? 32 : 128, RT_SCOPE_UNIVERSE);
+        if (family == AF_INET) route(index, family, gateway, NULL);
+        route(index, family, NULL, gateway);
+        neighbour(index, family, gateway, HOST_MAC);
+    }
+    commit(netlink, "set up the pod's end");
+}
+
+static void del(const char *host) {
+    int netlink = open_socket();
+    struct ifinfomsg link = {0};
+    struct nlmsghdr *message = begin(RTM_DELLINK, 0, &link, sizeof link);
+    attribute(IFLA_IFNAME, host, strlen(host) + 1);
+    end(message);
+    commit(netlink, "delete the pair");
+}
+
+int main(int argc, char **argv) {
+    if (argc >= 6 && !strcmp(argv[1], "add")) {
+        add(argc - 2, argv + 2);
+    } else if (argc == 3 && !strcmp(argv[1], "del")) {
+        del(argv[2]);
+    } else {
+        fprintf(stderr, "usage: floor add NETNS HOST_IF v4|v6 ADDRESS [v4|v6 ADDRESS] | floor del HOST_IF\n");
+        return 2;
+    }
+    return 0;
+}

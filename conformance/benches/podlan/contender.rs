@@ -1,0 +1,187 @@
+//! Who makes a pod's link: podlan, a reference plugin with host-local, or the floor. All are given the same pods.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ipnetwork::{Ipv4Network, Ipv6Network};
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::measure::{self, Cost};
+use crate::tools::Tools;
+
+/// The families of a pod's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+/// IPv4 alone, IPv6 alone, both.
+pub(crate) const EACH: [Families; 3] =
+    [Families { v4: true, v6: false }, Families { v4: false, v6: true }, Families { v4: true, v6: true }];
+
+/// IPv4 alone.
+pub(crate) const V4: Families = EACH[0];
+
+impl Families {
+    /// `v4`, `v6`, `dual`.
+    pub(crate) fn name(self) -> &'static str {
+        match (self.v4, self.v6) {
+            (true, true) => "dual",
+            (false, true) => "v6",
+            _ => "v4",
+        }
+    }
+}
+
+/// The floor's label.
+pub(crate) const FLOOR: &str = "floor";
+/// podlan's.
+pub(crate) const PODLAN: &str = "podlan";
+/// That of the peer which the bars name, with host-local below it.
+pub(crate) const PEER: &str = "ptp (newest)";
+
+/// The subnets of a node's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subnets {
+    /// Its IPv4 subnet.
+    pub v4: Ipv4Network,
+    /// Its IPv6 subnet.
+    pub v6: Ipv6Network,
+}
+
+impl Subnets {
+    /// Those of site `number`: a /16 for thousands of pods, and a /64.
+    pub(crate) fn of(number: u8) -> Result<Self, Failure> {
+        let v6 = Ipv6Addr::new(0xfd00, 0x200, u16::from(number), 0, 0, 0, 0, 0);
+        Ok(Self { v4: Ipv4Network::new(Ipv4Addr::new(10, number, 0, 0), 16)?, v6: Ipv6Network::new(v6, 64)? })
+    }
+
+    fn ranges(&self, families: Families) -> Value {
+        let v4 = families.v4.then(|| json!([{ "subnet": self.v4.to_string() }]));
+        let v6 = families.v6.then(|| json!([{ "subnet": self.v6.to_string() }]));
+        v4.into_iter().chain(v6).collect()
+    }
+}
+
+/// One of those that take part.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    /// As the tables name it.
+    pub(crate) label: String,
+    /// Waits for duplicate address detection, a second or two for each IPv6 address.
+    pub(crate) slow: bool,
+    /// One of those that the bars compare.
+    pub(crate) compared: bool,
+    program: PathBuf,
+    how: How,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    /// A CNI plugin, with its CNI_PATH and network configuration.
+    Plugin { path: OsString, config: String },
+    /// The program of floor.c.
+    Floor { families: Families, subnets: Subnets },
+}
+
+/// The verbs that are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// CNI ADD.
+    Add,
+    /// CNI DEL.
+    Del,
+}
+
+/// Everybody there is, for pods of these families and subnets.
+pub(crate) fn all(tools: &Tools, families: Families, subnets: Subnets) -> Vec<Contender> {
+    let mut all = vec![
+        Contender {
+            label: FLOOR.into(),
+            slow: false,
+            compared: true,
+            program: tools.floor.clone(),
+            how: How::Floor { families, subnets },
+        },
+        plugin(PODLAN, &tools.podlan, families, &podlan(families, subnets)),
+    ];
+    for (from, folder) in &tools.peers {
+        for (name, config) in [("ptp", ptp(families, subnets)), ("bridge", bridge(families, subnets))] {
+            all.push(plugin(&format!("{name} ({from})"), &folder.join(name), families, &config));
+        }
+    }
+    all
+}
+
+fn plugin(label: &str, program: &Path, families: Families, config: &Value) -> Contender {
+    let path = program.parent().unwrap_or(program).into();
+    let how = How::Plugin { path, config: config.to_string() };
+    let slow = families.v6 && label != PODLAN;
+    let compared = [PODLAN, PEER].contains(&label);
+    Contender { label: label.to_owned(), slow, compared, program: program.to_owned(), how }
+}
+
+fn podlan(families: Families, subnets: Subnets) -> Value {
+    json!({ "cniVersion": "1.0.0", "name": "podnet", "type": "podlan",
+            "ipam": { "type": "podlan-ipam", "ranges": subnets.ranges(families) } })
+}
+
+fn host_local(families: Families, subnets: Subnets) -> Value {
+    let v4 = families.v4.then(|| json!({ "dst": "0.0.0.0/0" }));
+    let v6 = families.v6.then(|| json!({ "dst": "::/0" }));
+    json!({ "type": "host-local", "ranges": subnets.ranges(families), "dataDir": "/run/host-local",
+            "routes": v4.into_iter().chain(v6).collect::<Value>() })
+}
+
+fn ptp(families: Families, subnets: Subnets) -> Value {
+    json!({ "cniVersion": "1.0.0", "name": "ptpnet", "type": "ptp", "ipam": host_local(families, subnets) })
+}
+
+fn bridge(families: Families, subnets: Subnets) -> Value {
+    json!({ "cniVersion": "1.0.0", "name": "bridgenet", "type": "bridge", "bridge": "cni0", "isGateway": true,
+            "ipam": host_local(families, subnets) })
+}
+
+impl Contender {
+    /// Times one call for pod `number`, whose network namespace is at `netns`.
+    pub(crate) fn call(&self, verb: Verb, number: usize, netns: &Path) -> Result<Cost, Failure> {
+        let (mut command, stdin) = self.command(verb, number, netns);
+        measure::run(&mut command, stdin.as_bytes())
+    }
+
+    /// The call as a command, and what it reads.
+    pub(crate) fn command(&self, verb: Verb, number: usize, netns: &Path) -> (Command, &str) {
+        let mut command = Command::new(&self.program);
+        match &self.how {
+            How::Plugin { path, config } => {
+                let verb = if verb == Verb::Add { "ADD" } else { "DEL" };
+                command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", format!("{number:064x}"));
+                command.env("CNI_NETNS", netns).env("CNI_IFNAME", "eth0").env("CNI_PATH", path);
+                (command, config)
+            }
+            How::Floor { families, subnets } => {
+                // As the leases are: not the subnet's own address, and not its first, the gateway's.
+                let nth = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(2);
+                let host = format!("floor{number}");
+                match verb {
+                    Verb::Del => command.env_clear().arg("del").arg(host),
+                    Verb::Add => command.env_clear().arg("add").arg(netns).arg(host),
+                };
+                if verb == Verb::Add && families.v4 {
+                    command.arg("v4").arg(Ipv4Addr::from_bits(subnets.v4.network().to_bits() + nth).to_string());
+                }
+                if verb == Verb::Add && families.v6 {
+                    let address = Ipv6Addr::from_bits(subnets.v6.network().to_bits() + u128::from(nth));
+                    command.arg("v6").arg(address.to_string());
+                }
+                (command, "")
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Figures as values: what was measured, of whom, in which case, every single sample; and what can be asked of them.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// The samples of one contender in one case.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Series {
+    /// The part of the benchmark: `pods`, `crowd`, `ipam`, …
+    pub(crate) part: String,
+    /// What was done: `ADD v4, 250 pods`.
+    pub(crate) case: String,
+    /// By whom.
+    pub(crate) contender: String,
+    /// Of the samples: `ms`, `us`, `syscalls`, `Gbit/s`, …
+    pub(crate) unit: String,
+    /// In the order in which they were taken.
+    pub(crate) samples: Vec<f64>,
+}
+
+/// All that one run found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    series: Vec<Series>,
+}
+
+impl Figures {
+    /// Nothing measured yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// All series, in the order in which they were begun.
+    pub(crate) fn all(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// Adds one sample.
+    pub(crate) fn add(&mut self, part: &str, case: &str, contender: &str, unit: &str, sample: f64) {
+        let same = |s: &&mut Series| s.part == part && s.case == case && s.contender == contender;
+        if let Some(series) = self.series.iter_mut().find(same) {
+            series.samples.push(sample);
+            return;
+        }
+        let [part, case, contender, unit] = [part, case, contender, unit].map(str::to_owned);
+        self.series.push(Series { part, case, contender, unit, samples: vec![sample] });
+    }
+
+    /// Takes newer figures in: of a part that they have, all older ones go.
+    pub(crate) fn merge(&mut self, newer: Self) {
+        self.series.retain(|series| newer.series.iter().all(|new| new.part != series.part));
+        self.series.extend(newer.series);
+    }
+
+    /// One contender's samples in one case.
+    pub(crate) fn of(&self, part: &str, case: &str, contender: &str) -> Option<&Series> {
+        self.series.iter().find(|s| s.part == part && s.case == case && s.contender == contender)
+    }
+
+    /// Writes them as JSON, with what is worth knowing of the machine.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let series = self.series.iter().map(|series| {
+            let Series { part, case, contender, unit, samples } = series;
+            let samples: Vec<f64> = samples.iter().map(|sample| (sample * 1e4).round() / 1e4).collect();
+            json!({ "part": part, "case": case, "contender": contender, "unit": unit, "samples": samples })
+        });
+        let whole = json!({
+            "kernel": read("/proc/sys/kernel/osrelease"),
+            "cpus": std::thread::available_parallelism()?.get(),
+            "load": read("/proc/loadavg"),
+            "series": series.collect::<Vec<_>>(),
+        });
+        Ok(fs::write(path, serde_json::to_string(&whole)? + "\n")?)
+    }
+
+    /// Reads what an earlier run wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let whole: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let series = whole["series"].as_array().into_iter().flatten().map(|series| {
+            let text = |key: &str| series[key].as_str().unwrap_or_default().to_owned();
+            let samples = series["samples"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+            Series { part: text("part"), case: text("case"), contender: text("contender"), unit: text("unit"), samples }
+        });
+        Ok(Self { series: series.collect() })
+    }
+}
+
+impl Series {
+    /// The middle sample.
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The sample below which a share of all lies.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let at = ((sorted.len().saturating_sub(1)) as f64 * share).round() as usize;
+        sorted.get(at).copied().unwrap_or(f64::NAN)
+    }
+}

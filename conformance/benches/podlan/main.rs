@@ -1,0 +1,84 @@
+//! The benchmark: podlan beside its peers and the floor, in turn and in one run. Called by scripts/bench, each part in a
+//! lab of its own.
+//!
+//! Owns what is done with the figures. Only ratios of one run travel: machines differ, and so do the minutes of one.
+
+#![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
+
+mod bars;
+mod contender;
+mod figures;
+mod measure;
+mod part;
+mod report;
+mod tools;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use figures::Figures;
+use part::Part;
+use tools::Tools;
+
+/// What went wrong, in words: a benchmark that cannot go on has nobody to tell but a person.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// podlan beside its peers and the floor.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// The file that keeps every sample.
+    #[arg(long, value_name = "FILE")]
+    results: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures one part, inside a lab, and adds it to the results.
+    Measure {
+        part: Part,
+        /// Fewer rounds, and no crowds of thousands.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Writes the tables and plots of the results into a folder, and says which bars were held.
+    Report { folder: PathBuf },
+}
+
+fn main() -> ExitCode {
+    // Cargo passes a word of its own.
+    let words = std::env::args_os().filter(|word| word != "--bench");
+    match run(&Cli::parse_from(words)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Measure { part, quick } => {
+            let mut figures = Figures::new();
+            part.run(&Tools::find()?, *quick, &mut figures)?;
+            let mut all = if cli.results.exists() { Figures::read(&cli.results)? } else { Figures::new() };
+            all.merge(figures);
+            all.write(&cli.results)
+        }
+        Command::Report { folder } => {
+            let figures = Figures::read(&cli.results)?;
+            let plots = report::plots(&figures, folder)?;
+            let (tables, bars) = (report::all(&figures), bars::judge(&figures));
+            let text = format!("# Measured by scripts/bench\n\n```text\n{bars}```\n\n{tables}{plots}");
+            fs::write(folder.join("README.md"), text)?;
+            fs::write(folder.join("short.md"), report::short(&figures))?;
+            println!("{tables}{bars}");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A hundred and five hundred ADDs at once: from the first exec to the last exit, every one a success.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use podlan_conformance::cost::input;
+use podlan_conformance::lab::{Lab, Node, Pod};
+
+use crate::Failure;
+use crate::contender::{self, Contender, Subnets, V4, Verb};
+use crate::figures::Figures;
+use crate::tools::Tools;
+
+pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
+    let (rounds, crowds): (usize, &[usize]) = if quick { (3, &[100]) } else { (7, &[100, 500]) };
+    let contenders = contender::all(tools, V4, Subnets::of(200)?);
+    let lab = Lab::new(u8::try_from(contenders.len())?)?;
+    for &crowd in crowds {
+        for round in 0..rounds {
+            for turn in 0..contenders.len() {
+                let at = (round + turn) % contenders.len();
+                let took = at_once(&contenders[at], &lab.nodes()[at], crowd)?;
+                figures.add("crowd", &format!("{crowd} ADDs at once"), &contenders[at].label, "ms", took);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Milliseconds for all of them.
+fn at_once(contender: &Contender, node: &Node, crowd: usize) -> Result<f64, Failure> {
+    let pods = (0..crowd).map(|number| node.pod(&format!("crowd{number}"))).collect::<Result<Vec<Pod<'_>>, _>>()?;
+    let took = node.place().enter(|| -> Result<f64, Failure> {
+        let mut calls = Vec::new();
+        for (number, pod) in pods.iter().enumerate() {
+            let (mut command, stdin) = contender.command(Verb::Add, number, pod.netns());
+            command.stdin(input(stdin.as_bytes())?).stdout(Stdio::null()).stderr(Stdio::null());
+            calls.push(command);
+        }
+        let began = Instant::now();
+        let children = calls.iter_mut().map(|call| call.spawn()).collect::<Result<Vec<_>, _>>()?;
+        for mut child in children {
+            if !child.wait()?.success() {
+                return Err(format!("one of {crowd} ADDs of {} at once failed", contender.label).into());
+            }
+        }
+        Ok(began.elapsed().as_secs_f64() * 1e3)
+    })??;
+    for (number, pod) in pods.iter().enumerate() {
+        node.place().enter(|| contender.call(Verb::Del, number, pod.netns()))??;
+        pod.remove()?;
+    }
+    Ok(took)
+}

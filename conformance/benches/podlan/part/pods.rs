@@ -1,0 +1,98 @@
+//! ADD and DEL of one pod, from exec to exit, with none, 250 and 2,000 pods of the same kind on the node: the kernel's
+//! lists of equal addresses grow with them for everybody, the floor too.
+//!
+//! Each contender has a node of its own. Their calls take turns pod by pod, and who is first changes with each pod.
+
+use std::path::Path;
+
+use podlan_conformance::lab::{Lab, Node, Pod};
+
+use crate::Failure;
+use crate::contender::{self, Contender, EACH, Families, Subnets, Verb};
+use crate::figures::Figures;
+use crate::measure::Cost;
+use crate::tools::Tools;
+
+/// Rounds of those that wait seconds for duplicate address detection.
+const SLOW_ROUNDS: usize = 3;
+
+/// The largest crowd that everybody is asked for; beyond it only those whom the bars compare.
+const CROWD_OF_ALL: usize = 250;
+
+pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
+    let (rounds, crowds): (usize, &[usize]) = if quick { (40, &[0, 250]) } else { (200, &[0, 250, 2_000]) };
+    let subnets = Subnets::of(200)?;
+    let fields = EACH.map(|families| (families, contender::all(tools, families, subnets)));
+    let lab = Lab::new(u8::try_from(fields.iter().map(|(_, contenders)| contenders.len()).sum::<usize>())?)?;
+    let mut nodes = lab.nodes().iter();
+    for (families, contenders) in &fields {
+        let mut stands: Vec<Stand<'_>> = contenders
+            .iter()
+            .zip(&mut nodes)
+            .map(|(contender, node)| Stand { contender, node, pods: Vec::new() })
+            .collect();
+        for &others in crowds {
+            stands.retain(|stand| stand.goes_on(others));
+            for stand in &mut stands {
+                stand.fill(others)?;
+            }
+            eprintln!("{}, {others} pods: {rounds} rounds of {}", families.name(), stands.len());
+            for round in 0..rounds {
+                for turn in 0..stands.len() {
+                    let at = (round + turn) % stands.len();
+                    stands[at].round(round, *families, others, figures)?;
+                }
+            }
+        }
+        stands.into_iter().try_for_each(Stand::clear)?;
+    }
+    Ok(())
+}
+
+/// A contender on its node.
+struct Stand<'a> {
+    contender: &'a Contender,
+    node: &'a Node,
+    pods: Vec<Pod<'a>>,
+}
+
+impl Stand<'_> {
+    /// Whether it is asked for a crowd of this size. One that waits seconds for each pod is spared.
+    fn goes_on(&self, others: usize) -> bool {
+        others == 0 || !self.contender.slow && (others <= CROWD_OF_ALL || self.contender.compared)
+    }
+
+    /// Puts pods on the node until there are `others`.
+    fn fill(&mut self, others: usize) -> Result<(), Failure> {
+        while self.pods.len() < others {
+            let pod = self.node.pod(&format!("pod{}", self.pods.len()))?;
+            self.call(Verb::Add, self.pods.len(), pod.netns())?;
+            self.pods.push(pod);
+        }
+        Ok(())
+    }
+
+    /// One ADD and one DEL, of a pod that is new.
+    fn round(&self, round: usize, families: Families, others: usize, figures: &mut Figures) -> Result<(), Failure> {
+        if self.contender.slow && round >= SLOW_ROUNDS {
+            return Ok(());
+        }
+        let pod = self.node.pod(&format!("timed-{others}-{round}"))?;
+        for (verb, name) in [(Verb::Add, "ADD"), (Verb::Del, "DEL")] {
+            let cost = self.call(verb, self.pods.len() + round, pod.netns())?;
+            let case = format!("{name} {}, {others} pods", families.name());
+            figures.add("pods", &case, &self.contender.label, "ms", cost.wall.as_secs_f64() * 1e3);
+            figures.add("cpu", &case, &self.contender.label, "ms", cost.cpu.as_secs_f64() * 1e3);
+        }
+        Ok(pod.remove()?)
+    }
+
+    fn call(&self, verb: Verb, number: usize, netns: &Path) -> Result<Cost, Failure> {
+        self.node.place().enter(|| self.contender.call(verb, number, netns))?
+    }
+
+    /// Lets the crowd go: the next field begins on a machine as empty as this one did.
+    fn clear(self) -> Result<(), Failure> {
+        Ok(self.pods.iter().try_for_each(Pod::remove)?)
+    }
+}

@@ -1,0 +1,27 @@
+//! A sandbox of the real containerd and the network's share of it: what its own test measures and prints.
+
+use std::process::Command;
+
+use crate::Failure;
+use crate::figures::Figures;
+use crate::tools::Tools;
+
+/// The test, in conformance/tests/containerd/time.rs.
+const TEST: &str = "a_pod_waits_less_for_podlan_with_two_families_than_for_ptp_with_one";
+
+pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
+    let Some(tests) = &tools.containerd_tests else {
+        eprintln!("left out: no containerd");
+        return Ok(());
+    };
+    let output = Command::new(tests).args(["--nocapture", TEST]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(format!("{}: {said}", tests.display()).into());
+    }
+    for line in said.lines().filter_map(|line| line.strip_prefix("bench: ")) {
+        let [contender, case, milliseconds] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+        figures.add("runtime", case, contender, "ms", milliseconds.parse()?);
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! What people see of the figures: a table in Markdown, and plots.
+
+mod plot;
+mod table;
+
+pub(crate) use plot::plots;
+pub(crate) use table::{all, short};

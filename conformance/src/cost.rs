@@ -1,0 +1,80 @@
+//! What a program asks of the kernel and of the processor, counted and not timed: equal on every machine and in every
+//! minute. Owns the two instruments, strace and valgrind's callgrind; what the counts should be, the caller knows.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use crate::lab::Error;
+
+/// The system calls that a program makes, and the netlink requests among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calls {
+    /// System calls, those of its children too.
+    pub system: u64,
+    /// Netlink requests: several may go in one system call.
+    pub netlink: u64,
+}
+
+/// Runs a program to its successful end and counts what it asks of the kernel.
+///
+/// # Errors
+/// When it fails, or strace does.
+pub fn calls(command: &Command, stdin: &[u8]) -> Result<Calls, Error> {
+    let log = tempfile::NamedTempFile::new().map_err(Error::system("make a file for strace"))?;
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "signal=none", "-e", "abbrev=none", "-o"]).arg(log.path());
+    run(strace, command, stdin)?;
+    let text = std::fs::read_to_string(log.path()).map_err(Error::system("read what strace wrote"))?;
+    let of_calls = text.lines().filter(|line| !line.contains(" resumed>"));
+    Ok(of_calls.fold(Calls { system: 0, netlink: 0 }, |sum, line| Calls {
+        system: sum.system + 1,
+        netlink: sum.netlink + if line.contains(" send") { count(line, "nlmsg_flags=NLM_F_REQUEST") } else { 0 },
+    }))
+}
+
+fn count(text: &str, word: &str) -> u64 {
+    text.matches(word).map(|_| 1).sum()
+}
+
+/// Runs a program to its successful end and counts the instructions that it executes, those of the kernel not among them.
+///
+/// # Errors
+/// When it fails, or valgrind does.
+pub fn instructions(command: &Command, stdin: &[u8]) -> Result<u64, Error> {
+    let log = tempfile::NamedTempFile::new().map_err(Error::system("make a file for valgrind"))?;
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    valgrind.arg(format!("--log-file={}", log.path().display()));
+    run(valgrind, command, stdin)?;
+    let text = std::fs::read_to_string(log.path()).map_err(Error::system("read what valgrind wrote"))?;
+    let collected = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    collected.ok_or_else(|| Error::Unreadable { from: "valgrind".into(), said: text })
+}
+
+/// Runs `command` as the last of the instrument's arguments, with its environment alone.
+fn run(mut instrument: Command, command: &Command, stdin: &[u8]) -> Result<(), Error> {
+    let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    instrument.arg(command.get_program()).args(command.get_args()).env_clear().envs(environment);
+    let input = input(stdin).map_err(Error::system("fill a pipe"))?;
+    let output = instrument.stdin(input).stderr(Stdio::inherit()).output();
+    let output = output.map_err(Error::system(format!("start {instrument:?}")))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Error::Unreadable {
+            from: format!("{instrument:?}"),
+            said: String::from_utf8_lossy(&output.stdout).into_owned(),
+        }),
+    }
+}
+
+/// A pipe with `bytes` in it, at its end. A network configuration is far shorter than a pipe is deep (64 KiB).
+///
+/// # Errors
+/// The system's.
+pub fn input(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    let (read, write) = nix::unistd::pipe()?;
+    File::from(write).write_all(bytes)?;
+    Ok(read)
+}
