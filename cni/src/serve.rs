@@ -12,6 +12,8 @@ use crate::{Args, Code, Error, NetworkConfig, Plugin, Request, Role, SpecVersion
 
 /// The longest config that is read, in bytes: 16 MiB.
 pub const STDIN_CAP: usize = 16 << 20;
+/// More than a network configuration usually has: read in one piece.
+const USUAL: usize = 8 << 10;
 
 /// Serves one call and returns the exit code: 0, or 1 with an error object on stdout.
 ///
@@ -78,7 +80,7 @@ fn request(
     output: &mut Output<'_>,
 ) -> Result<Request, Error> {
     let path = variables.path()?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL);
     read(stdin, &mut bytes).map_err(|error| Error::new(Code::Io, format!("error reading from stdin: {error}")))?;
     if bytes.len() > STDIN_CAP {
         let msg = format!("error unmarshall network config: longer than {STDIN_CAP} bytes");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use podlan_conformance::lab::{Command, Error, Lab, Node, binaries, eventually, skip, within};
 use serde_json::Value;
 
-/// 512 MiB of address space, and 20 seconds of computing.
-const LIMITS: [&str; 2] = ["--as=536870912", "--cpu=20"];
+/// 768 MiB of address space, and 20 seconds of computing.
+const LIMITS: [&str; 2] = ["--as=805306368", "--cpu=20"];
 
 /// The longest stdin that is read (`cni::STDIN_CAP`).
 const MOST: usize = 16 << 20;

@@ -36,7 +36,7 @@ fn pair(netns: &Path) -> (Socket, u32) {
         mtu: 1400,
     };
     assert_eq!(socket.request(&mut [pair.add()]).unwrap(), [Ok(())]);
-    let index = Link::index("podltest").unwrap();
+    let index = Link::index(&socket, "podltest").unwrap();
     (socket, index)
 }
 
@@ -60,9 +60,8 @@ fn a_pair_is_born_as_it_was_asked_for() {
             let link = Link::from_message(&link).unwrap();
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
-            let mut changes =
-                [Link::harden(index, Hardening { v6: true }), Link::set_alias(index, "podlan test"), Link::up(index)];
-            assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(()), Ok(())]);
+            let mut changes = [Link::harden(index, Hardening { v6: true }, "podlan test"), Link::up(index)];
+            assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(())]);
             let link = socket.get(Link::get(Selector::Index(index))).unwrap().unwrap();
             let link = Link::from_message(&link).unwrap();
             assert_eq!((link.alias.as_str(), link.up), ("podlan test", true));
@@ -153,7 +152,7 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
         let [node] = lab.these();
         node.place().enter(|| {
             let mut socket = Socket::open().unwrap();
-            let device = Link::index("eth0").unwrap();
+            let device = Link::index(&socket, "eth0").unwrap();
             let good = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             let lost = Route { gateway: Some(ip("10.77.0.1")), ..Route::to(net("10.8.0.0/24"), NODE_ROUTE) };
             let mut requests = [good.add(), lost.add(), good.add(), good.remove(), good.remove()];
@@ -202,7 +201,7 @@ fn the_monitor_tells_what_others_change() {
             let mut monitor = Monitor::open().unwrap();
             assert!(monitor.read().unwrap().is_none(), "no news yet");
             let mut socket = Socket::open().unwrap();
-            let device = Link::index("eth0").unwrap();
+            let device = Link::index(&socket, "eth0").unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
             let mut told = Vec::new();

@@ -2,8 +2,8 @@
 //! Refuses the wall clock: no decision here survives a clock that jumps, so none depends on one.
 
 use std::fmt;
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -11,6 +11,8 @@ use nix::time::{ClockId, clock_gettime};
 use crate::error::Error;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Of a UUID as text.
+const BOOT_ID_LENGTH: usize = 36;
 
 /// The first 64 bits of the kernel's boot id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,9 +50,11 @@ impl Stamp {
     /// The present moment.
     pub fn now() -> Result<Self, Error> {
         let reading = |source: io::Error| Error::Io { op: "read", path: BOOT_ID.into(), source };
-        let text = std::fs::read_to_string(Path::new(BOOT_ID)).map_err(reading)?;
-        let boot =
-            BootId::parse(&text).ok_or_else(|| reading(io::Error::new(io::ErrorKind::InvalidData, "not a boot id")))?;
+        let mut text = [0; BOOT_ID_LENGTH];
+        // The kernel tells it in one piece.
+        File::open(BOOT_ID).and_then(|mut file| file.read_exact(&mut text)).map_err(reading)?;
+        let boot = BootId::parse(&String::from_utf8_lossy(&text))
+            .ok_or_else(|| reading(io::Error::new(io::ErrorKind::InvalidData, "not a boot id")))?;
         let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|errno| reading(errno.into()))?;
         let millis = u64::try_from(Duration::from(time).as_millis()).unwrap_or(u64::MAX);
         Ok(Self { boot, millis })

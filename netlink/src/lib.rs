@@ -5,14 +5,13 @@
 //! each. What a pod's link or a node's routes should be is not decided here: plans live with their owners, the plugin and the node agent. There is no
 //! runtime and no thread: the kernel has answered by the time that `sendmsg` returns.
 
-#![forbid(unsafe_code)]
-
 mod address;
 mod default_route;
 mod forwarding;
 mod link;
 mod monitor;
 mod neighbour;
+mod netns;
 mod reply;
 mod request;
 mod route;

@@ -3,7 +3,6 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
@@ -11,6 +10,7 @@ use rtnetlink::packet_route::link::{
     LinkInfo, LinkMessage,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rustix::net::netdevice::name_to_index;
 
 use crate::request::Request;
 use crate::socket::{Error, Socket};
@@ -102,9 +102,9 @@ pub struct Link {
 }
 
 impl Link {
-    /// The index of the link of this name in the calling thread's network namespace; `None` when there is none.
-    pub fn index(name: &str) -> Option<u32> {
-        if_nametoindex(name).ok()
+    /// The index of the link of this name in the socket's network namespace (`SIOCGIFINDEX`); `None` when there is none.
+    pub fn index(socket: &Socket, name: &str) -> Option<u32> {
+        name_to_index(socket, name).ok()
     }
 
     /// Looks for one link: `None` only when the kernel says that there is none (`ENODEV`).
@@ -148,14 +148,10 @@ impl Link {
         Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).mtu(mtu).build()))
     }
 
-    /// Sets the text for people; at most 255 bytes.
-    pub fn set_alias(index: u32, alias: &str) -> Request {
-        Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).alias(alias).build()))
-    }
-
     /// Hardens it: strict reverse path filter, no redirects in or out, no ARP answer (and no neighbour entry, which the
     /// kernel makes with it) to a sender that is not routed back to the link, and no IPv6 address of the kernel's own.
-    pub fn harden(index: u32, hardening: Hardening) -> Request {
+    /// And sets its text for people, at most 255 bytes.
+    pub fn harden(index: u32, hardening: Hardening, alias: &str) -> Request {
         let mut spec = vec![inet_conf(&[
             (IPV4_DEVCONF_RP_FILTER, 1),
             (IPV4_DEVCONF_ACCEPT_REDIRECTS, 0),
@@ -165,8 +161,9 @@ impl Link {
         if hardening.v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
         }
-        let link = select(Selector::Index(index)).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec)).build();
-        Request::change(RouteNetlinkMessage::SetLink(link))
+        let link =
+            select(Selector::Index(index)).alias(alias).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
+        Request::change(RouteNetlinkMessage::SetLink(link.build()))
     }
 
     /// Reads a link that the kernel gave; `None` for another message.

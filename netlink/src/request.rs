@@ -19,17 +19,17 @@ pub struct Request {
 impl Request {
     /// Makes something that must not exist yet; `EEXIST` otherwise.
     pub(crate) fn create(message: RouteNetlinkMessage) -> Self {
-        Self::new(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+        Self::new(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     /// Makes something, in place of the one of the same key where there is one.
     pub(crate) fn replace(message: RouteNetlinkMessage) -> Self {
-        Self::new(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
+        Self::new(message, NLM_F_CREATE | NLM_F_REPLACE)
     }
 
     /// Changes or removes what exists.
     pub(crate) fn change(message: RouteNetlinkMessage) -> Self {
-        Self::new(message, NLM_F_ACK)
+        Self::new(message, 0)
     }
 
     /// Asks for one object.
@@ -46,6 +46,11 @@ impl Request {
         let mut message = NetlinkMessage::from(message);
         message.header.flags = NLM_F_REQUEST | flags;
         Self { message }
+    }
+
+    /// Has the kernel say that it obeyed. That it refused it says in any case.
+    pub(crate) fn acknowledge(&mut self) {
+        self.message.header.flags |= NLM_F_ACK;
     }
 
     /// Appends the message's bytes to `datagram` under `sequence`.

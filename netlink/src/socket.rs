@@ -1,6 +1,7 @@
 //! A route socket: many requests in one datagram, one verdict for each, no waiting.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc::MSG_DONTWAIT;
@@ -8,6 +9,7 @@ use rtnetlink::packet_core::{DecodeError, NLM_F_DUMP_INTR, NetlinkMessage, Netli
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, protocols::NETLINK_ROUTE};
 
+use crate::netns::netns_of;
 use crate::reply::{KernelError, NLMSG_DONE, NLMSG_ERROR, Raw, messages};
 use crate::request::Request;
 
@@ -17,8 +19,11 @@ const BATCH: usize = 128;
 /// How often a dump is taken again because the kernel's table changed under it.
 const DUMP_TRIES: usize = 10;
 
-/// The largest datagram that the kernel sends to a reader that offers as much (`NLMSG_GOODSIZE` and dumps: 32 KiB).
-const DATAGRAM: usize = 32 * 1024;
+/// The largest datagram that the kernel sends to a reader of a dump who offers as much.
+const DUMPED: usize = 32 * 1024;
+
+/// More than one object has, and more than one datagram of verdicts.
+const SINGLE: usize = 16 * 1024;
 
 /// What went wrong with the socket itself: nothing can be said of the requests.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +65,16 @@ impl Socket {
         Ok(Self { handle, sequence: 0, buffer: Vec::new() })
     }
 
+    /// The network namespace that the socket belongs to, opened.
+    pub fn netns(&self) -> io::Result<OwnedFd> {
+        netns_of(self)
+    }
+
     /// Sends the requests in order and returns the kernel's verdict on each. A refused one does not stop those after it.
     pub fn request(&mut self, requests: &mut [Request]) -> Result<Vec<Result<(), KernelError>>, Error> {
         let mut verdicts = Vec::with_capacity(requests.len());
         for batch in requests.chunks_mut(BATCH) {
+            batch.last_mut().into_iter().for_each(Request::acknowledge);
             let first = self.send(batch)?;
             self.acknowledgements(first, batch.len(), &mut verdicts)?;
         }
@@ -73,7 +84,7 @@ impl Socket {
     /// Asks for one object: the answer, or the kernel's refusal (`ENODEV`, `ENETUNREACH`, …).
     pub fn get(&mut self, mut request: Request) -> Result<Result<RouteNetlinkMessage, KernelError>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
-        self.receive(0, 1)?;
+        self.receive(SINGLE, 0, 1)?;
         for raw in messages(&self.buffer).filter(|raw| raw.sequence == sequence) {
             match raw.kind {
                 NLMSG_ERROR => {
@@ -111,7 +122,7 @@ impl Socket {
         let mut objects = Vec::new();
         let mut whole = true;
         loop {
-            self.receive(0, 1)?;
+            self.receive(DUMPED, 0, 1)?;
             for raw in messages(&self.buffer).filter(|raw| raw.sequence == sequence) {
                 whole &= raw.flags & NLM_F_DUMP_INTR == 0;
                 match raw.kind {
@@ -138,37 +149,46 @@ impl Socket {
         Ok(first)
     }
 
-    /// Reads until each of `count` requests from sequence number `first` on has its verdict, in order.
+    /// Reads until the last of `count` requests from sequence number `first` on has its verdict. The kernel answers in
+    /// order, a refused request always, and one that it obeyed only where that was asked for: of the last one.
     fn acknowledgements(
         &mut self,
         first: u32,
         count: usize,
         verdicts: &mut Vec<Result<(), KernelError>>,
     ) -> Result<(), Error> {
+        let begun = verdicts.len();
+        verdicts.resize(begun + count, Ok(()));
         let mut answered = 0;
         while answered < count {
-            self.receive(answered, count)?;
+            self.receive(SINGLE, answered, count)?;
             for raw in messages(&self.buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
                 let index = usize::try_from(raw.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                if index != answered {
+                if !(answered..count).contains(&index) {
                     return Err(Error::Unanswered { answered, requests: count });
                 }
-                verdicts.push(raw.verdict());
-                answered += 1;
+                verdicts[begun + index] = raw.verdict();
+                answered = index + 1;
             }
         }
         Ok(())
     }
 
     /// Reads one datagram into the buffer. The kernel works while we send: an answer that is not there will never come.
-    fn receive(&mut self, answered: usize, requests: usize) -> Result<(), Error> {
+    fn receive(&mut self, most: usize, answered: usize, requests: usize) -> Result<(), Error> {
         self.buffer.clear();
-        self.buffer.reserve(DATAGRAM);
+        self.buffer.reserve(most);
         match retry(|| self.handle.recv(&mut self.buffer, MSG_DONTWAIT)) {
             Ok(_) => Ok(()),
             Err(source) if source.kind() == io::ErrorKind::WouldBlock => Err(Error::Unanswered { answered, requests }),
             Err(source) => Err(Error::Receive(source)),
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
     }
 }
 

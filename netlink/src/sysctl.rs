@@ -1,6 +1,6 @@
 //! The few kernel settings that no netlink message can change, in the calling thread's network namespace.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -62,7 +62,25 @@ impl Sysctl {
 
     /// Writes a value.
     pub fn write(&self, value: &'static str) -> Result<(), SysctlError> {
-        fs::write(&self.path, value).map_err(|source| SysctlError::Write { path: self.path.clone(), value, source })
+        let file = fs::OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|mut file| file.write_all(value.as_bytes())).map_err(|source| SysctlError::Write {
+            path: self.path.clone(),
+            value,
+            source,
+        })
+    }
+
+    /// Writes the value of a new link, which is another by default. Whether there is such a setting: not where the link
+    /// has no IPv6. As with [`Self::ensure`], a read-only /proc/sys that is set right is no error.
+    pub fn set(&self, value: &'static str) -> Result<bool, SysctlError> {
+        match self.write(value) {
+            Ok(()) => Ok(true),
+            Err(refused) => match self.read()? {
+                None => Ok(false),
+                Some(there) if there == value => Ok(true),
+                Some(_) => Err(refused),
+            },
+        }
     }
 
     /// Writes a value unless it is there: a read-only /proc/sys that is set right is no error.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use cni::Attachment;
 use ipam::Proof;
+use netlink::Socket;
 use podlink::Netns;
 
 pub(crate) use live::{Error as LiveError, Live};
@@ -41,7 +42,8 @@ impl Witness {
     /// Reads the records of `network` below `results`; a folder that is not there has none.
     pub(crate) fn of(network: &str, results: &Path, live: Option<Live>) -> io::Result<Self> {
         let records = records(network, results)?;
-        let own = Netns::own().map_err(io::Error::other)?;
+        let host = Socket::open().map_err(io::Error::other)?;
+        let own = Netns::of(&host).map_err(io::Error::other)?;
         let space = |record: &Record| Some((record.netns.clone(), Netns::of_pod(&record.netns, &own).ok()?.identity()));
         let spaces: BTreeMap<_, _> = records.values().filter_map(space).collect();
         let seen = spaces.keys().filter_map(|path| path.parent()).map(Path::to_owned).collect();

@@ -2,15 +2,15 @@
 
 use netlink::{Sysctl, SysctlError};
 
-/// Prepares a new host end before it is set up: the far side must not be its router, nor reach the node past IPv4.
-pub(crate) fn close_v6(name: &str, pod_has_v6: bool) -> Result<(), SysctlError> {
-    Sysctl::link_v6(name, "accept_ra").ensure("0")?;
+/// Prepares a new host end before it is set up: the far side must not be its router, nor reach a node that forwards IPv6
+/// past IPv4. Whether the link has IPv6 at all: not where the kernel has none, or the MTU is too small for it.
+pub(crate) fn close_v6(name: &str, pod_has_v6: bool) -> Result<bool, SysctlError> {
+    let link_has_v6 = Sysctl::link_v6(name, "accept_ra").set("0")?;
     let disable = Sysctl::link_v6(name, "disable_ipv6");
     if pod_has_v6 {
-        return disable.ensure("0");
+        disable.ensure("0")?;
+    } else if link_has_v6 && Sysctl::forwarding_v6().read()?.as_deref() == Some("1") {
+        disable.set("1")?;
     }
-    match Sysctl::forwarding_v6().read()?.as_deref() {
-        Some("1") => disable.ensure("1"),
-        _ => Ok(()),
-    }
+    Ok(link_has_v6)
 }

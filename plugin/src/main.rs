@@ -19,6 +19,12 @@ mod verbs;
 
 use std::process::ExitCode;
 
+use dlmalloc::GlobalDlmalloc;
+
+/// One call is over before memory is worth giving back; the C library's maps and unmaps pages all the way.
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+
 fn main() -> ExitCode {
     ipam::process::run(&verbs::Podlan)
 }

@@ -21,7 +21,7 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
     for operation in operations {
         let missing = match operation {
             // The alias is for people, and later plugins of a chain may tune what hardening set.
-            Operation::Harden { .. } | Operation::Alias { .. } => None,
+            Operation::Harden { .. } => None,
             Operation::Up { device } | Operation::UpAnnouncing { device } => {
                 match Link::find(socket, Selector::Index(*device))? {
                     Some(link) if link.up => None,

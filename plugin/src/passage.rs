@@ -31,14 +31,15 @@ pub(crate) struct Beyond {
 impl Passage {
     /// Opens both sides. Fails, with nothing changed, on a path that is not a network namespace of a pod.
     pub(crate) fn open(path: &Path, ifname: &str) -> Result<Self, Error> {
-        let own = Netns::own()?;
-        let netns = Netns::of_pod(path, &own)?;
         let host = Socket::open()?;
+        let own = Netns::of(&host)?;
+        let netns = Netns::of_pod(path, &own)?;
         netns.enter()?;
         let pod = Socket::open();
-        let interface_exists = Link::index(ifname).is_some();
         own.enter()?;
-        Ok(Self { host, own, beyond: Beyond { pod: pod?, netns, interface_exists } })
+        let pod = pod?;
+        let interface_exists = Link::index(&pod, ifname).is_some();
+        Ok(Self { host, own, beyond: Beyond { pod, netns, interface_exists } })
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) struct Plan {
     pub(crate) alias: String,
     /// The source of the node's own traffic to the pod, where the kernel's choice is not wanted.
     pub(crate) host_source: Vec<IpAddr>,
-    /// The link has IPv6: the kernel does, and the link's MTU carries it.
+    /// The link has IPv6, as was seen when it was made; of no account to CHECK, which compares no hardening.
     pub(crate) link_v6: bool,
 }
 
@@ -127,8 +127,7 @@ impl Plan {
     /// The host end's operations, in order: harmless first, then up, then reachable.
     pub(crate) fn host_end(&self, device: u32) -> Vec<Operation> {
         let mut operations = vec![
-            Operation::Harden { device, hardening: Hardening { v6: self.link_v6 } },
-            Operation::Alias { device, alias: self.alias.clone() },
+            Operation::Harden { device, hardening: Hardening { v6: self.link_v6 }, alias: self.alias.clone() },
             Operation::Up { device },
         ];
         for v6 in self.families() {

@@ -36,14 +36,9 @@ impl Settings {
     }
 }
 
-/// Whether a link of this MTU has IPv6 at all: the kernel takes it away from a smaller one, settings and all.
-pub(crate) fn carries_v6(mtu: u32) -> bool {
-    mtu >= MTU_V6
-}
-
 /// Refuses an MTU at which a link with an IPv6 address would lose IPv6.
 pub(crate) fn require_v6_mtu(mtu: u32) -> Result<(), Error> {
-    if !carries_v6(mtu) {
+    if mtu < MTU_V6 {
         let why = format!("mtu: {mtu} is less than the {MTU_V6} bytes that IPv6 needs");
         return Err(Error::new(Code::InvalidConfig, why));
     }

@@ -62,7 +62,8 @@ impl<'a> Undo<'a> {
             }
             // The rules before the lease: it tells a DEL what is left to do.
             Step::Assigned { addressing, attachment, addresses } => {
-                removal::forget_rules(self.pod, addresses).is_ok() && addressing.release(attachment).is_ok()
+                let forgotten = |host| removal::forget_rules(&host, self.pod, addresses).is_ok();
+                Socket::open().is_ok_and(forgotten) && addressing.release(attachment).is_ok()
             }
         }
     }

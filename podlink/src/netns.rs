@@ -14,8 +14,8 @@ use nix::sys::statfs::{FsType, fstatfs};
 /// `NSFS_MAGIC` of linux/magic.h: what every namespace file lies on.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 
-/// Our own, as the thread sees it.
-const OWN: &str = "/proc/thread-self/ns/net";
+/// What messages call the node's own: the namespace of a socket has no path.
+const OWN: &str = "of the node";
 
 /// Why a path cannot serve as the pod's network namespace.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +46,10 @@ pub struct Netns {
 }
 
 impl Netns {
-    /// The namespace that the calling thread is in.
-    pub fn own() -> Result<Self, Error> {
-        Self::at(Path::new(OWN))
+    /// The namespace of a socket: the node's own.
+    pub fn of(socket: &Socket) -> Result<Self, Error> {
+        let open = |source| Error::Open { path: OWN.into(), source };
+        Self::new(socket.netns().map_err(open)?.into(), Path::new(OWN))
     }
 
     /// The pod's namespace at `path`: a namespace file, and not `own`. Its kind shows when it is entered.
@@ -71,7 +72,11 @@ impl Netns {
         if fstatfs(&file).map_err(|errno| open(errno.into()))?.filesystem_type() != NSFS_MAGIC {
             return Err(Error::NotNamespace { path: path.to_owned() });
         }
-        let metadata = file.metadata().map_err(open)?;
+        Self::new(file, path)
+    }
+
+    fn new(file: File, path: &Path) -> Result<Self, Error> {
+        let metadata = file.metadata().map_err(|source| Error::Open { path: path.to_owned(), source })?;
         Ok(Self { identity: (metadata.st_dev(), metadata.st_ino()), file, path: path.to_owned() })
     }
 

@@ -76,7 +76,7 @@ pub fn detach(host: &mut Socket, network: &NetworkName, lease: &Lease) -> Result
         remove_adopted(host, &identity, lease)?;
     }
     if proof.netns_id.is_some() && ipam::netns_identity(&proof.netns) == proof.netns_id {
-        forget_rules(&proof.netns, &[address])?;
+        forget_rules(host, &proof.netns, &[address])?;
     }
     Ok(())
 }
@@ -102,11 +102,11 @@ pub fn remove_adopted(host: &mut Socket, identity: &Identity, lease: &Lease) -> 
 ///
 /// # Errors
 /// When the kernel cannot be asked, or refuses.
-pub fn forget_rules(netns: &Path, addresses: &[IpAddr]) -> Result<(), Error> {
+pub fn forget_rules(host: &Socket, netns: &Path, addresses: &[IpAddr]) -> Result<(), Error> {
     if addresses.is_empty() {
         return Ok(());
     }
-    let own = Netns::own()?;
+    let own = Netns::of(host)?;
     let Ok(netns) = Netns::of_pod(netns, &own) else { return Ok(()) };
     if netns.enter().is_err() {
         return Ok(());

@@ -22,7 +22,8 @@ pub(super) fn add_route(node: &Node, route: &Route) -> Result<(), Error> {
 }
 
 fn address(link: &str, address: IpNetwork) -> Address {
-    let device = Link::index(link).unwrap_or_else(|| panic!("no link {link}"));
+    let socket = Socket::open().unwrap_or_else(|error| panic!("{error}"));
+    let device = Link::index(&socket, link).unwrap_or_else(|| panic!("no link {link}"));
     Address { address, device, link_scope: false }
 }
 

@@ -12,6 +12,7 @@ use std::fs;
 use std::net::IpAddr;
 
 use netlink::{Link, Route, RouteKind};
+use nix::net::if_::if_nametoindex;
 use nix::sys::signal::Signal;
 use podlan_conformance::lab::{Added, Command, Error, Lab, binaries, eventually, within};
 use rig::{SOON, change, io, is_cut, is_red, is_well, nft, said, seen, trace, write};
@@ -226,7 +227,7 @@ fn each_damage_turns_its_own_hop_red() {
                 &["is not routed back to", &link, "proto 112"],
             )?;
             assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
-            let device = one.place().enter(|| Link::index(&link))?;
+            let device = one.place().enter(|| if_nametoindex(link.as_str()).ok())?;
             let route = Route { device, ..Route::to(at_web[family].into(), netlink::POD_ROUTE) };
             change(one.place(), || route.add())?;
         }
@@ -240,8 +241,8 @@ fn each_damage_turns_its_own_hop_red() {
         // A strict reverse path filter where the answer goes another way.
         write(one, "/proc/sys/net/ipv4/conf/eth0/rp_filter", "1")?;
         one.place().occupy("other0")?;
-        change(one.place(), || Link::up(Link::index("other0").unwrap_or_default()))?;
-        let device = one.place().enter(|| Link::index("other0"))?;
+        change(one.place(), || Link::up(if_nametoindex("other0").unwrap_or_default()))?;
+        let device = one.place().enter(|| if_nametoindex("other0").ok())?;
         let aside = Route { device, ..Route::to(at_far[0].into(), 4) };
         change(one.place(), || aside.add())?;
         is_red(one, both(0), &["there node", "back uplink"], &["rp_filter drops it", "other0"])?;

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::now::BootId;
 
 /// Lines of a record that are read at once with its header: most commits are no longer.
-const NEAR: usize = 16;
+const NEAR: usize = 8;
 
 /// The state of the store: the newest commit, and the lines that it and the one before say.
 #[derive(Debug)]

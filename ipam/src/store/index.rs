@@ -61,7 +61,7 @@ impl Index {
 
     /// The head of a bucket's chain.
     pub(crate) fn head(self, line: &Line, bucket: Bucket) -> Result<Option<u32>, Flaw> {
-        if line.words()?.0 != self.kind() {
+        if !line.is(self.kind()) {
             return Err(Flaw("it is not a line of the index"));
         }
         match line.column(FIRST + bucket.entry * WIDTH, NONE.len()) {

@@ -53,7 +53,13 @@ impl Line {
 
     /// The text before the trailer.
     fn text(&self) -> Result<&str, Flaw> {
-        std::str::from_utf8(&self.0[..ROOM]).map(|text| text.trim_end_matches(' ')).map_err(|_| Flaw("it is not text"))
+        let end = self.0[..ROOM].iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+        std::str::from_utf8(&self.0[..end]).map_err(|_| Flaw("it is not text"))
+    }
+
+    /// Whether this is its first word.
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        self.0.strip_prefix(kind.as_bytes()).is_some_and(|rest| rest.first() == Some(&b' '))
     }
 
     /// Its kind (the first word) and its `key=value` words.

@@ -123,7 +123,7 @@ fn one(
     wanted: u32,
     whose: Whose<'_>,
 ) -> Result<bool, String> {
-    let (mut inside, there) = enter(link, &pod.lease)?;
+    let (mut inside, there) = enter(host, link, &pod.lease)?;
     let held = routes.iter().filter(|route| route.mtu_locked).find_map(|route| route.mtu);
     let ends = Ends { host: link.mtu, pod: there.mtu, held };
     let due = match whose {
@@ -152,10 +152,10 @@ fn one(
 }
 
 /// The pod's end, and a socket beside it. The namespace must be the lease's, and the link this one's other end.
-fn enter(link: &Link, lease: &Lease) -> Result<(Socket, Link), String> {
+fn enter(host: &Socket, link: &Link, lease: &Lease) -> Result<(Socket, Link), String> {
     let path = &lease.proof.netns;
     let failed = |error: podlink::NetnsError| format!("failed to {error}");
-    let own = Netns::own().map_err(failed)?;
+    let own = Netns::of(host).map_err(failed)?;
     let netns = Netns::of_pod(path, &own).map_err(failed)?;
     if lease.proof.netns_id != Some(netns.identity()) {
         return Err(format!("{} is another network namespace now", path.display()));

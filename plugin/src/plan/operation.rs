@@ -7,17 +7,12 @@ use netlink::{Address, Hardening, Link, Neighbour, Request, Route, SourceRule};
 /// A change in one namespace. Each is asked for exclusively: what exists already is not ours to take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Hardens the host end.
+    /// Hardens the host end, and writes the text for people on it.
     Harden {
         /// The link's index.
         device: u32,
         /// How.
         hardening: Hardening,
-    },
-    /// Writes the text for people on the host end.
-    Alias {
-        /// The link's index.
-        device: u32,
         /// The text, at most 255 bytes.
         alias: String,
     },
@@ -45,8 +40,7 @@ impl Operation {
     /// The request that does it.
     pub(crate) fn request(&self) -> Request {
         match self {
-            Self::Harden { device, hardening } => Link::harden(*device, *hardening),
-            Self::Alias { device, alias } => Link::set_alias(*device, alias),
+            Self::Harden { device, hardening, alias } => Link::harden(*device, *hardening, alias),
             Self::Up { device } => Link::up(*device),
             Self::UpAnnouncing { device } => Link::up_announcing(*device),
             Self::Address(address) => address.add(),
@@ -61,8 +55,7 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Harden { device, .. } => write!(f, "harden link {device}"),
-            Self::Alias { device, .. } => write!(f, "set the alias of link {device}"),
+            Self::Harden { device, .. } => write!(f, "harden link {device} and set its alias"),
             Self::Up { device } | Self::UpAnnouncing { device } => write!(f, "set link {device} up"),
             Self::Address(address) => write!(f, "add address {} to link {}", address.address, address.device),
             Self::Route(route) => write!(f, "add route {route}"),

@@ -25,8 +25,7 @@ fn a_dual_stack_pod_is_reached_by_two_routes() {
     assert_eq!(
         text(&plan(&["10.1.0.5", "fd00::5"]).host_end(7)),
         [
-            "harden link 7",
-            "set the alias of link 7",
+            "harden link 7 and set its alias",
             "set link 7 up",
             "add address 169.254.1.1/32 to link 7",
             "add address fe80::1/128 to link 7",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{Link, NewVeth, Socket, Sysctl, kernel_has_v6};
+use netlink::{Link, NewVeth, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -55,10 +55,9 @@ pub(crate) fn add(
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
         alias: outcome::alias(request, attachment, &identity),
         host_source: settings.host_source,
-        link_v6: kernel_has_v6(),
+        link_v6: false,
     };
     let mtu = prepare_node(&mut host, &plan, settings.mtu)?;
-    plan.link_v6 &= settings::carries_v6(mtu);
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -70,7 +69,7 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
-    make_host_end(&mut host, &plan, &identity.host_name)?;
+    make_host_end(&mut host, &mut plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &plan, attachment.ifname.as_str())?;
 
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
@@ -105,27 +104,25 @@ fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32,
     Ok(mtu)
 }
 
-fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error> {
-    let Some(device) = Link::index(name) else {
+fn make_host_end(host: &mut Socket, plan: &mut Plan, name: &str) -> Result<(), Error> {
+    let Some(device) = Link::index(host, name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
-    if plan.link_v6 {
-        host::close_v6(name, plan.has(true))?;
-    }
+    plan.link_v6 = host::close_v6(name, plan.has(true))?;
     apply(host, &plan.host_end(device))
 }
 
 /// Leaves the thread in the pod's namespace.
 fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Error> {
     beyond.enter()?;
-    let Some(device) = Link::index(ifname) else {
+    let Some(device) = Link::index(&beyond.pod, ifname) else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
     if plan.has(true) {
         // A runtime may have switched IPv6 off for new links; addresses should outlive `ip link set down` (H-063).
         Sysctl::link_v6(ifname, "disable_ipv6").ensure("0")?;
-        Sysctl::link_v6(ifname, "keep_addr_on_down").ensure("1")?;
-        Sysctl::link_v6(ifname, "ndisc_notify").ensure("1")?;
+        Sysctl::link_v6(ifname, "keep_addr_on_down").set("1")?;
+        Sysctl::link_v6(ifname, "ndisc_notify").set("1")?;
     }
     let occupied = beyond.occupied(device, plan)?;
     apply(&mut beyond.pod, &plan.pod_end(device, occupied))

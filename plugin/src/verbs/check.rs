@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
-use netlink::{Link, Selector, Socket, Sysctl, kernel_has_v6};
+use netlink::{Link, Selector, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -36,7 +36,7 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         pod_mac: mac_of(&previous, attachment, netns).or(settings.mac).unwrap_or(identity.pod_mac),
         alias: String::new(),
         host_source: settings.host_source,
-        link_v6: kernel_has_v6(),
+        link_v6: false,
     };
     let mut drift = unlike(&known, &held);
     drift.extend(host_drift(&mut host, &plan, &identity)?);
@@ -96,7 +96,7 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec
 
 fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<Vec<String>, Error> {
     beyond.enter()?;
-    let Some(device) = Link::index(ifname) else {
+    let Some(device) = Link::index(&beyond.pod, ifname) else {
         return Ok(vec![format!("the interface {ifname} is missing in the pod")]);
     };
     let occupied = beyond.occupied(device, plan)?;

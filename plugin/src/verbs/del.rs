@@ -27,7 +27,7 @@ pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Pat
         }
     }
     if let Some(path) = netns {
-        removal::forget_rules(path, &held).map_err(Error::from)?;
+        removal::forget_rules(&host, path, &held).map_err(Error::from)?;
     }
     addressing.release(attachment)
 }
