@@ -76,8 +76,8 @@ pub(crate) struct Contender {
     pub(crate) label: String,
     /// Waits for duplicate address detection, a second or two for each IPv6 address.
     pub(crate) slow: bool,
-    /// One of those that the bars compare.
-    pub(crate) compared: bool,
+    /// Keeps a crowd beside the pod that is measured.
+    pub(crate) crowded: bool,
     program: PathBuf,
     how: How,
 }
@@ -105,7 +105,7 @@ pub(crate) fn all(tools: &Tools, families: Families, subnets: Subnets) -> Vec<Co
         Contender {
             label: FLOOR.into(),
             slow: false,
-            compared: true,
+            crowded: true,
             program: tools.floor.clone(),
             how: How::Floor { families, subnets },
         },
@@ -123,8 +123,8 @@ fn plugin(label: &str, program: &Path, families: Families, config: &Value) -> Co
     let path = program.parent().unwrap_or(program).into();
     let how = How::Plugin { path, config: config.to_string() };
     let slow = families.v6 && label != PODLAN;
-    let compared = [PODLAN, PEER].contains(&label);
-    Contender { label: label.to_owned(), slow, compared, program: program.to_owned(), how }
+    let crowded = label == PODLAN;
+    Contender { label: label.to_owned(), slow, crowded, program: program.to_owned(), how }
 }
 
 fn podlan(families: Families, subnets: Subnets) -> Value {

@@ -1,7 +1,10 @@
 //! ADD and DEL of one pod, from exec to exit, with none, 250 and 2,000 pods of the same kind on the node: the kernel's
 //! lists of equal addresses grow with them for everybody, the floor too.
 //!
-//! Each contender has a node of its own. Their calls take turns pod by pod, and who is first changes with each pod.
+//! Each contender has a node of its own. Their calls take turns pod by pod, in an order that changes with each pod. What
+//! else would tell of one contender in another's figures is kept out: the namespaces of pods go at the end, as the kernel
+//! takes them down beside the next call; and a crowd is kept by the floor and podlan alone, as one /proc/sys serves all
+//! nodes, and each namespace whose settings a plugin has opened makes the next opening slower.
 
 use std::path::Path;
 
@@ -16,9 +19,6 @@ use crate::tools::Tools;
 /// Rounds of those that wait seconds for duplicate address detection.
 const SLOW_ROUNDS: usize = 3;
 
-/// The largest crowd that everybody is asked for; beyond it only those whom the bars compare.
-const CROWD_OF_ALL: usize = 250;
-
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     let (rounds, crowds): (usize, &[usize]) = if quick { (40, &[0, 250]) } else { (200, &[0, 250, 2_000]) };
     let subnets = Subnets::of(200)?;
@@ -29,7 +29,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
         let mut stands: Vec<Stand<'_>> = contenders
             .iter()
             .zip(&mut nodes)
-            .map(|(contender, node)| Stand { contender, node, pods: Vec::new() })
+            .map(|(contender, node)| Stand { contender, node, pods: Vec::new(), done: Vec::new() })
             .collect();
         for &others in crowds {
             stands.retain(|stand| stand.goes_on(others));
@@ -38,8 +38,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
             }
             eprintln!("{}, {others} pods: {rounds} rounds of {}", families.name(), stands.len());
             for round in 0..rounds {
-                for turn in 0..stands.len() {
-                    let at = (round + turn) % stands.len();
+                for at in order(round, stands.len()) {
                     stands[at].round(round, *families, others, figures)?;
                 }
             }
@@ -49,17 +48,29 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
     Ok(())
 }
 
+/// Whose turn it is when, in a round: another order each time, in which nobody always follows the same one.
+fn order(round: usize, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.rotate_left(round % count);
+    if round / count % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
 /// A contender on its node.
 struct Stand<'a> {
     contender: &'a Contender,
     node: &'a Node,
     pods: Vec<Pod<'a>>,
+    /// Pods that were measured.
+    done: Vec<Pod<'a>>,
 }
 
 impl Stand<'_> {
-    /// Whether it is asked for a crowd of this size. One that waits seconds for each pod is spared.
+    /// Whether it is asked for a crowd of this size.
     fn goes_on(&self, others: usize) -> bool {
-        others == 0 || !self.contender.slow && (others <= CROWD_OF_ALL || self.contender.compared)
+        others == 0 || self.contender.crowded
     }
 
     /// Puts pods on the node until there are `others`.
@@ -73,7 +84,7 @@ impl Stand<'_> {
     }
 
     /// One ADD and one DEL, of a pod that is new.
-    fn round(&self, round: usize, families: Families, others: usize, figures: &mut Figures) -> Result<(), Failure> {
+    fn round(&mut self, round: usize, families: Families, others: usize, figures: &mut Figures) -> Result<(), Failure> {
         if self.contender.slow && round >= SLOW_ROUNDS {
             return Ok(());
         }
@@ -84,7 +95,8 @@ impl Stand<'_> {
             figures.add("pods", &case, &self.contender.label, "ms", cost.wall.as_secs_f64() * 1e3);
             figures.add("cpu", &case, &self.contender.label, "ms", cost.cpu.as_secs_f64() * 1e3);
         }
-        Ok(pod.remove()?)
+        self.done.push(pod);
+        Ok(())
     }
 
     fn call(&self, verb: Verb, number: usize, netns: &Path) -> Result<Cost, Failure> {
@@ -93,6 +105,6 @@ impl Stand<'_> {
 
     /// Lets the crowd go: the next field begins on a machine as empty as this one did.
     fn clear(self) -> Result<(), Failure> {
-        Ok(self.pods.iter().try_for_each(Pod::remove)?)
+        Ok(self.pods.iter().chain(&self.done).try_for_each(Pod::remove)?)
     }
 }
