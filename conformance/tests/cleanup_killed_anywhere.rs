@@ -1,0 +1,182 @@
+//! `podlan-node cleanup` killed at every system call that changes something: what is left is of use or does no harm, and the
+//! next cleanup leaves nothing.
+//!
+//! ```text
+//!   node1 (an agent was here: routes, rules, /run/bin, /run/net.d, /run/podlan)
+//!     ├── web   lives all the while, or there is no pod
+//!     └── gone  ended without a DEL
+//! ```
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use podlan_conformance::lab::{
+    Added, Command, Error, Lab, Node, Output, Pod, Sabotage, Snapshot, binaries, eventually, has_strace, within,
+};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(20);
+const PLUGINS: [&str; 2] = ["podlan", "podlan-ipam"];
+const WHERE: [&str; 4] = ["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"];
+
+/// The system calls by which anything outside of the process is changed. A kill at another one leaves what a kill at the
+/// next of these leaves.
+const CHANGING: [&str; 7] = ["ftruncate", "pwrite64", "rename", "sendmsg", "sendto", "unlink", "unlinkat"];
+
+struct World<'lab> {
+    node: &'lab Node,
+    web: Option<(Pod<'lab>, Added)>,
+    network: Snapshot,
+}
+
+impl<'lab> World<'lab> {
+    fn new(lab: &Lab, node: &'lab Node, has_pods: bool) -> Result<Self, Error> {
+        let peer = json!({
+            "metadata": { "name": "node2" },
+            "spec": { "podCIDRs": ["10.244.2.0/24", "fd00:10:244:2::/64"] },
+            "status": { "addresses": [
+                { "type": "InternalIP", "address": "172.31.0.2" }, { "type": "InternalIP", "address": "fd31::2" },
+            ] },
+        });
+        lab.write_nodes(&json!({ "kind": "NodeList", "items": [node.as_kubernetes(), peer] }).to_string())?;
+        let failed = |source| Error::System { doing: "pack an agent".into(), source };
+        for folder in ["from", "bin", "net.d"] {
+            fs::create_dir_all(node.path(&format!("/run/{folder}"))).map_err(failed)?;
+        }
+        let from = node.path("/run/from");
+        fs::copy(binaries::find("podlan-node")?, from.join("podlan-node")).map_err(failed)?;
+        PLUGINS.iter().try_for_each(|plugin| fs::write(from.join(plugin), *plugin)).map_err(failed)?;
+        let web = match has_pods {
+            true => {
+                let web = node.pod("web")?;
+                let added = web.add(&node.podnet())?;
+                Some((web, added))
+            }
+            false => None,
+        };
+        // A node that forwards stays so.
+        let world = Self { node, web, network: node.network()? };
+        world.before()?;
+        world.cleanup()?.succeeds()?;
+        Ok(Self { network: node.network()?, ..world })
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.node.path(&format!("/run/{name}"))
+    }
+
+    /// An agent comes, does all that it does, and goes; then a pod ends without a DEL.
+    fn before(&self) -> Result<(), Error> {
+        let command = self.node.command("/run/from/podlan-node").args(["run", "--node-name", self.node.name()]);
+        let agent = command.args(["--nodes", Lab::NODES_FILE, "--masquerade"]).args(WHERE).spawn()?;
+        eventually(SOON, "the agent has settled", || {
+            let text = fs::read_to_string(self.folder("podlan/node.json")).unwrap_or_default();
+            let state: Value = serde_json::from_str(&text).unwrap_or_default();
+            let conflist = self.folder("net.d/10-podlan.conflist").exists();
+            if state["ready"] == true && conflist { Ok(()) } else { Err(text) }
+        })?;
+        agent.stop(SOON)?;
+        if self.web.is_some() {
+            let gone = self.node.pod("gone")?;
+            gone.add(&self.node.podnet())?;
+            gone.remove()?;
+            eventually(SOON, "its link is gone", || {
+                let network = self.node.network().map_err(|error| error.to_string())?;
+                let links = network.lines(&["link", "veth"]).len();
+                if links == 2 { Ok(()) } else { Err(network.to_string()) }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn cleanup(&self) -> Result<Command, Error> {
+        Ok(self.node.command("/run/from/podlan-node").arg("cleanup").args(WHERE))
+    }
+
+    /// A runtime that finds a conflist finds what it names, and pods keep what is theirs.
+    fn does_no_harm(&self, when: &str) -> Result<(), Error> {
+        let installed = PLUGINS.iter().all(|plugin| self.folder("bin").join(plugin).exists());
+        assert!(
+            installed || !self.folder("net.d/10-podlan.conflist").exists(),
+            "a conflist without its plugins, {when}"
+        );
+        if let Some((_, added)) = &self.web {
+            assert!(installed, "DEL needs the plugins, {when}");
+            let network = self.node.network()?;
+            for address in &added.addresses {
+                let routes = network.lines(&[&address.to_string(), "proto", "112"]);
+                assert_eq!(routes.len(), 1, "the pod's route, {when}\n{network}");
+            }
+        }
+        Ok(())
+    }
+
+    fn leaves_nothing(&self, when: &str) -> Result<(), Error> {
+        let said = self.cleanup()?.succeeds()?;
+        assert_eq!(self.node.network()?.since(&self.network), "", "{when}");
+        let rules = self.node.command("nft").args(["list", "ruleset"]).succeeds()?;
+        assert_eq!(rules.trim(), "", "{when}");
+        let files = |folder: &str| -> Vec<_> {
+            let entries = fs::read_dir(self.folder(folder)).into_iter().flatten().flatten();
+            entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect()
+        };
+        assert_eq!((files("net.d"), files("podlan")), (vec![], vec![]), "{when}");
+        match self.web {
+            Some(_) => assert!(said.contains(": 2 addresses are leased"), "{when}: {said}"),
+            None => assert_eq!(files("bin"), Vec::<std::ffi::OsString>::new(), "{when}"),
+        }
+        Ok(())
+    }
+}
+
+/// Walks through a cleanup, and answers at how many system calls it was killed.
+fn killed_at_each(world: &World<'_>) -> Result<usize, Error> {
+    let long = std::env::var_os("PODLAN_TORTURE").is_some();
+    let killed = Sabotage {
+        tamper: "signal=KILL",
+        of: &|call| long || CHANGING.contains(&call),
+        before: || world.before(),
+        command: || world.cleanup(),
+        run: Command::run,
+        then: |when: &str, _: &Output| {
+            world.does_no_harm(when)?;
+            world.leaves_nothing(when)
+        },
+    };
+    killed.at_each_call(world.node)
+}
+
+#[expect(clippy::print_stdout, reason = "the count")]
+fn tell(points: usize) {
+    println!("{points} system calls of cleanup killed");
+}
+
+fn is_finished_by_the_next(has_pods: bool, least: usize) -> Result<(), Error> {
+    if !has_strace() {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let [node] = lab.these();
+    let world = World::new(&lab, node, has_pods)?;
+    let points = killed_at_each(&world)?;
+    tell(points);
+    assert!(points > least, "{points}");
+    let Some((web, added)) = &world.web else { return Ok(()) };
+    let _server = node.serve()?;
+    web.reaches(added, &node.ips())?;
+    web.del(&node.podnet())?;
+    world.cleanup()?.succeeds()?;
+    assert!(PLUGINS.iter().all(|plugin| !world.folder("bin").join(plugin).exists()));
+    Ok(())
+}
+
+#[test]
+fn a_cleanup_killed_at_any_system_call_is_finished_by_the_next() {
+    within(|| is_finished_by_the_next(false, 10));
+}
+
+#[test]
+fn a_cleanup_killed_at_any_system_call_beside_a_pod_is_finished_by_the_next_and_the_pod_lives() {
+    within(|| is_finished_by_the_next(true, 20));
+}
