@@ -155,6 +155,48 @@ fn a_server_that_suddenly_lists_no_nodes_cuts_nobody_off() {
     });
 }
 
+/// Which of two lists is the newer one only the server knows: its versions begin anew with another store. So a list counts
+/// though it is older than the one before, and what would cut the node off waits for another.
+fn takes_lists_as_they_come(lists: Lists) -> Result<(), Error> {
+    let lab = Lab::new(4)?;
+    let [one, two, three, four] = lab.these();
+    let server = Server::start(one, lists)?;
+    server.put(one.as_kubernetes());
+    let at_first = server.moment();
+    for node in [two, three] {
+        server.put(node.as_kubernetes());
+    }
+    let then = server.moment();
+    server.put(four.as_kubernetes());
+    let now = server.moment();
+    let _agent = agent(one, &server, &[])?;
+    routes_to(one, &[two, three, four])?;
+    server.returns_to(&then);
+    routes_to(one, &[two, three])?;
+    server.put(four.as_kubernetes());
+    routes_to(one, &[two, three, four])?;
+
+    server.returns_to(&at_first);
+    eventually(SOON, "what lacks all peers is held", || match &state(one)["held"]["withdraws"] {
+        count if *count == 6 => Ok(()),
+        _ => Err(said(one)),
+    })?;
+    routes_to(one, &[two, three, four])?;
+    server.returns_to(&now);
+    eventually(SOON, "nothing is held", || if state(one)["held"].is_null() { Ok(()) } else { Err(said(one)) })?;
+    routes_to(one, &[two, three, four])
+}
+
+#[test]
+fn a_stale_list_that_is_streamed_counts_and_cuts_nobody_off() {
+    within(|| takes_lists_as_they_come(Lists::Streamed));
+}
+
+#[test]
+fn a_stale_list_in_pages_counts_and_cuts_nobody_off() {
+    within(|| takes_lists_as_they_come(Lists::Paged));
+}
+
 #[test]
 fn a_node_that_turns_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
     within(|| {

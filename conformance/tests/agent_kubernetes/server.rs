@@ -33,6 +33,13 @@ struct Cluster {
     met: usize,
 }
 
+/// What a server held at some time.
+#[derive(Debug)]
+pub(super) struct Moment {
+    nodes: BTreeMap<String, Value>,
+    version: u64,
+}
+
 /// A server that lives as long as the lab.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -100,6 +107,20 @@ impl Server {
     /// Loses all nodes, as a server whose store was replaced.
     pub(super) fn forget_all(&self) {
         self.lock().nodes.clear();
+        self.expire();
+    }
+
+    /// What the server holds now.
+    pub(super) fn moment(&self) -> Moment {
+        let cluster = self.lock();
+        Moment { nodes: cluster.nodes.clone(), version: cluster.version }
+    }
+
+    /// From now on it holds what it held then, and counts on from there, as one that was restored or lags behind.
+    pub(super) fn returns_to(&self, moment: &Moment) {
+        let mut cluster = self.lock();
+        (cluster.nodes, cluster.version) = (moment.nodes.clone(), moment.version);
+        drop(cluster);
         self.expire();
     }
 
