@@ -30,7 +30,7 @@ pub use request::Request;
 pub use route::{Forwarded, Lookup, Route, RouteKind, Scope};
 pub use rule::SourceRule;
 pub use socket::{Error, Socket};
-pub use sysctl::{Sysctl, SysctlError, kernel_has_v6};
+pub use sysctl::{LinkSettings, Sysctl, SysctlError, kernel_has_v6};
 
 /// Route protocol number (`rtm_protocol`, rtnetlink(7)) of routes to pods on this node. The plugin makes them.
 pub const POD_ROUTE: u8 = 112;

@@ -1,8 +1,12 @@
 //! The few kernel settings that no netlink message can change, in the calling thread's network namespace.
 
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 /// More than any of these settings has, bytes.
 const LONGEST: usize = 64;
@@ -70,22 +74,60 @@ impl Sysctl {
         })
     }
 
-    /// Writes the value of a new link, which is another by default. Whether there is such a setting: not where the link
-    /// has no IPv6. As with [`Self::ensure`], a read-only /proc/sys that is set right is no error.
-    pub fn set(&self, value: &'static str) -> Result<bool, SysctlError> {
-        match self.write(value) {
-            Ok(()) => Ok(true),
-            Err(refused) => match self.read()? {
-                None => Ok(false),
-                Some(there) if there == value => Ok(true),
-                Some(_) => Err(refused),
-            },
-        }
-    }
-
     /// Writes a value unless it is there: a read-only /proc/sys that is set right is no error.
     pub fn ensure(&self, value: &'static str) -> Result<(), SysctlError> {
         if self.read()?.as_deref() == Some(value) { Ok(()) } else { self.write(value) }
+    }
+}
+
+/// The IPv6 settings of one link, by its open folder. The way there is walked once: below /proc/sys/net the kernel looks
+/// through the names of each namespace whose settings were opened, all pods' among them.
+#[derive(Debug)]
+pub struct LinkSettings {
+    folder: OwnedFd,
+    path: PathBuf,
+}
+
+impl LinkSettings {
+    /// Those of a link in the calling thread's network namespace; `None` where it has no IPv6.
+    pub fn v6(link: &str) -> Result<Option<Self>, SysctlError> {
+        let path: PathBuf = ["/proc/sys/net/ipv6/conf", link].iter().collect();
+        match openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(folder) => Ok(Some(Self { folder, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(SysctlError::Read { path, source: errno.into() }),
+        }
+    }
+
+    /// Writes a value unless it is there.
+    pub fn ensure(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
+        if self.read(key)? == value { Ok(()) } else { self.write(key, value) }
+    }
+
+    /// Writes a value that is another by default. A read-only /proc/sys that is set right is no error.
+    pub fn set(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
+        self.write(key, value).or_else(|refused| if self.read(key)? == value { Ok(()) } else { Err(refused) })
+    }
+
+    /// Whether the namespace forwards IPv6.
+    pub fn forwards(&self) -> Result<bool, SysctlError> {
+        Ok(self.read("../all/forwarding")? == "1")
+    }
+
+    fn read(&self, key: &str) -> Result<String, SysctlError> {
+        let mut value = [0; LONGEST];
+        let length = self.open(key, OFlags::RDONLY).and_then(|mut file| file.read(&mut value));
+        let length = length.map_err(|source| SysctlError::Read { path: self.path.join(key), source })?;
+        Ok(String::from_utf8_lossy(&value[..length]).trim_end().to_owned())
+    }
+
+    fn write(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
+        let written = self.open(key, OFlags::WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|source| SysctlError::Write { path: self.path.join(key), value, source })
+    }
+
+    fn open(&self, key: &str, how: OFlags) -> io::Result<fs::File> {
+        Ok(openat(&self.folder, key, how | OFlags::CLOEXEC, Mode::empty())?.into())
     }
 }
 

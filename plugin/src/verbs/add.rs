@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{Link, NewVeth, Socket, Sysctl};
+use netlink::{Link, LinkSettings, NewVeth, Socket};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -120,9 +120,10 @@ fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Er
     };
     if plan.has(true) {
         // A runtime may have switched IPv6 off for new links; addresses should outlive `ip link set down` (H-063).
-        Sysctl::link_v6(ifname, "disable_ipv6").ensure("0")?;
-        Sysctl::link_v6(ifname, "keep_addr_on_down").set("1")?;
-        Sysctl::link_v6(ifname, "ndisc_notify").set("1")?;
+        let Some(link) = LinkSettings::v6(ifname)? else { return Err(Error::LinkVanished { name: ifname.to_owned() }) };
+        link.ensure("disable_ipv6", "0")?;
+        link.set("keep_addr_on_down", "1")?;
+        link.set("ndisc_notify", "1")?;
     }
     let occupied = beyond.occupied(device, plan)?;
     apply(&mut beyond.pod, &plan.pod_end(device, occupied))
