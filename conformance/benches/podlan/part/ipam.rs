@@ -22,6 +22,9 @@ const PEER_MOST: u32 = 65_000;
 /// Every so many rounds it is asked all the same.
 const PEER_SELDOM: usize = 20;
 
+/// Container ids of those that come and go begin here: beyond those that the stores are filled with.
+const BEYOND: usize = 1 << 40;
+
 struct Subject {
     label: &'static str,
     leases: u32,
@@ -70,7 +73,7 @@ impl Subject {
     fn call(&self, verb: &str, round: usize) -> Result<measure::Cost, Failure> {
         let mut command = Command::new(&self.program);
         command.env_clear().env("CNI_COMMAND", verb).env("CNI_PATH", "/opt/cni/bin").env("CNI_IFNAME", "eth0");
-        command.env("CNI_CONTAINERID", format!("{round:064x}")).env("CNI_NETNS", "/some/where");
+        command.env("CNI_CONTAINERID", format!("{:064x}", BEYOND + round)).env("CNI_NETNS", "/some/where");
         measure::run(&mut command, self.config.as_bytes())
     }
 }
