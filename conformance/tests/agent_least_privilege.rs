@@ -7,8 +7,7 @@
 //! ```
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,16 +54,6 @@ fn routes(node: &Node) -> Result<Vec<String>, Error> {
     Ok(node.network()?.lines(&["proto", "110"]).into_iter().map(str::to_owned).collect())
 }
 
-fn get(from: &Node, to: SocketAddr, path: &str) -> Result<String, String> {
-    let asked = from.place().enter(|| {
-        let mut stream = TcpStream::connect(to)?;
-        let mut said = String::new();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-        stream.read_to_string(&mut said).map(|_| said)
-    });
-    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-}
-
 #[test]
 fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everything() {
     within(|| {
@@ -82,7 +71,7 @@ fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everyth
             .args(["--listen", &at.to_string(), "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
             .spawn()?;
         let well = || -> Result<(), String> {
-            let said = get(node, at, "/readyz").map_err(|error| format!("{error}\n{}", agent.stderr()))?;
+            let said = node.place().http_get(at, "/readyz").map_err(|error| format!("{error}\n{}", agent.stderr()))?;
             if said.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("{said}\n{}", agent.stderr())) }
         };
         eventually(SOON, "it is ready: its routes are in", well)?;
@@ -105,7 +94,7 @@ fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everyth
         }
         let rules = node.command("nft").args(["list", "ruleset"]).succeeds()?;
         assert!(rules.contains("fib saddr . iif") && rules.contains("masquerade"), "{rules}");
-        assert!(get(node, at, "/metrics").is_ok_and(|said| said.contains("podlan_")));
+        assert!(node.place().http_get(at, "/metrics").is_ok_and(|said| said.contains("podlan_")));
 
         // Heals: a route, a rule, an installed plugin; follows the list; takes a dead lease back.
         node.place().remove_route(node_two_cidr())?;

@@ -8,8 +8,8 @@
 //! ```
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -106,25 +106,18 @@ fn a_pod_cannot_send_with_the_address_of_another_and_the_rule_comes_back_when_it
 }
 
 /// Where the agent serves its metrics.
-const METRICS: &str = "127.0.0.1:9419";
+const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9419);
 
 /// How many datagrams are sent with another's address, and with their own.
 const FORGED: u64 = 21;
 const HONEST: u64 = 10;
 
 /// What the agent says that the source rule has dropped for forged sources.
-fn forged(node: &Node) -> Result<u64, Error> {
-    let text = node.place().enter(|| -> std::io::Result<String> {
-        let mut client = TcpStream::connect(METRICS)?;
-        client.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-        let mut text = String::new();
-        client.read_to_string(&mut text)?;
-        Ok(text)
-    })?;
-    let text = io("ask for the metrics", text)?;
+fn forged(node: &Node) -> Result<u64, String> {
+    let text = node.place().http_get(SocketAddr::from(METRICS), "/metrics")?;
     let line = text.lines().find_map(|line| line.strip_prefix("podlan_node_source_rule_drops_total{rule=\"forged\"} "));
     let number = line.and_then(|number| number.parse().ok());
-    number.ok_or_else(|| Error::Unreadable { from: "the metrics".into(), said: text })
+    number.ok_or(text)
 }
 
 #[test]
@@ -138,10 +131,10 @@ fn a_pod_that_forges_moves_the_counter_and_one_that_does_not_leaves_it() {
         let added: Vec<_> = pods.iter().map(|pod| pod.add(&one.podnet())).collect::<Result<_, _>>()?;
         let at = |pod: usize| -> Result<[IpAddr; 2], Error> { Ok([added[pod].v4()?, added[pod].v6()?]) };
         // So often are the rules compared, and those that are right left as they are: what they counted stays.
-        let _agent = one.agent(&["--listen", METRICS, "--resync", "200ms"])?;
+        let _agent = one.agent(&["--listen", &SocketAddr::from(METRICS).to_string(), "--resync", "200ms"])?;
         let soon = Duration::from_secs(15);
-        eventually(soon, "the counter is served", || forged(one).map(drop).map_err(|error| error.to_string()))?;
-        let mut before = forged(one)?;
+        eventually(soon, "the counter is served", || forged(one).map(drop))?;
+        let mut before = forged(one).map_err(|said| Error::Unreadable { from: "the metrics".into(), said })?;
         for stolen in at(1)? {
             take(thief, stolen)?;
         }
@@ -155,11 +148,9 @@ fn a_pod_that_forges_moves_the_counter_and_one_that_does_not_leaves_it() {
                 let said = thief.place().enter(|| UdpSocket::bind((stolen, 0))?.send_to(b"me", (to, PORT)))?;
                 io("send", said)?;
             }
-            let counted = eventually(soon, "the forged datagrams are counted", || {
-                match forged(one).map_err(|error| error.to_string())? {
-                    counted if counted >= before + FORGED => Ok(counted),
-                    counted => Err(format!("{counted} after {before}")),
-                }
+            let counted = eventually(soon, "the forged datagrams are counted", || match forged(one)? {
+                counted if counted >= before + FORGED => Ok(counted),
+                counted => Err(format!("{counted} after {before}")),
             })?;
             // A link that is new says something by itself, once or twice, from an address that is none yet.
             assert!(counted < before + FORGED + HONEST, "the honest are counted: {before}, {counted}");

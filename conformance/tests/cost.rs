@@ -71,7 +71,7 @@ fn each<T: Send>(
     for warm in 0..2 {
         let pod = node.pod(&format!("{name}-{warm}"))?;
         for verb in ["ADD", "DEL"] {
-            node.place().enter(|| cost::calls(&call(verb, &pod)?, config.as_bytes()))??;
+            node.place().enter(|| count(&call(verb, &pod)?, config.as_bytes()))??;
         }
     }
     let pod = node.pod(name)?;

@@ -55,10 +55,8 @@ impl Sysctl {
 
     /// The value; `None` where the kernel has no such setting (no IPv6, say).
     pub fn read(&self) -> Result<Option<String>, SysctlError> {
-        // The kernel tells it in one piece: no question for a length, no read for an end.
-        let mut value = [0; LONGEST];
-        match fs::File::open(&self.path).and_then(|mut file| file.read(&mut value)) {
-            Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).trim_end().to_owned())),
+        match fs::File::open(&self.path).and_then(value) {
+            Ok(value) => Ok(Some(value)),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SysctlError::Read { path: self.path.clone(), source }),
         }
@@ -115,10 +113,8 @@ impl LinkSettings {
     }
 
     fn read(&self, key: &str) -> Result<String, SysctlError> {
-        let mut value = [0; LONGEST];
-        let length = self.open(key, OFlags::RDONLY).and_then(|mut file| file.read(&mut value));
-        let length = length.map_err(|source| SysctlError::Read { path: self.path.join(key), source })?;
-        Ok(String::from_utf8_lossy(&value[..length]).trim_end().to_owned())
+        let read = self.open(key, OFlags::RDONLY).and_then(value);
+        read.map_err(|source| SysctlError::Read { path: self.path.join(key), source })
     }
 
     fn write(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
@@ -129,6 +125,13 @@ impl LinkSettings {
     fn open(&self, key: &str, how: OFlags) -> io::Result<fs::File> {
         Ok(openat(&self.folder, key, how | OFlags::CLOEXEC, Mode::empty())?.into())
     }
+}
+
+/// What a setting's file says. The kernel tells it in one piece: no question for a length, no read for an end.
+fn value(mut file: fs::File) -> io::Result<String> {
+    let mut value = [0; LONGEST];
+    let length = file.read(&mut value)?;
+    Ok(String::from_utf8_lossy(&value[..length]).trim_end().to_owned())
 }
 
 /// Whether the kernel has IPv6 at all (`ipv6.disable=1` leaves no settings).

@@ -87,8 +87,6 @@ pub(crate) struct Plan {
     pub(crate) alias: String,
     /// The source of the node's own traffic to the pod, where the kernel's choice is not wanted.
     pub(crate) host_source: Vec<IpAddr>,
-    /// The link has IPv6, as was seen when it was made; of no account to CHECK, which compares no hardening.
-    pub(crate) link_v6: bool,
 }
 
 /// Which families have a default route by another attachment of the pod.
@@ -125,11 +123,9 @@ impl Plan {
     }
 
     /// The host end's operations, in order: harmless first, then up, then reachable.
-    pub(crate) fn host_end(&self, device: u32) -> Vec<Operation> {
-        let mut operations = vec![
-            Operation::Harden { device, hardening: Hardening { v6: self.link_v6 }, alias: self.alias.clone() },
-            Operation::Up { device },
-        ];
+    pub(crate) fn host_end(&self, device: u32, hardening: Hardening) -> Vec<Operation> {
+        let mut operations =
+            vec![Operation::Harden { device, hardening, alias: self.alias.clone() }, Operation::Up { device }];
         for v6 in self.families() {
             // No fe80::/64: with it every one of 2^64 senders would be routed back to the link, and be a neighbour.
             let address = IpNetwork::from(gateway(v6));

@@ -15,6 +15,7 @@ mod command;
 pub mod confine;
 pub mod enter;
 mod error;
+mod http;
 pub mod init;
 mod kernel;
 mod mounts;

@@ -6,8 +6,7 @@
 //!                                                                   lan
 //! ```
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use podlan_conformance::lab::{Error, Lab, Node, Running, eventually, within};
@@ -36,14 +35,7 @@ fn peak(agent: &Running) -> u64 {
 }
 
 fn metric(node: &Node, name: &str) -> Result<String, String> {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(SocketAddr::from(METRICS))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-        let mut said = String::new();
-        stream.read_to_string(&mut said)?;
-        Ok(said)
-    };
-    let said = node.place().enter(ask).map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let said = node.place().http_get(SocketAddr::from(METRICS), "/metrics")?;
     let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map(str::to_owned).ok_or(said)
 }

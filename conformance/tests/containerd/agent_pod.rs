@@ -8,8 +8,7 @@
 //! ```
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,22 +50,12 @@ fn network_is(worker: &Worker<'_>, ready: bool) -> Result<(), Error> {
     })
 }
 
-/// What the agent answers over HTTP, as to the kubelet's probes.
-fn asked(worker: &Worker<'_>, at: SocketAddr, path: &str) -> Result<String, String> {
-    let asked = worker.node.place().enter(|| {
-        let mut stream = TcpStream::connect(at)?;
-        stream.set_read_timeout(Some(SOON))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map(|_| answer)
-    });
-    asked.map_err(|error| error.to_string())?.map_err(|error: std::io::Error| error.to_string())
-}
-
 fn answers_ready(worker: &Worker<'_>, at: SocketAddr) -> Result<(), Error> {
-    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || match asked(worker, at, "/readyz")? {
-        answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
-        answer => Err(answer),
+    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || {
+        match worker.node.place().http_get(at, "/readyz")? {
+            answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
+            answer => Err(answer),
+        }
     })
 }
 
@@ -265,7 +254,7 @@ fn a_dead_pod_gives_its_address_back(worker: &Worker<'_>, agent: SocketAddr) -> 
     // It looks when a namespace goes, whoever's.
     worker.node.pod("passing")?.remove()?;
     eventually(SOON, "the agent sees that it lives", || {
-        let metrics = asked(worker, agent, "/metrics")?;
+        let metrics = worker.node.place().http_get(agent, "/metrics")?;
         let alive = metrics.lines().filter(|line| line.contains("leases{") && line.contains("state=\"alive\""));
         let alive = alive.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum::<usize>();
         if alive == all.len() { Ok(()) } else { Err(metrics) }

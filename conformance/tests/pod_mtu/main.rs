@@ -11,8 +11,7 @@
 mod traffic;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use podlan_conformance::lab::{Command, Error, Lab, Node, Pod, Running, binaries, eventually, has_strace, within};
@@ -271,7 +270,7 @@ fn an_agent_that_may_not_enter_pods_leaves_their_links_as_they_are_and_names_the
         let told = ["1 pods keep a former MTU", "default/web", "enter network namespace", "doctor --fix"];
         eventually(SOON, "it says which pod keeps its MTU", || {
             let said = state(node)?["warnings"].to_string();
-            let metrics = get(node, listen, "/metrics")?;
+            let metrics = node.place().http_get(listen, "/metrics")?;
             if told.iter().all(|word| said.contains(word)) && metrics.contains(metric) {
                 return Ok(());
             }
@@ -285,14 +284,4 @@ fn an_agent_that_may_not_enter_pods_leaves_their_links_as_they_are_and_names_the
         assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
         Ok(())
     });
-}
-
-fn get(from: &Node, to: SocketAddr, path: &str) -> Result<String, String> {
-    let asked = from.place().enter(|| {
-        let mut stream = TcpStream::connect(to)?;
-        let mut said = String::new();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-        stream.read_to_string(&mut said).map(|_| said)
-    });
-    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

@@ -53,7 +53,6 @@ fn our_interfaces_come_after_those_of_earlier_plugins() {
         pod_mac: MacAddress::from([2, 0, 0, 0, 0, 9]),
         alias: String::new(),
         host_source: Vec::new(),
-        link_v6: true,
     };
     let netns = Path::new("/run/netns/a");
     let outcome = Outcome { netns, attachment: &attachment, identity: &identity, plan: &plan, mtu: 1400 };

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const HARDENING: Hardening = Hardening { v6: true };
+
 fn plan(addresses: &[&str]) -> Plan {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
     let families = [false, true].into_iter().filter(|&v6| addresses.iter().any(|address| address.is_ipv6() == v6));
@@ -12,7 +14,6 @@ fn plan(addresses: &[&str]) -> Plan {
         pod_mac: MacAddress::from([2, 0, 0, 0, 0, 2]),
         alias: "podlan c1".to_owned(),
         host_source: Vec::new(),
-        link_v6: true,
     }
 }
 
@@ -23,7 +24,7 @@ fn text(operations: &[Operation]) -> Vec<String> {
 #[test]
 fn a_dual_stack_pod_is_reached_by_two_routes() {
     assert_eq!(
-        text(&plan(&["10.1.0.5", "fd00::5"]).host_end(7)),
+        text(&plan(&["10.1.0.5", "fd00::5"]).host_end(7, HARDENING)),
         [
             "harden link 7 and set its alias",
             "set link 7 up",
@@ -60,7 +61,7 @@ fn a_dual_stack_pod_leaves_by_two_gateways() {
 fn a_pod_of_one_family_has_nothing_of_the_other() {
     for (address, other) in [("10.1.0.5", "::"), ("fd00::5", ".")] {
         let plan = plan(&[address]);
-        let mut lines = text(&plan.host_end(7));
+        let mut lines = text(&plan.host_end(7, HARDENING));
         lines.extend(text(&plan.pod_end(2, Occupied::default())));
         assert!(!lines.iter().any(|line| line.contains(other)), "{address}: {lines:?}");
     }
@@ -114,7 +115,7 @@ fn the_nodes_source_is_set_for_its_family_alone() {
     let mut plan = plan(&["10.1.0.5", "fd00::5"]);
     plan.host_source = vec!["172.31.0.1".parse().unwrap()];
     let sources: Vec<_> = plan
-        .host_end(7)
+        .host_end(7, HARDENING)
         .into_iter()
         .filter_map(|operation| match operation {
             Operation::Route(route) => Some(route.source),
@@ -126,7 +127,7 @@ fn the_nodes_source_is_set_for_its_family_alone() {
 
 #[test]
 fn the_host_end_is_hardened_before_it_is_up_and_up_before_it_is_routed() {
-    let operations = plan(&["10.1.0.5", "fd00::5"]).host_end(7);
+    let operations = plan(&["10.1.0.5", "fd00::5"]).host_end(7, HARDENING);
     let place = |wanted: fn(&Operation) -> bool| operations.iter().position(wanted).unwrap();
     let hardened = place(|operation| matches!(operation, Operation::Harden { .. }));
     let up = place(|operation| matches!(operation, Operation::Up { .. }));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{Link, LinkSettings, NewVeth, Socket};
+use netlink::{Hardening, Link, LinkSettings, NewVeth, Socket};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -48,14 +48,13 @@ pub(crate) fn add(
     let assignment = addressing.assign(attachment, &proof, &mut host)?;
     undo.assigned(&addressing, attachment, assignment.addresses.clone());
 
-    let mut plan = Plan {
+    let plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
         routes: outcome::pod_routes(&assignment)?,
         host_mac: identity.host_mac,
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
         alias: outcome::alias(request, attachment, &identity),
         host_source: settings.host_source,
-        link_v6: false,
     };
     let mtu = prepare_node(&mut host, &plan, settings.mtu)?;
     let pair = NewVeth {
@@ -69,7 +68,7 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
-    make_host_end(&mut host, &mut plan, &identity.host_name)?;
+    make_host_end(&mut host, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &plan, attachment.ifname.as_str())?;
 
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
@@ -104,12 +103,12 @@ fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32,
     Ok(mtu)
 }
 
-fn make_host_end(host: &mut Socket, plan: &mut Plan, name: &str) -> Result<(), Error> {
+fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error> {
     let Some(device) = Link::index(host, name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
-    plan.link_v6 = host::close_v6(name, plan.has(true))?;
-    apply(host, &plan.host_end(device))
+    let hardening = Hardening { v6: host::close_v6(name, plan.has(true))? };
+    apply(host, &plan.host_end(device, hardening))
 }
 
 /// Leaves the thread in the pod's namespace.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
-use netlink::{Link, Selector, Socket, Sysctl};
+use netlink::{Hardening, Link, Selector, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -36,7 +36,6 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         pod_mac: mac_of(&previous, attachment, netns).or(settings.mac).unwrap_or(identity.pod_mac),
         alias: String::new(),
         host_source: settings.host_source,
-        link_v6: false,
     };
     let mut drift = unlike(&known, &held);
     drift.extend(host_drift(&mut host, &plan, &identity)?);
@@ -87,7 +86,11 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec
         }
     }
     match Link::find(host, Selector::Name(&identity.host_name))? {
-        Some(link) if identity.is(&link) => drift.extend(differences(host, &plan.host_end(link.index), "node")?),
+        Some(link) if identity.is(&link) => {
+            // No hardening is compared: later plugins may tune what it set.
+            let operations = plan.host_end(link.index, Hardening { v6: false });
+            drift.extend(differences(host, &operations, "node")?);
+        }
         Some(link) => drift.push(format!("the link {} on the node is not ours any more", link.name)),
         None => drift.push(format!("the link {} is missing on the node", identity.host_name)),
     }
