@@ -1,6 +1,6 @@
 //! Forwarding of a node: switched on only for a family that pods have, and never where that would cut the node off.
 
-use crate::{DefaultRoute, Error, Link, Lookup, Selector, Socket, Sysctl, SysctlError};
+use crate::{DefaultRoute, Error, Link, Lookup, Procfs, Selector, Socket, Sysctl, SysctlError};
 
 /// `RTPROT_RA`: a route learned from a router advertisement.
 const ROUTER_ADVERTISEMENT: u8 = 9;
@@ -23,16 +23,16 @@ pub enum ForwardingError {
 }
 
 /// Switches forwarding on for a family where it is off.
-pub fn ensure_forwarding(host: &mut Socket, v6: bool) -> Result<(), ForwardingError> {
+pub fn ensure_forwarding(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(), ForwardingError> {
     if !v6 {
-        return Ok(Sysctl::forwarding_v4().ensure("1")?);
+        return Ok(Sysctl::forwarding_v4().ensure(procfs, "1")?);
     }
     let forwarding = Sysctl::forwarding_v6();
-    match forwarding.read()?.as_deref() {
+    match forwarding.read(procfs)?.as_deref() {
         None => Err(ForwardingError::NoV6),
-        Some("0") => match cut_off_by_forwarding(host)? {
+        Some("0") => match cut_off_by_forwarding(host, procfs)? {
             Some(link) => Err(ForwardingError::WouldCutOff { link }),
-            None => Ok(forwarding.write("1")?),
+            None => Ok(forwarding.write(procfs, "1")?),
         },
         Some(_) => Ok(()),
     }
@@ -40,10 +40,10 @@ pub fn ensure_forwarding(host: &mut Socket, v6: bool) -> Result<(), ForwardingEr
 
 /// The link whose IPv6 default route a forwarding node would lose, if there is one: it was learned from a router
 /// advertisement, and a forwarding node ignores those unless accept_ra is 2.
-pub fn cut_off_by_forwarding(host: &mut Socket) -> Result<Option<String>, ForwardingError> {
+pub fn cut_off_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Option<String>, ForwardingError> {
     let Some(route) = DefaultRoute::V6.ask(host, Lookup::Entry)? else { return Ok(None) };
     let (ROUTER_ADVERTISEMENT, Some(device)) = (route.protocol, route.device) else { return Ok(None) };
     let Some(link) = Link::find(host, Selector::Index(device))? else { return Ok(None) };
-    let ignored = Sysctl::link_v6(&link.name, "accept_ra").read()?.as_deref() == Some("1");
+    let ignored = Sysctl::link_v6(&link.name, "accept_ra").read(procfs)?.as_deref() == Some("1");
     Ok(ignored.then_some(link.name))
 }

@@ -1,12 +1,12 @@
 //! The few kernel settings that no netlink message can change, in the calling thread's network namespace.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags, openat};
+
+use crate::Procfs;
 
 /// More than any of these settings has, bytes.
 const LONGEST: usize = 64;
@@ -54,8 +54,8 @@ impl Sysctl {
     }
 
     /// The value; `None` where the kernel has no such setting (no IPv6, say).
-    pub fn read(&self) -> Result<Option<String>, SysctlError> {
-        match fs::File::open(&self.path).and_then(value) {
+    pub fn read(&self, procfs: &Procfs) -> Result<Option<String>, SysctlError> {
+        match procfs.open(&self.path, OFlags::RDONLY).and_then(value) {
             Ok(value) => Ok(Some(value)),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SysctlError::Read { path: self.path.clone(), source }),
@@ -63,8 +63,8 @@ impl Sysctl {
     }
 
     /// Writes a value.
-    pub fn write(&self, value: &'static str) -> Result<(), SysctlError> {
-        let file = fs::OpenOptions::new().write(true).open(&self.path);
+    pub fn write(&self, procfs: &Procfs, value: &'static str) -> Result<(), SysctlError> {
+        let file = procfs.open(&self.path, OFlags::WRONLY);
         file.and_then(|mut file| file.write_all(value.as_bytes())).map_err(|source| SysctlError::Write {
             path: self.path.clone(),
             value,
@@ -73,27 +73,26 @@ impl Sysctl {
     }
 
     /// Writes a value unless it is there: a read-only /proc/sys that is set right is no error.
-    pub fn ensure(&self, value: &'static str) -> Result<(), SysctlError> {
-        if self.read()?.as_deref() == Some(value) { Ok(()) } else { self.write(value) }
+    pub fn ensure(&self, procfs: &Procfs, value: &'static str) -> Result<(), SysctlError> {
+        if self.read(procfs)?.as_deref() == Some(value) { Ok(()) } else { self.write(procfs, value) }
     }
 }
 
-/// The IPv6 settings of one link, by its open folder. The way there is walked once: below /proc/sys/net the kernel looks
-/// through the names of each namespace whose settings were opened, all pods' among them.
+/// The IPv6 settings of one link, by its open folder: the way there is walked once.
 #[derive(Debug)]
 pub struct LinkSettings {
-    folder: OwnedFd,
+    folder: fs::File,
     path: PathBuf,
 }
 
 impl LinkSettings {
     /// Those of a link in the calling thread's network namespace; `None` where it has no IPv6.
-    pub fn v6(link: &str) -> Result<Option<Self>, SysctlError> {
+    pub fn v6(procfs: &Procfs, link: &str) -> Result<Option<Self>, SysctlError> {
         let path: PathBuf = ["/proc/sys/net/ipv6/conf", link].iter().collect();
-        match openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        match procfs.open(&path, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(folder) => Ok(Some(Self { folder, path })),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(SysctlError::Read { path, source: errno.into() }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SysctlError::Read { path, source }),
         }
     }
 

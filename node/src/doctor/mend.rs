@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use netlink::{Socket, ensure_forwarding};
+use netlink::{Procfs, Socket, ensure_forwarding};
 
 use super::finding::{Finding, Mend, Outcome, some};
 use super::observe::Places;
@@ -38,7 +38,7 @@ fn forward(v6: bool) -> Result<String, String> {
     let family = if v6 { "IPv6" } else { "IPv4" };
     let failed = |error: &dyn std::fmt::Display| format!("failed to switch {family} forwarding on: {error}");
     let mut host = Socket::open().map_err(|error| failed(&error))?;
-    ensure_forwarding(&mut host, v6).map_err(|error| failed(&error))?;
+    ensure_forwarding(&mut host, &Procfs::of_machine(), v6).map_err(|error| failed(&error))?;
     Ok(format!("switched {family} forwarding on"))
 }
 

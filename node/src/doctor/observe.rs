@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{HOST_LINK_PREFIX, Lookup, Route, Socket, Sysctl};
+use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
 use crate::conflist::{self, is_configuration};
@@ -132,7 +132,8 @@ fn kernel(leases: Option<&Leases>) -> Seen<Kernel> {
 }
 
 fn settings(kernel: Option<&Kernel>) -> Settings {
-    let read = |sysctl: &Sysctl| sysctl.read().map_err(|error| format!("failed to {error}"));
+    let procfs = Procfs::of_machine();
+    let read = |sysctl: &Sysctl| sysctl.read(&procfs).map_err(|error| format!("failed to {error}"));
     let neighbours = |family: &str| {
         let path = Path::new("/proc/sys/net").join(family).join("neigh/default/gc_thresh3");
         match fs::read_to_string(&path) {
@@ -142,7 +143,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         }
     };
     let cut_off = Socket::open().map_err(|error| error.to_string()).and_then(|mut socket| {
-        netlink::cut_off_by_forwarding(&mut socket).map_err(|error| format!("failed to {error}"))
+        netlink::cut_off_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
     let links = kernel.ok_or_else(|| "the links of pods are not known".to_owned());
     let pods =

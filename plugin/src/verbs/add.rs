@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::Proof;
-use netlink::{Hardening, Link, LinkSettings, NewVeth, Socket};
+use netlink::{Hardening, Link, LinkSettings, NewVeth, Procfs, Socket};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -56,7 +56,9 @@ pub(crate) fn add(
         alias: outcome::alias(request, attachment, &identity),
         host_source: settings.host_source,
     };
-    let mtu = prepare_node(&mut host, &plan, settings.mtu)?;
+    // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
+    let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
+    let mtu = prepare_node(&mut host, &procfs, &plan, settings.mtu)?;
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -68,8 +70,8 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
-    make_host_end(&mut host, &plan, &identity.host_name)?;
-    make_pod_end(&mut beyond, &plan, attachment.ifname.as_str())?;
+    make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
+    make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
 
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
     print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
@@ -89,7 +91,7 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
-fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
+fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
     let mtu = match mtu {
         Some(mtu) => mtu,
         None => netlink::inherited_mtu(host).map_err(Error::from)?,
@@ -98,28 +100,30 @@ fn prepare_node(host: &mut Socket, plan: &Plan, mtu: Option<u32>) -> Result<u32,
         settings::require_v6_mtu(mtu)?;
     }
     for v6 in plan.families() {
-        netlink::ensure_forwarding(host, v6).map_err(Error::from)?;
+        netlink::ensure_forwarding(host, procfs, v6).map_err(Error::from)?;
     }
     Ok(mtu)
 }
 
-fn make_host_end(host: &mut Socket, plan: &Plan, name: &str) -> Result<(), Error> {
+fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<(), Error> {
     let Some(device) = Link::index(host, name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
-    let hardening = Hardening { v6: host::close_v6(name, plan.has(true))? };
+    let hardening = Hardening { v6: host::close_v6(procfs, name, plan.has(true))? };
     apply(host, &plan.host_end(device, hardening))
 }
 
 /// Leaves the thread in the pod's namespace.
-fn make_pod_end(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<(), Error> {
+fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str) -> Result<(), Error> {
     beyond.enter()?;
     let Some(device) = Link::index(&beyond.pod, ifname) else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
     if plan.has(true) {
         // A runtime may have switched IPv6 off for new links; addresses should outlive `ip link set down` (H-063).
-        let Some(link) = LinkSettings::v6(ifname)? else { return Err(Error::LinkVanished { name: ifname.to_owned() }) };
+        let Some(link) = LinkSettings::v6(procfs, ifname)? else {
+            return Err(Error::LinkVanished { name: ifname.to_owned() });
+        };
         link.ensure("disable_ipv6", "0")?;
         link.set("keep_addr_on_down", "1")?;
         link.set("ndisc_notify", "1")?;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
-use netlink::{Hardening, Link, Selector, Socket, Sysctl};
+use netlink::{Hardening, Link, Procfs, Selector, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -80,8 +80,9 @@ fn without<'a>(these: &'a [IpAddr], those: &'a [IpAddr]) -> impl Iterator<Item =
 
 fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec<String>, Error> {
     let mut drift = Vec::new();
+    let procfs = Procfs::of_machine();
     for (v6, forwarding) in [(false, Sysctl::forwarding_v4()), (true, Sysctl::forwarding_v6())] {
-        if plan.has(v6) && forwarding.read()?.as_deref() == Some("0") {
+        if plan.has(v6) && forwarding.read(&procfs)?.as_deref() == Some("0") {
             drift.push(format!("{} is 0: the node forwards nothing", forwarding.path().display()));
         }
     }

@@ -1,5 +1,5 @@
 //! What flows between two pods, on one node and across two, in each family: podlan, the reference plugins and a bare veth
-//! pair with the same routes (the floor). Slices of a second, in turn, so that all meet the same minutes.
+//! pair with the same routes (the floor). All take turns in short slices of one flow, so that they meet the same minute.
 
 mod flow;
 
@@ -17,8 +17,11 @@ use crate::tools::Tools;
 
 const DUAL: Families = EACH[2];
 
+/// Where the pods of a flow are.
+const WAYS: [&str; 2] = ["same node", "across nodes"];
+
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
-    let (rounds, slice) = if quick { (3, Duration::from_millis(200)) } else { (15, Duration::from_millis(500)) };
+    let (rounds, slice) = if quick { (9, Duration::from_millis(100)) } else { (40, Duration::from_millis(150)) };
     let there = contender::all(tools, DUAL, Subnets::of(0)?).len();
     let lab = Lab::new(u8::try_from(2 * there)?)?;
     let mut paths = Vec::new();
@@ -32,11 +35,8 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
             forward(node, other, beyond)?;
         }
         let client = Host::new(&here, near, subnets[0], 0)?;
-        let servers = [
-            ("same node", Host::new(&here, near, subnets[0], 1)?),
-            ("across nodes", Host::new(&there, far, subnets[1], 0)?),
-        ];
-        paths.extend(servers.map(|(way, server)| Path {
+        let servers = [Host::new(&here, near, subnets[0], 1)?, Host::new(&there, far, subnets[1], 0)?];
+        paths.extend(WAYS.into_iter().zip(servers).map(|(way, server)| Path {
             label: here.label.clone(),
             way,
             client: client.clone(),
@@ -44,12 +44,17 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
         }));
     }
     for round in 0..rounds {
-        for turn in 0..paths.len() {
-            let Path { label, way, client, server } = &paths[(round + turn) % paths.len()];
-            for (family, to) in ["v4", "v6"].into_iter().zip(server.addresses) {
+        for way in WAYS {
+            let mut those: Vec<&Path> = paths.iter().filter(|path| path.way == way).collect();
+            let count = those.len();
+            those.rotate_left(round % count);
+            for (at, family) in ["v4", "v6"].into_iter().enumerate() {
                 for flow in flow::ALL {
-                    for (what, unit, value) in flow.measure(&client.place, &server.place, to, slice)? {
-                        figures.add("datapath", &format!("{what}, {family}, {way}"), label, unit, value);
+                    for Path { label, client, server, .. } in &those {
+                        let to = server.addresses[at];
+                        for (what, unit, value) in flow.measure(&client.place, &server.place, to, slice)? {
+                            figures.add("datapath", &format!("{what}, {family}, {way}"), label, unit, value);
+                        }
                     }
                 }
             }
