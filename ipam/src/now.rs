@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::Error;
 
@@ -52,7 +53,8 @@ impl Stamp {
         let reading = |source: io::Error| Error::Io { op: "read", path: BOOT_ID.into(), source };
         let mut text = [0; BOOT_ID_LENGTH];
         // The kernel tells it in one piece.
-        File::open(BOOT_ID).and_then(|mut file| file.read_exact(&mut text)).map_err(reading)?;
+        let opened = rustix::fs::open(BOOT_ID, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        opened.map_err(io::Error::from).and_then(|file| File::from(file).read_exact(&mut text)).map_err(reading)?;
         let boot = BootId::parse(&String::from_utf8_lossy(&text))
             .ok_or_else(|| reading(io::Error::new(io::ErrorKind::InvalidData, "not a boot id")))?;
         let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|errno| reading(errno.into()))?;

@@ -10,6 +10,7 @@ use netlink::Socket;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{FsType, fstatfs};
+use rustix::fs::{Mode, OFlags};
 
 /// `NSFS_MAGIC` of linux/magic.h: what every namespace file lies on.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
@@ -68,7 +69,8 @@ impl Netns {
         if !kind.is_file() {
             return Err(Error::NotNamespace { path: path.to_owned() });
         }
-        let file = File::open(path).map_err(open)?;
+        let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let file = File::from(opened.map_err(|errno| open(errno.into()))?);
         if fstatfs(&file).map_err(|errno| open(errno.into()))?.filesystem_type() != NSFS_MAGIC {
             return Err(Error::NotNamespace { path: path.to_owned() });
         }

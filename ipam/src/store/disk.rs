@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use rustix::fs::{Mode, OFlags};
 
 use super::lock::Lock;
 use crate::error::Error;
+
+/// No symlink is followed, no fifo waited for.
+pub(super) const NOFOLLOW: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// An open store.
 pub(crate) trait Disk {
@@ -109,15 +112,13 @@ impl Shelf for Directory {
     }
 
     fn open(&self) -> io::Result<Option<File>> {
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits();
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(flags);
-        let opened = match options.open(&self.store) {
+        let open = |how| rustix::fs::open(&self.store, how | NOFOLLOW, Mode::empty()).map_err(io::Error::from);
+        let opened = match open(OFlags::RDWR) {
             // A reader on a read-only file system may still look.
-            Err(error) if is_read_only(&error) => options.write(false).open(&self.store),
+            Err(error) if is_read_only(&error) => open(OFlags::RDONLY),
             opened => opened,
         };
-        match opened {
+        match opened.map(File::from) {
             Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -126,10 +127,14 @@ impl Shelf for Directory {
     }
 
     fn prepare(&self) -> Result<(), Error> {
-        match fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.home) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Error::io("make directory", &self.home)(error)),
-        }
+        let mut directory = fs::DirBuilder::new();
+        let made = match directory.mode(0o700).create(&self.home) {
+            // What is no directory is refused by the name of the lock in it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => directory.recursive(true).create(&self.home),
+            made => made,
+        };
+        made.map_err(Error::io("make directory", &self.home))
     }
 
     fn draft(&self) -> io::Result<File> {

@@ -4,17 +4,19 @@
 //! A lock that is busy is waited for in the kernel's queue (arrival order, no polling) by a thread of its own, so
 //! that the caller can give up. A thread that was given up on takes the lock when its turn comes and lets it go at once.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
 use nix::sys::stat::{major, minor};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
+use super::disk::NOFOLLOW;
 use crate::error::Error;
 
 /// How often /proc/locks is read for a holder that is not in it.
@@ -31,17 +33,16 @@ impl Lock {
     pub(crate) fn take(path: &Path, patience: Duration) -> Result<Self, Error> {
         let begun = Instant::now();
         loop {
-            let file = open(path)?;
+            let (file, metadata) = open(path)?;
             let file = match file.try_lock() {
                 Ok(()) => file,
                 Err(TryLockError::WouldBlock) => {
                     let left = patience.saturating_sub(begun.elapsed());
-                    let busy = file.metadata().map_err(Error::io("look at", path))?;
                     wait(file, left).map_err(|error| match error {
                         Some(error) => Error::io("lock", path)(error),
                         None => Error::LockBusy {
                             path: path.to_path_buf(),
-                            holder: holder(busy.dev(), busy.ino()),
+                            holder: holder(metadata.dev(), metadata.ino()),
                             waited: begun.elapsed(),
                         },
                     })?
@@ -49,7 +50,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             };
             // Somebody may have removed the directory while we waited: a lock on a file that is gone protects nothing.
-            if same_file(&file, path).map_err(Error::io("look at", path))? {
+            if same_file(&metadata, path).map_err(Error::io("look at", path))? {
                 return Ok(Self { _file: file });
             }
             if begun.elapsed() > patience {
@@ -60,18 +61,17 @@ impl Lock {
 }
 
 /// Read-only is enough to lock, so an existing lock serves on a read-only file system too.
-fn open(path: &Path) -> Result<File, Error> {
-    let flags = OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).mode(0o600).open(path);
+fn open(path: &Path) -> Result<(File, Metadata), Error> {
+    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CREATE | NOFOLLOW, Mode::RUSR | Mode::WUSR);
     let refused = |what| Error::UnsafeFile { path: path.to_path_buf(), what };
-    let file = file.map_err(|error| match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-        Some(nix::errno::Errno::ELOOP) => refused("a symlink"),
-        Some(nix::errno::Errno::EISDIR) => refused("a directory"),
-        Some(nix::errno::Errno::ENXIO) => refused("a socket or a device"),
-        _ => Error::io("open", path)(error),
-    })?;
-    let kind = file.metadata().map_err(Error::io("look at", path))?.file_type();
-    if kind.is_file() { Ok(file) } else { Err(refused("a directory, fifo or device")) }
+    let file = File::from(opened.map_err(|errno| match errno {
+        Errno::LOOP => refused("a symlink"),
+        Errno::ISDIR => refused("a directory"),
+        Errno::NXIO => refused("a socket or a device"),
+        _ => Error::io("open", path)(errno.into()),
+    })?);
+    let metadata = file.metadata().map_err(Error::io("look at", path))?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(refused("a directory, fifo or device")) }
 }
 
 fn wait(file: File, patience: Duration) -> Result<File, Option<io::Error>> {
@@ -89,8 +89,7 @@ fn wait(file: File, patience: Duration) -> Result<File, Option<io::Error>> {
     }
 }
 
-fn same_file(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
+fn same_file(ours: &Metadata, path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(there) => Ok(ours.dev() == there.dev() && ours.ino() == there.ino()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -169,14 +168,14 @@ mod tests {
             let path = path.clone();
             move || {
                 let lock = Lock::take(&path, Duration::from_secs(5)).unwrap();
-                same_file(&lock._file, &path).unwrap()
+                same_file(&lock._file.metadata().unwrap(), &path).unwrap()
             }
         });
         // Queued or not, the outcome must be the same: a lock on the file that has the name.
         thread::sleep(PATIENCE);
         fs::remove_file(&path).unwrap();
         let newer = Lock::take(&path, Duration::from_secs(5)).unwrap();
-        assert!(same_file(&newer._file, &path).unwrap());
+        assert!(same_file(&newer._file.metadata().unwrap(), &path).unwrap());
         drop(held);
         drop(newer);
         assert!(waiting.join().unwrap());

@@ -1,6 +1,7 @@
 //! One change of a store: read through to what is already changed, then committed whole or not at all.
 //! Owns the order of writes that makes a kill at any instruction safe (FORMAT.md, "Commit"). Needs the lock held.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use super::disk::Disk;
@@ -23,6 +24,8 @@ pub(crate) struct Transaction<'d, D> {
     head: Head,
     state: State,
     changed: Vec<(u32, Line)>,
+    /// The first lines that were read: an index's is asked for again and again. Nobody else writes while the lock is held.
+    read: RefCell<Vec<(u32, Line)>>,
 }
 
 impl<'d, D: Disk> Transaction<'d, D> {
@@ -30,7 +33,7 @@ impl<'d, D: Disk> Transaction<'d, D> {
     pub(crate) fn begin(disk: &'d mut D, path: &'d Path, boot: BootId) -> Result<Self, Error> {
         let head = Head::read(disk, path, boot)?;
         let state = head.state;
-        Ok(Self { disk, path, boot, head, state, changed: Vec::with_capacity(NEAR_CHANGES) })
+        Ok(Self { disk, path, boot, head, state, changed: Vec::with_capacity(NEAR_CHANGES), read: RefCell::default() })
     }
 
     /// The file, to be read.
@@ -158,7 +161,15 @@ impl<D: Disk> View for Transaction<'_, D> {
         if let Some(line) = find(&self.changed, number).or_else(|| self.head.overlaid(number)) {
             return Ok(*line);
         }
-        read_line(self.disk, self.path, number)
+        let mut read = self.read.borrow_mut();
+        if let Some(line) = find(&read, number) {
+            return Ok(*line);
+        }
+        let line = read_line(self.disk, self.path, number)?;
+        if read.len() < NEAR_CHANGES {
+            read.push((number, line));
+        }
+        Ok(line)
     }
 }
 
