@@ -1,6 +1,6 @@
 //! Forwarding of a node: switched on only for a family that pods have, and never where that would cut the node off.
 
-use crate::{DefaultRoute, Error, Link, Lookup, Procfs, Selector, Socket, Sysctl, SysctlError};
+use crate::{DefaultRoute, Error, Link, Lookup, Procfs, Selector, Socket, Sysctl, SysctlError, forwards};
 
 /// `RTPROT_RA`: a route learned from a router advertisement.
 const ROUTER_ADVERTISEMENT: u8 = 9;
@@ -24,17 +24,14 @@ pub enum ForwardingError {
 
 /// Switches forwarding on for a family where it is off.
 pub fn ensure_forwarding(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(), ForwardingError> {
-    if !v6 {
-        return Ok(Sysctl::forwarding_v4().ensure(procfs, "1")?);
-    }
-    let forwarding = Sysctl::forwarding_v6();
-    match forwarding.read(procfs)?.as_deref() {
-        None => Err(ForwardingError::NoV6),
-        Some("0") => match cut_off_by_forwarding(host, procfs)? {
+    match (forwards(host, v6)?, v6) {
+        (Some(true), _) => Ok(()),
+        (_, false) => Ok(Sysctl::forwarding_v4().write(procfs, "1")?),
+        (None, true) => Err(ForwardingError::NoV6),
+        (Some(false), true) => match cut_off_by_forwarding(host, procfs)? {
             Some(link) => Err(ForwardingError::WouldCutOff { link }),
-            None => Ok(forwarding.write(procfs, "1")?),
+            None => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
         },
-        Some(_) => Ok(()),
     }
 }
 

@@ -9,8 +9,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags, openat, statvfs, statx};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+/// Below it are the settings of a network namespace.
+const SETTINGS: &str = "/proc/sys/net";
 
 /// A procfs. What it shows of the network is the calling thread's network namespace.
 #[derive(Debug)]
@@ -25,15 +28,10 @@ impl Procfs {
         Self { root: None }
     }
 
-    /// One of the caller's own, gone with the value; /proc where that is refused (it takes CAP_SYS_ADMIN and Linux 5.2,
-    /// and is no faster before 5.8).
+    /// One of the caller's own, gone with the value; /proc where that is refused (it takes CAP_SYS_ADMIN; before Linux
+    /// 5.8 it would be no faster), and where somebody made the settings read-only or mounted something over them.
     pub fn own() -> Self {
-        let mount = || -> rustix::io::Result<OwnedFd> {
-            let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
-            fsconfig_create(&context)?;
-            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-        };
-        Self { root: mount().ok() }
+        Self { root: mount().ok().flatten() }
     }
 
     /// Opens what has this path below /proc.
@@ -45,4 +43,20 @@ impl Procfs {
         };
         Ok(opened?.into())
     }
+}
+
+fn mount() -> rustix::io::Result<Option<OwnedFd>> {
+    let mount_of = |path| statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
+    let (proc, settings) = (mount_of("/proc")?, mount_of(SETTINGS)?);
+    let told = (proc.stx_mask & settings.stx_mask) & StatxFlags::MNT_ID.bits() != 0;
+    if !told || proc.stx_mnt_id != settings.stx_mnt_id || is_read_only()? {
+        return Ok(None);
+    }
+    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(Some)
+}
+
+fn is_read_only() -> rustix::io::Result<bool> {
+    Ok(statvfs(SETTINGS)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

@@ -7,7 +7,8 @@ use rtnetlink::packet_core::{NLM_F_ACK_TLVS, NLM_F_CAPPED};
 
 pub(crate) const NLMSG_ERROR: u16 = 2;
 pub(crate) const NLMSG_DONE: u16 = 3;
-const HEADER: usize = 16;
+/// Length of `struct nlmsghdr`, bytes.
+pub(crate) const HEADER: usize = 16;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
 /// A request that the kernel refused: its errno, and its own words where it gave any (`NETLINK_EXT_ACK`).
@@ -70,23 +71,28 @@ impl Raw<'_> {
             0 => usize::try_from(u32_at(self.bytes, refused)?).ok()?.next_multiple_of(4),
             _ => HEADER,
         };
-        let mut attributes = self.bytes.get(refused + skipped..)?;
-        while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-            let value = attributes.get(4..usize::from(length))?;
-            if kind == NLMSGERR_ATTR_MSG {
-                return Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned());
-            }
-            attributes = attributes.get(usize::from(length).next_multiple_of(4)..)?;
-        }
-        None
+        let text = attribute(self.bytes.get(refused + skipped..)?, NLMSGERR_ATTR_MSG)?;
+        Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
     }
+}
+
+/// The value of the first attribute of a kind, among these.
+pub(crate) fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
+        let value = attributes.get(4..usize::from(length))?;
+        if kind == wanted {
+            return Some(value);
+        }
+        attributes = attributes.get(usize::from(length).next_multiple_of(4)..)?;
+    }
+    None
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).and_then(|value| value.try_into().ok()).map(u16::from_ne_bytes)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4).and_then(|value| value.try_into().ok()).map(u32::from_ne_bytes)
 }
 

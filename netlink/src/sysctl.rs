@@ -71,11 +71,6 @@ impl Sysctl {
             source,
         })
     }
-
-    /// Writes a value unless it is there: a read-only /proc/sys that is set right is no error.
-    pub fn ensure(&self, procfs: &Procfs, value: &'static str) -> Result<(), SysctlError> {
-        if self.read(procfs)?.as_deref() == Some(value) { Ok(()) } else { self.write(procfs, value) }
-    }
 }
 
 /// The IPv6 settings of one link, by its open folder: the way there is walked once.
@@ -96,29 +91,20 @@ impl LinkSettings {
         }
     }
 
-    /// Writes a value unless it is there.
-    pub fn ensure(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
-        if self.read(key)? == value { Ok(()) } else { self.write(key, value) }
-    }
-
     /// Writes a value that is another by default. A read-only /proc/sys that is set right is no error.
     pub fn set(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
         self.write(key, value).or_else(|refused| if self.read(key)? == value { Ok(()) } else { Err(refused) })
     }
 
-    /// Whether the namespace forwards IPv6.
-    pub fn forwards(&self) -> Result<bool, SysctlError> {
-        Ok(self.read("../all/forwarding")? == "1")
+    /// Writes a value.
+    pub fn write(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
+        let written = self.open(key, OFlags::WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|source| SysctlError::Write { path: self.path.join(key), value, source })
     }
 
     fn read(&self, key: &str) -> Result<String, SysctlError> {
         let read = self.open(key, OFlags::RDONLY).and_then(value);
         read.map_err(|source| SysctlError::Read { path: self.path.join(key), source })
-    }
-
-    fn write(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
-        let written = self.open(key, OFlags::WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
-        written.map_err(|source| SysctlError::Write { path: self.path.join(key), value, source })
     }
 
     fn open(&self, key: &str, how: OFlags) -> io::Result<fs::File> {

@@ -1,6 +1,6 @@
 //! Puts a plan into effect: one datagram for each namespace, every verdict read.
 
-use netlink::{KernelError, Link, Lookup, NewVeth, Route, Selector, Socket};
+use netlink::{KernelError, Link, LinkSettings, Lookup, NewVeth, Route, Selector, Socket};
 use nix::errno::Errno;
 use podlink::{Identity, removal};
 
@@ -31,16 +31,44 @@ fn not_made(pair: &NewVeth<'_>, source: KernelError) -> Error {
 
 /// Applies the operations in order; the first refused one is the error.
 pub(crate) fn apply(socket: &mut Socket, operations: &[Operation]) -> Result<(), Error> {
+    let refused = attempt(socket, operations)?;
+    first_of(socket, refused)
+}
+
+/// The same for the end of a link that may have IPv6 switched off, as links of some hosts are born. Where an IPv6 address
+/// is refused for that, it is switched on, and what was refused is done again: to look first would cost each other ADD.
+pub(crate) fn apply_with_v6(socket: &mut Socket, operations: &[Operation], link: &LinkSettings) -> Result<(), Error> {
+    let refused = attempt(socket, operations)?;
+    if refused.iter().any(|(operation, source)| is_off(operation, source)) {
+        link.write("disable_ipv6", "0")?;
+        let again: Vec<Operation> = refused.into_iter().map(|(operation, _)| operation.clone()).collect();
+        return apply(socket, &again);
+    }
+    first_of(socket, refused)
+}
+
+/// Asks for each of them; those that were refused.
+fn attempt<'o>(socket: &mut Socket, operations: &'o [Operation]) -> Result<Vec<Refused<'o>>, Error> {
     let mut requests: Vec<_> = operations.iter().map(Operation::request).collect();
     let verdicts = socket.request(&mut requests)?;
-    for (operation, verdict) in operations.iter().zip(verdicts) {
-        let Err(source) = verdict else { continue };
-        if let (Operation::Route(route), Errno::EEXIST) = (operation, source.errno) {
-            return Err(name_the_holder(socket, route)?);
+    Ok(operations.iter().zip(verdicts).filter_map(|(operation, verdict)| Some((operation, verdict.err()?))).collect())
+}
+
+type Refused<'o> = (&'o Operation, KernelError);
+
+fn first_of(socket: &mut Socket, refused: Vec<Refused<'_>>) -> Result<(), Error> {
+    match refused.into_iter().next() {
+        None => Ok(()),
+        Some((Operation::Route(route), source)) if source.errno == Errno::EEXIST => {
+            Err(name_the_holder(socket, route)?)
         }
-        return Err(Error::Refused { operation: operation.to_string(), source });
+        Some((operation, source)) => Err(Error::Refused { operation: operation.to_string(), source }),
     }
-    Ok(())
+}
+
+/// The kernel gives no IPv6 address to a link that has IPv6 switched off.
+fn is_off(operation: &Operation, source: &KernelError) -> bool {
+    matches!(operation, Operation::Address(address) if address.address.is_ipv6()) && source.errno == Errno::EACCES
 }
 
 /// A route of that destination exists: which.

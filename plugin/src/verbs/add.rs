@@ -10,7 +10,7 @@ use podlink::Identity;
 
 use crate::addressing::Addressing;
 use crate::agent;
-use crate::apply::{apply, make_pair};
+use crate::apply::{apply, apply_with_v6, make_pair};
 use crate::error::Error;
 use crate::host;
 use crate::outcome::{self, Outcome};
@@ -109,8 +109,12 @@ fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) ->
     let Some(device) = Link::index(host, name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
-    let hardening = Hardening { v6: host::close_v6(procfs, name, plan.has(true))? };
-    apply(host, &plan.host_end(device, hardening))
+    let settings = host::close_v6(host, procfs, name, plan.has(true))?;
+    let operations = plan.host_end(device, Hardening { v6: settings.is_some() });
+    match settings {
+        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link),
+        _ => apply(host, &operations),
+    }
 }
 
 /// Leaves the thread in the pod's namespace.
@@ -119,15 +123,16 @@ fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str)
     let Some(device) = Link::index(&beyond.pod, ifname) else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
-    if plan.has(true) {
-        // A runtime may have switched IPv6 off for new links; addresses should outlive `ip link set down` (H-063).
-        let Some(link) = LinkSettings::v6(procfs, ifname)? else {
-            return Err(Error::LinkVanished { name: ifname.to_owned() });
-        };
-        link.ensure("disable_ipv6", "0")?;
-        link.set("keep_addr_on_down", "1")?;
-        link.set("ndisc_notify", "1")?;
-    }
     let occupied = beyond.occupied(device, plan)?;
-    apply(&mut beyond.pod, &plan.pod_end(device, occupied))
+    let operations = plan.pod_end(device, occupied);
+    if !plan.has(true) {
+        return apply(&mut beyond.pod, &operations);
+    }
+    let Some(link) = LinkSettings::v6(procfs, ifname)? else {
+        return Err(Error::LinkVanished { name: ifname.to_owned() });
+    };
+    // Addresses should outlive `ip link set down` (H-063), and a change of the MAC be told.
+    link.set("keep_addr_on_down", "1")?;
+    link.set("ndisc_notify", "1")?;
+    apply_with_v6(&mut beyond.pod, &operations, &link)
 }
