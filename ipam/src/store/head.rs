@@ -74,13 +74,15 @@ impl Head {
         if marked.is_some_and(|seq| seq > header.seq) {
             return Err(damaged(Flaw("the newest commit is not whole"), REDO[1 - side]));
         }
-        let needed = u64::from(layout.slots_at()) + u64::from(header.state.slots);
-        if length < needed * SIZE as u64 {
-            let line = u32::try_from(length / SIZE as u64).unwrap_or(u32::MAX);
-            return Err(damaged(Flaw("the file is cut short"), line));
-        }
         let mut overlay = older.map_or_else(Vec::new, |older| older.lines);
         overlay.extend(lines);
+        // A power loss can leave a commit and take the lines that the file grew by for it: the record has those it needs.
+        let needed = u64::from(layout.slots_at()) + u64::from(header.state.slots);
+        let is_missing = |line: &u32| find(&overlay, *line).is_none();
+        let whole = u32::try_from(length / SIZE as u64).unwrap_or(u32::MAX);
+        if let Some(line) = (whole..u32::try_from(needed).unwrap_or(u32::MAX)).find(is_missing) {
+            return Err(damaged(Flaw("the file is cut short"), line));
+        }
         let settled = marked == Some(header.seq) && header.boot == boot;
         Ok(Self { layout, state: header.state, seq: header.seq, side, overlay, settled, length })
     }

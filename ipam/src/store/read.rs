@@ -42,14 +42,16 @@ impl<'d, D: Disk> Snapshot<'d, D> {
         let at = self.head.layout.slot(first);
         let mut bytes = vec![0; count as usize * SIZE];
         let got = self.disk.read_at(&mut bytes, offset(at)).map_err(Error::io("read", self.path))?;
-        let slot = |(number, bytes)| {
+        bytes.truncate(got);
+        let slot = |number: u32| {
+            let from = (number - at) as usize * SIZE;
             let line = match self.head.overlaid(number) {
                 Some(line) => Ok(*line),
-                None => Line::checked(bytes, number),
+                None => Line::checked(bytes.get(from..from + SIZE).unwrap_or_default(), number),
             };
             line.and_then(|line| Slot::read(&line)).map_err(|flaw: Flaw| flaw.at(self.path, number.into()))
         };
-        (at..).zip(bytes[..got].chunks(SIZE)).map(slot).collect()
+        (at..at + count).map(slot).collect()
     }
 }
 

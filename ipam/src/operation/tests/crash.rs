@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::*;
+use crate::operation::look::select;
 use crate::store::double::Fault;
 
 type Change = dyn Fn(&Node) -> Result<(), Error>;
@@ -302,6 +303,24 @@ fn a_power_loss_keeps_what_was_reported_and_tears_nothing() {
         }
     }
     println!("{points} power losses");
+}
+
+/// A commit that nobody was told of reached the medium, and what the file had grown by for it did not.
+#[test]
+fn a_power_loss_that_takes_a_files_growth_alone_damages_nothing() {
+    for case in cases() {
+        let bounds = Bounds::of(&case);
+        at_every_operation(&case, Fault::Kill(512), |node, _, operation| {
+            let context = format!("growth lost at {operation}");
+            node.memory.lose_power(|offset| offset != usize::MAX);
+            node.reboot();
+            bounds.hold(&case, node, &context);
+            let (listed, damage) = select(&node.memory, |_| true).unwrap();
+            assert!(damage.is_none(), "{}, {context}: {damage:?}", case.name);
+            assert_eq!(listed.len(), node.audit().leases.len(), "{}, {context}", case.name);
+            try_again(&case, node, &context);
+        });
+    }
 }
 
 /// The recovery from one power loss is cut by another: at every pair of operations.
