@@ -25,5 +25,20 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
         let [contender, case, milliseconds] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
         figures.add("runtime", case, contender, "ms", milliseconds.parse()?);
     }
+    for (contender, share) in shares(figures) {
+        figures.add("runtime", "share of ADD in RunPodSandbox", &contender, "%", share);
+    }
     Ok(())
+}
+
+/// What part of each sandbox's time was the network's ADD, of a hundred.
+fn shares(figures: &Figures) -> Vec<(String, f64)> {
+    let sandboxes = figures.all().iter().filter(|s| s.case == "RunPodSandbox");
+    let pairs = sandboxes.filter_map(|whole| Some((whole, figures.of("runtime", "ADD within", &whole.contender)?)));
+    pairs
+        .flat_map(|(whole, add)| {
+            let each = add.samples.iter().zip(&whole.samples);
+            each.map(|(add_ms, whole_ms)| (add.contender.clone(), 100.0 * add_ms / whole_ms))
+        })
+        .collect()
 }

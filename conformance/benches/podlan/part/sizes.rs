@@ -1,7 +1,9 @@
-//! What the programs weigh: bytes on disk.
+//! What the programs weigh, on disk and at their start: bytes, and the instructions of a call that only says its versions.
 
 use std::fs;
+use std::process::Command;
 
+use podlan_conformance::cost;
 use podlan_conformance::lab::binaries;
 
 use crate::Failure;
@@ -17,7 +19,15 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
     for (name, path) in ours.into_iter().chain(theirs) {
         #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
         let megabytes = fs::metadata(path?)?.len() as f64 / 1e6;
-        figures.add("sizes", "binary", name, "MB", megabytes);
+        figures.add("sizes", "on disk", name, "MB", megabytes);
+    }
+    // The peers are written in Go, whose threads valgrind counts otherwise each time.
+    for (name, program) in [("podlan", &tools.podlan), ("podlan-ipam", &tools.ipam)] {
+        let mut command = Command::new(program);
+        command.env_clear().env("CNI_COMMAND", "VERSION");
+        #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+        let instructions = cost::instructions(&command, br#"{ "cniVersion": "1.0.0" }"#)? as f64;
+        figures.add("sizes", "start, VERSION", name, "instructions", instructions);
     }
     Ok(())
 }
