@@ -3,13 +3,14 @@
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 
-use super::messages;
+use super::{attribute, messages};
 use crate::{Address, Link, Neighbour, Route, SourceRule};
 
 fn is_read(datagram: &[u8]) {
     let mut seen = 0;
     for raw in messages(datagram) {
         seen += raw.bytes.len();
+        let _ = attribute(raw.bytes, 2);
         if let Err(refused) = raw.verdict() {
             let _ = refused.to_string();
         }

@@ -12,7 +12,7 @@ use crate::figures::Figures;
 use crate::tools::Tools;
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
-    let (rounds, crowds): (usize, &[usize]) = if quick { (3, &[100]) } else { (7, &[100, 500]) };
+    let (rounds, crowds): (usize, &[usize]) = if quick { (3, &[100]) } else { (5, &[100, 500]) };
     let contenders = contender::all(tools, V4, Subnets::of(200)?);
     let lab = Lab::new(u8::try_from(contenders.len())?)?;
     for &crowd in crowds {
@@ -30,25 +30,26 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
 /// Milliseconds for all of them.
 fn at_once(contender: &Contender, node: &Node, crowd: usize) -> Result<f64, Failure> {
     let pods = (0..crowd).map(|number| node.pod(&format!("crowd{number}"))).collect::<Result<Vec<Pod<'_>>, _>>()?;
-    let took = node.place().enter(|| -> Result<f64, Failure> {
-        let mut calls = Vec::new();
-        for (number, pod) in pods.iter().enumerate() {
-            let (mut command, stdin) = contender.command(Verb::Add, number, pod.netns());
-            command.stdin(input(stdin.as_bytes())?).stdout(Stdio::null()).stderr(Stdio::null());
-            calls.push(command);
-        }
-        let began = Instant::now();
-        let children = calls.iter_mut().map(|call| call.spawn()).collect::<Result<Vec<_>, _>>()?;
-        for mut child in children {
-            if !child.wait()?.success() {
-                return Err(format!("one of {crowd} ADDs of {} at once failed", contender.label).into());
-            }
-        }
-        Ok(began.elapsed().as_secs_f64() * 1e3)
-    })??;
-    for (number, pod) in pods.iter().enumerate() {
-        node.place().enter(|| contender.call(Verb::Del, number, pod.netns()))??;
-        pod.remove()?;
-    }
+    let took = node.place().enter(|| together(contender, Verb::Add, &pods))??;
+    node.place().enter(|| together(contender, Verb::Del, &pods))??;
+    pods.iter().try_for_each(Pod::remove)?;
     Ok(took)
+}
+
+/// One call for each pod, from the first exec to the last exit.
+fn together(contender: &Contender, verb: Verb, pods: &[Pod<'_>]) -> Result<f64, Failure> {
+    let mut calls = Vec::new();
+    for (number, pod) in pods.iter().enumerate() {
+        let (mut command, stdin) = contender.command(verb, number, pod.netns());
+        command.stdin(input(stdin.as_bytes())?).stdout(Stdio::null()).stderr(Stdio::null());
+        calls.push(command);
+    }
+    let began = Instant::now();
+    let children = calls.iter_mut().map(|call| call.spawn()).collect::<Result<Vec<_>, _>>()?;
+    for mut child in children {
+        if !child.wait()?.success() {
+            return Err(format!("one of {} calls of {} at once failed", pods.len(), contender.label).into());
+        }
+    }
+    Ok(began.elapsed().as_secs_f64() * 1e3)
 }

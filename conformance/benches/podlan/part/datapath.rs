@@ -21,7 +21,7 @@ const DUAL: Families = EACH[2];
 const WAYS: [&str; 2] = ["same node", "across nodes"];
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
-    let (rounds, slice) = if quick { (9, Duration::from_millis(100)) } else { (40, Duration::from_millis(150)) };
+    let (rounds, slice) = if quick { (9, Duration::from_millis(100)) } else { (30, Duration::from_millis(150)) };
     let there = contender::all(tools, DUAL, Subnets::of(0)?).len();
     let lab = Lab::new(u8::try_from(2 * there)?)?;
     let mut paths = Vec::new();

@@ -2,11 +2,13 @@
 //! lists of equal addresses grow with them for everybody, the floor too.
 //!
 //! Each contender has a node of its own. Their calls take turns pod by pod, in an order that changes with each pod. What
-//! else would tell of one contender in another's figures is kept out: the namespaces of pods go at the end, as the kernel
-//! takes them down beside the next call; and a crowd is kept by the floor and podlan alone, as one /proc/sys serves all
-//! nodes, and each namespace whose settings a plugin has opened makes the next opening slower.
+//! else would tell of one contender in another's figures is kept out: one /proc/sys serves all nodes, and each living
+//! namespace whose settings a plugin has opened makes the next opening slower. So a crowd is kept by the floor and podlan
+//! alone, and the pods of a round go with it; the next one begins when the kernel has taken them down.
 
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use podlan_conformance::lab::{Lab, Node, Pod};
 
@@ -19,6 +21,9 @@ use crate::tools::Tools;
 /// Rounds of those that wait seconds for duplicate address detection.
 const SLOW_ROUNDS: usize = 3;
 
+/// More than the kernel takes to take down the namespaces of a round, or fifty of a crowd.
+const TAKEN_DOWN: Duration = Duration::from_millis(150);
+
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     let (rounds, crowds): (usize, &[usize]) = if quick { (40, &[0, 250]) } else { (200, &[0, 250, 2_000]) };
     let subnets = Subnets::of(200)?;
@@ -29,7 +34,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
         let mut stands: Vec<Stand<'_>> = contenders
             .iter()
             .zip(&mut nodes)
-            .map(|(contender, node)| Stand { contender, node, pods: Vec::new(), done: Vec::new() })
+            .map(|(contender, node)| Stand { contender, node, pods: Vec::new(), done: None })
             .collect();
         for &others in crowds {
             stands.retain(|stand| stand.goes_on(others));
@@ -41,9 +46,13 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
                 for at in order(round, stands.len()) {
                     stands[at].round(round, *families, others, figures)?;
                 }
+                stands.iter_mut().try_for_each(Stand::end)?;
+                thread::sleep(TAKEN_DOWN);
             }
         }
-        stands.into_iter().try_for_each(Stand::clear)?;
+        for stand in stands {
+            thread::sleep(stand.clear()?);
+        }
     }
     Ok(())
 }
@@ -63,8 +72,8 @@ struct Stand<'a> {
     contender: &'a Contender,
     node: &'a Node,
     pods: Vec<Pod<'a>>,
-    /// Pods that were measured.
-    done: Vec<Pod<'a>>,
+    /// The pod that was measured in this round.
+    done: Option<Pod<'a>>,
 }
 
 impl Stand<'_> {
@@ -95,7 +104,7 @@ impl Stand<'_> {
             figures.add("pods", &case, &self.contender.label, "ms", cost.wall.as_secs_f64() * 1e3);
             figures.add("cpu", &case, &self.contender.label, "ms", cost.cpu.as_secs_f64() * 1e3);
         }
-        self.done.push(pod);
+        self.done = Some(pod);
         Ok(())
     }
 
@@ -103,8 +112,14 @@ impl Stand<'_> {
         self.node.place().enter(|| self.contender.call(verb, number, netns))?
     }
 
-    /// Lets the crowd go: the next field begins on a machine as empty as this one did.
-    fn clear(self) -> Result<(), Failure> {
-        Ok(self.pods.iter().chain(&self.done).try_for_each(Pod::remove)?)
+    /// Lets the round's pod go.
+    fn end(&mut self) -> Result<(), Failure> {
+        Ok(self.done.take().map_or(Ok(()), |pod| pod.remove())?)
+    }
+
+    /// Lets the crowd go: the next field begins on a machine as empty as this one did. How long that takes the kernel.
+    fn clear(self) -> Result<Duration, Failure> {
+        self.pods.iter().try_for_each(Pod::remove)?;
+        Ok(u32::try_from(self.pods.len())? * TAKEN_DOWN / 50)
     }
 }
