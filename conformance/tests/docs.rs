@@ -40,7 +40,9 @@ fn what_troubleshooting_quotes_the_programs_print() {
 #[test]
 fn what_the_pages_point_at_is_there() {
     let docs = root().join("docs");
-    let pages = fs::read_dir(&docs).unwrap().map(|entry| entry.unwrap().path());
+    let files = [docs.clone(), docs.join("bench")].map(|folder| fs::read_dir(folder).unwrap());
+    let pages = files.into_iter().flatten().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|page| page.extension().is_some_and(|extension| extension == "md"));
     for page in pages.chain([root().join("README.md")]) {
         let text = fs::read_to_string(&page).unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
