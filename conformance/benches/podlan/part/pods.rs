@@ -34,7 +34,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
         let mut stands: Vec<Stand<'_>> = contenders
             .iter()
             .zip(&mut nodes)
-            .map(|(contender, node)| Stand { contender, node, pods: Vec::new(), done: None })
+            .map(|(contender, node)| Stand { contender, node, pods: Vec::new() })
             .collect();
         for &others in crowds {
             stands.retain(|stand| stand.goes_on(others));
@@ -43,10 +43,11 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
             }
             eprintln!("{}, {others} pods: {rounds} rounds of {}", families.name(), stands.len());
             for round in 0..rounds {
+                let mut done = Vec::new();
                 for at in order(round, stands.len()) {
-                    stands[at].round(round, *families, others, figures)?;
+                    done.extend(stands[at].round(round, *families, others, figures)?);
                 }
-                stands.iter_mut().try_for_each(Stand::end)?;
+                done.iter().try_for_each(Pod::remove)?;
                 thread::sleep(TAKEN_DOWN);
             }
         }
@@ -72,11 +73,9 @@ struct Stand<'a> {
     contender: &'a Contender,
     node: &'a Node,
     pods: Vec<Pod<'a>>,
-    /// The pod that was measured in this round.
-    done: Option<Pod<'a>>,
 }
 
-impl Stand<'_> {
+impl<'a> Stand<'a> {
     /// Whether it is asked for a crowd of this size.
     fn goes_on(&self, others: usize) -> bool {
         others == 0 || self.contender.crowded
@@ -92,10 +91,16 @@ impl Stand<'_> {
         Ok(())
     }
 
-    /// One ADD and one DEL, of a pod that is new.
-    fn round(&mut self, round: usize, families: Families, others: usize, figures: &mut Figures) -> Result<(), Failure> {
+    /// One ADD and one DEL, of a pod that is new; the pod, unless this round is left out.
+    fn round(
+        &self,
+        round: usize,
+        families: Families,
+        others: usize,
+        figures: &mut Figures,
+    ) -> Result<Option<Pod<'a>>, Failure> {
         if self.contender.slow && round >= SLOW_ROUNDS {
-            return Ok(());
+            return Ok(None);
         }
         let pod = self.node.pod(&format!("timed-{others}-{round}"))?;
         for (verb, name) in [(Verb::Add, "ADD"), (Verb::Del, "DEL")] {
@@ -104,17 +109,11 @@ impl Stand<'_> {
             figures.add("pods", &case, &self.contender.label, "ms", cost.wall.as_secs_f64() * 1e3);
             figures.add("cpu", &case, &self.contender.label, "ms", cost.cpu.as_secs_f64() * 1e3);
         }
-        self.done = Some(pod);
-        Ok(())
+        Ok(Some(pod))
     }
 
     fn call(&self, verb: Verb, number: usize, netns: &Path) -> Result<Cost, Failure> {
         self.node.place().enter(|| self.contender.call(verb, number, netns))?
-    }
-
-    /// Lets the round's pod go.
-    fn end(&mut self) -> Result<(), Failure> {
-        Ok(self.done.take().map_or(Ok(()), |pod| pod.remove())?)
     }
 
     /// Lets the crowd go: the next field begins on a machine as empty as this one did. How long that takes the kernel.

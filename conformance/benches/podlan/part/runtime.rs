@@ -18,7 +18,7 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
     // What a test says inside its lab, it says once more outside when it has passed.
     let said = String::from_utf8_lossy(&output.stdout);
     let measured: Vec<&str> = said.split("bench: ").skip(1).filter_map(|rest| rest.lines().next()).collect();
-    if measured.is_empty() {
+    if !output.status.success() || measured.is_empty() {
         return Err(format!("{}: {said}{}", tests.display(), String::from_utf8_lossy(&output.stderr)).into());
     }
     for line in measured {
