@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use crate::nft::{self, Error, Nfnetlink, Table};
 use forward::{Finding, Packet};
 
-pub(crate) use keep::{Shared, keep};
+pub(crate) use keep::{Filtered, Options, Wanted, keep};
 pub(crate) use masquerade::{Egress, Sides};
 pub(crate) use source_rule::Drops;
 
