@@ -1,7 +1,6 @@
 //! Keeps the rules in place: put at the start, put again when somebody removed them (`nft flush ruleset`), and compared
 //! once in a while whatever was heard.
 
-use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use crate::readiness::Readiness;
 /// What the names of our tables begin with, and the name of two of them.
 pub(super) const TABLE: &str = "podlan";
 
-/// How long to wait after being disturbed twice in a row: somebody may be at war with us.
+/// How long to wait before the rules are compared for the second time in a row: another program may keep rewriting them.
 const PEACE: Duration = Duration::from_secs(1);
 
 /// How soon after a change of others' rules they are looked at, and how long nobody looks again: whoever rewrites
@@ -50,42 +49,65 @@ async fn hold(every: Duration, filter: &Shared) -> Result<std::convert::Infallib
     let mut events = Nfnetlink::events()?;
     let news = Readiness::of(events.as_fd()).map_err(Error::Open)?;
     let mut slow = interval(every);
-    let mut disturbed: Option<Instant> = None;
+    let mut compared: Option<Instant> = None;
     let (mut looked, mut look_due): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         tokio::select! {
             () = at(look_due) => {
                 (looked, look_due) = (Some(Instant::now()), None);
                 filter.lock().look_at_others();
-                continue;
             }
             ready = news.wait() => {
                 ready.map_err(Error::Open)?;
-                let we = filter.lock().port();
-                let others = Cell::new(false);
-                let is_disturbance = |event: &Event<'_>| {
-                    let is_ours = event.table.is_none_or(|table| table.starts_with(TABLE));
-                    others.set(others.get() || !is_ours);
-                    Some(event.port) != we && event.table.is_some() && is_ours
-                };
-                let is_disturbed = events.news(is_disturbance)?;
-                if (others.get() || is_disturbed) && look_due.is_none() {
+                let heard = hear(&mut events, filter.lock().port())?;
+                if heard.others && look_due.is_none() {
                     let soon = Instant::now() + FIRST_LOOK;
                     look_due = Some(looked.map_or(soon, |last| soon.max(last + NEXT_LOOK)));
                 }
-                if !is_disturbed {
-                    continue;
+                if heard.ours {
+                    if compared.is_some_and(|last| last.elapsed() < PEACE) {
+                        sleep(PEACE).await;
+                    }
+                    compared = Some(Instant::now());
+                    if filter.lock().put() {
+                        tracing::info!("somebody changed our rules; they are right again");
+                    }
                 }
-                tracing::info!("our rules were disturbed; making them right again");
-                if disturbed.is_some_and(|last| last.elapsed() < PEACE) {
-                    sleep(PEACE).await;
-                }
-                disturbed = Some(Instant::now());
             }
-            _ = slow.tick() => filter.lock().look_at_others(),
+            _ = slow.tick() => {
+                let mut filter = filter.lock();
+                filter.look_at_others();
+                filter.put();
+            }
         }
-        filter.lock().put();
     }
+}
+
+/// What may have been changed, and not by us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Heard {
+    /// Our tables.
+    ours: bool,
+    /// Anything: rules of others may drop what pods send.
+    others: bool,
+}
+
+impl Heard {
+    fn take(&mut self, event: &Event<'_>, we: Option<u32>) {
+        // The end of a transaction names no table.
+        let Some(table) = event.table else { return };
+        let is_ours = table.starts_with(TABLE);
+        self.others |= !is_ours || Some(event.port) != we;
+        self.ours |= is_ours && Some(event.port) != we;
+    }
+}
+
+/// Reads the events that wait. Where the kernel dropped some, which our own change of a large set makes it do, everything
+/// has to be compared; that is no sign that anybody changed anything.
+fn hear(events: &mut Nfnetlink, we: Option<u32>) -> Result<Heard, Error> {
+    let mut heard = Heard::default();
+    let lost = events.news(|event| heard.take(event, we))?;
+    Ok(if lost { Heard { ours: true, others: true } } else { heard })
 }
 
 /// Waits for an instant, or for ever.
@@ -93,5 +115,28 @@ async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_of_our_tables_by_another_has_them_compared() {
+        const WE: u32 = 7;
+        for (port, table, expected) in [
+            (WE, Some("podlan"), (false, false)),
+            (WE, Some("podlan-masquerade"), (false, false)),
+            (9, Some("podlan-masquerade"), (true, true)),
+            (9, Some("filter"), (false, true)),
+            // `--accept-forward` puts rules of ours into tables of others.
+            (WE, Some("filter"), (false, true)),
+            (9, None, (false, false)),
+        ] {
+            let mut heard = Heard::default();
+            heard.take(&Event { port, table }, Some(WE));
+            assert_eq!((heard.ours, heard.others), expected, "{port} {table:?}");
+        }
     }
 }
