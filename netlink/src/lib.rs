@@ -20,6 +20,7 @@ mod route;
 mod rule;
 mod socket;
 mod sysctl;
+mod tolerant;
 
 pub use address::Address;
 pub use default_route::{DefaultRoute, MTU, inherited_mtu};

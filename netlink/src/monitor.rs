@@ -7,12 +7,12 @@ use nix::errno::Errno;
 use nix::libc::{
     MSG_DONTWAIT, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
 };
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::reply::messages;
 use crate::socket::Error;
+use crate::tolerant;
 
 /// One piece of news.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Monitor {
     pub fn read(&mut self) -> Result<Option<Vec<Event>>, Error> {
         self.buffer.clear();
         match self.handle.recv(&mut self.buffer, MSG_DONTWAIT) {
-            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| decode(raw.bytes)).collect())),
+            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| event(raw.bytes)).collect())),
             Err(source) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(source) if source.kind() == io::ErrorKind::Interrupted => Ok(Some(Vec::new())),
             Err(source) if source.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(Some(vec![Event::Overflow])),
@@ -60,11 +60,8 @@ impl Monitor {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Event> {
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).ok()?.payload {
-        NetlinkPayload::InnerMessage(message) => Some(Event::Changed(Box::new(message))),
-        _ => None,
-    }
+fn event(bytes: &[u8]) -> Option<Event> {
+    tolerant::decode(bytes).ok().map(|message| Event::Changed(Box::new(message)))
 }
 
 impl AsFd for Monitor {

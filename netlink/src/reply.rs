@@ -76,19 +76,32 @@ impl Raw<'_> {
     }
 }
 
-/// The value of the first attribute of a kind, among these.
-pub(crate) fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-        let value = attributes.get(4..usize::from(length))?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(usize::from(length).next_multiple_of(4)..)?;
-    }
-    None
+/// One netlink attribute (`struct nlattr`), its kind without the flags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attribute<'a> {
+    pub(crate) kind: u16,
+    pub(crate) value: &'a [u8],
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+/// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
+const NLA_FLAGS: u16 = 0xc000;
+
+/// The attributes in a row of them, in order; ends at the first one that does not fit.
+pub(crate) fn attributes(mut row: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(row, 0)?);
+        let (kind, value) = (u16_at(row, 2)? & !NLA_FLAGS, row.get(4..length)?);
+        row = row.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Attribute { kind, value })
+    })
+}
+
+/// The value of the first attribute of a kind, among these.
+pub(crate) fn attribute(row: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(row).find(|attribute| attribute.kind == wanted).map(|attribute| attribute.value)
+}
+
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).and_then(|value| value.try_into().ok()).map(u16::from_ne_bytes)
 }
 

@@ -5,15 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc::MSG_DONTWAIT;
-use rtnetlink::packet_core::{
-    DecodeError, Emitable, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use rtnetlink::packet_core::{DecodeError, Emitable, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, protocols::NETLINK_ROUTE};
 
 use crate::netns::netns_of;
 use crate::reply::{HEADER, KernelError, NLMSG_DONE, NLMSG_ERROR, Raw, messages};
 use crate::request::Request;
+use crate::tolerant;
 
 /// Requests in one datagram: their acknowledgements must fit the default receive buffer (212,992 bytes) together.
 const BATCH: usize = 128;
@@ -59,6 +58,7 @@ pub struct Socket {
     buffer: Vec<u8>,
     /// The kernel takes a dump's filters at their word (`NETLINK_GET_STRICT_CHK`).
     strict: bool,
+    unreadable: u64,
 }
 
 impl Socket {
@@ -67,12 +67,17 @@ impl Socket {
         let handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
         handle.set_ext_ack(true).map_err(Error::Open)?;
         handle.set_cap_ack(true).map_err(Error::Open)?;
-        Ok(Self { handle, sequence: 0, buffer: Vec::new(), strict: false })
+        Ok(Self { handle, sequence: 0, buffer: Vec::new(), strict: false, unreadable: 0 })
     }
 
     /// The network namespace that the socket belongs to, opened.
     pub fn netns(&self) -> io::Result<OwnedFd> {
         netns_of(self)
+    }
+
+    /// How many objects of dumps could not be read and were left out, since this was last asked.
+    pub fn take_unreadable(&mut self) -> u64 {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// Sends the requests in order and returns the kernel's verdict on each. A refused one does not stop those after it.
@@ -90,7 +95,7 @@ impl Socket {
     pub fn get(&mut self, mut request: Request) -> Result<Result<RouteNetlinkMessage, KernelError>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
         match self.answer(sequence)? {
-            Ok(raw) => decode(&raw).map(Ok),
+            Ok(raw) => Ok(Ok(tolerant::decode(raw.bytes)?)),
             Err(refused) => Ok(Err(refused)),
         }
     }
@@ -127,6 +132,7 @@ impl Socket {
     }
 
     /// Asks for all objects that match and keeps what `keep` makes of them. Taken again when the table changed meanwhile.
+    /// An object that cannot be read is left out and counted: one odd object hides no other.
     pub fn dump<T>(
         &mut self,
         request: Request,
@@ -152,7 +158,7 @@ impl Socket {
     ) -> Result<Option<Vec<T>>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
         let mut objects = Vec::new();
-        let mut whole = true;
+        let (mut whole, mut unreadable) = (true, 0);
         loop {
             self.receive(DUMPED, 0, 1)?;
             for raw in messages(&self.buffer).filter(|raw| raw.sequence == sequence) {
@@ -160,9 +166,13 @@ impl Socket {
                 match raw.kind {
                     NLMSG_ERROR | NLMSG_DONE => {
                         raw.verdict()?;
+                        self.unreadable += if whole { unreadable } else { 0 };
                         return Ok(whole.then_some(objects));
                     }
-                    _ => objects.extend(keep(decode(&raw)?)),
+                    _ => match tolerant::decode(raw.bytes) {
+                        Ok(message) => objects.extend(keep(message)),
+                        Err(_) => unreadable += 1,
+                    },
                 }
             }
         }
@@ -235,12 +245,5 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(source) if source.raw_os_error() == Some(Errno::EINTR as i32) => {}
             done => return done,
         }
-    }
-}
-
-fn decode(raw: &Raw<'_>) -> Result<RouteNetlinkMessage, Error> {
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(raw.bytes)?.payload {
-        NetlinkPayload::InnerMessage(message) => Ok(message),
-        _ => Err(Error::Decode(DecodeError::from("a control message where an object was due"))),
     }
 }

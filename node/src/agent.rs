@@ -1,20 +1,23 @@
-//! The agent: one thread, one loop. A trigger (a report of the source, news of the kernel, time, an operator) becomes a
-//! turn of the reconciler, and what is now true is written down. All decisions are the reconciler's.
+//! The agent: one loop that does nothing that can block, and parts with threads of their own that can. A trigger (a report
+//! of the source, events of the kernel, time, an operator, a part) becomes a turn of the reconciler, and what is now true is
+//! published. All decisions are the reconciler's. Once it runs, only a signal ends it.
 
 mod egress;
 mod journal;
+mod listen;
+pub(crate) mod part;
 mod pod_mtu;
 mod predecessor;
+mod publish;
 mod signals;
 mod tell;
+mod turn;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlink::Monitor;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -23,26 +26,30 @@ use crate::control::{self, Command, Order};
 use crate::http::{self, Served};
 use crate::leases::{self, Census};
 use crate::metrics::Metrics;
-use crate::packet_filter::{self, PacketFilter, Shared};
-use crate::readiness::Readiness;
+use crate::packet_filter::{self, Filtered, Wanted};
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
-use crate::routes::news::news;
 use crate::routes::reconcile::{Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
 use crate::state::{HEARTBEAT, RunDir, State};
 use crate::upkeep::{self, Upkeep};
 pub(crate) use egress::Spared;
+use listen::Listener;
+use part::{Output, Parts};
 use predecessor::Predecessor;
+use publish::Papers;
 pub(crate) use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How many datagrams of news are read before a turn: a flood must not keep the routes from being right.
-const NEWS: usize = 512;
+/// How often the parts are looked after.
+const TEND: Duration = Duration::from_millis(250);
 
-/// Why the agent cannot run.
+/// How long a new snapshot waits for the packet filter: the pods of a new node are inside before a route leads to them.
+const SIDES: Duration = Duration::from_secs(2);
+
+/// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("make the run directory {path}: {source}")]
@@ -53,16 +60,8 @@ pub(crate) enum Error {
     Binary(#[source] io::Error),
     #[error("start the runtime: {0}")]
     Runtime(#[source] io::Error),
-    #[error("listen on {path}: {source}")]
-    Control { path: String, source: io::Error },
     #[error("listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("write {path}: {source}")]
-    State { path: String, source: io::Error },
-    #[error("listen to the kernel: {0}")]
-    Monitor(#[source] io::Error),
-    #[error(transparent)]
-    Netlink(#[from] netlink::Error),
 }
 
 /// What the agent is given.
@@ -92,16 +91,29 @@ pub(crate) struct Agent {
     predecessor: Option<Predecessor>,
     told: watch::Sender<State>,
     metrics: Arc<Metrics>,
-    kernel: Rtnetlink,
-    monitor: Monitor,
-    news: Readiness,
+    /// None while no socket can be had.
+    kernel: Option<Rtnetlink>,
+    /// Why the kernel cannot be asked, or not be listened to.
+    kernel_trouble: Option<String>,
+    listener: Listener,
     reports: mpsc::Receiver<Report>,
     orders: mpsc::Receiver<Order>,
     /// Asks the source for a snapshot of now.
     refresh: Arc<Notify>,
-    packet_filter: Shared,
+    parts: Parts,
+    /// What is to be told of them.
+    part_troubles: Vec<String>,
+    /// Some part says something new.
+    part_news: Arc<Notify>,
+    wanted: watch::Sender<Wanted>,
+    filtered: watch::Receiver<Filtered>,
     egress: Option<Spared>,
+    /// A snapshot that waits for the packet filter.
+    waiting: Option<egress::Waiting>,
     census: watch::Receiver<Census>,
+    papers: watch::Sender<Papers>,
+    /// What cannot be filed, and why.
+    unfiled: watch::Receiver<Vec<String>>,
 }
 
 /// What woke the agent.
@@ -115,8 +127,12 @@ enum Trigger {
     HoldOver,
     /// A turn failed, or was surprised.
     Retry,
-    /// The leases stand otherwise.
-    Leases,
+    /// A part says something new.
+    Part,
+    /// The parts must be looked after.
+    Tend,
+    /// A snapshot has waited for the packet filter for long enough.
+    WaitedEnough,
     Stop,
 }
 
@@ -141,68 +157,102 @@ struct Due {
 }
 
 impl Agent {
-    /// Runs until it is told to stop.
+    /// Runs until a signal ends it.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
-        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward } = options;
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
-        let socket = run_dir.control_socket();
-        let control =
-            control::listen(&socket).map_err(|source| Error::Control { path: socket.display().to_string(), source })?;
-        let (order_sender, orders) = mpsc::channel(1);
-        let (report_sender, reports) = mpsc::channel(1);
-        let packet_filter = Shared::new(PacketFilter::new(egress::at_first(egress.as_ref()), accept_forward));
+        let resync = options.resync;
+        let mut agent = Self::start(options).await?;
+        agent.look_back().await;
+        agent.tell();
+        if let Some(first) = agent.first_snapshot(&mut stop).await {
+            agent.reconcile(first, &mut stop, resync).await;
+        }
+        agent.parts.stop().await;
+        Ok(())
+    }
+
+    /// Starts the parts. What is not to be had now is asked for again later.
+    async fn start(options: Options) -> Result<Self, Error> {
+        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward } = options;
         let mut state = State::starting(&settings.me, &source.to_string());
         state.told = upkeep.told();
         let (told, _) = watch::channel(state.clone());
         let (refresh, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::new()));
-        // Opened before anything is looked at, so that no change falls between.
-        let monitor = Monitor::open()?;
-        let news = Readiness::of(monitor.as_fd()).map_err(Error::Monitor)?;
-        let kernel = Rtnetlink::open()?;
         if let Some(address) = listen {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
             tokio::spawn(http::serve(listener, Served { state: told.subscribe(), metrics: metrics.clone() }));
         }
-        tokio::spawn(control::serve(control, order_sender));
-        tokio::spawn(packet_filter::keep(resync, packet_filter.clone()));
-        let (counted, census) = watch::channel(Census::default());
-        tokio::spawn(leases::keep(upkeep.stores.clone(), resync, metrics.clone(), counted));
-        tokio::spawn(source.run(report_sender, refresh.clone()));
-        let last_look = upkeep::Report::default();
-        let mut agent = Self {
+        // Opened before anything is looked at, so that no change falls between.
+        let listener = Listener::open();
+        let (mut parts, part_news) = (Parts::new(), Arc::new(Notify::new()));
+
+        let (order_sender, orders) = mpsc::channel(1);
+        let socket = run_dir.control_socket();
+        parts.start("control", move |activity| control::keep(socket.clone(), order_sender.clone(), activity));
+
+        let (report_sender, reports) = mpsc::channel(1);
+        let asked = refresh.clone();
+        parts.start("source", move |activity| source.clone().run(report_sender.clone(), asked.clone(), activity));
+
+        let (wanted, wanted_here) = watch::channel(Wanted::default());
+        let (output, filtered) = Output::new(Filtered::default(), part_news.clone());
+        let rules = packet_filter::Options {
+            every: resync,
+            egress: egress::at_first(egress.as_ref()),
+            accepts: accept_forward,
+            wanted: wanted_here,
+            output,
+        };
+        parts.start("packet filter", move |activity| packet_filter::keep(rules.clone(), activity));
+
+        let (output, census) = Output::new(Census::default(), part_news.clone());
+        let (stores, counted) = (upkeep.stores.clone(), metrics.clone());
+        parts.start("leases", move |_activity| leases::keep(stores.clone(), resync, counted.clone(), output.clone()));
+
+        let (papers, to_file) = watch::channel(Papers::default());
+        let (output, unfiled) = Output::new(Vec::new(), part_news.clone());
+        let home = run_dir.clone();
+        parts.start("reports", move |activity| publish::keep(home.clone(), to_file.clone(), output.clone(), activity));
+
+        Ok(Self {
             settings,
             run_dir,
             upkeep,
-            last_look,
+            last_look: upkeep::Report::default(),
             former_mtu: Vec::new(),
             state,
             predecessor: None,
             told,
             metrics,
-            kernel,
-            monitor,
-            news,
+            kernel: None,
+            kernel_trouble: None,
+            listener,
             reports,
             orders,
             refresh,
-            packet_filter,
+            parts,
+            part_troubles: Vec::new(),
+            part_news,
+            wanted,
+            filtered,
             egress,
+            waiting: None,
             census,
-        };
-        agent.look_back();
-        agent.tell()?;
-        let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
-        agent.reconcile(first, &mut stop, resync).await
+            papers,
+            unfiled,
+        })
     }
 
-    /// Waits for the source's first whole snapshot; `None` when told to stop.
-    async fn first_snapshot(&mut self, stop: &mut Stop) -> Result<Option<Snapshot>, Error> {
-        let mut heartbeat = interval(HEARTBEAT);
+    /// Waits for the source's first whole snapshot; `None` when a signal ends the agent.
+    async fn first_snapshot(&mut self, stop: &mut Stop) -> Option<Snapshot> {
+        let (mut heartbeat, mut tend) = (interval(HEARTBEAT), interval(TEND));
+        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.wait() => return Ok(None),
+                biased;
+                () = stop.wait() => return None,
                 Some(report) = self.reports.recv() => match report {
-                    Ok(snapshot) => return Ok(Some(snapshot)),
+                    Ok(snapshot) => return Some(snapshot),
                     Err(error) => self.source_failed(&error),
                 },
                 Some((_, reply)) = self.orders.recv() => {
@@ -210,62 +260,75 @@ impl Agent {
                     let _ = reply.send("nothing to do: no whole list of nodes has come yet".to_owned());
                 }
                 _ = heartbeat.tick() => self.state.beat(),
+                _ = tend.tick() => {
+                    if !self.tend() {
+                        continue;
+                    }
+                }
             }
-            self.tell()?;
+            self.tell();
         }
     }
 
-    async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) -> Result<(), Error> {
+    /// Until a signal ends the agent.
+    async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) {
         self.source_succeeded(&first);
-        self.recall(&mut first)?;
+        self.recall(&mut first).await;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, asked_at: Instant::now() };
         self.predecessor = None;
-        self.carry_out(Task::Everything, &mut reconciler, &mut due)?;
-        let mut heartbeat = interval(HEARTBEAT);
-        let mut slow = interval(resync);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        slow.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let inside = self.tell_sides(&reconciler, None);
+        tokio::select! {
+            () = stop.wait() => return,
+            () = self.in_force(inside) => {}
+        }
+        self.carry_out(Task::Everything, &mut reconciler, &mut due);
+        let (mut heartbeat, mut slow, mut tend) = (interval(HEARTBEAT), interval(resync), interval(TEND));
+        for ticks in [&mut heartbeat, &mut slow, &mut tend] {
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         slow.tick().await;
         loop {
             let hold_over = match reconciler.guard() {
                 Guard::Holding(held) if due.asked_at < held.until => Some(held.until),
                 _ => None,
             };
+            let waited = self.waiting.as_ref().map(|waiting| waiting.until);
             let trigger = tokio::select! {
                 biased;
                 () = stop.wait() => Trigger::Stop,
-                news = self.news.wait() => news.map(|()| Trigger::News).map_err(Error::Monitor)?,
+                () = self.listener.wait() => Trigger::News,
                 Some(report) = self.reports.recv() => Trigger::Report(report),
                 Some(order) = self.orders.recv() => Trigger::Order(order),
                 () = at(due.retry) => Trigger::Retry,
-                Ok(()) = self.census.changed() => Trigger::Leases,
+                () = self.part_news.notified() => Trigger::Part,
+                () = at(waited) => Trigger::WaitedEnough,
                 () = at(hold_over) => Trigger::HoldOver,
                 _ = slow.tick() => Trigger::Resync,
                 _ = heartbeat.tick() => Trigger::Heartbeat,
+                _ = tend.tick() => Trigger::Tend,
             };
             if let Trigger::Stop = trigger {
-                return Ok(());
+                return;
             }
-            let task = self.handle(trigger, &mut reconciler, &mut due)?;
-            self.carry_out(task, &mut reconciler, &mut due)?;
+            let task = self.handle(trigger, &mut reconciler, &mut due);
+            self.carry_out(task, &mut reconciler, &mut due);
         }
     }
 
     /// Takes in what woke the agent; says what is to be done about it.
-    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
-        Ok(match trigger {
-            Trigger::News => self.hear(reconciler, due)?,
+    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Task {
+        match trigger {
+            Trigger::News => self.hear(reconciler, due),
             Trigger::Report(Ok(snapshot)) => {
                 self.source_succeeded(&snapshot);
-                // News that waits is older than what the turn will do.
-                self.hear(reconciler, due)?;
-                reconciler.learn(snapshot);
-                Task::Everything
+                // Events that wait are older than what the turn will do.
+                let heals = self.hear(reconciler, due);
+                if self.learn_once_inside(snapshot, reconciler) { Task::Everything } else { heals }
             }
             Trigger::Report(Err(error)) => {
                 self.source_failed(&error);
-                self.tell()?;
+                self.describe(reconciler);
                 Task::Nothing
             }
             Trigger::Order((Command::Release, reply)) => {
@@ -282,17 +345,13 @@ impl Agent {
             }
             Trigger::Retry => {
                 due.retry = None;
-                self.hear(reconciler, due)?;
+                self.hear(reconciler, due);
                 Task::Turn
             }
-            // The last lease of a former CIDR may have gone, and its route with it.
-            Trigger::Leases if reconciler.drains() => {
-                reconciler.look_again();
-                Task::Everything
-            }
-            Trigger::Leases => {
-                self.describe(reconciler)?;
-                Task::Nothing
+            Trigger::Part => self.hear_parts(reconciler),
+            Trigger::WaitedEnough => {
+                tracing::warn!("the packet filter does not answer; the routes do not wait for it any longer");
+                self.learn_what_waits(reconciler)
             }
             Trigger::HoldOver => {
                 due.asked_at = Instant::now();
@@ -300,78 +359,47 @@ impl Agent {
                 Task::Nothing
             }
             Trigger::Resync => {
-                self.tell_drops();
                 reconciler.look_again();
                 Task::Everything
             }
             Trigger::Heartbeat => {
-                self.tell_drops();
-                self.describe(reconciler)?;
+                self.describe(reconciler);
+                Task::Nothing
+            }
+            Trigger::Tend => {
+                if self.tend() {
+                    self.describe(reconciler);
+                }
                 Task::Nothing
             }
             Trigger::Stop => Task::Nothing,
-        })
+        }
     }
 
-    /// Reads the news that waits.
-    fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
-        let mut matters = false;
-        for _ in 0..NEWS {
-            let Some(events) = self.monitor.read()? else {
-                return Ok(if matters { Task::Heal } else { Task::Nothing });
-            };
-            let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
-            for news in news {
-                matters |= reconciler.hear(news);
-            }
+    fn hear_parts(&mut self, reconciler: &mut Reconciler) -> Task {
+        let counted = self.census.has_changed().unwrap_or(false);
+        self.census.mark_unchanged();
+        let drained = counted && reconciler.drains();
+        if drained {
+            // The last lease of a former CIDR may have gone, and its route with it.
+            reconciler.look_again();
         }
-        // The rest waits, and no edge will tell of it.
-        due.retry = Some(Instant::now());
-        Ok(if matters { Task::Heal } else { Task::Nothing })
+        let learnt = if self.is_inside() { self.learn_what_waits(reconciler) } else { Task::Nothing };
+        if drained || learnt == Task::Everything {
+            return Task::Everything;
+        }
+        self.describe(reconciler);
+        Task::Nothing
     }
 
-    fn carry_out(&mut self, task: Task, reconciler: &mut Reconciler, due: &mut Due) -> Result<(), Error> {
-        if task == Task::Nothing {
-            return Ok(());
-        }
-        // Before a route leads to new pods they are inside.
-        self.tell_sides(task, reconciler);
-        let began = Instant::now();
-        let stores = &self.upkeep.stores;
-        let (mut judged, mut looked) = (false, false);
-        match reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)) {
-            Ok(turn) => {
-                self.count(&turn, task == Task::Heal, began.elapsed());
-                journal::turn(&turn);
-                (judged, looked) = (turn.judged, turn.looked);
-                if turn.applied.surprised {
-                    due.retry = Some(Instant::now() + RETRY);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the kernel could not be asked; trying again");
-                reconciler.look_again();
-                self.kernel = Rtnetlink::open()?;
-                due.retry = Some(Instant::now() + RETRY);
-            }
-        }
-        self.tell_sides(task, reconciler);
-        if task == Task::Everything {
-            self.tell_forwarded(reconciler);
-        }
-        let looks = task == Task::Everything || looked;
-        if looks {
-            self.look(reconciler);
-        }
-        if judged {
-            self.tell_verdicts(reconciler)?;
-        }
-        self.describe(reconciler)?;
-        // The conflist is there: the word that pods may come does not wait for those that are.
-        if looks && self.follow_mtu() {
-            self.describe(reconciler)?;
-        }
-        Ok(())
+    /// Looks after the parts; true when what is to be told of them is new.
+    fn tend(&mut self) -> bool {
+        let now = Instant::now();
+        self.parts.tend(now);
+        let troubles = self.parts.troubles(now);
+        let is_new = troubles != self.part_troubles;
+        self.part_troubles = troubles;
+        is_new
     }
 }
 

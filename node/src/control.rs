@@ -3,15 +3,20 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream as Client;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::agent::part::Activity;
+
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon a client is accepted again that could not be.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// What an operator may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +41,30 @@ impl Command {
 /// A command and where its answer goes.
 pub(crate) type Order = (Command, oneshot::Sender<String>);
 
-/// Takes commands until nobody listens any more.
-pub(crate) async fn serve(listener: UnixListener, orders: mpsc::Sender<Order>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        // One at a time: an operator has two hands. A client that says nothing is dropped.
-        let _ = tokio::time::timeout(PATIENCE, answer(stream, &orders)).await;
-        if orders.is_closed() {
-            return;
+/// Takes commands until nobody carries them out any more. Clients are served one at a time; one that says nothing is
+/// dropped.
+pub(crate) async fn keep(path: PathBuf, orders: mpsc::Sender<Order>, activity: Activity) -> String {
+    let begun = activity.begin(format!("listen on {}", path.display()));
+    let listener = match listen(&path) {
+        Ok(listener) => listener,
+        Err(error) => return format!("listen on {}: {error}", path.display()),
+    };
+    drop(begun);
+    while !orders.is_closed() {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::time::timeout(PATIENCE, answer(stream, &orders)).await),
+            // Out of descriptors, most likely: others must end first.
+            Err(error) => {
+                tracing::debug!(%error, "a client was not served");
+                tokio::time::sleep(BUSY).await;
+            }
         }
     }
+    "nobody carries out commands any more".to_owned()
 }
 
 /// Opens the socket, in place of one that a former agent left. The run directory's lock says that it is gone.
-pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(path),

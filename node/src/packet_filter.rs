@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use crate::nft::{self, Error, Nfnetlink, Table};
 use forward::{Finding, Packet};
 
-pub(crate) use keep::{Shared, keep};
+pub(crate) use keep::{Filtered, Options, Wanted, keep};
 pub(crate) use masquerade::{Egress, Sides};
 pub(crate) use source_rule::Drops;
 
@@ -68,6 +68,11 @@ impl PacketFilter {
 
     pub(crate) fn standings(&self) -> &Standings {
         &self.standings
+    }
+
+    /// Whether a rule is not in place that should be.
+    fn is_missing(&self) -> bool {
+        [&self.standings.source, &self.standings.masquerade].iter().any(|standing| matches!(standing, Standing::Missing(_)))
     }
 
     /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.

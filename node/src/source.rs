@@ -18,6 +18,8 @@ use std::time::Instant;
 use ipnetwork::IpNetwork;
 use tokio::sync::{Notify, mpsc};
 
+use crate::agent::part::Activity;
+
 /// How much of a malformed text is kept for people.
 const SHOWN: usize = 64;
 
@@ -196,11 +198,12 @@ pub(crate) enum Source {
 
 impl Source {
     /// Reports until nobody listens. `refresh` asks for a snapshot of now.
-    pub(crate) async fn run(self, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
+    pub(crate) async fn run(self, reports: mpsc::Sender<Report>, refresh: Arc<Notify>, activity: Activity) -> String {
         match self {
-            Self::File(path) => file::run(path, reports, refresh).await,
+            Self::File(path) => file::run(path, reports, refresh, activity).await,
             Self::Kubernetes(access) => kubernetes::run(access, reports, refresh).await,
         }
+        "nobody listens any more".to_owned()
     }
 }
 

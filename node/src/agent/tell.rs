@@ -1,23 +1,28 @@
 //! What the agent tells: its state file, its verdicts, its metrics. And the look at what lies beside the routes.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 
+use super::Agent;
+use super::part::within;
 use super::predecessor::Predecessor;
-use super::{Agent, Error};
+use super::publish::Verdicts;
 use crate::describe::{describe, lines, unready};
 use crate::host_source::host_source;
-use crate::packet_filter::Standing;
+use crate::packet_filter::{Filtered, Standing};
 use crate::routes::Key;
-use crate::routes::kernel::Kernel;
+use crate::routes::kernel::{Kernel, Rtnetlink};
 use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Turn};
 use crate::routes::verdict::Ruling;
 use crate::source::{self, Snapshot, file, object};
 use crate::state::unix_now;
 use crate::upkeep::Position;
+
+/// How long a start waits for what the agent before this one left: a disk that hangs does not keep it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Agent {
     pub(super) fn source_succeeded(&mut self, snapshot: &Snapshot) {
@@ -53,7 +58,7 @@ impl Agent {
         let snapshot = reconciler.in_force();
         let internal = snapshot.nodes.iter().find(|node| node.name == *me).map_or(&[][..], |node| &node.addresses);
         // What cannot be asked now is asked again at the next look; until then the kernel chooses.
-        let sources = self.kernel.sources().unwrap_or_default();
+        let sources = self.kernel.as_mut().and_then(|kernel| kernel.sources().ok()).unwrap_or_default();
         let report = self.upkeep.look(&Position {
             me,
             snapshot,
@@ -65,13 +70,16 @@ impl Agent {
         self.last_look = report;
     }
 
-    pub(super) fn describe(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
+    pub(super) fn describe(&mut self, reconciler: &Reconciler) {
         let was_ready = self.state.ready;
         describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
         self.state.routed |= self.state.reasons.is_empty();
         self.state.reasons.extend(self.last_look.dangers.grave.iter().cloned());
         self.state.ready = self.state.reasons.is_empty();
-        let standings = self.packet_filter.lock().standings().clone();
+        let Filtered { standings, drops, .. } = self.filtered.borrow().clone();
+        if let Some(drops) = drops {
+            self.metrics.tell_drops(drops);
+        }
         self.state.warnings = Vec::new();
         if let Standing::Missing(why) = &standings.source {
             self.state.warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
@@ -92,72 +100,79 @@ impl Agent {
         self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
         self.state.former_mtu_pods = self.former_mtu.len();
         self.state.warnings.extend(self.told_former_mtu());
+        self.state.warnings.extend(self.unfiled.borrow().iter().cloned());
+        self.state.warnings.extend(self.kernel_trouble.iter().cloned());
+        let deaf = self.listener.trouble();
+        self.state
+            .warnings
+            .extend(deaf.map(|why| format!("changes of the kernel's routes are not heard of: failed to {why}")));
+        self.state.warnings.extend(self.part_troubles.iter().cloned());
         if was_ready != self.state.ready {
             tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
         }
         self.tell()
     }
 
-    /// Asks the source rule what it has dropped.
-    pub(super) fn tell_drops(&self) {
-        if let Some(drops) = self.packet_filter.lock().drops() {
-            self.metrics.tell_drops(drops);
-        }
-    }
-
     /// Takes in what an agent before this one said, as far as it still holds.
-    pub(super) fn look_back(&mut self) {
+    pub(super) async fn look_back(&mut self) {
+        let run_dir = self.run_dir.clone();
         // No word, or none that is readable, is what a first start finds.
-        let Ok(said) = self.run_dir.read_state() else { return };
+        let Some(Ok(said)) = within(PATIENCE, move || run_dir.read_state()).await else { return };
         self.state.pod_mtus.clone_from(&said.pod_mtus);
-        if let Ok(held) = self.kernel.routes() {
+        if let Ok(held) = Rtnetlink::open().and_then(|mut kernel| kernel.routes()) {
             self.predecessor = Predecessor::borne_out(said, &self.settings.me, &held);
             self.state.routed = self.predecessor.is_some();
         }
     }
 
-    pub(super) fn tell(&self) -> Result<(), Error> {
+    /// Publishes how everything stands.
+    pub(super) fn tell(&self) {
         self.metrics.tell(&self.state, &self.last_look, &self.census.borrow());
         self.told.send_replace(self.state.clone());
-        if self.predecessor.as_ref().is_some_and(Predecessor::vouches) {
-            return Ok(());
+        if !self.predecessor.as_ref().is_some_and(Predecessor::vouches) {
+            self.papers.send_modify(|papers| papers.state = Some(self.state.clone()));
         }
-        let path = self.run_dir.state_file();
-        self.run_dir
-            .write_state(&self.state)
-            .map_err(|source| Error::State { path: path.display().to_string(), source })
     }
 
-    pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) -> Result<(), Error> {
-        let failed = |path: PathBuf| move |source| Error::State { path: path.display().to_string(), source };
+    pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) {
         let lines = lines(reconciler);
         self.metrics.tell_verdicts(&lines);
-        self.run_dir.write_verdicts(&lines).map_err(failed(self.run_dir.verdicts_file()))?;
         let kept = object::node_list(reconciler.in_force().malformed());
-        self.run_dir.write_kept(&kept).map_err(failed(self.run_dir.kept_file()))
+        self.papers.send_modify(|papers| papers.verdicts = Some(Arc::new(Verdicts { lines, kept })));
     }
 
     /// A node that an agent before this one had kept routes to, and that is malformed still, keeps them: those that the
     /// kernel holds bear witness.
-    pub(super) fn recall(&mut self, first: &mut Snapshot) -> Result<(), Error> {
-        let path = self.run_dir.kept_file();
-        if first.malformed().next().is_none() || !path.exists() {
-            return Ok(());
+    pub(super) async fn recall(&mut self, first: &mut Snapshot) {
+        let (path, taken) = (self.run_dir.kept_file(), first.taken);
+        if first.malformed().next().is_none() {
+            return;
         }
-        let mut kept = match file::read(&path, first.taken) {
-            Ok(kept) => kept,
-            Err(error) => {
+        let read = within(PATIENCE, move || path.exists().then(|| file::read(&path, taken))).await;
+        let mut kept = match read {
+            Some(Some(Ok(kept))) => kept,
+            Some(None) => return,
+            Some(Some(Err(error))) => {
                 tracing::warn!(%error, "what was last good of malformed nodes is lost");
-                return Ok(());
+                return;
+            }
+            None => {
+                tracing::warn!("what was last good of malformed nodes is lost: it cannot be read now");
+                return;
             }
         };
-        let routes = self.kernel.routes()?;
+        let routes = match Rtnetlink::open().and_then(|mut kernel| kernel.routes()) {
+            Ok(routes) => routes,
+            Err(error) => {
+                tracing::warn!(%error, "what was last good of malformed nodes is lost: the kernel cannot be asked");
+                return;
+            }
+        };
         let held = |key: Key| routes.contains_key(&key);
         kept.nodes.retain(|node| {
             node.malformed.is_empty()
                 && node.pod_cidrs.iter().any(|cidr| held(Key::peer(*cidr)) || held(Key::own(*cidr)))
         });
         first.keep_last_good(&kept);
-        Ok(())
     }
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::ears::Ears;
 use super::sight::Sight;
 use super::{Counts, Stores};
+use crate::agent::part::Output;
 use crate::metrics::Metrics;
 
 /// How long after word of an end to look: the kernel takes a namespace apart piece by piece, and a DEL under way gives its
@@ -27,7 +27,7 @@ pub(crate) struct Census {
 }
 
 /// Looks after the leases until nobody asks how they stand.
-pub(crate) async fn keep(stores: Stores, every: Duration, metrics: Arc<Metrics>, census: watch::Sender<Census>) {
+pub(crate) async fn keep(stores: Stores, every: Duration, metrics: Arc<Metrics>, census: Output<Census>) -> String {
     let mut ears = match Ears::open() {
         Ok(ears) => Some(ears),
         Err(error) => {
@@ -41,13 +41,8 @@ pub(crate) async fn keep(stores: Stores, every: Duration, metrics: Arc<Metrics>,
         let now = look(&stores, &mut sight, &metrics, ears.as_ref());
         // A store at work or a slow DEL is seen to soon.
         let wait = if now.warnings.is_empty() { next } else { AGAIN.min(every) };
-        census.send_if_modified(|census| {
-            let changed = *census != now;
-            *census = now;
-            changed
-        });
+        census.set(now);
         next = tokio::select! {
-            () = census.closed() => return,
             heard = hear(ears.as_mut()) => {
                 match heard {
                     Ok(()) => sleep(SETTLE).await,

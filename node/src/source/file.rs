@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use super::object::Document;
 use super::watch::Watch;
 use super::{Error, Node, Report, Snapshot};
+use crate::agent::part::Activity;
 
 /// How long the directory must be quiet before it is read: an editor makes several changes of one save.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -20,12 +21,16 @@ const SETTLE: Duration = Duration::from_millis(10);
 const BLIND: Duration = Duration::from_secs(1);
 
 /// Reads `path` now, then after each change of it and whenever `refresh` asks. Ends when nobody listens.
-pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
+pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: Arc<Notify>, activity: Activity) {
     loop {
         // Watched before it is read, so that no change falls between.
+        let begun = activity.begin(format!("read {}", path.display()));
         let mut watch = Watch::open(&path);
+        drop(begun);
         loop {
+            let begun = activity.begin(format!("read {}", path.display()));
             let report = read(&path, Instant::now());
+            drop(begun);
             // No change of the file will tell that the process has descriptors again, or the disk an answer.
             let unread = matches!(report, Err(Error::Read { .. }));
             if reports.send(report).await.is_err() {

@@ -1,0 +1,89 @@
+//! A turn of the reconciler, and what goes before and after it.
+
+use std::time::Instant;
+
+use super::{Agent, Due, RETRY, Task, journal};
+use crate::routes::kernel::Rtnetlink;
+use crate::routes::news::{News, news};
+use crate::routes::reconcile::{Reconciler, Turn};
+
+/// How many datagrams of events are read before a turn: a flood must not keep the routes from being right.
+const NEWS: usize = 512;
+
+impl Agent {
+    /// Reads the events that wait.
+    pub(super) fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Task {
+        let mut matters = self.listener.take_lost() && reconciler.hear(News::Overflow);
+        for _ in 0..NEWS {
+            let Some(events) = self.listener.read() else {
+                return if matters { Task::Heal } else { Task::Nothing };
+            };
+            let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
+            for news in news {
+                matters |= reconciler.hear(news);
+            }
+        }
+        // Events remain; edge-triggered readiness will not fire again.
+        due.retry = Some(Instant::now());
+        if matters { Task::Heal } else { Task::Nothing }
+    }
+
+    pub(super) fn carry_out(&mut self, task: Task, reconciler: &mut Reconciler, due: &mut Due) {
+        if task == Task::Nothing {
+            return;
+        }
+        let began = Instant::now();
+        let (mut judged, mut looked) = (false, false);
+        match self.turn(reconciler) {
+            Ok(turn) => {
+                self.count(&turn, task == Task::Heal, began.elapsed());
+                journal::turn(&turn);
+                (judged, looked) = (turn.judged, turn.looked);
+                if turn.applied.surprised {
+                    due.retry = Some(Instant::now() + RETRY);
+                }
+            }
+            Err(error) => {
+                let error = format!("the kernel could not be asked: failed to {error}");
+                if self.kernel_trouble.as_ref() != Some(&error) {
+                    tracing::warn!(error, "trying again");
+                }
+                self.kernel_trouble = Some(error);
+                reconciler.look_again();
+                due.retry = Some(Instant::now() + RETRY);
+            }
+        }
+        // A route that is put back changes nobody's side.
+        if task != Task::Heal {
+            self.tell_sides(reconciler, None);
+        }
+        if task == Task::Everything {
+            self.tell_forwarded(reconciler);
+        }
+        let looks = task == Task::Everything || looked;
+        if looks {
+            self.look(reconciler);
+        }
+        if judged {
+            self.tell_verdicts(reconciler);
+        }
+        self.describe(reconciler);
+        // The conflist is there: the word that pods may come does not wait for those that are.
+        if looks && self.follow_mtu() {
+            self.describe(reconciler);
+        }
+    }
+
+    /// A socket that failed is opened again by the next turn.
+    fn turn(&mut self, reconciler: &mut Reconciler) -> Result<Turn, netlink::Error> {
+        let mut kernel = match self.kernel.take() {
+            Some(kernel) => kernel,
+            None => Rtnetlink::open()?,
+        };
+        let stores = &self.upkeep.stores;
+        let turn = reconciler.turn(&mut kernel, &|cidr| stores.any_in(cidr))?;
+        self.kernel = Some(kernel);
+        self.kernel_trouble = None;
+        Ok(turn)
+    }
+}
