@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::control::{self, Command, Order};
+use crate::forwarding::keep::{self as forwarding, Forwarding};
 use crate::http::{self, Served};
 use crate::leases::{self, Census};
 use crate::metrics::Metrics;
@@ -76,6 +77,8 @@ pub(crate) struct Options {
     pub(crate) egress: Option<Spared>,
     /// Whether others' policies to drop are answered for this node's pods.
     pub(crate) accept_forward: bool,
+    /// Whether forwarding that somebody switches off is switched on again.
+    pub(crate) keep_forwarding: bool,
 }
 
 /// The agent's own things: everything but the reconciler, which comes with the first snapshot.
@@ -107,6 +110,7 @@ pub(crate) struct Agent {
     part_news: Arc<Notify>,
     wanted: watch::Sender<Wanted>,
     filtered: watch::Receiver<Filtered>,
+    forwarding: watch::Receiver<Forwarding>,
     egress: Option<Spared>,
     /// A snapshot that waits for the packet filter.
     waiting: Option<egress::Waiting>,
@@ -173,7 +177,8 @@ impl Agent {
 
     /// Starts the parts. What is not to be had now is asked for again later.
     async fn start(options: Options) -> Result<Self, Error> {
-        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward } = options;
+        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward, keep_forwarding } =
+            options;
         let mut state = State::starting(&settings.me, &source.to_string());
         state.told = upkeep.told();
         let (told, _) = watch::channel(state.clone());
@@ -205,6 +210,10 @@ impl Agent {
         };
         parts.start("packet filter", move |activity| packet_filter::keep(rules.clone(), activity));
 
+        let (output, forwarded) = Output::new(Forwarding::default(), part_news.clone());
+        let switches = forwarding::Options { every: resync, keeps: keep_forwarding, output };
+        parts.start("forwarding", move |activity| forwarding::keep(switches.clone(), activity));
+
         let (output, census) = Output::new(Census::default(), part_news.clone());
         let (stores, counted) = (upkeep.stores.clone(), metrics.clone());
         parts.start("leases", move |_activity| leases::keep(stores.clone(), resync, counted.clone(), output.clone()));
@@ -235,6 +244,7 @@ impl Agent {
             part_news,
             wanted,
             filtered,
+            forwarding: forwarded,
             egress,
             waiting: None,
             census,

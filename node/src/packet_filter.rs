@@ -72,7 +72,9 @@ impl PacketFilter {
 
     /// Whether a rule is not in place that should be.
     fn is_missing(&self) -> bool {
-        [&self.standings.source, &self.standings.masquerade].iter().any(|standing| matches!(standing, Standing::Missing(_)))
+        [&self.standings.source, &self.standings.masquerade]
+            .iter()
+            .any(|standing| matches!(standing, Standing::Missing(_)))
     }
 
     /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.

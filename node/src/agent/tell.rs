@@ -96,6 +96,9 @@ impl Agent {
                 "failed".to_owned()
             }
         };
+        let forwarding = self.forwarding.borrow().clone();
+        self.metrics.tell_forwarding(&forwarding);
+        self.state.warnings.extend(forwarding.warnings);
         self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
         self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
         self.state.former_mtu_pods = self.former_mtu.len();
