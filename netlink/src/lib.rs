@@ -6,6 +6,7 @@
 //! runtime and no thread: the kernel has answered by the time that `sendmsg` returns.
 
 mod address;
+mod advertised;
 mod default_route;
 mod forwarding;
 mod link;
@@ -23,12 +24,13 @@ mod sysctl;
 mod tolerant;
 
 pub use address::Address;
+pub use advertised::{Learned, Loss, lost_by_forwarding};
 pub use default_route::{DefaultRoute, MTU, inherited_mtu};
-pub use forwarding::{ForwardingError, cut_off_by_forwarding, ensure_forwarding};
+pub use forwarding::{ForwardingError, ensure_forwarding};
 pub use link::{Hardening, Link, NewVeth, Selector};
 pub use monitor::{Event, Monitor};
 pub use neighbour::{Hold, Neighbour};
-pub use netconf::forwards;
+pub use netconf::{Switched, forwards, link_forwards};
 pub use procfs::Procfs;
 pub use reply::KernelError;
 pub use request::Request;

@@ -10,15 +10,22 @@ use nix::libc::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
 
-use crate::reply::messages;
+use crate::netconf::{Switched, switched};
+use crate::reply::{Raw, messages};
 use crate::socket::Error;
 use crate::tolerant;
+
+/// Bits of `RTNLGRP_IPV4_NETCONF` 24 and `RTNLGRP_IPV6_NETCONF` 25.
+const RTMGRP_IPV4_NETCONF: i32 = 1 << 23;
+const RTMGRP_IPV6_NETCONF: i32 = 1 << 24;
 
 /// One piece of news.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// An object came, changed or went; the message kind says which.
     Changed(Box<RouteNetlinkMessage>),
+    /// Forwarding was switched on or off.
+    Switched(Switched),
     /// The kernel dropped news because the reader was slow (`ENOBUFS`): look at everything again.
     Overflow,
 }
@@ -40,6 +47,11 @@ impl Monitor {
         Self::of(RTMGRP_LINK)
     }
 
+    /// Of forwarding, and of routes, which say what is forwarded where.
+    pub fn of_forwarding() -> Result<Self, Error> {
+        Self::of(RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_NETCONF | RTMGRP_IPV6_NETCONF)
+    }
+
     fn of(groups: i32) -> Result<Self, Error> {
         let mut handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
         handle.bind(&SocketAddr::new(0, groups.cast_unsigned())).map_err(Error::Open)?;
@@ -51,7 +63,7 @@ impl Monitor {
     pub fn read(&mut self) -> Result<Option<Vec<Event>>, Error> {
         self.buffer.clear();
         match self.handle.recv(&mut self.buffer, MSG_DONTWAIT) {
-            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| event(raw.bytes)).collect())),
+            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| event(&raw)).collect())),
             Err(source) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(source) if source.kind() == io::ErrorKind::Interrupted => Ok(Some(Vec::new())),
             Err(source) if source.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(Some(vec![Event::Overflow])),
@@ -60,8 +72,9 @@ impl Monitor {
     }
 }
 
-fn event(bytes: &[u8]) -> Option<Event> {
-    tolerant::decode(bytes).ok().map(|message| Event::Changed(Box::new(message)))
+fn event(raw: &Raw<'_>) -> Option<Event> {
+    let changed = || tolerant::decode(raw.bytes).ok().map(|message| Event::Changed(Box::new(message)));
+    switched(raw).map(Event::Switched).or_else(changed)
 }
 
 impl AsFd for Monitor {

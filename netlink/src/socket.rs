@@ -138,6 +138,23 @@ impl Socket {
         request: Request,
         keep: impl Fn(RouteNetlinkMessage) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
+        self.dump_each(request, |raw| tolerant::decode(raw.bytes).map(&keep))
+    }
+
+    /// The same, with the objects as bytes: for attributes that the library's decoder is not given.
+    pub(crate) fn dump_raw<T>(
+        &mut self,
+        request: Request,
+        keep: impl Fn(&Raw<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.dump_each(request, |raw| Ok(keep(raw)))
+    }
+
+    fn dump_each<T>(
+        &mut self,
+        request: Request,
+        keep: impl Fn(&Raw<'_>) -> Result<Option<T>, DecodeError>,
+    ) -> Result<Vec<T>, Error> {
         if !self.strict {
             self.handle.set_netlink_get_strict_chk(true).map_err(Error::Open)?;
             self.strict = true;
@@ -154,7 +171,7 @@ impl Socket {
     fn dump_once<T>(
         &mut self,
         mut request: Request,
-        keep: impl Fn(RouteNetlinkMessage) -> Option<T>,
+        keep: impl Fn(&Raw<'_>) -> Result<Option<T>, DecodeError>,
     ) -> Result<Option<Vec<T>>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
         let mut objects = Vec::new();
@@ -169,8 +186,8 @@ impl Socket {
                         self.unreadable += if whole { unreadable } else { 0 };
                         return Ok(whole.then_some(objects));
                     }
-                    _ => match tolerant::decode(raw.bytes) {
-                        Ok(message) => objects.extend(keep(message)),
+                    _ => match keep(&raw) {
+                        Ok(object) => objects.extend(object),
                         Err(_) => unreadable += 1,
                     },
                 }

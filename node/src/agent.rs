@@ -81,6 +81,8 @@ pub(crate) struct Options {
     pub(crate) egress: Option<Spared>,
     /// Whether others' policies to drop are answered for this node's pods.
     pub(crate) accept_forward: bool,
+    /// Whether forwarding that somebody switches off is switched on again.
+    pub(crate) keep_forwarding: bool,
 }
 
 impl Options {

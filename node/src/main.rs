@@ -7,6 +7,7 @@ mod conflist;
 mod control;
 mod describe;
 mod doctor;
+mod forwarding;
 mod host_source;
 mod http;
 mod install;

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::forwarding::keep::Forwarding;
 use crate::leases::Census;
 use crate::packet_filter::Drops;
 use crate::pools::Dangers;
@@ -56,6 +57,8 @@ pub(crate) struct Metrics {
     pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
     masquerade: Gauge,
     forward_drops: Gauge,
+    forwarding: Family<Vec<(&'static str, String)>, Gauge>,
+    forwarding_heals: Counter,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
     unreadable: Gauge,
@@ -88,6 +91,8 @@ impl Metrics {
             pool_addresses: Family::default(),
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
+            forwarding: Family::default(),
+            forwarding_heals: Counter::default(),
             source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
             unreadable: Gauge::default(),
@@ -119,6 +124,10 @@ impl Metrics {
         to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
         to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
+        let forwarding = metrics.forwarding.clone();
+        to.register("forwarding", "0 while packets of pods are not forwarded, by family; otherwise 1", forwarding);
+        let heals = metrics.forwarding_heals.clone();
+        to.register("forwarding_heals", "Forwarding switched on again after somebody switched it off", heals);
         let drops = metrics.source_rule_drops.clone();
         to.register(
             "source_rule_drops",
@@ -180,6 +189,15 @@ impl Metrics {
             let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
             counter.inner().store(packets, Ordering::Relaxed);
         }
+    }
+
+    /// Repeats how forwarding stands.
+    pub(crate) fn tell_forwarding(&self, forwarding: &Forwarding) {
+        let Forwarding { off: [v4, v6], heals, .. } = forwarding;
+        for (family, off) in [("ipv4", v4), ("ipv6", v6)] {
+            self.forwarding.get_or_create(&vec![("family", family.to_owned())]).set((!off).into());
+        }
+        self.forwarding_heals.inner().store(*heals, Ordering::Relaxed);
     }
 
     /// Counts the verdicts anew.

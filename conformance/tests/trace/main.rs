@@ -157,7 +157,7 @@ fn each_damage_turns_its_own_hop_red() {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let (web, far) = (one.pod("web")?, two.pod("far")?);
-        let agent = one.agent(&[])?;
+        let agent = one.agent(&["--no-keep-forwarding"])?;
         let _other = two.agent(&[])?;
         let [at_web, at_far] = [at(&web.add(&one.podnet())?)?, at(&far.add(&two.podnet())?)?];
         let both = |family: usize| [at_web[family], at_far[family]];

@@ -8,6 +8,7 @@ use super::part::{Output, Parts};
 use super::publish::{self, Papers};
 use super::{Options, egress};
 use crate::control::{self, Order};
+use crate::forwarding::keep::{self as forwarding, Forwarding};
 use crate::leases::{self, Asked, Census};
 use crate::metrics::Metrics;
 use crate::mtu::{self, PodMtus};
@@ -27,6 +28,7 @@ pub(super) struct Desk {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) filtered: watch::Receiver<Filtered>,
+    pub(super) forwarding: watch::Receiver<Forwarding>,
     pub(super) asked: watch::Sender<Asked>,
     pub(super) census: watch::Receiver<Census>,
     pub(super) position: watch::Sender<Option<Position>>,
@@ -73,6 +75,10 @@ impl Desk {
         };
         parts.start("packet filter", move |activity| packet_filter::keep(rules.clone(), activity));
 
+        let (output, forwarding) = Output::new(Forwarding::default(), news.clone());
+        let switches = forwarding::Options { every: options.resync, keeps: options.keep_forwarding, output };
+        parts.start("forwarding", move |activity| forwarding::keep(switches.clone(), activity));
+
         let (asked, looks) = watch::channel(Asked::default());
         let (output, census) = Output::new(Census::default(), news.clone());
         let (stores, metrics) = (options.stores.clone(), metrics.clone());
@@ -105,6 +111,7 @@ impl Desk {
             orders,
             wanted,
             filtered,
+            forwarding,
             asked,
             census,
             position,

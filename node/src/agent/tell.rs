@@ -117,6 +117,9 @@ impl Agent {
                 "failed".to_owned()
             }
         };
+        let forwarding = self.desk.forwarding.borrow().clone();
+        self.metrics.tell_forwarding(&forwarding);
+        self.state.warnings.extend(forwarding.warnings);
         self.state.warnings.extend(files.dangers.slight.into_iter().chain(files.warnings));
         self.state.warnings.extend(self.desk.census.borrow().warnings.iter().cloned());
         let mtus = self.desk.mtus.borrow().clone();

@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Let pods of this node pass chains of others at forward whose policy is to drop (Docker's), by rules behind theirs
     #[arg(long)]
     accept_forward: bool,
+    /// Leave forwarding off where somebody switches it off while pods live, and only say so
+    #[arg(long)]
+    no_keep_forwarding: bool,
     /// Serve /healthz, /readyz and /metrics here
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -172,6 +175,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         install,
         egress: args.masquerade.then_some(Spared(args.no_masquerade_to)),
         accept_forward: args.accept_forward,
+        keep_forwarding: !args.no_keep_forwarding,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
     runtime.block_on(Agent::run(options))

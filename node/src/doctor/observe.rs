@@ -14,6 +14,7 @@ use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
 use crate::conflist::{self, is_configuration};
+use crate::forwarding::observe::observe as observe_forwarding;
 use crate::install::{BINARIES, same};
 use crate::leases::{Read, Sight, Stores};
 use crate::nft::Nfnetlink;
@@ -142,8 +143,13 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
             Err(error) => Err(format!("failed to read {}: {error}", path.display())),
         }
     };
-    let cut_off = Socket::open().map_err(|error| error.to_string()).and_then(|mut socket| {
-        netlink::cut_off_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
+    let ask = || Socket::open().map_err(|error| format!("failed to {error}"));
+    let forwarding = [false, true].map(|v6| {
+        let seen = observe_forwarding(&mut ask()?, &procfs, v6).map_err(|error| format!("failed to {error}"))?;
+        Ok(seen.0)
+    });
+    let losses = ask().and_then(|mut socket| {
+        netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
     let links = kernel.ok_or_else(|| "the links of pods are not known".to_owned());
     let pods =
@@ -157,9 +163,8 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         Ok(all)
     });
     Settings {
-        forwarding_v4: read(&Sysctl::forwarding_v4()),
-        forwarding_v6: read(&Sysctl::forwarding_v6()),
-        cut_off,
+        forwarding,
+        losses,
         kernel_has_v6: netlink::kernel_has_v6(),
         disable_v6: read(&Sysctl::link_v6("all", "disable_ipv6")),
         rp_filter_all: read(&Sysctl::link_v4("all", "rp_filter")),

@@ -24,6 +24,7 @@ fn served() -> String {
     let census = Census { leases: vec![leases], room, ..Census::default() };
     metrics.tell(&State::starting("n1", "file x"), &Dangers::default(), &census, Inner::default());
     metrics.tell_drops(Drops::default());
+    metrics.tell_forwarding(&Forwarding::default());
     metrics.tell_verdicts(&verdicts);
     metrics.reconcile.observe(0.1);
     metrics.text()

@@ -1,7 +1,6 @@
 //! Keeps the rules in place: put at the start, put again when somebody removed them (`nft flush ruleset`), and compared
 //! once in a while whatever was heard. A part of the agent: what should be comes in, how it stands goes out.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -18,8 +17,11 @@ use crate::state::HEARTBEAT;
 /// What the names of our tables begin with, and the name of two of them.
 pub(super) const TABLE: &str = "podlan";
 
-/// How long to wait after being disturbed twice in a row: another program may keep rewriting our tables.
+/// How long to wait before the rules are compared for the second time in a row: another program may keep rewriting them.
 const PEACE: Duration = Duration::from_secs(1);
+
+/// How soon rules are tried again that the kernel refused, and that nothing else asks for.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// How soon events that could not be had are asked for again.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -73,8 +75,9 @@ struct Events {
 struct Due {
     looked: Option<Instant>,
     look: Option<Instant>,
-    disturbed: Option<Instant>,
+    compared: Option<Instant>,
     put: Option<Instant>,
+    retry: Option<Instant>,
     reopen: Option<Instant>,
 }
 
@@ -94,6 +97,7 @@ enum Step {
     Reopen,
     Look,
     Put,
+    Retry,
     Slow,
     Beat,
 }
@@ -119,13 +123,18 @@ pub(crate) async fn keep(options: Options, activity: Activity) -> String {
             Step::Reopen => keeper.reopen(),
             Step::Look => keeper.look(),
             Step::Put => keeper.put(),
+            Step::Retry => keeper.retry(),
             Step::Slow => {
                 keeper.look();
-                keeper.put();
+                keeper.filter.put();
                 told.drops = keeper.filter.drops();
             }
             Step::Beat => told.drops = keeper.filter.drops(),
         }
+        keeper.due.retry = match keeper.due.retry {
+            Some(due) if keeper.filter.is_missing() => Some(due),
+            _ => keeper.filter.is_missing().then(|| Instant::now() + RETRY),
+        };
         told.standings = keeper.filter.standings().clone();
         output.set(told.clone());
     }
@@ -138,6 +147,7 @@ impl Keeper {
             () = at(self.due.reopen) => Step::Reopen,
             changed = self.wanted.changed() => Step::Wanted(changed),
             () = at(self.due.put) => Step::Put,
+            () = at(self.due.retry) => Step::Retry,
             () = at(self.due.look) => Step::Look,
             ready = heard(self.events.as_ref()) => Step::Events(ready),
             _ = slow.tick() => Step::Slow,
@@ -183,27 +193,19 @@ impl Keeper {
     fn hear(&mut self, ready: io::Result<()>) {
         let we = self.filter.port();
         let Some(events) = &mut self.events else { return };
-        let others = Cell::new(false);
-        let is_disturbance = |event: &Event<'_>| {
-            let is_ours = event.table.is_none_or(|table| table.starts_with(TABLE));
-            others.set(others.get() || !is_ours);
-            Some(event.port) != we && event.table.is_some() && is_ours
-        };
-        let heard = ready.map_err(Error::Open).and_then(|()| events.socket.news(is_disturbance));
-        let is_disturbed = match heard {
-            Ok(is_disturbed) => is_disturbed,
+        let heard = match ready.map_err(Error::Open).and_then(|()| hear(&mut events.socket, we)) {
+            Ok(heard) => heard,
             Err(error) => return self.deaf(&error),
         };
         let now = Instant::now();
-        if (others.get() || is_disturbed) && self.due.look.is_none() {
+        if heard.others && self.due.look.is_none() {
             let soon = now + FIRST_LOOK;
             self.due.look = Some(self.due.looked.map_or(soon, |last| soon.max(last + NEXT_LOOK)));
         }
-        if is_disturbed && self.due.put.is_none() {
-            tracing::info!("our rules were disturbed; making them right again");
-            let again = self.due.disturbed.is_some_and(|last| last.elapsed() < PEACE);
+        if heard.ours && self.due.put.is_none() {
+            let again = self.due.compared.is_some_and(|last| last.elapsed() < PEACE);
             let due = if again { now + PEACE } else { now };
-            (self.due.put, self.due.disturbed) = (Some(due), Some(due));
+            (self.due.put, self.due.compared) = (Some(due), Some(due));
         }
     }
 
@@ -212,9 +214,16 @@ impl Keeper {
         self.filter.look_at_others();
     }
 
+    fn retry(&mut self) {
+        self.due.retry = None;
+        self.filter.put();
+    }
+
     fn put(&mut self) {
         self.due.put = None;
-        self.filter.put();
+        if self.filter.put() {
+            tracing::info!("somebody changed our rules; they are right again");
+        }
     }
 }
 
@@ -225,10 +234,60 @@ async fn heard(events: Option<&Events>) -> io::Result<()> {
     }
 }
 
+/// What may have been changed, and not by us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Heard {
+    /// Our tables.
+    ours: bool,
+    /// Anything: rules of others may drop what pods send.
+    others: bool,
+}
+
+impl Heard {
+    fn take(&mut self, event: &Event<'_>, we: Option<u32>) {
+        // The end of a transaction names no table.
+        let Some(table) = event.table else { return };
+        let is_ours = table.starts_with(TABLE);
+        self.others |= !is_ours || Some(event.port) != we;
+        self.ours |= is_ours && Some(event.port) != we;
+    }
+}
+
+/// Reads the events that wait. Where the kernel dropped some, which our own change of a large set makes it do, everything
+/// has to be compared; that is no sign that anybody changed anything.
+fn hear(events: &mut Nfnetlink, we: Option<u32>) -> Result<Heard, Error> {
+    let mut heard = Heard::default();
+    let lost = events.news(|event| heard.take(event, we))?;
+    Ok(if lost { Heard { ours: true, others: true } } else { heard })
+}
+
 /// Waits for an instant, or for ever.
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_of_our_tables_by_another_has_them_compared() {
+        const WE: u32 = 7;
+        for (port, table, expected) in [
+            (WE, Some("podlan"), (false, false)),
+            (WE, Some("podlan-masquerade"), (false, false)),
+            (9, Some("podlan-masquerade"), (true, true)),
+            (9, Some("filter"), (false, true)),
+            // `--accept-forward` puts rules of ours into tables of others.
+            (WE, Some("filter"), (false, true)),
+            (9, None, (false, false)),
+        ] {
+            let mut heard = Heard::default();
+            heard.take(&Event { port, table }, Some(WE));
+            assert_eq!((heard.ours, heard.others), expected, "{port} {table:?}");
+        }
     }
 }

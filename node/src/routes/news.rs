@@ -26,6 +26,7 @@ pub(crate) enum News {
 pub(crate) fn news(event: &Event, here: &Here) -> Option<News> {
     let message = match event {
         Event::Overflow => return Some(News::Overflow),
+        Event::Switched(_) => return None,
         Event::Changed(message) => message,
     };
     match &**message {

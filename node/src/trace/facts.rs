@@ -7,6 +7,7 @@ use netlink::{Link, Route};
 use nix::errno::Errno;
 
 use crate::doctor::facts::Seen;
+use crate::forwarding;
 use crate::packet_filter::forward;
 use crate::packet_filter::translation::Translation;
 use crate::routes::Target;
@@ -67,8 +68,8 @@ pub(crate) struct Leg {
     pub(crate) entry: Option<Route>,
     /// How the kernel routes what goes to the packet's source.
     pub(crate) back: Option<Route>,
-    /// The setting of the family.
-    pub(crate) forwarding: Seen<Option<String>>,
+    /// What keeps packets of the family that come in by that link from being forwarded.
+    pub(crate) forwarding: Seen<Option<forwarding::Off>>,
     /// Whether the rule stands that a pod sends with its own address.
     pub(crate) source_rule: Seen<bool>,
     pub(crate) dropped: Seen<Vec<forward::Finding>>,

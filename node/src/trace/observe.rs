@@ -46,7 +46,8 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let entry = entry.or_else(|| best(&kernel.routes, to.address).cloned());
     let taken = by_index(answer.as_ref().and_then(|answer| answer.as_ref().ok()?.device));
     let (dropped, translated) = rules(from, to, incoming.as_ref(), taken.as_ref().or(outgoing.as_ref()));
-    let v6 = from.address.is_ipv6();
+    let by = incoming.as_ref().map(|link| link.index);
+    let forwarding = facts.not_forwarding(from.address.is_ipv6()).map(|off| off.and_then(|off| off.at(by)));
     Ok(Leg {
         node: facts.said().ok().flatten().map_or_else(|| "this node".to_owned(), |said| said.state.node.clone()),
         from: from.clone(),
@@ -57,7 +58,7 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         answer,
         entry,
         back,
-        forwarding: if v6 { &facts.settings.forwarding_v6 } else { &facts.settings.forwarding_v4 }.clone(),
+        forwarding,
         source_rule: facts.packet_filter.as_ref().map_err(Clone::clone).map(|rules| rules.contains(&("source", true))),
         dropped,
         translated,

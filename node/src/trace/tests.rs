@@ -62,7 +62,7 @@ fn leg() -> Leg {
         answer: Some(Ok(way.clone())),
         entry: Some(way),
         back: Some(Route { device: Some(9), ..Route::to("10.244.1.2/32".parse().unwrap(), netlink::POD_ROUTE) }),
-        forwarding: Ok(Some("1".into())),
+        forwarding: Ok(None),
         source_rule: Ok(true),
         dropped: Ok(Vec::new()),
         translated: Ok(Vec::new()),
@@ -91,7 +91,8 @@ fn what_is_wrong_is_told_at_its_hop_and_what_follows_from_it_is_cut_off() {
         (
             "forwarding",
             |leg| {
-                (leg.forwarding, leg.answer) = (Ok(Some("0".into())), Some(Err(Errno::EHOSTUNREACH)));
+                let off = crate::forwarding::Off::NodeV4(vec![(9, "podlweb".into())]);
+                (leg.forwarding, leg.answer) = (Ok(Some(off)), Some(Err(Errno::EHOSTUNREACH)));
             },
             [Fine, Fine, Wrong, Fine, Elsewhere],
         ),

@@ -110,7 +110,7 @@ fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) ->
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(true))?;
-    let operations = plan.host_end(device, Hardening { v6: settings.is_some() });
+    let operations = plan.host_end(device, Hardening { forward_v4: plan.has(false), v6: settings.is_some() });
     match settings {
         Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link),
         _ => apply(host, &operations),

@@ -81,15 +81,17 @@ fn without<'a>(these: &'a [IpAddr], those: &'a [IpAddr]) -> impl Iterator<Item =
 fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec<String>, Error> {
     let mut drift = Vec::new();
     let procfs = Procfs::of_machine();
-    for (v6, forwarding) in [(false, Sysctl::forwarding_v4()), (true, Sysctl::forwarding_v6())] {
+    // IPv4 is forwarded by the setting of the link that a packet comes in by, IPv6 by that of the node.
+    let settings = [(false, Sysctl::link_v4(&identity.host_name, "forwarding")), (true, Sysctl::forwarding_v6())];
+    for (v6, forwarding) in settings {
         if plan.has(v6) && forwarding.read(&procfs)?.as_deref() == Some("0") {
-            drift.push(format!("{} is 0: the node forwards nothing", forwarding.path().display()));
+            drift.push(format!("{} is 0: the node forwards nothing of the pod", forwarding.path().display()));
         }
     }
     match Link::find(host, Selector::Name(&identity.host_name))? {
         Some(link) if identity.is(&link) => {
             // No hardening is compared: later plugins may tune what it set.
-            let operations = plan.host_end(link.index, Hardening { v6: false });
+            let operations = plan.host_end(link.index, Hardening { forward_v4: false, v6: false });
             drift.extend(differences(host, &operations, "node")?);
         }
         Some(link) => drift.push(format!("the link {} on the node is not ours any more", link.name)),
