@@ -21,10 +21,12 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
     for operation in operations {
         let missing = match operation {
             // The alias is for people, and later plugins of a chain may tune what hardening set.
-            Operation::Harden { .. } => None,
+            Operation::Harden { .. } | Operation::Keep(_) => None,
             Operation::Up { device } | Operation::UpAnnouncing { device } => {
                 match Link::find(socket, Selector::Index(*device))? {
-                    Some(link) if link.up => None,
+                    // Of lo the kernel does not know it.
+                    Some(link) if link.up && (link.operational || !link.veth) => None,
+                    Some(link) if link.up => Some(format!("the link {} is up, but not operational", link.name)),
                     Some(link) => Some(format!("the link {} is down", link.name)),
                     None => Some(format!("link {device} is missing")),
                 }
@@ -32,6 +34,11 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
             Operation::Address(address) => {
                 let there = observed.addresses.contains(address);
                 (!there).then(|| format!("the address {} is missing", address.address))
+            }
+            // The kernel's own has taken over from the one that ADD made.
+            Operation::Accept(accept) => {
+                let there = observed.routes.iter().any(|route| accept.is(route));
+                (!there).then(|| format!("packets to {} are not accepted: its local route is missing", accept.address))
             }
             // It follows the MAC that the pod had at ADD; a later plugin may have changed that (tuning).
             Operation::Route(route) if is_link_local(route.destination.ip()) => None,

@@ -16,6 +16,7 @@ use crate::host;
 use crate::outcome::{self, Outcome};
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
+use crate::ready;
 use crate::settings::{self, Settings};
 use crate::undo::Undo;
 
@@ -70,8 +71,9 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
-    make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
+    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
+    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
 
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
     print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
@@ -105,16 +107,18 @@ fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, mtu: Option<u32
     Ok(mtu)
 }
 
-fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<(), Error> {
+/// The link's index.
+fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<u32, Error> {
     let Some(device) = Link::index(host, name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(true))?;
     let operations = plan.host_end(device, Hardening { v6: settings.is_some() });
     match settings {
-        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link),
-        _ => apply(host, &operations),
+        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link)?,
+        _ => apply(host, &operations)?,
     }
+    Ok(device)
 }
 
 /// Leaves the thread in the pod's namespace.

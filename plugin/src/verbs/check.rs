@@ -89,7 +89,8 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec
     match Link::find(host, Selector::Name(&identity.host_name))? {
         Some(link) if identity.is(&link) => {
             // No hardening is compared: later plugins may tune what it set.
-            let operations = plan.host_end(link.index, Hardening { v6: false });
+            let mut operations = plan.host_end(link.index, Hardening { v6: false });
+            operations.extend(plan.host_neighbours(link.index));
             drift.extend(differences(host, &operations, "node")?);
         }
         Some(link) => drift.push(format!("the link {} on the node is not ours any more", link.name)),
