@@ -11,3 +11,4 @@ pub mod demo;
 pub mod first_packets;
 pub mod lab;
 pub mod traffic;
+pub mod ways;

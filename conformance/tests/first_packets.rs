@@ -18,8 +18,9 @@ use std::sync::Barrier;
 use std::thread;
 
 use podlan_conformance::cost::input;
-use podlan_conformance::first_packets::{Found, Partner, look};
+use podlan_conformance::first_packets::{Found, look};
 use podlan_conformance::lab::{Added, Churn, Error, Lab, Node, Pod, added, binaries, within};
+use podlan_conformance::ways::Partner;
 use serde_json::{Value, json};
 
 /// ADDs at once.

@@ -31,7 +31,7 @@ pub use link::{Hardening, Link, NewVeth, Selector};
 pub use link_state::{Answered, LinkState};
 pub use local_route::LocalRoute;
 pub use monitor::{Event, Monitor};
-pub use neighbour::{Hold, Neighbour};
+pub use neighbour::{Hold, Known, Neighbour};
 pub use neighbour_table::NeverGivenUp;
 pub use netconf::forwards;
 pub use procfs::Procfs;

@@ -17,6 +17,10 @@ const MULTICAST: u32 = 3;
 /// the three numbers as an `int`.
 const AGAIN: u32 = 1_000_000_000;
 
+/// Between two probes, and before the first one: the kernel's defaults, milliseconds.
+const BETWEEN: u64 = 1_000;
+const BEFORE: u64 = 5_000;
+
 /// A link whose neighbours are never given up: one that does not answer a probe (`arp_ignore`) is asked for again, and
 /// again, and packets to it go on to the address that is known. One that answers from another address is found as ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct NeverGivenUp {
 }
 
 impl NeverGivenUp {
-    /// Sets the link's numbers of probes, all of them: a link inherits the node's, and they count together.
+    /// Sets everything about the link's probes: it inherited the node's settings, and the numbers count together.
     pub fn set(&self) -> Request {
         let mut message = NeighbourTableMessage::default();
         message.header.family = family(self.v6);
@@ -37,6 +41,8 @@ impl NeverGivenUp {
             NeighbourTableAttribute::Name(name.to_owned()),
             NeighbourTableAttribute::Parms(vec![
                 NeighbourTableParameter::Ifindex(self.device),
+                NeighbourTableParameter::DelayProbeTime(BEFORE),
+                NeighbourTableParameter::RetransTime(BETWEEN),
                 NeighbourTableParameter::AppProbes(0),
                 NeighbourTableParameter::UcastProbes(UNICAST),
                 NeighbourTableParameter::McastProbes(MULTICAST),
