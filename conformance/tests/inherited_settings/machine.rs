@@ -7,27 +7,34 @@ use nix::net::if_::if_nametoindex;
 use podlan_conformance::lab::{Added, Command, Complaint, Error, Node, Place, Pod, added, binaries};
 use serde_json::{Value, json};
 
+use super::settings::Case;
+
 /// A machine: a node of the lab, or, as hundreds are wanted, a network namespace of one.
 pub(crate) enum Machine<'lab> {
     Node(&'lab Node),
-    Namespace { node: &'lab Node, namespace: Pod<'lab>, number: usize },
+    Namespace { node: &'lab Node, namespace: Pod<'lab>, ips: Vec<IpAddr> },
 }
 
 impl<'lab> Machine<'lab> {
-    /// A machine of its own, with addresses that it speaks from.
-    pub(crate) fn new(node: &'lab Node, number: usize) -> Result<Self, Error> {
-        let machine = Self::Namespace { node, namespace: node.pod(&format!("machine{number}"))?, number };
-        let ips = machine.ips();
-        let made = machine.place().enter(|| -> Result<(), String> {
+    /// A machine of its own with a setting, and addresses that it speaks from: none of a family that the setting switches off.
+    pub(crate) fn new(node: &'lab Node, number: usize, case: &Case) -> Result<Self, Error> {
+        let namespace = node.pod(&format!("machine{number}"))?;
+        case.set(namespace.place(), &["all", "default"])?;
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        let [high, low] = number.to_be_bytes();
+        let mut ips = vec![IpAddr::from([172, 30, high, low]), IpAddr::from([0xfd30, 0, 0, 0, 0, 0, 0, number])];
+        let given = namespace.place().enter(|| -> Result<Vec<bool>, String> {
             let device = if_nametoindex("lo").map_err(|error| error.to_string())?;
             let address = |ip: &IpAddr| Address { address: (*ip).into(), device, link_scope: false }.add();
             let mut requests: Vec<Request> = std::iter::once(Link::up(device)).chain(ips.iter().map(address)).collect();
             let mut socket = Socket::open().map_err(|error| error.to_string())?;
             let verdicts = socket.request(&mut requests).map_err(|error| error.to_string())?;
-            verdicts.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
+            Ok(verdicts.iter().skip(1).map(Result::is_ok).collect())
         })?;
-        made.map_err(|said| Error::Unreadable { from: "the kernel".into(), said })?;
-        Ok(machine)
+        let given = given.map_err(|said| Error::Unreadable { from: "the kernel".into(), said })?;
+        ips.retain(|ip| ip.is_ipv4() || given[1]);
+        assert!(given[0] && (given[1] || case.name == "disable_ipv6"), "{case}: {given:?}");
+        Ok(Self::Namespace { node, namespace, ips })
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -40,11 +47,7 @@ impl<'lab> Machine<'lab> {
     pub(crate) fn ips(&self) -> Vec<IpAddr> {
         match self {
             Self::Node(node) => node.ips(),
-            Self::Namespace { number, .. } => {
-                let number = u16::try_from(*number).unwrap_or(u16::MAX);
-                let [high, low] = number.to_be_bytes();
-                vec![IpAddr::from([172, 30, high, low]), IpAddr::from([0xfd30, 0, 0, 0, 0, 0, 0, number])]
-            }
+            Self::Namespace { ips, .. } => ips.clone(),
         }
     }
 

@@ -165,8 +165,7 @@ fn no_setting_of_a_machine_cuts_off_the_pods_that_inherit_it() {
         let mut cases = settings::all(node.pod("scratch")?.place())?;
         cases.retain(|case| case.kind == Kind::Conf);
         let machines = each(&cases, |number, case| {
-            let machine = Machine::new(node, number)?;
-            case.set(machine.place(), &["all", "default"])?;
+            let machine = Machine::new(node, number, case)?;
             let [a, b] = ["a", "b"].map(|name| add(&machine, &format!("{name}{number}"), case));
             Ok((machine, a?, b?))
         })?;

@@ -20,6 +20,11 @@ use crate::ready;
 use crate::settings::{self, Settings};
 use crate::undo::Undo;
 
+/// Hops from a pod to a pod of another node: its own sending and two nodes. A lower limit, inherited, would cut it off;
+/// then it gets the kernel's default.
+const HOPS: u32 = 3;
+const HOP_LIMIT: &str = "64";
+
 /// Attaches the pod. The result is printed when all is in place; what was made stays only if that succeeded.
 pub(crate) fn add(
     request: &Request,
@@ -138,5 +143,6 @@ fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str)
     // Addresses should outlive `ip link set down` (H-063), and a change of the MAC be told.
     link.set("keep_addr_on_down", "1")?;
     link.set("ndisc_notify", "1")?;
+    link.raise("hop_limit", HOPS, HOP_LIMIT)?;
     apply_with_v6(&mut beyond.pod, &operations, &link)
 }
