@@ -7,7 +7,7 @@ use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    LinkInfo, LinkMessage, State,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::net::netdevice::name_to_index;
@@ -96,6 +96,8 @@ pub struct Link {
     pub up: bool,
     /// There is somebody at its other end (`IFF_LOWER_UP`): a cable, or a veth peer that is up.
     pub carrier: bool,
+    /// Operationally up (RFC 2863): the kernel has activated its transmit queue, and packets pass.
+    pub operational: bool,
     /// One end of a veth pair.
     pub veth: bool,
     /// The veth peer's index in its own namespace, where the kernel tells (`IFLA_LINK`).
@@ -191,6 +193,7 @@ impl Link {
             group: 0,
             up: message.header.flags.contains(LinkFlags::Up),
             carrier: message.header.flags.contains(LinkFlags::LowerUp),
+            operational: false,
             veth: false,
             peer: None,
             alias: String::new(),
@@ -202,6 +205,7 @@ impl Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Group(group) => link.group = *group,
                 LinkAttribute::Link(peer) => link.peer = Some(*peer),
+                LinkAttribute::OperState(state) => link.operational = *state == State::Up,
                 LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
                 LinkAttribute::LinkInfo(info) => link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth)),
                 _ => {}
@@ -211,7 +215,7 @@ impl Link {
     }
 }
 
-fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
+pub(crate) fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
     match link {
         Selector::Name(name) => LinkUnspec::new_with_name(name),
         Selector::Index(index) => LinkUnspec::new_with_index(index),

@@ -82,11 +82,20 @@ impl Socket {
 
     /// Sends the requests in order and returns the kernel's verdict on each. A refused one does not stop those after it.
     pub fn request(&mut self, requests: &mut [Request]) -> Result<Vec<Result<(), KernelError>>, Error> {
+        self.request_reading(requests, |_| {})
+    }
+
+    /// The same for requests with questions among them: `read` is given each answer.
+    pub(crate) fn request_reading(
+        &mut self,
+        requests: &mut [Request],
+        mut read: impl FnMut(&Raw<'_>),
+    ) -> Result<Vec<Result<(), KernelError>>, Error> {
         let mut verdicts = Vec::with_capacity(requests.len());
         for batch in requests.chunks_mut(BATCH) {
             batch.last_mut().into_iter().for_each(Request::acknowledge);
             let first = self.send(batch)?;
-            self.acknowledgements(first, batch.len(), &mut verdicts)?;
+            self.acknowledgements(first, batch.len(), &mut verdicts, &mut read)?;
         }
         Ok(verdicts)
     }
@@ -219,13 +228,18 @@ impl Socket {
         first: u32,
         count: usize,
         verdicts: &mut Vec<Result<(), KernelError>>,
+        read: &mut impl FnMut(&Raw<'_>),
     ) -> Result<(), Error> {
         let begun = verdicts.len();
         verdicts.resize(begun + count, Ok(()));
         let mut answered = 0;
         while answered < count {
             self.receive(SINGLE, answered, count)?;
-            for raw in messages(&self.buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
+            for raw in messages(&self.buffer) {
+                if raw.kind != NLMSG_ERROR {
+                    read(&raw);
+                    continue;
+                }
                 let index = usize::try_from(raw.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 if !(answered..count).contains(&index) {
                     return Err(Error::Unanswered { answered, requests: count });

@@ -1,6 +1,7 @@
 //! What can go wrong at the kernel's side of an attachment, and the CNI code that each is told with.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use cni::Code;
 use netlink::{ForwardingError, KernelError, SysctlError};
@@ -25,6 +26,8 @@ pub(crate) enum Error {
     AddressRouted { address: IpAddr, route: String },
     #[error("the link {name} vanished while it was being set up")]
     LinkVanished { name: String },
+    #[error("the link {name} is not operational after {}s: {why}", waited.as_secs())]
+    NotOperational { name: String, waited: Duration, why: &'static str },
     #[error("{0}")]
     Forwarding(#[from] ForwardingError),
 }
@@ -45,6 +48,7 @@ impl From<Error> for cni::Error {
             Error::Netns(_) => (Code::InvalidEnvironment, "invalid CNI_NETNS"),
             Error::InterfaceExists { .. } => (Code::InterfaceExists, "interface exists already"),
             Error::Refused { source, .. } if passing(source.errno) => (Code::TryAgain, "kernel is busy"),
+            Error::NotOperational { .. } => (Code::TryAgain, "the pod's link is not up yet"),
             Error::Sysctl(_)
             | Error::Netlink(_)
             | Error::Refused { .. }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipam::Presence;
-use netlink::{Link, Route};
+use netlink::{Known, Link, Route};
 use nix::errno::Errno;
 
 use crate::doctor::facts::Seen;
@@ -66,6 +66,8 @@ pub(crate) struct Leg {
     pub(crate) answer: Option<Result<Route, Errno>>,
     /// The entry of the routing table that says so; where the kernel refuses, the main table's best one.
     pub(crate) entry: Option<Route>,
+    /// What the node knows of the receiver on the link that leads to it, where that is a pod of this node.
+    pub(crate) neighbour: Option<Known>,
     /// How the kernel routes what goes to the packet's source.
     pub(crate) back: Option<Route>,
     /// What keeps packets of the family that come in by that link from being forwarded.

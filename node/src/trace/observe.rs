@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink::{Forwarded, Link, Lookup, Route, Socket};
+use netlink::{Forwarded, Known, Link, Lookup, Route, Socket};
 
 use super::facts::{At, End, Leg};
 use crate::doctor::facts::{Facts, Seen};
@@ -31,6 +31,10 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         At::Here(pod) => pod.as_ref().and_then(|pod| pod.link.clone()),
         At::Peer(peer) => by_index(wanted_link(peer.wanted)),
     };
+    let neighbour = match (&to.at, &outgoing) {
+        (At::Here(_), Some(link)) => Some(Known::ask(&mut socket, to.address, link.index).map_err(failed)?),
+        _ => None,
+    };
     let packet =
         incoming.as_ref().map(|link| Forwarded { source: from.address, destination: to.address, incoming: link.index });
     let mut answer = None;
@@ -57,6 +61,7 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         taken,
         answer,
         entry,
+        neighbour,
         back,
         forwarding,
         source_rule: facts.packet_filter.as_ref().map_err(Clone::clone).map(|rules| rules.contains(&("source", true))),

@@ -16,8 +16,14 @@ use crate::host;
 use crate::outcome::{self, Outcome};
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
+use crate::ready;
 use crate::settings::{self, Settings};
 use crate::undo::Undo;
+
+/// Hops from a pod to a pod of another node: its own sending and two nodes. A lower limit, inherited, would cut it off;
+/// then it gets the kernel's default.
+const HOPS: u32 = 3;
+const HOP_LIMIT: &str = "64";
 
 /// Attaches the pod. The result is printed when all is in place; what was made stays only if that succeeded.
 pub(crate) fn add(
@@ -70,8 +76,9 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
-    make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
+    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
+    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
 
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
     print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
@@ -105,16 +112,18 @@ fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, mtu: Option<u32
     Ok(mtu)
 }
 
-fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<(), Error> {
+/// The link's index.
+fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<u32, Error> {
     let Some(device) = Link::index(host, name) else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(true))?;
     let operations = plan.host_end(device, Hardening { forward_v4: plan.has(false), v6: settings.is_some() });
     match settings {
-        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link),
-        _ => apply(host, &operations),
+        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link)?,
+        _ => apply(host, &operations)?,
     }
+    Ok(device)
 }
 
 /// Leaves the thread in the pod's namespace.
@@ -134,5 +143,6 @@ fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str)
     // Addresses should outlive `ip link set down` (H-063), and a change of the MAC be told.
     link.set("keep_addr_on_down", "1")?;
     link.set("ndisc_notify", "1")?;
+    link.raise("hop_limit", HOPS, HOP_LIMIT)?;
     apply_with_v6(&mut beyond.pod, &operations, &link)
 }
