@@ -27,6 +27,15 @@ pub struct Lease {
     pub since: Stamp,
 }
 
+impl Lease {
+    /// Whether both are one and the same lease, and not two of one attachment or of one address: no two leases of an
+    /// address have the same `since`. The text for people may be cut where it is kept, and says nothing.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.address, &self.owner, self.since) == (other.address, &other.owner, other.since)
+    }
+}
+
 /// What proves an attachment alive, recorded when the address is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Proof {

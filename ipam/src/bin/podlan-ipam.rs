@@ -38,8 +38,8 @@ impl Plugin for Ipam {
         let ips = leases.iter().map(address).collect();
         let result = AddResult { ips, routes: settings.routes, dns: settings.dns, ..AddResult::default() };
         print(&result).inspect_err(|_| {
-            // What was not told was not given. Should this fail as well, the runtime's DEL does it.
-            let _ = ipam::release(&settings.place, attachment);
+            // A result that could not be printed is no lease. Should this fail as well, the runtime's DEL does it.
+            let _ = ipam::give_back(&settings.place, &leases);
         })
     }
 

@@ -15,8 +15,8 @@ mod tests;
 
 pub use self::give::lease;
 pub use self::import::{Imported, Refusal, Refused, import, rehearse_import};
-pub use self::look::{audit, leases, leases_of};
-pub use self::remove::{Scavenged, release, retain, scavenge};
+pub use self::look::{audit, are_held, leases, leases_of};
+pub use self::remove::{Scavenged, give_back, release, retain, scavenge};
 pub use self::status::{Counts, SetCounts, status};
 pub use self::want::{MOST_SETS, Require, Want};
 

@@ -54,6 +54,12 @@ pub(super) fn release_on<S: Shelf>(shelf: &S, owner: &Attachment, now: Stamp) ->
     }
 }
 
+/// Take back exactly these leases: what an ADD does with its own when it fails. One that was taken back meanwhile, or given
+/// again to the same attachment, is left alone.
+pub fn give_back(place: &Place, leases: &[Lease]) -> Result<(), Error> {
+    remove(&place.shelf()?, leases, Stamp::now()?, &mut |_| {})
+}
+
 /// Take back every lease of the network whose owner is not in `keep`, alive or not (the GC verb).
 /// A lease that was given after this began is kept: the list cannot know of it. `detach` is asked before a lease goes, the
 /// lock not held: false keeps it. Returns what was taken back; when some could not be, the others were, and the error says
@@ -183,7 +189,7 @@ fn remove_some<S: Shelf>(
             break;
         }
         let slots = slots_of(&transaction, &victim.owner)?;
-        if let Some((number, slot)) = slots.iter().find(|(_, slot)| slot.lease() == Some(victim)) {
+        if let Some((number, slot)) = slots.iter().find(|(_, slot)| slot.lease().is_some_and(|lease| lease.is_same(victim))) {
             transaction.take_back(*number, slot, now)?;
             taken.push(victim);
         }

@@ -66,7 +66,7 @@ impl Step<'_> {
     fn make<D: Disk>(&self, transaction: &mut Transaction<'_, D>, now: Stamp) -> Result<(), Error> {
         match self {
             Self::Give(range, lease) => match slot_at(transaction, lease.address.ip())? {
-                Some((number, slot)) => transaction.give_again(number, &slot, Lease::clone(lease)),
+                Some((number, slot)) => transaction.give_again(number, &slot, Lease::clone(lease)).map(drop),
                 None => {
                     let (pool, _) = transaction.pool_at(range.start(), range.end())?;
                     transaction.give_new(pool, Lease::clone(lease))
