@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod allocate;
+mod claim;
 mod error;
 mod lease;
 mod netns;
@@ -17,6 +18,7 @@ mod range;
 mod settings;
 mod store;
 
+pub use claim::Claim;
 pub use error::Error;
 pub use lease::{Lease, NoLinks, Presence, Proof, Prover};
 pub use netns::identity as netns_identity;

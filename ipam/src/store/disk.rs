@@ -14,7 +14,7 @@ use super::lock::Lock;
 use crate::error::Error;
 
 /// No symlink is followed, no fifo waited for.
-pub(super) const NOFOLLOW: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+pub(crate) const NOFOLLOW: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// An open store.
 pub(crate) trait Disk {

@@ -23,6 +23,7 @@ pub(crate) mod golden;
 
 use std::path::Path;
 
+pub(crate) use self::index::owner_hash;
 use self::layout::Layout;
 use self::line::Line;
 use self::pool::Pool;
