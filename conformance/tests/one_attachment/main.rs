@@ -72,7 +72,8 @@ fn calls_for_one_attachment_at_any_moment_leave_it_whole_or_gone() {
             for &call in calls {
                 running.push((call, world.start(call)?));
                 // As long as an ADD takes, on a machine that is busy.
-                std::thread::sleep(Duration::from_micros(dice.roll(if dice.roll(4) == 0 { 20_000 } else { 2_000 })));
+                let most = if dice.roll(4) == 0 { 20_000 } else { 2_000 };
+                std::thread::sleep(Duration::from_micros(dice.roll(most)));
             }
             let mut ended = Vec::new();
             for (call, running) in running {
