@@ -67,6 +67,10 @@ impl Prover for Witness<'_> {
     fn sees(&self, directory: &Path) -> bool {
         self.sight.sees(directory)
     }
+
+    fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        self.links.taken_back(lease, leased);
+    }
 }
 
 /// Takes back what is provably dead and counts the rest. `removed` is called with each lease that went.
@@ -101,21 +105,9 @@ pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) 
         };
         room.capacity = set.ranges().iter().fold(room.capacity, |sum, range| sum.saturating_add(range.capacity()));
         let want = Want::new(&[set], &[], Duration::ZERO, Require::Both)?;
-        match ipam::status(&Place::new(data_dir, network.clone()), &want) {
-            Ok(counts) => {
-                for set in counts.sets {
-                    room.used = room.used.saturating_add(set.leased);
-                    room.cooling = room.cooling.saturating_add(set.released);
-                }
-            }
-            Err(Error::NotReady(why)) => match *why {
-                Error::Exhausted { used, cooling, .. } => {
-                    room.used = room.used.saturating_add(used);
-                    room.cooling = room.cooling.saturating_add(cooling);
-                }
-                other => return Err(other),
-            },
-            Err(error) => return Err(error),
+        for set in ipam::counts(&Place::new(data_dir, network.clone()), &want)?.sets {
+            room.used = room.used.saturating_add(set.leased);
+            room.cooling = room.cooling.saturating_add(set.released);
         }
     }
     Ok(room)
