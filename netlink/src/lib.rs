@@ -7,12 +7,14 @@
 
 mod address;
 mod default_route;
+mod fib;
 mod forwarding;
 mod link;
 mod monitor;
 mod neighbour;
 mod netconf;
 mod netns;
+mod nexthop;
 mod procfs;
 mod reply;
 mod request;
@@ -23,6 +25,7 @@ mod sysctl;
 
 pub use address::Address;
 pub use default_route::{DefaultRoute, MTU, inherited_mtu};
+pub use fib::{FibEntry, Onward};
 pub use forwarding::{ForwardingError, cut_off_by_forwarding, ensure_forwarding};
 pub use link::{Hardening, Link, NewVeth, Selector};
 pub use monitor::{Event, Monitor};

@@ -1,6 +1,7 @@
 //! The kernel's answers as bytes: message headers, acknowledgements, and the error with the text that goes with it.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_ACK_TLVS, NLM_F_CAPPED};
@@ -10,6 +11,8 @@ pub(crate) const NLMSG_DONE: u16 = 3;
 /// Length of `struct nlmsghdr`, bytes.
 pub(crate) const HEADER: usize = 16;
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// What of an attribute's kind is no flag (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
+const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// A request that the kernel refused: its errno, and its own words where it gave any (`NETLINK_EXT_ACK`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,13 @@ impl fmt::Display for KernelError {
 }
 
 impl std::error::Error for KernelError {}
+
+impl KernelError {
+    /// An acknowledgement where an object was due.
+    pub(crate) fn no_answer() -> Self {
+        Self { errno: Errno::ENODATA, text: String::new() }
+    }
+}
 
 /// One netlink message inside a datagram: `struct nlmsghdr` and what follows it.
 pub(crate) struct Raw<'a> {
@@ -77,15 +87,27 @@ impl Raw<'_> {
 }
 
 /// The value of the first attribute of a kind, among these.
-pub(crate) fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-        let value = attributes.get(4..usize::from(length))?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(usize::from(length).next_multiple_of(4)..)?;
+pub(crate) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find_map(|(kind, value)| (kind == wanted).then_some(value))
+}
+
+/// The attributes, each with its kind; ends at the first one that does not fit.
+pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (length, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)? & NLA_TYPE_MASK);
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// An address as an attribute's whole value.
+pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+        _ => None,
     }
-    None
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

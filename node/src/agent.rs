@@ -28,7 +28,8 @@ use crate::readiness::Readiness;
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
 use crate::routes::news::news;
-use crate::routes::reconcile::{Reconciler, Settings};
+use crate::routes::pace::Pace;
+use crate::routes::reconcile::{Asked, Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
 use crate::state::{HEARTBEAT, RunDir, State};
 use crate::upkeep::{self, Upkeep};
@@ -115,6 +116,8 @@ enum Trigger {
     HoldOver,
     /// A turn failed, or was surprised.
     Retry,
+    /// An event asked for a turn a moment ago, and it is time.
+    Reconsider,
     /// The leases stand otherwise.
     Leases,
     Stop,
@@ -125,8 +128,10 @@ enum Trigger {
 enum Task {
     /// Nothing but what was done.
     Nothing,
-    /// A turn, because the kernel's routes are not as they should be.
+    /// The routes put back at once that are not as they should be.
     Heal,
+    /// A turn, because what decides on the routes may have changed in the kernel.
+    Reconsider,
     /// A turn.
     Turn,
     /// A turn and a look at everything else.
@@ -137,6 +142,10 @@ enum Task {
 #[derive(Clone, Copy)]
 struct Due {
     retry: Option<Instant>,
+    /// News waits that no edge will tell of.
+    unread: Option<Instant>,
+    /// Of turns that events ask for.
+    pace: Pace,
     asked_at: Instant,
 }
 
@@ -219,7 +228,7 @@ impl Agent {
         self.source_succeeded(&first);
         self.recall(&mut first)?;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
-        let mut due = Due { retry: None, asked_at: Instant::now() };
+        let mut due = Due { retry: None, unread: None, pace: Pace::new(Instant::now()), asked_at: Instant::now() };
         self.predecessor = None;
         self.carry_out(Task::Everything, &mut reconciler, &mut due)?;
         let mut heartbeat = interval(HEARTBEAT);
@@ -238,7 +247,9 @@ impl Agent {
                 news = self.news.wait() => news.map(|()| Trigger::News).map_err(Error::Monitor)?,
                 Some(report) = self.reports.recv() => Trigger::Report(report),
                 Some(order) = self.orders.recv() => Trigger::Order(order),
+                () = at(due.unread) => Trigger::News,
                 () = at(due.retry) => Trigger::Retry,
+                () = at(due.pace.due()) => Trigger::Reconsider,
                 Ok(()) = self.census.changed() => Trigger::Leases,
                 () = at(hold_over) => Trigger::HoldOver,
                 _ = slow.tick() => Trigger::Resync,
@@ -285,6 +296,11 @@ impl Agent {
                 self.hear(reconciler, due)?;
                 Task::Turn
             }
+            Trigger::Reconsider => {
+                // What waits belongs to the same turn.
+                self.hear(reconciler, due)?;
+                Task::Reconsider
+            }
             // The last lease of a former CIDR may have gone, and its route with it.
             Trigger::Leases if reconciler.drains() => {
                 reconciler.look_again();
@@ -315,19 +331,28 @@ impl Agent {
 
     /// Reads the news that waits.
     fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
-        let mut matters = false;
+        let mut heals = false;
+        let mut all = false;
         for _ in 0..NEWS {
             let Some(events) = self.monitor.read()? else {
-                return Ok(if matters { Task::Heal } else { Task::Nothing });
+                all = true;
+                break;
             };
             let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
             for news in news {
-                matters |= reconciler.hear(news);
+                match reconciler.hear(news) {
+                    Asked::Nothing => {}
+                    Asked::Turn => due.pace.ask(),
+                    Asked::Heal => heals = true,
+                }
             }
         }
-        // The rest waits, and no edge will tell of it.
-        due.retry = Some(Instant::now());
-        Ok(if matters { Task::Heal } else { Task::Nothing })
+        due.unread = (!all).then(Instant::now);
+        Ok(match heals {
+            _ if due.pace.is_due(Instant::now()) => Task::Reconsider,
+            true => Task::Heal,
+            false => Task::Nothing,
+        })
     }
 
     fn carry_out(&mut self, task: Task, reconciler: &mut Reconciler, due: &mut Due) -> Result<(), Error> {
@@ -339,9 +364,14 @@ impl Agent {
         let began = Instant::now();
         let stores = &self.upkeep.stores;
         let (mut judged, mut looked) = (false, false);
-        match reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)) {
+        let turn = match task {
+            Task::Heal => reconciler.heal(&mut self.kernel),
+            _ => reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)),
+        };
+        let by_events = [Task::Heal, Task::Reconsider].contains(&task);
+        match turn {
             Ok(turn) => {
-                self.count(&turn, task == Task::Heal, began.elapsed());
+                self.count(&turn, by_events, began.elapsed());
                 journal::turn(&turn);
                 (judged, looked) = (turn.judged, turn.looked);
                 if turn.applied.surprised {
@@ -370,6 +400,9 @@ impl Agent {
         // The conflist is there: the word that pods may come does not wait for those that are.
         if looks && self.follow_mtu() {
             self.describe(reconciler)?;
+        }
+        if task != Task::Heal {
+            due.pace.done(Instant::now(), began.elapsed());
         }
         Ok(())
     }

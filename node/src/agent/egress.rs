@@ -20,9 +20,9 @@ pub(super) fn at_first(spared: Option<&Spared>) -> Egress {
 }
 
 impl Agent {
-    /// A route that is put back changes nobody's side.
+    /// What the kernel's routes do changes nobody's side.
     pub(super) fn tell_sides(&self, task: Task, reconciler: &Reconciler) {
-        if let Some(spared) = self.egress.as_ref().filter(|_| task != Task::Heal) {
+        if let Some(spared) = self.egress.as_ref().filter(|_| ![Task::Heal, Task::Reconsider].contains(&task)) {
             self.packet_filter.lock().tell_sides(sides(spared, &self.settings.me, reconciler));
         }
     }

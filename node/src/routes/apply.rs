@@ -19,6 +19,23 @@ pub(crate) struct Applied {
     pub(crate) surprised: bool,
 }
 
+impl Applied {
+    /// Adds what became of another plan.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { done, refused, surprised } = other;
+        self.done.extend(done);
+        self.refused.extend(refused);
+        self.surprised |= surprised;
+    }
+}
+
+impl Trouble {
+    /// Another state of the node may let the kernel take the route.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
 /// Why a route is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {

@@ -3,21 +3,24 @@
 //!
 //! A reconciler exists only once a source has yielded its first whole snapshot, so no route is ever swept on less. A
 //! snapshot that the guard holds is not in force: the one before it stays, and nothing is removed meanwhile.
+//!
+//! A route of ours that goes is put back at once, as it was. What needs a new decision (links, addresses, other routes)
+//! waits for a turn, which the owner grants less often.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
 use super::apply::{Applied, Trouble, apply};
-use super::desired::{Desired, View, desired, distant, own_cidrs};
+use super::desired::{Desired, View, desired, own_cidrs, peer_addresses};
 use super::guard::{Guard, Limits, Withdrawal};
-use super::here::{Here, Reaches};
+use super::here::Here;
 use super::kernel::Kernel;
 use super::news::News;
 use super::plan::{Change, Plan, plan};
 use super::verdict::{Ruling, Verdict};
+use super::ways::Ways;
 use super::{Key, Routes, Target};
 use crate::source::Snapshot;
 
@@ -33,12 +36,16 @@ pub(crate) struct Settings {
 pub(crate) struct Reconciler {
     settings: Settings,
     in_force: Snapshot,
+    /// The guard has let what is in force remove routes.
+    believed: bool,
     /// A later snapshot on which no turn has decided yet, or one that the guard holds.
     candidate: Option<Snapshot>,
     sight: Sight,
     grounds: Grounds,
     here: Here,
-    reaches: Reaches,
+    ways: Ways,
+    /// Links that changed since the last look. Whether a route by one of them can be, the look shows.
+    unsure: BTreeSet<u32>,
     observed: Routes,
     desired: Routes,
     verdicts: Vec<Verdict>,
@@ -53,6 +60,16 @@ enum Sight {
     Stale,
     /// Events have kept it up to date.
     Fresh,
+}
+
+/// What news asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asked {
+    Nothing,
+    /// A turn, soon: what decides may have changed.
+    Turn,
+    /// The routes put back at once.
+    Heal,
 }
 
 /// Whether what decides on the routes has changed since the last decision. Putting one route back needs no new one.
@@ -79,11 +96,13 @@ impl Reconciler {
         Self {
             settings,
             in_force: first,
+            believed: false,
             candidate: None,
             sight: Sight::Stale,
             grounds: Grounds::New,
             here: Here::default(),
-            reaches: Reaches::new(),
+            ways: Ways::default(),
+            unsure: BTreeSet::new(),
             observed: Routes::new(),
             desired: Routes::new(),
             verdicts: Vec::new(),
@@ -99,40 +118,88 @@ impl Reconciler {
         self.grounds = Grounds::New;
     }
 
-    /// Takes the kernel's news; true when a turn is due.
-    pub(crate) fn hear(&mut self, news: News) -> bool {
+    /// Takes the kernel's news.
+    pub(crate) fn hear(&mut self, news: News) -> Asked {
         match news {
             News::Held(key, target) => {
-                self.observed.insert(key, target) != Some(target) && self.desired.get(&key) != Some(&target)
+                let wrong =
+                    self.observed.insert(key, target) != Some(target) && self.desired.get(&key) != Some(&target);
+                if wrong { self.heals(&key) } else { Asked::Nothing }
             }
             News::Lost(key) => {
                 self.observed.remove(&key);
-                self.desired.contains_key(&key)
+                if self.desired.contains_key(&key) { self.heals(&key) } else { Asked::Nothing }
             }
             // One that was put in the place of ours took ours away, and the kernel says no more of it.
-            News::Foreign(key) if self.observed.contains_key(&key) => {
-                self.look_again();
-                true
+            News::Foreign { key: Some(key), .. } if self.observed.contains_key(&key) => self.look_again(),
+            News::Foreign { destination, table, .. } => {
+                let doubts = self.ways.doubt_route(destination, table);
+                self.reconsider(doubts, |key, trouble| key.destination == destination || trouble.is_refusal())
             }
-            News::Foreign(Key { destination, .. }) => {
-                let troubles = self.troubles.len() + self.reaches.len();
-                self.troubles.retain(|key, _| key.destination != destination);
-                self.reaches.retain(|address, _| !destination.contains(*address));
-                let matters = troubles != self.troubles.len() + self.reaches.len();
-                self.grounds = if matters { Grounds::New } else { self.grounds };
-                matters
+            // A pod may have the address of a peer.
+            News::Beside { destination, table } => {
+                let doubts = self.ways.doubt_route(destination, table);
+                self.reconsider(doubts, |_, _| false)
             }
-            News::Surroundings | News::Overflow => {
-                self.look_again();
-                true
+            News::Nexthops => {
+                let doubts = self.ways.doubt_objects();
+                self.reconsider(doubts, |_, trouble| trouble.is_refusal())
             }
+            News::Rules => {
+                self.ways.doubt_all();
+                self.reconsider(true, |_, trouble| trouble.is_refusal())
+            }
+            News::Link { index, known } => {
+                self.unsure.insert(index);
+                self.sight = Sight::Stale;
+                self.grounds = Grounds::New;
+                // A new link leads nowhere until it has addresses or routes, and these are news of their own.
+                if known {
+                    self.ways.doubt_all();
+                }
+                Asked::Turn
+            }
+            News::Addresses | News::Overflow => self.look_again(),
         }
     }
 
+    /// A route by a link that has changed may not be possible, or not be wanted, any more.
+    fn heals(&self, key: &Key) -> Asked {
+        if self.desired.get(key).is_some_and(|target| self.is_unsure(target)) { Asked::Turn } else { Asked::Heal }
+    }
+
+    fn is_unsure(&self, target: &Target) -> bool {
+        matches!(target, Target::Hop { link, .. } if self.unsure.contains(link))
+    }
+
+    /// Lets what was in trouble be tried again where that is over, maybe; asks for a turn where there is a reason.
+    fn reconsider(&mut self, doubts: bool, over: impl Fn(&Key, &Trouble) -> bool) -> Asked {
+        let before = self.troubles.len();
+        self.troubles.retain(|key, (_, trouble)| !over(key, trouble));
+        if !doubts && self.troubles.len() == before {
+            return Asked::Nothing;
+        }
+        self.grounds = Grounds::New;
+        Asked::Turn
+    }
+
     /// Trusts nothing that it knows of the kernel: the next turn asks for everything.
-    pub(crate) fn look_again(&mut self) {
+    pub(crate) fn look_again(&mut self) -> Asked {
         self.sight = Sight::Stale;
         self.grounds = Grounds::New;
+        self.ways.doubt_all();
+        Asked::Turn
+    }
+
+    /// Puts back what is not as it was decided, by what is known; decides nothing.
+    pub(crate) fn heal(&mut self, kernel: &mut impl Kernel) -> Result<Turn, netlink::Error> {
+        let mut plan = self.due(plan(&self.desired, &self.observed), self.guard == Guard::Open);
+        plan.changes.retain(|change| match change {
+            Change::Add(_, target) | Change::Replace(_, target) => !self.is_unsure(target),
+            Change::Remove(_) => true,
+        });
+        let applied = self.apply(kernel, &plan)?;
+        Ok(Turn { looked: false, changed: Vec::new(), judged: !applied.refused.is_empty(), applied })
     }
 
     /// Makes the routes right. `leased` tells whether a former CIDR of this node still has leases.
@@ -145,12 +212,12 @@ impl Reconciler {
         if looked {
             self.here = kernel.here()?;
             self.observed = kernel.routes()?;
-            self.reaches.clear();
             self.troubles.clear();
+            self.unsure.clear();
             self.sight = Sight::Fresh;
         }
         let judged = self.grounds == Grounds::New;
-        let (changed, removes) = match self.grounds {
+        let (mut changed, removes) = match self.grounds {
             Grounds::New => {
                 self.ask_the_way(kernel)?;
                 self.decide(leased)
@@ -158,16 +225,42 @@ impl Reconciler {
             Grounds::Same => (Vec::new(), self.guard == Guard::Open),
         };
         self.grounds = Grounds::Same;
-        let plan = self.due(plan(&self.desired, &self.observed), removes);
-        let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, &plan)? };
+        let mut plan = self.due(plan(&self.desired, &self.observed), removes);
+        let mut uncovered = self.uncover(kernel, &plan)?;
+        if !uncovered.done.is_empty() {
+            self.ask_the_way(kernel)?;
+            let (more, removes) = self.decide(leased);
+            changed.extend(more);
+            plan = self.due(self::plan(&self.desired, &self.observed), removes);
+        }
+        let applied = self.apply(kernel, &plan)?;
+        uncovered.add(applied);
+        Ok(Turn { looked, changed, judged: judged || !uncovered.refused.is_empty(), applied: uncovered })
+    }
+
+    fn apply(&mut self, kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, netlink::Error> {
+        let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, plan)? };
         self.remember(&applied);
-        Ok(Turn { looked, changed, judged: judged || !applied.refused.is_empty(), applied })
+        Ok(applied)
+    }
+
+    /// Removes, first of all, the routes of ours that are to go and that hide the kernel's answer for a peer's address: on
+    /// such an answer nothing is decided.
+    fn uncover(&mut self, kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, netlink::Error> {
+        let mut hiding = Plan::default();
+        for change in &plan.changes {
+            if matches!(change, Change::Remove(key) if self.ways.doubt_hidden(key.destination)) {
+                hiding.changes.push(*change);
+            }
+        }
+        self.apply(kernel, &hiding)
     }
 
     /// Renews the desired routes and the verdicts; returns the verdicts that changed, and whether routes may be removed.
     fn decide(&mut self, leased: &dyn Fn(IpNetwork) -> bool) -> (Vec<Verdict>, bool) {
         let draft = self.draft(self.candidate.as_ref().unwrap_or(&self.in_force), leased);
-        let removes = self.may_remove(&draft.routes);
+        let removes = self.may_remove(&draft.routes, leased);
+        self.believed |= removes;
         let draft = match self.candidate.take_if(|_| removes) {
             Some(believed) => {
                 self.in_force = believed;
@@ -182,19 +275,11 @@ impl Reconciler {
         (changed, removes)
     }
 
-    /// Learns how the peers outside this node's subnets are reached, as far as it is not known.
+    /// Learns how the peers are reached, as far as it is not known.
     fn ask_the_way(&mut self, kernel: &mut impl Kernel) -> Result<(), netlink::Error> {
-        let mut wanted = distant(&self.in_force, &self.here);
-        if let Some(candidate) = &self.candidate {
-            wanted.extend(distant(candidate, &self.here));
-        }
-        self.reaches.retain(|address, _| wanted.contains(address));
-        for address in wanted {
-            if let Entry::Vacant(unknown) = self.reaches.entry(address) {
-                unknown.insert(kernel.reach(address)?);
-            }
-        }
-        Ok(())
+        let snapshots = [&self.in_force].into_iter().chain(&self.candidate);
+        let wanted: BTreeSet<_> = snapshots.flat_map(|snapshot| peer_addresses(snapshot, &self.settings.me)).collect();
+        self.ways.ask(&wanted, &self.here, kernel)
     }
 
     fn draft(&self, snapshot: &Snapshot, leased: &dyn Fn(IpNetwork) -> bool) -> Desired {
@@ -205,23 +290,32 @@ impl Reconciler {
             me: &self.settings.me,
             snapshot,
             here: &self.here,
-            reaches: &self.reaches,
+            ways: &self.ways,
             draining: &draining,
             by_routers: self.settings.by_routers,
         })
     }
 
-    /// Asks the guard whether the routes that are not in `desired` may go.
-    fn may_remove(&mut self, desired: &Routes) -> bool {
-        let removals = || self.observed.keys().filter(|key| !desired.contains_key(key));
-        let snapshot = self.candidate.as_ref().unwrap_or(&self.in_force);
-        let withdrawal = Withdrawal {
+    /// Asks the guard whether the routes that are not in `desired` may go. It guards against a list: what the list that was
+    /// believed last does not want either, by what the kernel answers now, no list withdraws.
+    fn may_remove(&mut self, desired: &Routes, leased: &dyn Fn(IpNetwork) -> bool) -> bool {
+        let mut withdrawal = self.withdrawal(|key| !desired.contains_key(key));
+        if self.believed && withdrawal.is_large(self.settings.limits) {
+            let wanted = self.draft(&self.in_force, leased).routes;
+            withdrawal = self.withdrawal(|key| !desired.contains_key(key) && wanted.contains_key(key));
+        }
+        let taken = self.candidate.as_ref().unwrap_or(&self.in_force).taken;
+        self.guard.judge(self.settings.limits, withdrawal, taken)
+    }
+
+    fn withdrawal(&self, goes: impl Fn(&Key) -> bool) -> Withdrawal {
+        let removals = || self.observed.keys().filter(|key| goes(key));
+        Withdrawal {
             removals: removals().count(),
             peers: removals().filter(|key| !key.is_own()).count(),
             of: self.observed.keys().filter(|key| !key.is_own()).count(),
-            by_empty_list: snapshot.nodes.is_empty(),
-        };
-        self.guard.judge(self.settings.limits, withdrawal, snapshot.taken)
+            by_empty_list: self.candidate.as_ref().unwrap_or(&self.in_force).nodes.is_empty(),
+        }
     }
 
     /// What of a plan is due now: no removal that the guard holds, nothing that was refused and has not changed since.
