@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlink::Monitor;
+use netlink::{InheritedMtu, Monitor};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -88,6 +88,8 @@ pub(crate) struct Agent {
     last_look: upkeep::Report,
     /// Pods whose links keep a former MTU of the node's, and why.
     former_mtu: Vec<String>,
+    /// What pods inherit, and what was looked at for it.
+    inherited_mtu: Option<InheritedMtu>,
     state: State,
     /// Until the first turn.
     predecessor: Option<Predecessor>,
@@ -184,6 +186,7 @@ impl Agent {
             upkeep,
             last_look,
             former_mtu: Vec::new(),
+            inherited_mtu: None,
             state,
             predecessor: None,
             told,
@@ -390,6 +393,9 @@ impl Agent {
             self.tell_forwarded(reconciler);
         }
         let looks = task == Task::Everything || looked;
+        if looks || judged {
+            self.remember_mtu(reconciler);
+        }
         if looks {
             self.look(reconciler);
         }
@@ -398,7 +404,7 @@ impl Agent {
         }
         self.describe(reconciler)?;
         // The conflist is there: the word that pods may come does not wait for those that are.
-        if looks && self.follow_mtu() {
+        if (looks || judged) && self.follow_mtu() {
             self.describe(reconciler)?;
         }
         if task != Task::Heal {

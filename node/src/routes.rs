@@ -49,6 +49,16 @@ pub(crate) enum Target {
     Foreign,
 }
 
+impl Target {
+    /// The link by which a packet leaves.
+    pub(crate) fn link(&self) -> Option<u32> {
+        match self {
+            Self::Hop { link, .. } => Some(*link),
+            Self::Unreachable | Self::Foreign => None,
+        }
+    }
+}
+
 /// The routes of one owner: what is desired, or what was observed.
 pub(crate) type Routes = BTreeMap<Key, Target>;
 

@@ -1,15 +1,47 @@
 //! Has pods that live follow the node's MTU, and tells of those that cannot.
 
-use netlink::{Socket, inherited_mtu};
+use std::collections::BTreeSet;
+
+use netlink::{MTU, Socket, inherited_mtu};
 
 use super::Agent;
 use crate::mtu::{Followed, Whose, follow, remember};
+use crate::routes::Target;
+use crate::routes::reconcile::Reconciler;
+
+/// The smallest MTU of the links by which the nodes are reached.
+fn of_nodes(reconciler: &Reconciler) -> Option<u32> {
+    let links: BTreeSet<u32> = reconciler.desired().values().filter_map(Target::link).collect();
+    let links = links.iter().filter_map(|link| reconciler.here().links.get(link));
+    links.map(|link| link.mtu).filter(|mtu| MTU.contains(mtu)).min()
+}
 
 impl Agent {
-    /// Looks which MTU pods inherit now, and has those follow that inherited another since the node booted. True when
-    /// there is news to tell.
+    /// Looks which MTU pods inherit now. The plugin reads the last one from the state: before it is asked for a pod, the
+    /// state has it.
+    pub(super) fn remember_mtu(&mut self, reconciler: &Reconciler) {
+        let look = || -> Result<_, netlink::Error> {
+            let mut host = Socket::open()?;
+            let now = inherited_mtu(&mut host, || of_nodes(reconciler))?;
+            // A plugin without the agent's file gives this one.
+            Ok((inherited_mtu(&mut host, || None)?, now))
+        };
+        match look() {
+            Ok((alone, now)) => {
+                remember(&mut self.state.pod_mtus, alone.mtu);
+                remember(&mut self.state.pod_mtus, now.mtu);
+                if self.inherited_mtu.as_ref() != Some(&now) {
+                    tracing::info!(mtu = now.mtu, of = %now.of, "the MTU that pods inherit");
+                    self.inherited_mtu = Some(now);
+                }
+            }
+            // The next look may say more.
+            Err(error) => tracing::warn!(%error, "the MTU that pods inherit could not be looked at"),
+        }
+    }
+
+    /// Has the pods follow that inherited another MTU since the node booted. True when there is news to tell.
     pub(super) fn follow_mtu(&mut self) -> bool {
-        let known = self.state.pod_mtus.clone();
         let former_mtu = match self.followed() {
             Ok(Followed { changed, kept }) => {
                 let mtu = self.state.pod_mtus.last();
@@ -25,15 +57,13 @@ impl Agent {
         for why in former_mtu.iter().filter(|why| !self.former_mtu.contains(why)) {
             tracing::warn!(pod = %why, "the pod keeps a former MTU of the node's");
         }
-        let news = known != self.state.pod_mtus || self.former_mtu != former_mtu;
+        let news = self.former_mtu != former_mtu;
         self.former_mtu = former_mtu;
         news
     }
 
     fn followed(&mut self) -> Result<Followed, String> {
-        let now = Socket::open().and_then(|mut host| inherited_mtu(&mut host)).map_err(|error| error.to_string())?;
-        remember(&mut self.state.pod_mtus, now);
-        let Some((_, former)) = self.state.pod_mtus.split_last() else { return Ok(Followed::default()) };
+        let Some((&now, former)) = self.state.pod_mtus.split_last() else { return Ok(Followed::default()) };
         let chosen = self.upkeep.install.chosen_mtus().map_err(|error| format!("failed to {error}"))?;
         let stores = std::slice::from_ref(&self.upkeep.stores);
         follow(stores, now, Whose::Inherited(former), &chosen).map_err(|error| error.to_string())

@@ -45,11 +45,14 @@ pub(crate) enum Trouble {
     Refused(String),
 }
 
+/// What comes before the kernel's own words.
+pub(crate) const REFUSED: &str = "refused by the kernel: ";
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeldByForeign(route) => write!(f, "held by a foreign route: {route}"),
-            Self::Refused(why) => write!(f, "refused by the kernel: {why}"),
+            Self::Refused(why) => write!(f, "{REFUSED}{why}"),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct Reconciler {
     in_force: Snapshot,
     /// The guard has let what is in force remove routes.
     believed: bool,
+    decided: bool,
     /// A later snapshot on which no turn has decided yet, or one that the guard holds.
     candidate: Option<Snapshot>,
     sight: Sight,
@@ -97,6 +98,7 @@ impl Reconciler {
             settings,
             in_force: first,
             believed: false,
+            decided: false,
             candidate: None,
             sight: Sight::Stale,
             grounds: Grounds::New,
@@ -270,6 +272,7 @@ impl Reconciler {
             None => draft,
         };
         let changed = changed(&self.verdicts, &draft.verdicts);
+        self.decided = true;
         self.desired = draft.routes;
         self.verdicts = draft.verdicts;
         (changed, removes)
@@ -358,6 +361,11 @@ impl Reconciler {
     /// Whether a former CIDR of this node waits for its last lease.
     pub(crate) fn drains(&self) -> bool {
         self.verdicts.iter().any(|verdict| verdict.ruling == Ruling::Draining)
+    }
+
+    /// Whether there are verdicts: there are none as long as the kernel could not be asked.
+    pub(crate) fn has_decided(&self) -> bool {
+        self.decided
     }
 
     pub(crate) fn guard(&self) -> Guard {

@@ -58,7 +58,7 @@ pub(crate) fn add(
     };
     // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
     let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
-    let mtu = prepare_node(&mut host, &procfs, &plan, settings.mtu)?;
+    let mtu = prepare_node(&mut host, &procfs, &plan, settings.mtu, settings.agent.as_deref())?;
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -91,13 +91,23 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
-fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
-    let mtu = match mtu {
-        Some(mtu) => mtu,
-        None => netlink::inherited_mtu(host).map_err(Error::from)?,
+fn prepare_node(
+    host: &mut Socket,
+    procfs: &Procfs,
+    plan: &Plan,
+    mtu: Option<u32>,
+    agent: Option<&Path>,
+) -> Result<u32, CniError> {
+    let (mtu, of) = match mtu {
+        Some(mtu) => (mtu, None),
+        None => {
+            let inherited =
+                netlink::inherited_mtu(host, || agent.and_then(agent::inherited_mtu)).map_err(Error::from)?;
+            (inherited.mtu, Some(inherited.of))
+        }
     };
     if plan.has(true) {
-        settings::require_v6_mtu(mtu)?;
+        settings::require_v6_mtu(mtu, of.as_ref())?;
     }
     for v6 in plan.families() {
         netlink::ensure_forwarding(host, procfs, v6).map_err(Error::from)?;
