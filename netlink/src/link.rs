@@ -7,11 +7,12 @@ use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    LinkInfo, LinkMessage, State,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::net::netdevice::name_to_index;
 
+use crate::reply::KernelError;
 use crate::request::Request;
 use crate::socket::{Error, Socket};
 
@@ -93,6 +94,8 @@ pub struct Link {
     pub up: bool,
     /// There is somebody at its other end (`IFF_LOWER_UP`): a cable, or a veth peer that is up.
     pub carrier: bool,
+    /// Operationally up (RFC 2863): the kernel has activated its transmit queue, and packets pass.
+    pub operational: bool,
     /// One end of a veth pair.
     pub veth: bool,
     /// The veth peer's index in its own namespace, where the kernel tells (`IFLA_LINK`).
@@ -102,9 +105,16 @@ pub struct Link {
 }
 
 impl Link {
-    /// The index of the link of this name in the socket's network namespace (`SIOCGIFINDEX`); `None` when there is none.
-    pub fn index(socket: &Socket, name: &str) -> Option<u32> {
-        name_to_index(socket, name).ok()
+    /// The index of the link of this name in the socket's network namespace (`SIOCGIFINDEX`): `None` only when the kernel says
+    /// that there is none (`ENODEV`).
+    pub fn index(socket: &Socket, name: &str) -> Result<Option<u32>, Error> {
+        match name_to_index(socket, name) {
+            Ok(index) => Ok(Some(index)),
+            Err(refused) => match Errno::from_raw(refused.raw_os_error()) {
+                Errno::ENODEV => Ok(None),
+                errno => Err(Error::Link(KernelError { errno, text: String::new() })),
+            },
+        }
     }
 
     /// Looks for one link: `None` only when the kernel says that there is none (`ENODEV`).
@@ -179,6 +189,7 @@ impl Link {
             group: 0,
             up: message.header.flags.contains(LinkFlags::Up),
             carrier: message.header.flags.contains(LinkFlags::LowerUp),
+            operational: false,
             veth: false,
             peer: None,
             alias: String::new(),
@@ -190,6 +201,7 @@ impl Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Group(group) => link.group = *group,
                 LinkAttribute::Link(peer) => link.peer = Some(*peer),
+                LinkAttribute::OperState(state) => link.operational = *state == State::Up,
                 LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
                 LinkAttribute::LinkInfo(info) => link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth)),
                 _ => {}

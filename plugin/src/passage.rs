@@ -38,7 +38,7 @@ impl Passage {
         let pod = Socket::open();
         own.enter()?;
         let pod = pod?;
-        let interface_exists = Link::index(&pod, ifname).is_some();
+        let interface_exists = Link::index(&pod, ifname)?.is_some();
         Ok(Self { host, own, beyond: Beyond { pod, netns, interface_exists } })
     }
 }

@@ -12,32 +12,33 @@ use serde_json::{Value, json};
 use super::{SOON, shell};
 
 /// A test for each kind. The script is for node1 and node2: `$me` and `$other` are their addresses, `$ll` is the router's
-/// link-local one. Beside it, addresses that both nodes have in the list, before their own.
+/// link-local one. Beside it, addresses that both nodes have in the list, before their own, and whether a route can go the
+/// same way, where the operator says that routers know the pods.
 macro_rules! kinds {
-    ($($kind:ident: $script:expr, $also:expr;)*) => {
+    ($($kind:ident: $script:expr, $also:expr, $followed:expr;)*) => {
         $(#[test]
         fn $kind() {
-            within(|| passes($script, $also));
+            within(|| passes($script, $also, $followed));
         })*
     };
 }
 
 kinds! {
     an_ipv6_next_hop_as_of_bgp_unnumbered: "ip addr del $me/24 dev eth0; ip addr add $me/32 dev lo
-               ip route add 172.31.0.0/24 via inet6 $ll dev eth0; ip route add 10.244.0.0/16 via inet6 $ll dev eth0", &[];
-    a_gateway_on_link_by_its_flag: "ip addr del $me/24 dev eth0; ip addr add $me/32 dev eth0; ip route add default via 172.31.0.3 dev eth0 onlink", &[];
+               ip route add 172.31.0.0/24 via inet6 $ll dev eth0; ip route add 10.244.0.0/16 via inet6 $ll dev eth0", &[], true;
+    a_gateway_on_link_by_its_flag: "ip addr del $me/24 dev eth0; ip addr add $me/32 dev eth0; ip route add default via 172.31.0.3 dev eth0 onlink", &[], true;
     an_address_without_its_subnets_route: "ip addr del $me/24 dev eth0; ip addr add $me/24 dev eth0 noprefixroute
-               ip route add 172.31.0.3 dev eth0 scope link; ip route add default via 172.31.0.3 dev eth0", &[];
-    a_host_route_to_the_neighbour_by_the_router: "ip route add $other/32 via 172.31.0.3 dev eth0; ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[];
+               ip route add 172.31.0.3 dev eth0 scope link; ip route add default via 172.31.0.3 dev eth0", &[], true;
+    a_host_route_to_the_neighbour_by_the_router: "ip route add $other/32 via 172.31.0.3 dev eth0; ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[], true;
     several_next_hops: "ip link add m0 type veth peer name m1; ip link set m0 up; ip link set m1 up
-               ip route add $other/32 nexthop dev eth0 nexthop dev m0; ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[];
+               ip route add $other/32 nexthop dev eth0 nexthop dev m0; ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[], false;
     a_policy_rule_for_what_goes_to_the_nodes: "ip route add 172.31.0.0/24 via 172.31.0.3 dev eth0 onlink table 100; ip rule add to $other lookup 100 pref 50
-               ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[];
-    a_blackhole_for_the_nodes_address: "ip route add blackhole $other/32; ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[];
+               ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[], true;
+    a_blackhole_for_the_nodes_address: "ip route add blackhole $other/32; ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &[], false;
     a_nexthop_object_that_the_kernel_only_names: "echo 0 > /proc/sys/net/ipv4/nexthop_compat_mode; ip nexthop add id 7 via 172.31.0.3 dev eth0
-               ip route add $other/32 nhid 7; ip route add 10.244.0.0/16 nhid 7", &[];
+               ip route add $other/32 nhid 7; ip route add 10.244.0.0/16 nhid 7", &[], true;
     an_address_that_both_nodes_have_and_list_first: "ip addr add 192.0.2.50/32 dev lo; ip route add $other/32 via 172.31.0.3 dev eth0
-               ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &["192.0.2.50"];
+               ip route add 10.244.0.0/16 via 172.31.0.3 dev eth0", &["192.0.2.50"], true;
 }
 
 fn link_local(node: &Node) -> Result<String, Error> {
@@ -84,7 +85,7 @@ fn is_ready(node: &Node, process: u32) -> Result<(), String> {
     if said["ready"] == true && said["pid"] == process { Ok(()) } else { Err(text) }
 }
 
-fn passes(kind: &str, also: &[&str]) -> Result<(), Error> {
+fn passes(kind: &str, also: &[&str], followed: bool) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, router] = lab.these();
     isolate([one, two]);
@@ -122,6 +123,9 @@ fn passes(kind: &str, also: &[&str]) -> Result<(), Error> {
                 one.network().map(|all| all.to_string()).unwrap_or_default()
             ),
         })?;
+        let [_, two_pods] = [one, two].map(|node| node.pod_cidrs()[0]);
+        let ours = shell(one, &format!("ip route show {two_pods} proto 110"))?;
+        assert_eq!(!ours.is_empty(), followed && !arguments.is_empty(), "{arguments:?}: {ours:?} {}", agents[0].stderr());
         for agent in agents {
             agent.stop(SOON)?;
         }

@@ -121,10 +121,7 @@ pub(super) fn holds(node: &Node, peers: &[Peer], by_routers: bool) -> Result<(),
                         peer.name, peer.addresses
                     ));
                 }
-                None if !right.is_empty() => {
-                    wrong.push(format!("{} {cidr} has no route, right is {right:?}: {:?}", peer.name, peer.addresses));
-                }
-                None => drop(silent.insert((peer.name.as_str(), cidr.as_str()))),
+                None => drop(silent.insert((peer.name.as_str(), cidr.as_str(), !right.is_empty()))),
                 Some(_) => {}
             }
         }
@@ -144,16 +141,21 @@ fn right(peer: &Peer, v6: bool, by_routers: bool, answers: &BTreeMap<IpAddr, Ans
     addresses.filter_map(hop).collect()
 }
 
-/// The peers without a route on which no verdict says why.
-fn without_reason(node: &Node, silent: BTreeSet<(&str, &str)>) -> Result<Vec<String>, String> {
+/// The peers without a route on which no verdict says why. Where the kernel reaches one, there is but one reason: it takes no
+/// such route.
+fn without_reason(node: &Node, silent: BTreeSet<(&str, &str, bool)>) -> Result<Vec<String>, String> {
     let run = || node.command(binaries::find("podlan-node")?).args(["status", "--json"]).run();
     let status: Value = serde_json::from_str(&run().map_err(|error| error.to_string())?.stdout).unwrap_or(Value::Null);
     let lines = || status["peers"].as_array().into_iter().flatten();
-    let says = |(name, cidr): &(&str, &str)| {
-        lines().any(|line| {
-            line["node"] == *name && line["cidr"] == *cidr && line["verdict"] == "skipped" && line["reason"] != ""
+    let says = |(name, cidr, reached): &(&str, &str, bool)| {
+        let mut lines = lines().filter(|line| line["node"] == *name && line["cidr"] == *cidr);
+        lines.any(|line| match reached {
+            true => line["reason"] == "refused-by-kernel",
+            false => line["verdict"] == "skipped" && line["reason"] != "",
         })
     };
     let quiet = silent.into_iter().filter(|one| !says(one));
-    Ok(quiet.map(|(name, cidr)| format!("no verdict says why {name} {cidr} has no route")).collect())
+    Ok(quiet
+        .map(|(name, cidr, reached)| format!("no verdict says why {name} {cidr} has no route ({reached})"))
+        .collect())
 }

@@ -15,6 +15,8 @@ pub(crate) struct Applied {
     pub(crate) done: Vec<Change>,
     /// The changes that are not, and why.
     pub(crate) refused: Vec<(Change, Trouble)>,
+    /// The removals of routes that lead where they should not any more, for the kernel takes nothing in their place.
+    pub(crate) stale: Vec<Change>,
     /// The kernel holds something under our number that the observation did not show: look again.
     pub(crate) surprised: bool,
 }
@@ -22,9 +24,10 @@ pub(crate) struct Applied {
 impl Applied {
     /// Adds what became of another plan.
     pub(crate) fn add(&mut self, other: Self) {
-        let Self { done, refused, surprised } = other;
+        let Self { done, refused, stale, surprised } = other;
         self.done.extend(done);
         self.refused.extend(refused);
+        self.stale.extend(stale);
         self.surprised |= surprised;
     }
 }
@@ -62,12 +65,24 @@ pub(crate) fn apply(kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, ne
     let mut applied = Applied::default();
     let mut held = Vec::new();
     for (change, verdict) in plan.changes.iter().zip(kernel.change(&plan.changes)?) {
-        match (change, verdict) {
-            (_, Ok(())) | (Change::Remove(_), Err(Refusal::Absent)) => applied.done.push(*change),
-            (_, Err(Refusal::Exists)) => held.push(*change),
-            (_, Err(Refusal::Absent)) => applied.refused.push((*change, Trouble::Refused("no such route".to_owned()))),
-            (_, Err(Refusal::Other(why))) => applied.refused.push((*change, Trouble::Refused(why))),
-        }
+        let refused = match (change, verdict) {
+            (_, Ok(())) | (Change::Remove(_), Err(Refusal::Absent)) => {
+                applied.done.push(*change);
+                continue;
+            }
+            (_, Err(Refusal::Exists)) => {
+                held.push(*change);
+                continue;
+            }
+            (_, Err(Refusal::Absent)) => "no such route".to_owned(),
+            (_, Err(Refusal::Unable(why))) => why,
+            (Change::Replace(key, _), Err(Refusal::Other(why))) => {
+                applied.stale.push(Change::Remove(*key));
+                why
+            }
+            (_, Err(Refusal::Other(why))) => why,
+        };
+        applied.refused.push((*change, Trouble::Refused(refused)));
     }
     if !held.is_empty() {
         name_holders(kernel, held, &mut applied)?;

@@ -11,8 +11,9 @@ use ipnetwork::IpNetwork;
 pub(crate) struct Link {
     pub(crate) name: Arc<str>,
     pub(crate) up: bool,
-    /// There is somebody at its other end. The kernel may pass over routes by a link without (`ignore_routes_with_linkdown`).
-    pub(crate) carrier: bool,
+    /// Whether there is somebody at its other end, as the link says (`IFF_LOWER_UP`) and as the kernel has taken note of it a
+    /// moment later (its operational state). It may pass over routes by a link without (`ignore_routes_with_linkdown`).
+    pub(crate) carrier: [bool; 2],
     /// Says nothing of peers, and is here so that its change is news: pods have the MTU of one of these links.
     pub(crate) mtu: u32,
 }
@@ -77,7 +78,7 @@ mod tests {
 
     fn here(addresses: &[(u32, &str)]) -> Here {
         let link = |index: &u32| {
-            (*index, Link { name: format!("eth{index}").into(), up: *index < 10, carrier: true, mtu: 1500 })
+            (*index, Link { name: format!("eth{index}").into(), up: *index < 10, carrier: [true; 2], mtu: 1500 })
         };
         Here {
             links: addresses.iter().map(|(index, _)| link(index)).collect(),

@@ -33,6 +33,8 @@ pub(crate) enum Refusal {
     Exists,
     /// There is no such route.
     Absent,
+    /// It could not now: memory, rights.
+    Unable(String),
     /// Anything else, in the kernel's words.
     Other(String),
 }
@@ -120,7 +122,10 @@ pub(crate) fn is_pod_link(name: &str) -> bool {
 }
 
 pub(crate) fn link_here(link: &netlink::Link) -> (u32, Link) {
-    (link.index, Link { name: link.name.as_str().into(), up: link.up, carrier: link.carrier, mtu: link.mtu })
+    (
+        link.index,
+        Link { name: link.name.as_str().into(), up: link.up, carrier: [link.carrier, link.operational], mtu: link.mtu },
+    )
 }
 
 /// A route that the kernel shows under our number in the main table, as the planner compares it.
@@ -162,6 +167,9 @@ fn refusal(error: KernelError) -> Refusal {
     match error.errno {
         Errno::EEXIST => Refusal::Exists,
         Errno::ESRCH => Refusal::Absent,
+        Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN | Errno::EBUSY | Errno::EPERM => {
+            Refusal::Unable(error.to_string())
+        }
         _ => Refusal::Other(error.to_string()),
     }
 }

@@ -17,12 +17,15 @@ use super::desired::{Desired, View, desired, own_cidrs, peer_addresses};
 use super::guard::{Guard, Limits, Withdrawal};
 use super::here::Here;
 use super::kernel::Kernel;
-use super::news::News;
 use super::plan::{Change, Plan, plan};
 use super::verdict::{Ruling, Verdict};
 use super::ways::Ways;
 use super::{Key, Routes, Target};
 use crate::source::Snapshot;
+
+mod hear;
+
+pub(crate) use hear::Asked;
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -61,16 +64,6 @@ enum Sight {
     Stale,
     /// Events have kept it up to date.
     Fresh,
-}
-
-/// What news asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Asked {
-    Nothing,
-    /// A turn, soon: what decides may have changed.
-    Turn,
-    /// The routes put back at once.
-    Heal,
 }
 
 /// Whether what decides on the routes has changed since the last decision. Putting one route back needs no new one.
@@ -118,71 +111,6 @@ impl Reconciler {
         snapshot.keep_last_good(&self.in_force);
         self.candidate = Some(snapshot);
         self.grounds = Grounds::New;
-    }
-
-    /// Takes the kernel's news.
-    pub(crate) fn hear(&mut self, news: News) -> Asked {
-        match news {
-            News::Held(key, target) => {
-                let wrong =
-                    self.observed.insert(key, target) != Some(target) && self.desired.get(&key) != Some(&target);
-                if wrong { self.heals(&key) } else { Asked::Nothing }
-            }
-            News::Lost(key) => {
-                self.observed.remove(&key);
-                if self.desired.contains_key(&key) { self.heals(&key) } else { Asked::Nothing }
-            }
-            // One that was put in the place of ours took ours away, and the kernel says no more of it.
-            News::Foreign { key: Some(key), .. } if self.observed.contains_key(&key) => self.look_again(),
-            News::Foreign { destination, table, .. } => {
-                let doubts = self.ways.doubt_route(destination, table);
-                self.reconsider(doubts, |key, trouble| key.destination == destination || trouble.is_refusal())
-            }
-            // A pod may have the address of a peer.
-            News::Beside { destination, table } => {
-                let doubts = self.ways.doubt_route(destination, table);
-                self.reconsider(doubts, |_, _| false)
-            }
-            News::Nexthops => {
-                let doubts = self.ways.doubt_objects();
-                self.reconsider(doubts, |_, trouble| trouble.is_refusal())
-            }
-            News::Rules => {
-                self.ways.doubt_all();
-                self.reconsider(true, |_, trouble| trouble.is_refusal())
-            }
-            News::Link { index, known } => {
-                self.unsure.insert(index);
-                self.sight = Sight::Stale;
-                self.grounds = Grounds::New;
-                // A new link leads nowhere until it has addresses or routes, and these are news of their own.
-                if known {
-                    self.ways.doubt_all();
-                }
-                Asked::Turn
-            }
-            News::Addresses | News::Overflow => self.look_again(),
-        }
-    }
-
-    /// A route by a link that has changed may not be possible, or not be wanted, any more.
-    fn heals(&self, key: &Key) -> Asked {
-        if self.desired.get(key).is_some_and(|target| self.is_unsure(target)) { Asked::Turn } else { Asked::Heal }
-    }
-
-    fn is_unsure(&self, target: &Target) -> bool {
-        matches!(target, Target::Hop { link, .. } if self.unsure.contains(link))
-    }
-
-    /// Lets what was in trouble be tried again where that is over, maybe; asks for a turn where there is a reason.
-    fn reconsider(&mut self, doubts: bool, over: impl Fn(&Key, &Trouble) -> bool) -> Asked {
-        let before = self.troubles.len();
-        self.troubles.retain(|key, (_, trouble)| !over(key, trouble));
-        if !doubts && self.troubles.len() == before {
-            return Asked::Nothing;
-        }
-        self.grounds = Grounds::New;
-        Asked::Turn
     }
 
     /// Trusts nothing that it knows of the kernel: the next turn asks for everything.
@@ -241,8 +169,13 @@ impl Reconciler {
     }
 
     fn apply(&mut self, kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, netlink::Error> {
-        let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, plan)? };
+        let mut applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, plan)? };
         self.remember(&applied);
+        if self.guard == Guard::Open && !applied.stale.is_empty() {
+            let gone = apply(kernel, &Plan { changes: std::mem::take(&mut applied.stale) })?;
+            self.remember(&gone);
+            applied.add(gone);
+        }
         Ok(applied)
     }
 
@@ -337,9 +270,11 @@ impl Reconciler {
             self.look_again();
         }
         for change in &applied.done {
-            self.troubles.remove(&change.key());
             match change {
-                Change::Add(key, target) | Change::Replace(key, target) => self.observed.insert(*key, *target),
+                Change::Add(key, target) | Change::Replace(key, target) => {
+                    self.troubles.remove(key);
+                    self.observed.insert(*key, *target)
+                }
                 Change::Remove(key) => self.observed.remove(key),
             };
         }

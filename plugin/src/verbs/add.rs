@@ -116,7 +116,7 @@ fn prepare_node(
 }
 
 fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<(), Error> {
-    let Some(device) = Link::index(host, name) else {
+    let Some(device) = Link::index(host, name).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(true))?;
@@ -130,7 +130,7 @@ fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) ->
 /// Leaves the thread in the pod's namespace.
 fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str) -> Result<(), Error> {
     beyond.enter()?;
-    let Some(device) = Link::index(&beyond.pod, ifname) else {
+    let Some(device) = Link::index(&beyond.pod, ifname).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
     let occupied = beyond.occupied(device, plan)?;

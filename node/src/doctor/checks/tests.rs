@@ -38,7 +38,19 @@ fn lease(address: &str, boot: u64, millis: u64) -> Lease {
 
 fn link(index: u32, name: &str, mtu: u32) -> Link {
     let (mac, alias) = (vec![2, 0, 0, 0, 0, 1], "podlan key podnet web eth0 default/web".into());
-    Link { index, name: name.into(), mac, mtu, group: 0, up: true, carrier: true, veth: true, peer: None, alias }
+    Link {
+        index,
+        name: name.into(),
+        mac,
+        mtu,
+        group: 0,
+        up: true,
+        carrier: true,
+        operational: true,
+        veth: true,
+        peer: None,
+        alias,
+    }
 }
 
 /// A node on which all is well.

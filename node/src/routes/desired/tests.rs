@@ -12,7 +12,7 @@ use crate::routes::plan::Change;
 
 /// n1 (10.0.0.1, fd00::1) on eth0; eth1 is down; a /32 on lo.
 fn here() -> Here {
-    let link = |name: &str, up| Link { name: name.into(), up, carrier: up, mtu: 1500 };
+    let link = |name: &str, up| Link { name: name.into(), up, carrier: [up; 2], mtu: 1500 };
     let address = |index: u32, text: &str| (index, text.parse().unwrap());
     Here {
         links: [(1, link("lo", true)), (2, link("eth0", true)), (3, link("eth1", false))].into(),
@@ -182,7 +182,6 @@ fn every_odd_node_gets_its_reason_and_harms_nobody() {
         (&["10.0.0.1", "192.0.2.200"], &["10.244.7.0/24"], &["skipped: 10.0.0.1 is this node's own address"]),
         // The gateway is the node itself.
         (&["192.0.2.13", "10.0.0.13"], &["10.244.7.0/24"], &["via 10.0.0.13, on eth0 by a route of its own"]),
-        (&["192.0.2.12", "fe80::9"], &["10.244.7.0/24"], &["via fe80::9, on eth0 by a route of its own"]),
         // What no route of ours can follow.
         (&["10.0.0.255"], &["10.244.7.0/24"], &["skipped: 10.0.0.255 is a broadcast, anycast or multicast address"]),
         (

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::routes::here::Link;
 use crate::routes::kernel::Refusal;
+use crate::routes::news::News;
 use crate::source::Node;
 
 /// A routing table with owners, and the calls that were made to it.
@@ -28,7 +29,7 @@ struct Table {
 impl Kernel for Table {
     fn here(&mut self) -> Result<Here, netlink::Error> {
         self.looks += 1;
-        let eth0 = Link { name: "eth0".into(), up: true, carrier: true, mtu: 1500 };
+        let eth0 = Link { name: "eth0".into(), up: true, carrier: [true; 2], mtu: 1500 };
         Ok(Here { links: [(2, eth0)].into(), addresses: [(2, "10.0.0.1/16".parse().unwrap())].into() })
     }
 
@@ -76,7 +77,9 @@ impl Table {
     fn change_one(&mut self, change: &Change) -> Result<(), Refusal> {
         let key = change.key();
         match *change {
-            _ if self.bad.contains(&key) => Err(Refusal::Other("network is unreachable (ENETUNREACH)".to_owned())),
+            Change::Add(..) | Change::Replace(..) if self.bad.contains(&key) => {
+                Err(Refusal::Other("network is unreachable (ENETUNREACH)".to_owned()))
+            }
             Change::Add(..) if self.foreign.contains_key(&key) || self.ours.contains_key(&key) => Err(Refusal::Exists),
             Change::Add(_, target) | Change::Replace(_, target) => {
                 self.ours.insert(key, target);
@@ -193,6 +196,23 @@ fn one_bad_route_never_stops_the_others() {
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours.len(), 3);
     assert!(matches!(reconciler.trouble(&peer(2)), Some(Trouble::Refused(_))));
+}
+
+#[test]
+fn a_route_that_leads_elsewhere_now_goes_where_the_kernel_takes_nothing_in_its_place() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    let mut moved: Vec<Node> = (1..=4).map(node).collect();
+    moved[1] = Node::read("n2", ["10.0.0.200"], ["10.244.2.0/24"]);
+    table.bad.insert(peer(2));
+    reconciler.learn(Snapshot::new(moved, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert!(!table.ours.contains_key(&peer(2)), "it would lead to the former address");
+    assert!(matches!(reconciler.trouble(&peer(2)), Some(Trouble::Refused(_))));
+    let messages = table.messages;
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.messages, messages, "nor is it asked for again as long as nothing changes");
 }
 
 #[test]
