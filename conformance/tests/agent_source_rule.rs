@@ -27,7 +27,7 @@ fn io<T>(doing: &str, outcome: std::io::Result<T>) -> Result<T, Error> {
 fn take(pod: &Pod<'_>, address: IpAddr) -> Result<(), Error> {
     let taken = pod.place().enter(|| -> Result<(), String> {
         let mut socket = Socket::open().map_err(|error| error.to_string())?;
-        let device = Link::index(&socket, "eth0").ok_or("no eth0")?;
+        let device = Link::index(&socket, "eth0").ok().flatten().ok_or("no eth0")?;
         let address = Address { address: IpNetwork::from(address), device, link_scope: false };
         let verdicts = socket.request(&mut [address.add()]).map_err(|error| error.to_string())?;
         verdicts.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())

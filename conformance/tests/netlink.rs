@@ -13,8 +13,8 @@ use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use netlink::{
-    Address, Event, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, POD_ROUTE, Route,
-    RouteKind, Scope, Selector, Socket, SourceRule,
+    Address, Event, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
+    POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
 use podlan_conformance::lab::{Lab, within};
@@ -36,7 +36,7 @@ fn pair(netns: &Path) -> (Socket, u32) {
         mtu: 1400,
     };
     assert_eq!(socket.request(&mut [pair.add()]).unwrap(), [Ok(())]);
-    let index = Link::index(&socket, "podltest").unwrap();
+    let index = Link::index(&socket, "podltest").unwrap().unwrap();
     (socket, index)
 }
 
@@ -60,7 +60,8 @@ fn a_pair_is_born_as_it_was_asked_for() {
             let link = Link::from_message(&link).unwrap();
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
-            let mut changes = [Link::harden(index, Hardening { forward_v4: false, v6: true }, "podlan test"), Link::up(index)];
+            let mut changes =
+                [Link::harden(index, Hardening { forward_v4: false, v6: true }, "podlan test"), Link::up(index)];
             assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(())]);
             let link = socket.get(Link::get(Selector::Index(index))).unwrap().unwrap();
             let link = Link::from_message(&link).unwrap();
@@ -152,7 +153,7 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
         let [node] = lab.these();
         node.place().enter(|| {
             let mut socket = Socket::open().unwrap();
-            let device = Link::index(&socket, "eth0").unwrap();
+            let device = Link::index(&socket, "eth0").unwrap().unwrap();
             let good = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             let lost = Route { gateway: Some(ip("10.77.0.1")), ..Route::to(net("10.8.0.0/24"), NODE_ROUTE) };
             let mut requests = [good.add(), lost.add(), good.add(), good.remove(), good.remove()];
@@ -164,6 +165,89 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
             let nobody = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
             assert_eq!(nobody.errno, Errno::ENODEV);
         })
+    });
+}
+
+/// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
+#[test]
+fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let mut socket = Socket::open().unwrap();
+            let kinds = [(ip("10.1.0.1"), 6), (ip("10.2.0.1"), 7), (ip("10.3.0.1"), 8), (ip("10.4.0.1"), 9)];
+            for (address, kind) in kinds {
+                let route = Route { kind: RouteKind::Other(kind), ..Route::to(IpNetwork::from(address), NODE_ROUTE) };
+                assert_eq!(socket.request(&mut [route.add()]).unwrap(), [Ok(())], "{kind}");
+                assert_eq!(Route::ask(&mut socket, Lookup::Entry, address).unwrap(), None, "{kind}");
+            }
+            assert_eq!(Route::ask(&mut socket, Lookup::Packet, ip("203.0.113.1")).unwrap(), None);
+            assert_eq!(Link::index(&socket, "nobody").unwrap(), None);
+            // A name that no link can have is none that was looked for.
+            assert!(Link::index(&socket, &"x".repeat(20)).is_err());
+        })
+    });
+}
+
+#[test]
+fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_have_an_answer_each() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let mut socket = Socket::open().unwrap();
+            let device = Link::index(&socket, "eth0").unwrap();
+            let unnumbered = Route {
+                gateway: Some(ip("fe80::9")),
+                device,
+                metric: 110,
+                ..Route::to(net("10.9.0.0/24"), NODE_ROUTE)
+            };
+            assert_eq!(socket.request(&mut [unnumbered.add()]).unwrap(), [Ok(())]);
+            let found = socket.dump(Route::dump(false, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
+            assert_eq!(found, [unnumbered]);
+            let addresses: Vec<IpAddr> = (0..5000u32)
+                .map(|number| match number % 3 {
+                    0 => IpAddr::V4((0x0a09_0000 + number % 250).into()),
+                    1 => ip("172.31.0.77"),
+                    _ => ip("203.0.113.7"),
+                })
+                .collect();
+            let began = std::time::Instant::now();
+            let answers = FibEntry::ask(&mut socket, &addresses).unwrap();
+            println!("5,000 questions: {:?}", began.elapsed());
+            assert_eq!(answers.len(), 5000);
+            for (number, answer) in answers.iter().enumerate() {
+                match (number % 3, answer) {
+                    (0, Ok(entry)) => assert_eq!(
+                        entry.onward,
+                        Onward::Hop { gateway: Some(ip("fe80::9")), device: device.unwrap(), onlink: false }
+                    ),
+                    (1, Ok(entry)) => assert_eq!((entry.prefix, entry.protocol), (24, 2)),
+                    (2, Err(refused)) => assert_eq!(refused.errno, Errno::ENETUNREACH),
+                    _ => panic!("{number}: {answer:?}"),
+                }
+            }
+        })
+    });
+}
+
+#[test]
+fn the_monitor_hears_of_rules_and_nexthop_objects() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let mut monitor = node.place().enter(|| Monitor::open().unwrap())?;
+        let script = "ip rule add to 192.0.2.1 lookup 100; ip -6 rule add to fd99::1 lookup 100; ip nexthop add id 7 dev eth0; ip nexthop del id 7";
+        node.command("sh").args(["-c", script]).succeeds()?;
+        let (mut rules, mut objects) = (0, 0);
+        while let Some(events) = monitor.read().unwrap() {
+            rules += events.iter().filter(|event| matches!(event, Event::Rules)).count();
+            objects += events.iter().filter(|event| matches!(event, Event::Nexthops)).count();
+        }
+        assert_eq!((rules, objects), (2, 2));
+        Ok(())
     });
 }
 
@@ -201,7 +285,7 @@ fn the_monitor_tells_what_others_change() {
             let mut monitor = Monitor::open().unwrap();
             assert!(monitor.read().unwrap().is_none(), "no news yet");
             let mut socket = Socket::open().unwrap();
-            let device = Link::index(&socket, "eth0").unwrap();
+            let device = Link::index(&socket, "eth0").unwrap().unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
             let mut told = Vec::new();

@@ -29,13 +29,23 @@ impl From<Loss> for ForwardingError {
 
 /// Switches forwarding on for a family where it is off.
 pub fn ensure_forwarding(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(), ForwardingError> {
+    match may_forward(host, procfs, v6)? {
+        true => Ok(()),
+        false if v6 => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
+        false => forward_v4(host, procfs),
+    }
+}
+
+/// Whether a family is forwarded already. An error where it is not, and switching it on would cost the node something, or
+/// the kernel has no such family.
+pub fn may_forward(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<bool, ForwardingError> {
     match (forwards(host, v6)?, v6) {
-        (Some(true), _) => Ok(()),
-        (_, false) => forward_v4(host, procfs),
+        (Some(true), _) => Ok(true),
+        (_, false) => Ok(false),
         (None, true) => Err(ForwardingError::NoV6),
         (Some(false), true) => match lost_by_forwarding(host, procfs)?.into_iter().next() {
             Some(loss) => Err(loss.into()),
-            None => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
+            None => Ok(false),
         },
     }
 }

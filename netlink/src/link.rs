@@ -12,6 +12,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::net::netdevice::name_to_index;
 
+use crate::reply::KernelError;
 use crate::request::Request;
 use crate::socket::{Error, Socket};
 
@@ -107,9 +108,16 @@ pub struct Link {
 }
 
 impl Link {
-    /// The index of the link of this name in the socket's network namespace (`SIOCGIFINDEX`); `None` when there is none.
-    pub fn index(socket: &Socket, name: &str) -> Option<u32> {
-        name_to_index(socket, name).ok()
+    /// The index of the link of this name in the socket's network namespace (`SIOCGIFINDEX`): `None` only when the kernel says
+    /// that there is none (`ENODEV`).
+    pub fn index(socket: &Socket, name: &str) -> Result<Option<u32>, Error> {
+        match name_to_index(socket, name) {
+            Ok(index) => Ok(Some(index)),
+            Err(refused) => match Errno::from_raw(refused.raw_os_error()) {
+                Errno::ENODEV => Ok(None),
+                errno => Err(Error::Link(KernelError { errno, text: String::new() })),
+            },
+        }
     }
 
     /// Looks for one link: `None` only when the kernel says that there is none (`ENODEV`).

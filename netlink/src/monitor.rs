@@ -1,16 +1,18 @@
-//! The kernel's own news: links, addresses and routes that changed, whoever changed them.
+//! The kernel's own news: links, addresses, routes, policy rules and nexthop objects that changed, whoever changed them.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc::{
-    MSG_DONTWAIT, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
+    MSG_DONTWAIT, RTM_DELRULE, RTM_NEWRULE, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::netconf::{Switched, switched};
+use crate::nexthop::{RTM_DELNEXTHOP, RTM_NEWNEXTHOP};
 use crate::reply::{Raw, messages};
 use crate::socket::Error;
 use crate::tolerant;
@@ -19,6 +21,12 @@ use crate::tolerant;
 const RTMGRP_IPV4_NETCONF: i32 = 1 << 23;
 const RTMGRP_IPV6_NETCONF: i32 = 1 << 24;
 
+/// `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_RULE` and `RTNLGRP_NEXTHOP`. A kernel before 5.3 has no such objects, and takes no
+/// group that it does not know.
+const RULES_V4: u32 = 8;
+const RULES_V6: u32 = 19;
+const NEXTHOPS: u32 = 32;
+
 /// One piece of news.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -26,11 +34,15 @@ pub enum Event {
     Changed(Box<RouteNetlinkMessage>),
     /// Forwarding was switched on or off.
     Switched(Switched),
+    /// A policy rule came or went.
+    Rules,
+    /// A nexthop object came, changed or went.
+    Nexthops,
     /// The kernel dropped news because the reader was slow (`ENOBUFS`): look at everything again.
     Overflow,
 }
 
-/// A socket that hears of links, addresses and routes in the namespace in which it was opened. It never blocks.
+/// A socket that hears of these in the namespace in which it was opened. It never blocks.
 pub struct Monitor {
     handle: Handle,
     buffer: Vec<u8>,
@@ -39,7 +51,14 @@ pub struct Monitor {
 impl Monitor {
     /// Opens it; everything that changes from now on will be told.
     pub fn open() -> Result<Self, Error> {
-        Self::of(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE)
+        let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
+        let monitor = Self::of(groups)?;
+        for group in [RULES_V4, RULES_V6] {
+            monitor.handle.add_membership(group).map_err(Error::Open)?;
+        }
+        // Where the kernel has no such objects, none changes.
+        let _ = monitor.handle.add_membership(NEXTHOPS);
+        Ok(monitor)
     }
 
     /// The same, of links alone.
@@ -73,6 +92,11 @@ impl Monitor {
 }
 
 fn event(raw: &Raw<'_>) -> Option<Event> {
+    match raw.kind {
+        RTM_NEWRULE | RTM_DELRULE => return Some(Event::Rules),
+        RTM_NEWNEXTHOP | RTM_DELNEXTHOP => return Some(Event::Nexthops),
+        _ => {}
+    }
     let changed = || tolerant::decode(raw.bytes).ok().map(|message| Event::Changed(Box::new(message)));
     switched(raw).map(Event::Switched).or_else(changed)
 }

@@ -1,6 +1,7 @@
 //! The kernel's answers as bytes: message headers, acknowledgements, and the error with the text that goes with it.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_ACK_TLVS, NLM_F_CAPPED};
@@ -30,6 +31,13 @@ impl fmt::Display for KernelError {
 }
 
 impl std::error::Error for KernelError {}
+
+impl KernelError {
+    /// An acknowledgement where an object was due.
+    pub(crate) fn no_answer() -> Self {
+        Self { errno: Errno::ENODATA, text: String::new() }
+    }
+}
 
 /// One netlink message inside a datagram: `struct nlmsghdr` and what follows it.
 pub(crate) struct Raw<'a> {
@@ -73,6 +81,15 @@ impl Raw<'_> {
         };
         let text = attribute(self.bytes.get(refused + skipped..)?, NLMSGERR_ATTR_MSG)?;
         Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
+    }
+}
+
+/// An address as an attribute's whole value.
+pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+        _ => None,
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
+use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
-    RouteType,
+    RouteType, RouteVia,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -52,7 +53,7 @@ pub struct Route {
     pub destination: IpNetwork,
     /// What happens to a packet.
     pub kind: RouteKind,
-    /// The next hop, if there is one.
+    /// The next hop, if there is one. An IPv4 route may go by an IPv6 next hop (`RTA_VIA`, RFC 5549).
     pub gateway: Option<IpAddr>,
     /// The index of the link that it leaves by, if it does.
     pub device: Option<u32>,
@@ -126,10 +127,13 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
-    /// The route that an address takes; `None` when there is none.
+    /// The route that an address takes; `None` when the kernel says that none leads anywhere.
     pub fn ask(socket: &mut Socket, lookup: Lookup, address: IpAddr) -> Result<Option<Self>, Error> {
-        let answer = socket.get(lookup.of(address))?;
-        Ok(answer.ok().as_ref().and_then(Self::from_message))
+        match socket.get(lookup.of(address))? {
+            Ok(message) => Ok(Self::from_message(&message)),
+            Err(refused) if leads_nowhere(refused.errno) => Ok(None),
+            Err(refused) => Err(Error::Route(refused)),
+        }
     }
 
     /// The route that a packet takes which this host forwards; the kernel's refusal where it would not, such as `EXDEV` when
@@ -172,7 +176,10 @@ impl Route {
             message.header.flags |= RouteFlags::Onlink;
         }
         let attributes = &mut message.attributes;
-        attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+        attributes.extend(self.gateway.map(|gateway| match gateway {
+            gateway if gateway.is_ipv4() == self.destination.is_ipv4() => RouteAttribute::Gateway(gateway.into()),
+            gateway => RouteAttribute::Via(RouteVia::from(gateway)),
+        }));
         attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
         let lock = self.mtu_locked.then_some(RouteMetric::Lock(MTU_LOCK));
         let mtu = self.mtu.map(RouteMetric::Mtu);
@@ -206,6 +213,8 @@ impl Route {
                     route.destination = IpNetwork::new(ip(to)?, header.destination_prefix_length).ok()?
                 }
                 RouteAttribute::Gateway(gateway) => route.gateway = ip(gateway),
+                RouteAttribute::Via(RouteVia::Inet(gateway)) => route.gateway = Some(IpAddr::V4(*gateway)),
+                RouteAttribute::Via(RouteVia::Inet6(gateway)) => route.gateway = Some(IpAddr::V6(*gateway)),
                 RouteAttribute::Oif(device) => route.device = Some(*device),
                 RouteAttribute::PrefSource(source) => route.source = ip(source),
                 RouteAttribute::Priority(metric) => route.metric = *metric,
@@ -301,11 +310,31 @@ impl Lookup {
     }
 }
 
+/// What the kernel answers where no route leads anywhere: none, or one that is unreachable, a blackhole, prohibited or
+/// throw, in this order; or it has no such address family. Anything else says nothing of routes.
+fn leads_nowhere(errno: Errno) -> bool {
+    use Errno::{EACCES, EAFNOSUPPORT, EAGAIN, EHOSTUNREACH, EINVAL, ENETUNREACH, EOPNOTSUPP};
+    let none = [ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES, EAGAIN, EAFNOSUPPORT, EOPNOTSUPP];
+    none.contains(&errno)
+}
+
 fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
         RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
         _ => None,
+    }
+}
+
+impl RouteKind {
+    pub(crate) fn from_number(number: u8) -> Self {
+        RouteType::from(number).into()
+    }
+}
+
+impl Scope {
+    pub(crate) fn from_number(number: u8) -> Self {
+        RouteScope::from(number).into()
     }
 }
 

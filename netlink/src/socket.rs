@@ -17,6 +17,9 @@ use crate::tolerant;
 /// Requests in one datagram: their acknowledgements must fit the default receive buffer (212,992 bytes) together.
 const BATCH: usize = 128;
 
+/// Questions in one datagram: each answer is a datagram of its own in the receive buffer, 3 kB of it at most.
+const QUESTIONS: usize = 64;
+
 /// How often a dump is taken again because the kernel's table changed under it.
 const DUMP_TRIES: usize = 10;
 
@@ -46,6 +49,8 @@ pub enum Error {
     Dump(#[from] KernelError),
     #[error("look for a link: {0}")]
     Link(#[source] KernelError),
+    #[error("look for a route: {0}")]
+    Route(#[source] KernelError),
     #[error("ask whether packets are forwarded: {0}")]
     Netconf(#[source] KernelError),
 }
@@ -122,6 +127,33 @@ impl Socket {
         datagram.extend(body);
         self.transmit(&datagram, 1)?;
         self.answer(self.sequence)
+    }
+
+    /// Asks many questions, each for one object, in few datagrams; `take` is given the answers in their order.
+    pub(crate) fn ask_each(
+        &mut self,
+        questions: &mut [Request],
+        mut take: impl FnMut(Result<&Raw<'_>, KernelError>),
+    ) -> Result<(), Error> {
+        for batch in questions.chunks_mut(QUESTIONS) {
+            let first = self.send(batch)?;
+            let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            let mut answered = 0;
+            while answered < count {
+                self.receive(SINGLE, usize::try_from(answered).unwrap_or(usize::MAX), batch.len())?;
+                for raw in messages(&self.buffer) {
+                    if raw.sequence.wrapping_sub(first) != answered {
+                        continue;
+                    }
+                    match raw.kind {
+                        NLMSG_ERROR => take(Err(raw.verdict().err().unwrap_or_else(KernelError::no_answer))),
+                        _ => take(Ok(&raw)),
+                    }
+                    answered += 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The answer to the one question that was asked last.

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use netlink::InheritedMtu;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -30,6 +31,7 @@ use crate::leases::Stores;
 use crate::metrics::Metrics;
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
+use crate::routes::pace::Pace;
 use crate::routes::reconcile::{Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
 use crate::spare::Spare;
@@ -102,6 +104,8 @@ pub(crate) struct Agent {
     run_dir: RunDir,
     /// The network of this node's pods.
     network: String,
+    /// What pods inherit, and what was looked at for it.
+    inherited_mtu: Option<InheritedMtu>,
     state: State,
     /// Until this agent knows better.
     predecessor: Option<Predecessor>,
@@ -138,6 +142,8 @@ enum Trigger {
     HoldOver,
     /// A turn failed, or was surprised.
     Retry,
+    /// An event asked for a turn a moment ago, and it is time.
+    Reconsider,
     /// A part says something new.
     Part,
     /// The parts must be looked after.
@@ -152,8 +158,10 @@ enum Trigger {
 enum Task {
     /// Nothing but what was done.
     Nothing,
-    /// A turn, because the kernel's routes are not as they should be.
+    /// The routes put back at once that are not as they should be.
     Heal,
+    /// A turn, because what decides on the routes may have changed in the kernel.
+    Reconsider,
     /// A turn.
     Turn,
     /// A turn and a look at everything else.
@@ -164,6 +172,10 @@ enum Task {
 #[derive(Clone, Copy)]
 struct Due {
     retry: Option<Instant>,
+    /// Events wait, and readiness will not fire again for them.
+    unread: Option<Instant>,
+    /// Of turns that events ask for.
+    pace: Pace,
     asked_at: Instant,
 }
 
@@ -208,6 +220,7 @@ impl Agent {
         let desk = Desk::start(&mut parts, &options, &told, for_orders, &metrics);
         Ok(Self {
             network: options.install.conflist.network,
+            inherited_mtu: None,
             settings: options.settings,
             run_dir: options.run_dir,
             state,
@@ -260,7 +273,7 @@ impl Agent {
         self.source_succeeded(&first);
         self.recall(&mut first).await;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
-        let mut due = Due { retry: None, asked_at: Instant::now() };
+        let mut due = Due { retry: None, unread: None, pace: Pace::new(Instant::now()), asked_at: Instant::now() };
         let inside = self.tell_sides(&reconciler, None);
         tokio::select! {
             () = stop.wait() => return,
@@ -284,7 +297,9 @@ impl Agent {
                 () = self.listener.wait() => Trigger::News,
                 Some(report) = self.desk.reports.recv() => Trigger::Report(report),
                 Some(order) = self.desk.orders.recv() => Trigger::Order(order),
+                () = at(due.unread) => Trigger::News,
                 () = at(due.retry) => Trigger::Retry,
+                () = at(due.pace.due()) => Trigger::Reconsider,
                 () = self.desk.news.notified() => Trigger::Part,
                 () = at(waited) => Trigger::WaitedEnough,
                 () = at(hold_over) => Trigger::HoldOver,
@@ -333,6 +348,11 @@ impl Agent {
                 due.retry = None;
                 self.hear(reconciler, due);
                 Task::Turn
+            }
+            Trigger::Reconsider => {
+                // What waits belongs to the same turn.
+                self.hear(reconciler, due);
+                Task::Reconsider
             }
             Trigger::Part => self.hear_parts(reconciler),
             Trigger::WaitedEnough => {

@@ -62,7 +62,18 @@ impl Cli {
     }
 }
 
-/// Reads `60s`, `500ms`, `2m` or `1h`.
+/// As good as for ever: no clock of ours holds more than some centuries.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Reads a duration that is not zero, for what is done again and again.
+fn period(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time at all (try 60s)")),
+        period => Ok(period),
+    }
+}
+
+/// Reads `60s`, `500ms`, `2m` or `1h`. What is longer than a century is a century.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -75,7 +86,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => seconds(3600),
         _ => return Err(format!("{text:?} has no unit (try {number}s)")),
     };
-    duration.ok_or_else(|| format!("{text:?} is too long"))
+    duration.map(|duration| duration.min(FOR_EVER)).ok_or_else(|| format!("{text:?} is too long"))
 }
 
 /// Reads a subnet whose host bits are zero.
@@ -116,6 +127,12 @@ mod tests {
         for text in ["", "60", "s", "-1s", "1d", "99999999999999999999s", "18446744073709551615h"] {
             assert!(duration(text).is_err(), "{text:?} must be refused");
         }
+        for text in ["18446744073709551615s", "18446744073709551615ms", "5124095576030431h"] {
+            assert_eq!(duration(text), Ok(FOR_EVER), "{text}");
+            assert!(std::time::Instant::now().checked_add(FOR_EVER).is_some());
+        }
+        assert_eq!((duration("0s"), period("1ms")), (Ok(Duration::ZERO), Ok(Duration::from_millis(1))));
+        assert!(period("0s").is_err() && period("0h").is_err());
         assert_eq!(share("0.5"), Ok(0.5));
         for text in ["1.1", "-0.1", "half", "NaN"] {
             assert!(share(text).is_err(), "{text:?} must be refused");

@@ -85,6 +85,11 @@ fn counts(reconciler: &Reconciler, family: Family) -> Counts {
 
 /// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
 pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
+    if !reconciler.has_decided() {
+        return vec![
+            "the routes are not decided yet: the kernel could not be asked (the agent's log says why)".to_owned(),
+        ];
+    }
     let missing = |verdict: &Verdict| {
         let key = key(verdict)?;
         let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);
@@ -110,5 +115,24 @@ fn held_state(held: Held, now: Instant) -> HeldState {
         withdraws: held.withdrawal.peers,
         of: held.withdrawal.of,
         until: unix_now() + held.until.saturating_duration_since(now).as_secs(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::routes::guard::Limits;
+    use crate::routes::reconcile::Settings;
+    use crate::source::{Node, Snapshot};
+
+    #[test]
+    fn a_node_without_verdicts_yet_is_not_taken_for_one_that_is_not_in_the_list() {
+        let limits = Limits { share: 0.5, hold: Duration::from_secs(60) };
+        let settings = Settings { me: "n1".into(), limits, by_routers: false };
+        let list = Snapshot::new(vec![Node::read("n1", ["10.0.0.1"], ["10.244.1.0/24"])], Instant::now());
+        let reasons = unready(&Reconciler::new(settings, list), "n1");
+        assert!(matches!(&reasons[..], [one] if one.contains("not decided yet")), "{reasons:?}");
     }
 }

@@ -6,7 +6,7 @@ mod keep;
 mod plan;
 
 pub(crate) use follow::{Followed, Whose, follow};
-pub(crate) use keep::{Options, PodMtus, keep};
+pub(crate) use keep::{Options, keep};
 
 /// Takes in the MTU that pods inherit now: `since_boot` has all that they ever inherited, the present one last.
 pub(crate) fn remember(since_boot: &mut Vec<u32>, now: u32) {

@@ -8,10 +8,13 @@ pub(crate) mod guard;
 pub(crate) mod here;
 pub(crate) mod kernel;
 pub(crate) mod news;
+pub(crate) mod pace;
 pub(crate) mod plan;
 pub(crate) mod protocol;
+pub(crate) mod reach;
 pub(crate) mod reconcile;
 pub(crate) mod verdict;
+pub(crate) mod ways;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,12 +41,22 @@ pub(crate) struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Target {
-    /// To a next hop on a link; `onlink` where no subnet of the link covers the hop.
+    /// To a next hop on a link, of the other address family too; `onlink` where no subnet of the link covers the hop.
     Hop { via: IpAddr, link: u32, onlink: bool },
     /// Nowhere: the answer is "destination unreachable".
     Unreachable,
     /// A shape that podlan does not make, under its number all the same.
     Foreign,
+}
+
+impl Target {
+    /// The link by which a packet leaves.
+    pub(crate) fn link(&self) -> Option<u32> {
+        match self {
+            Self::Hop { link, .. } => Some(*link),
+            Self::Unreachable | Self::Foreign => None,
+        }
+    }
 }
 
 /// The routes of one owner: what is desired, or what was observed.

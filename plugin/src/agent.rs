@@ -35,6 +35,13 @@ fn has_routed(told: &[u8]) -> bool {
     serde_json::from_slice::<Value>(told).map_or(true, |told| told["routed"] != false)
 }
 
+/// The MTU of the links by which the agent reaches the other nodes, where it says one: pods that inherit have the last of
+/// those that it has written.
+pub(crate) fn inherited_mtu(path: &Path) -> Option<u32> {
+    let told: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    told["podMtus"].as_array()?.last()?.as_u64()?.try_into().ok()
+}
+
 fn unreadable(source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::NotFound => "the agent has not started since this node has".to_owned(),

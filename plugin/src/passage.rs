@@ -42,8 +42,8 @@ impl Passage {
 
 impl Beyond {
     /// Whether the pod has an interface of this name.
-    pub(crate) fn has_interface(&self, ifname: &str) -> bool {
-        Link::index(&self.pod, ifname).is_some()
+    pub(crate) fn has_interface(&self, ifname: &str) -> Result<bool, Error> {
+        Ok(Link::index(&self.pod, ifname)?.is_some())
     }
 
     /// Moves the thread into the pod's namespace, for good: settings and link names are the pod's from now on.

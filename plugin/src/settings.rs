@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use cni::{Code, Error, Fields, MacAddress, Request};
-use netlink::MTU;
+use netlink::{MTU, MtuOf};
 use serde_json::Value;
 
 /// The smallest MTU of an IPv6 link (RFC 8200 section 5).
@@ -13,7 +13,7 @@ const MTU_V6: u32 = 1280;
 /// The plugin's own keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `mtu`, bytes; `None` inherits the default route's.
+    /// `mtu`, bytes; `None` inherits the node's ([`netlink::inherited_mtu`]).
     pub(crate) mtu: Option<u32>,
     /// `hostSource`: at most one address of each family.
     pub(crate) host_source: Vec<IpAddr>,
@@ -37,12 +37,13 @@ impl Settings {
 }
 
 /// Refuses an MTU at which a link with an IPv6 address would lose IPv6.
-pub(crate) fn require_v6_mtu(mtu: u32) -> Result<(), Error> {
-    if mtu < MTU_V6 {
-        let why = format!("mtu: {mtu} is less than the {MTU_V6} bytes that IPv6 needs");
-        return Err(Error::new(Code::InvalidConfig, why));
+pub(crate) fn require_v6_mtu(mtu: u32, of: Option<&MtuOf>) -> Result<(), Error> {
+    if mtu >= MTU_V6 {
+        return Ok(());
     }
-    Ok(())
+    let whose = of.map_or_else(String::new, |of| format!(", {of},"));
+    let why = format!("mtu: {mtu}{whose} is less than the {MTU_V6} bytes that IPv6 needs");
+    Err(Error::new(Code::InvalidConfig, why))
 }
 
 fn mtu_of(fields: &Fields<'_>) -> Result<Option<u32>, Error> {
@@ -109,8 +110,10 @@ mod tests {
 
     #[test]
     fn ipv6_needs_its_smallest_mtu() {
-        assert!(require_v6_mtu(1280).is_ok());
-        assert_eq!(require_v6_mtu(1279).unwrap_err().code, Code::InvalidConfig);
+        assert!(require_v6_mtu(1280, None).is_ok());
+        assert_eq!(require_v6_mtu(1279, None).unwrap_err().code, Code::InvalidConfig);
+        let inherited = require_v6_mtu(1000, Some(&MtuOf::DefaultRoute("eth0".into()))).unwrap_err().to_string();
+        assert!(inherited.contains("1000, that of the default route's link eth0, is less than"), "{inherited}");
     }
 
     #[test]

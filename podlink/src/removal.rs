@@ -37,7 +37,7 @@ pub fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error
 /// When the kernel cannot be asked, or refuses.
 pub fn remove_unleased(host: &mut Socket, identity: &Identity, leased: &dyn Fn() -> bool) -> Result<(), Error> {
     // By an ioctl first, which unlike the question by netlink waits for no other change of a link.
-    if Link::index(host, &identity.host_name).is_none() {
+    if Link::index(host, &identity.host_name)?.is_none() {
         return Ok(());
     }
     match Link::find(host, Selector::Name(&identity.host_name))?.filter(|link| identity.is(link)) {

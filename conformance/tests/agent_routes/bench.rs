@@ -13,7 +13,7 @@ use super::{SOON, network, status};
 /// What `ip -batch` does: the routes of the list, added one by one by a program that does nothing else.
 fn floor(node: &Node, count: u32) -> Result<Duration, Error> {
     let took = node.place().enter(|| -> Result<Duration, netlink::Error> {
-        let device = Link::index(&Socket::open()?, "eth0");
+        let device = Link::index(&Socket::open()?, "eth0")?;
         let routes: Vec<Route> = (0..count)
             .map(|number| {
                 let peer = Peer::new(number);

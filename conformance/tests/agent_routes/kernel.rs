@@ -23,7 +23,7 @@ pub(super) fn add_route(node: &Node, route: &Route) -> Result<(), Error> {
 
 fn address(link: &str, address: IpNetwork) -> Address {
     let socket = Socket::open().unwrap_or_else(|error| panic!("{error}"));
-    let device = Link::index(&socket, link).unwrap_or_else(|| panic!("no link {link}"));
+    let device = Link::index(&socket, link).ok().flatten().unwrap_or_else(|| panic!("no link {link}"));
     Address { address, device, link_scope: false }
 }
 

@@ -64,7 +64,7 @@ fn widen(node: &Node) -> Result<(), Error> {
     let wide = Ipv4Network::new(Ipv4Addr::new(172, 31, 200, 1), 16).map(IpNetwork::V4);
     let done = node.place().enter(|| -> Result<(), String> {
         let mut socket = Socket::open().map_err(|error| error.to_string())?;
-        let device = Link::index(&socket, "eth0").ok_or("no eth0")?;
+        let device = Link::index(&socket, "eth0").ok().flatten().ok_or("no eth0")?;
         let address = Address { address: wide.map_err(|error| error.to_string())?, device, link_scope: false };
         let verdicts = socket.request(&mut [address.add()]).map_err(|error| error.to_string())?;
         verdicts.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())

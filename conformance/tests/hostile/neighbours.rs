@@ -39,7 +39,7 @@ fn claims(ends: Ends, v4: Ipv4Addr, v6: Ipv6Addr, mac: EthernetAddress) -> Vec<V
 fn known(place: &Place, link: &str, address: IpAddr) -> Result<Option<EthernetAddress>, Error> {
     let asked = place.enter(|| -> Result<_, String> {
         let mut socket = Socket::open().map_err(|error| error.to_string())?;
-        let device = Link::index(&socket, link).ok_or_else(|| format!("no {link}"))?;
+        let device = Link::index(&socket, link).ok().flatten().ok_or_else(|| format!("no {link}"))?;
         let entry = Neighbour { address, mac: [0; 6], device, hold: Hold::Learned };
         let answer = socket.get(entry.get()).map_err(|error| error.to_string())?;
         Ok(answer.ok().as_ref().and_then(Neighbour::from_message))

@@ -11,7 +11,7 @@ use crate::control::{self, Order};
 use crate::forwarding::keep::{self as forwarding, Forwarding};
 use crate::leases::{self, Asked, Census};
 use crate::metrics::Metrics;
-use crate::mtu::{self, PodMtus};
+use crate::mtu;
 use crate::packet_filter::{self, Filtered, Wanted};
 use crate::source::Report;
 use crate::spare::Spare;
@@ -33,9 +33,10 @@ pub(super) struct Desk {
     pub(super) census: watch::Receiver<Census>,
     pub(super) position: watch::Sender<Option<Position>>,
     pub(super) files: watch::Receiver<Option<upkeep::Report>>,
-    /// Counts what is asked of the MTU of pods.
-    pub(super) mtu_asked: watch::Sender<u64>,
-    pub(super) mtus: watch::Receiver<PodMtus>,
+    /// The MTUs that pods inherited since this node booted, the present one last; each message asks for a look.
+    pub(super) mtus_asked: watch::Sender<Vec<u32>>,
+    /// Pods whose links keep a former MTU, and why.
+    pub(super) former_mtus: watch::Receiver<Vec<String>>,
     pub(super) papers: Papers,
     /// What cannot be filed, and why.
     pub(super) unfiled: watch::Receiver<Vec<String>>,
@@ -50,7 +51,6 @@ impl Desk {
         spare: Spare,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let since_boot = state.borrow().pod_mtus.clone();
         let (news, refresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
         let (report_sender, reports) = mpsc::channel(1);
@@ -91,8 +91,8 @@ impl Desk {
         parts
             .start("files", move |activity| upkeep::keep(install.clone(), positions.clone(), output.clone(), activity));
 
-        let (mtu_asked, looks) = watch::channel(0);
-        let (output, mtus) = Output::new(PodMtus { since_boot, kept: Vec::new() }, news.clone());
+        let (mtus_asked, looks) = watch::channel(Vec::new());
+        let (output, former_mtus) = Output::new(Vec::new(), news.clone());
         let (install, stores) = (options.install.clone(), options.stores.clone());
         let pods = mtu::Options { install, stores, asked: looks, output };
         parts.start("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
@@ -116,8 +116,8 @@ impl Desk {
             census,
             position,
             files,
-            mtu_asked,
-            mtus,
+            mtus_asked,
+            former_mtus,
             papers,
             unfiled,
         }

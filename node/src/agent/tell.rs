@@ -122,10 +122,9 @@ impl Agent {
         self.state.warnings.extend(forwarding.warnings);
         self.state.warnings.extend(files.dangers.slight.into_iter().chain(files.warnings));
         self.state.warnings.extend(self.desk.census.borrow().warnings.iter().cloned());
-        let mtus = self.desk.mtus.borrow().clone();
-        self.state.former_mtu_pods = mtus.kept.len();
-        self.state.warnings.extend(pod_mtu::told(&mtus));
-        self.state.pod_mtus = mtus.since_boot;
+        let kept = self.desk.former_mtus.borrow().clone();
+        self.state.former_mtu_pods = kept.len();
+        self.state.warnings.extend(pod_mtu::former(&kept));
         if self.unreadable > 0 {
             let odd = self.unreadable;
             self.state

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Agent, Due, RETRY, Task, journal};
 use crate::routes::kernel::Rtnetlink;
 use crate::routes::news::{News, news};
-use crate::routes::reconcile::{Reconciler, Turn};
+use crate::routes::reconcile::{Asked, Reconciler, Turn};
 
 /// How many datagrams of events are read before a turn: a flood must not keep the routes from being right.
 const NEWS: usize = 512;
@@ -14,19 +14,29 @@ const NEWS: usize = 512;
 impl Agent {
     /// Reads the events that wait.
     pub(super) fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Task {
-        let mut matters = self.listener.take_lost() && reconciler.hear(News::Overflow);
+        let mut asked = Vec::new();
+        if self.listener.take_lost() {
+            asked.push(reconciler.hear(News::Overflow));
+        }
+        let mut remain = true;
         for _ in 0..NEWS {
             let Some(events) = self.listener.read() else {
-                return if matters { Task::Heal } else { Task::Nothing };
+                remain = false;
+                break;
             };
             let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
-            for news in news {
-                matters |= reconciler.hear(news);
-            }
+            asked.extend(news.into_iter().map(|news| reconciler.hear(news)));
         }
         // Events remain; edge-triggered readiness will not fire again.
-        due.retry = Some(Instant::now());
-        if matters { Task::Heal } else { Task::Nothing }
+        due.unread = remain.then(Instant::now);
+        if asked.contains(&Asked::Turn) {
+            due.pace.ask();
+        }
+        match asked.contains(&Asked::Heal) {
+            _ if due.pace.is_due(Instant::now()) => Task::Reconsider,
+            true => Task::Heal,
+            false => Task::Nothing,
+        }
     }
 
     pub(super) fn carry_out(&mut self, task: Task, reconciler: &mut Reconciler, due: &mut Due) {
@@ -34,10 +44,11 @@ impl Agent {
             return;
         }
         let began = Instant::now();
+        let by_events = [Task::Heal, Task::Reconsider].contains(&task);
         let (mut judged, mut looked) = (false, false);
-        match self.turn(reconciler) {
+        match self.turn(task, reconciler) {
             Ok(turn) => {
-                self.count(&turn, task == Task::Heal, began.elapsed());
+                self.count(&turn, by_events, began.elapsed());
                 journal::turn(&turn);
                 (judged, looked) = (turn.judged, turn.looked);
                 if turn.applied.surprised {
@@ -54,14 +65,17 @@ impl Agent {
                 due.retry = Some(Instant::now() + RETRY);
             }
         }
-        // A route that is put back changes nobody's side.
-        if task != Task::Heal {
+        // What the kernel's routes do changes nobody's side.
+        if !by_events {
             self.tell_sides(reconciler, None);
         }
         if task == Task::Everything {
             self.tell_forwarded(reconciler);
         }
         let looks = task == Task::Everything || looked;
+        if looks || judged {
+            self.remember_mtu(reconciler);
+        }
         if looks {
             self.look(reconciler);
         }
@@ -69,13 +83,16 @@ impl Agent {
             self.tell_verdicts(reconciler);
         }
         self.describe(reconciler);
-        if looks {
-            self.desk.mtu_asked.send_modify(|asked| *asked += 1);
+        if looks || judged {
+            self.desk.mtus_asked.send_replace(self.state.pod_mtus.clone());
+        }
+        if task != Task::Heal {
+            due.pace.done(Instant::now(), began.elapsed());
         }
     }
 
     /// A socket that failed is opened again by the next turn.
-    fn turn(&mut self, reconciler: &mut Reconciler) -> Result<Turn, netlink::Error> {
+    fn turn(&mut self, task: Task, reconciler: &mut Reconciler) -> Result<Turn, netlink::Error> {
         let mut kernel = match self.kernel.take() {
             Some(kernel) => kernel,
             None => Rtnetlink::open()?,
@@ -87,7 +104,10 @@ impl Agent {
             unknown.set(unknown.get() || may_hold);
             may_hold
         };
-        let turn = reconciler.turn(&mut kernel, &leased)?;
+        let turn = match task {
+            Task::Heal => reconciler.heal(&mut kernel)?,
+            _ => reconciler.turn(&mut kernel, &leased)?,
+        };
         if turn.looked {
             self.unreadable = kernel.take_unreadable();
         }

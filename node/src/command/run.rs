@@ -14,7 +14,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{duration, share, subnet};
+use super::{duration, period, share, subnet};
 use crate::agent::{self, Agent, Options, Spared};
 use crate::conflist::{Chained, Conflist};
 use crate::install::Install;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
     /// How often everything is compared anew, whatever events say
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = period)]
     resync: Duration,
     /// Hold a list of nodes that would withdraw more than this share of the peers' routes
     #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share)]
@@ -80,7 +80,7 @@ pub(crate) struct Args {
     /// The same, as long as its binary lies in the directory of `--cni-bin-dir`
     #[arg(long, value_name = "PLUGIN", requires = "cni_bin_dir")]
     chain_if_installed: Vec<Chained>,
-    /// The pods' MTU, bytes; without it, that of the link of the default route
+    /// The pods' MTU, bytes; without it, that of the default route's link, else of the links by which the nodes are reached
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
     /// Where the leases lie (`ipam.dataDir`)

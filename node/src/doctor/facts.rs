@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{Link, Loss, Route};
+use netlink::{InheritedMtu, Link, Loss, Route};
 use serde_json::{Map, Value};
 
 use crate::conflist;
@@ -48,7 +48,7 @@ pub(crate) struct Kernel {
     /// Those of the main table.
     pub(crate) routes: Vec<Route>,
     /// The MTU that pods inherit where none is configured.
-    pub(crate) inherited_mtu: u32,
+    pub(crate) inherited_mtu: InheritedMtu,
     /// Addresses of pods on this node, each with the source address that the node would send to it from.
     pub(crate) sources: Vec<(IpAddr, Option<IpAddr>)>,
 }

@@ -75,7 +75,8 @@ fn take_back(places: &Places) -> Result<String, String> {
 fn pod_mtu(places: &Places) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("failed to change the MTU of pods: {error}");
     let mut host = Socket::open().map_err(|error| failed(&error))?;
-    let wanted = netlink::inherited_mtu(&mut host).map_err(|error| failed(&error))?;
+    let by_agent = || places.run_dir.read_state().ok()?.pod_mtus.last().copied();
+    let wanted = netlink::inherited_mtu(&mut host, by_agent).map_err(|error| failed(&error))?.mtu;
     let stores: Vec<Stores> = places.data_dirs.iter().cloned().map(Stores::below).collect();
     let chosen = places.chosen_mtus().map_err(|error| failed(&error))?;
     let Followed { changed, kept } = follow(&stores, wanted, Whose::Any, &chosen).map_err(|error| failed(&error))?;

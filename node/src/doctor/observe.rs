@@ -69,11 +69,11 @@ pub(crate) fn observe(places: &Places) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
-    let kernel = kernel(leases.as_ref().ok());
+    let agent = agent(&places.run_dir);
+    let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
         packet_filter::look().map(Vec::from).map_err(|error| format!("failed to look at the packet filter: {error}"));
-    let agent = agent(&places.run_dir);
     let forward = forward(&agent, kernel.as_ref().ok());
     Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
 }
@@ -112,7 +112,7 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
     forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
 }
 
-fn kernel(leases: Option<&Leases>) -> Seen<Kernel> {
+fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
     let living = leases.into_iter().flat_map(|leases| &leases.all).filter(|(.., there)| *there == Presence::Present);
     let living: Vec<IpAddr> = living.map(|(_, lease, _)| lease.address.ip()).collect();
     let look = || -> Result<Kernel, netlink::Error> {
@@ -126,7 +126,7 @@ fn kernel(leases: Option<&Leases>) -> Seen<Kernel> {
                 sources.push((*pod, route.and_then(|route| route.source)));
             }
         }
-        let inherited_mtu = netlink::inherited_mtu(&mut socket)?;
+        let inherited_mtu = netlink::inherited_mtu(&mut socket, || said?.state.pod_mtus.last().copied())?;
         Ok(Kernel { links, here: rtnetlink.here()?, routes: rtnetlink.all_routes()?, inherited_mtu, sources })
     };
     look().map_err(|error| format!("failed to ask the kernel: {error}"))

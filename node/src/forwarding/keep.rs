@@ -124,6 +124,7 @@ impl Keeper {
                 let counts = switched.link.is_none_or(|link| !switched.v6 && family.carriers.contains(&link));
                 return Ok(counts && switched.on == family.is_off);
             }
+            Event::Rules | Event::Nexthops => return Ok(false),
             Event::Changed(message) => message,
         };
         let Some(route) = Route::from_message(message) else { return Ok(false) };

@@ -77,7 +77,7 @@ impl Ears {
         while let Some(events) = self.links.read().map_err(io::Error::other)? {
             went |= events.iter().any(|event| match event {
                 Event::Overflow => true,
-                Event::Switched(_) => false,
+                Event::Switched(_) | Event::Rules | Event::Nexthops => false,
                 Event::Changed(message) => matches!(**message, RouteNetlinkMessage::DelLink(_)),
             });
         }

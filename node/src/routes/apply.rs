@@ -15,8 +15,28 @@ pub(crate) struct Applied {
     pub(crate) done: Vec<Change>,
     /// The changes that are not, and why.
     pub(crate) refused: Vec<(Change, Trouble)>,
+    /// The removals of routes that lead where they should not any more, for the kernel takes nothing in their place.
+    pub(crate) stale: Vec<Change>,
     /// The kernel holds something under our number that the observation did not show: look again.
     pub(crate) surprised: bool,
+}
+
+impl Applied {
+    /// Adds what became of another plan.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { done, refused, stale, surprised } = other;
+        self.done.extend(done);
+        self.refused.extend(refused);
+        self.stale.extend(stale);
+        self.surprised |= surprised;
+    }
+}
+
+impl Trouble {
+    /// Another state of the node may let the kernel take the route.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
 }
 
 /// Why a route is not as it should be.
@@ -28,11 +48,14 @@ pub(crate) enum Trouble {
     Refused(String),
 }
 
+/// What comes before the kernel's own words.
+pub(crate) const REFUSED: &str = "refused by the kernel: ";
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeldByForeign(route) => write!(f, "held by a foreign route: {route}"),
-            Self::Refused(why) => write!(f, "refused by the kernel: {why}"),
+            Self::Refused(why) => write!(f, "{REFUSED}{why}"),
         }
     }
 }
@@ -42,12 +65,24 @@ pub(crate) fn apply(kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, ne
     let mut applied = Applied::default();
     let mut held = Vec::new();
     for (change, verdict) in plan.changes.iter().zip(kernel.change(&plan.changes)?) {
-        match (change, verdict) {
-            (_, Ok(())) | (Change::Remove(_), Err(Refusal::Absent)) => applied.done.push(*change),
-            (_, Err(Refusal::Exists)) => held.push(*change),
-            (_, Err(Refusal::Absent)) => applied.refused.push((*change, Trouble::Refused("no such route".to_owned()))),
-            (_, Err(Refusal::Other(why))) => applied.refused.push((*change, Trouble::Refused(why))),
-        }
+        let refused = match (change, verdict) {
+            (_, Ok(())) | (Change::Remove(_), Err(Refusal::Absent)) => {
+                applied.done.push(*change);
+                continue;
+            }
+            (_, Err(Refusal::Exists)) => {
+                held.push(*change);
+                continue;
+            }
+            (_, Err(Refusal::Absent)) => "no such route".to_owned(),
+            (_, Err(Refusal::Unable(why))) => why,
+            (Change::Replace(key, _), Err(Refusal::Other(why))) => {
+                applied.stale.push(Change::Remove(*key));
+                why
+            }
+            (_, Err(Refusal::Other(why))) => why,
+        };
+        applied.refused.push((*change, Trouble::Refused(refused)));
     }
     if !held.is_empty() {
         name_holders(kernel, held, &mut applied)?;

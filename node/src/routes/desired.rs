@@ -11,8 +11,10 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use super::claims::Claims;
-use super::here::{Here, Reach, Reaches};
+use super::here::Here;
+use super::reach::{Obstacle, Reach};
 use super::verdict::{Ruling, Skip, Verdict};
+use super::ways::Ways;
 use super::{Family, Key, Routes, Target, overlap};
 use crate::source::{Field, Node, Snapshot};
 
@@ -22,8 +24,8 @@ pub(crate) struct View<'a> {
     pub(crate) me: &'a str,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) here: &'a Here,
-    /// The answers to [`distant`].
-    pub(crate) reaches: &'a Reaches,
+    /// The kernel's answers for [`peer_addresses`].
+    pub(crate) ways: &'a Ways,
     /// Former CIDRs of this node with leases that still live.
     pub(crate) draining: &'a BTreeSet<IpNetwork>,
     /// Whether routers between the segments know the pod subnets, so that a route by them leads somewhere.
@@ -37,10 +39,9 @@ pub(crate) struct Desired {
     pub(crate) verdicts: Vec<Verdict>,
 }
 
-/// The peers' addresses outside this node's subnets: how they are reached must be asked of the kernel.
-pub(crate) fn distant(snapshot: &Snapshot, here: &Here) -> BTreeSet<IpAddr> {
-    let addresses = snapshot.nodes.iter().flat_map(|node| &node.addresses).copied();
-    addresses.filter(|address| here.segment(*address).is_none() && !here.is_own(*address)).collect()
+/// The addresses of the peers: how each is reached is asked of the kernel.
+pub(crate) fn peer_addresses<'a>(snapshot: &'a Snapshot, me: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
+    snapshot.nodes.iter().filter(move |node| &*node.name != me).flat_map(|node| &node.addresses).copied()
 }
 
 /// This node's own CIDRs by the snapshot.
@@ -51,8 +52,10 @@ pub(crate) fn own_cidrs<'a>(snapshot: &'a Snapshot, me: &str) -> &'a [IpNetwork]
 /// The desired routes and the verdicts.
 pub(crate) fn desired(view: &View<'_>) -> Desired {
     let unique = view.snapshot.nodes.chunk_by(|a, b| a.name == b.name);
+    // The subnets count too: the kernel's answer may be a route of ours to the very CIDR in question.
     let near = |address: IpAddr| {
-        view.here.segment(address).is_some() || matches!(view.reaches.get(&address), Some(Reach::OnLink { .. }))
+        let straight = matches!(view.ways.reach(address), Some(Reach::Neighbour { .. } | Reach::OnLink { .. }));
+        straight || view.here.is_near(address)
     };
     let mut planner = Planner {
         view,
@@ -130,41 +133,70 @@ impl Planner<'_> {
         Ok((Key::peer(cidr), target, ruling))
     }
 
-    /// The next hop to `node` in one family: its first address on a subnet of this node, else its first address.
+    /// The next hop to `node` in one family: by its first address that is reached without a router, else by its first one
+    /// that is reached at all. Addresses that this node has too are left out.
     fn hop(&self, node: &Node, family: Family) -> Result<(Target, Ruling), Skip> {
-        let here = self.view.here;
-        let addresses = || node.addresses.iter().copied().filter(|address| family.holds(*address));
-        let Some(first) = addresses().next() else { return Err(Skip::NoAddress(family)) };
-        if let Some(own) = addresses().find(|address| here.is_own(*address)) {
-            return Err(Skip::OwnAddress(own));
+        let all = || node.addresses.iter().copied().filter(|address| family.holds(*address));
+        let Some(first) = all().next() else { return Err(Skip::NoAddress(family)) };
+        let its_own = || all().filter(|address| !self.is_own(*address));
+        if let Some(hop) = its_own().find_map(|address| self.straight(node, address)) {
+            return Ok(hop);
         }
-        let neighbours = || addresses().filter_map(|via| here.segment(via).map(|segment| (via, segment)));
-        if let Some((via, segment)) = neighbours().find(|(_, segment)| segment.link.up) {
-            let ruling = Ruling::Direct { via, link: segment.link.name.clone() };
-            return Ok((Target::Hop { via, link: segment.index, onlink: false }, ruling));
-        }
-        if let Some((address, segment)) = neighbours().next() {
-            return Err(Skip::LinkDown { address, link: segment.link.name.clone() });
-        }
-        if let Some((_, owner)) = self.claims.cidr_around(first) {
-            return Err(Skip::AddressInPodCidr { address: first, owner: owner.name.clone() });
-        }
-        self.distant_hop(first)
+        let mut distant = its_own().map(|address| self.distant(address));
+        let refused = match distant.next() {
+            None => return Err(Skip::OwnAddress(first)),
+            Some(Ok(hop)) => return Ok(hop),
+            Some(Err(skip)) => skip,
+        };
+        distant.find_map(Result::ok).ok_or(refused)
     }
 
-    fn distant_hop(&self, address: IpAddr) -> Result<(Target, Ruling), Skip> {
-        let name = |link| -> Arc<str> { self.view.here.link_name(link) };
-        match self.view.reaches.get(&address) {
-            Some(&Reach::OnLink { link }) => {
+    fn is_own(&self, address: IpAddr) -> bool {
+        let local = self.view.ways.reach(address) == Some(Reach::No(Obstacle::ThisNode));
+        local || self.view.here.is_own(address)
+    }
+
+    /// The hop to a node that is on a link of this one: by its address, or by a gateway that is the node itself.
+    fn straight(&self, node: &Node, address: IpAddr) -> Option<(Target, Ruling)> {
+        let name = |link| self.view.here.link_name(link);
+        match self.view.ways.reach(address)? {
+            Reach::Neighbour { link } => {
+                let ruling = Ruling::Direct { via: address, link: name(link) };
+                Some((Target::Hop { via: address, link, onlink: false }, ruling))
+            }
+            Reach::OnLink { link } => {
                 let ruling = Ruling::OnLink { via: address, link: name(link) };
-                Ok((Target::Hop { via: address, link, onlink: true }, ruling))
+                Some((Target::Hop { via: address, link, onlink: true }, ruling))
             }
-            Some(&Reach::Router { router, link }) if self.view.by_routers => {
-                let ruling = Ruling::Router { router, link: name(link) };
-                Ok((Target::Hop { via: router, link, onlink: false }, ruling))
+            Reach::Router { router: via, link, onlink }
+                if node.addresses.contains(&via) && self.claims.cidr_around(address).is_none() =>
+            {
+                Some((Target::Hop { via, link, onlink }, Ruling::OnLink { via, link: name(link) }))
             }
-            Some(&Reach::Router { router, .. }) => Err(Skip::OtherSegment { address, router: Some(router) }),
-            Some(Reach::Nowhere) | None => Err(Skip::OtherSegment { address, router: None }),
+            Reach::Router { .. } | Reach::No(_) => None,
+        }
+    }
+
+    /// The hop to a node that is on no link of this one.
+    fn distant(&self, address: IpAddr) -> Result<(Target, Ruling), Skip> {
+        if let Some((_, owner)) = self.claims.cidr_around(address) {
+            return Err(Skip::AddressInPodCidr { address, owner: owner.name.clone() });
+        }
+        let skip = match self.view.ways.reach(address) {
+            Some(Reach::Router { router, link, onlink }) if self.view.by_routers => {
+                let ruling = Ruling::Router { router, link: self.view.here.link_name(link) };
+                return Ok((Target::Hop { via: router, link, onlink }, ruling));
+            }
+            Some(Reach::Router { router, .. }) => Skip::OtherSegment { address, router },
+            Some(Reach::No(obstacle)) => Skip::NotReached { address, obstacle },
+            // Every address of a peer has been asked for; one that is on a link is no distant one.
+            Some(Reach::Neighbour { .. } | Reach::OnLink { .. }) | None => {
+                Skip::NotReached { address, obstacle: Obstacle::Nowhere }
+            }
+        };
+        match self.view.here.link_down(address) {
+            Some(link) => Err(Skip::LinkDown { address, link: link.name.clone() }),
+            None => Err(skip),
         }
     }
 }

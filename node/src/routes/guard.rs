@@ -73,7 +73,7 @@ impl Guard {
             Self::Holding(held) => held.since,
             Self::Open => taken,
         };
-        *self = Self::Holding(Held { since, until: since + limits.hold, withdrawal });
+        *self = Self::Holding(Held { since, until: later(since, limits.hold), withdrawal });
         false
     }
 
@@ -88,11 +88,19 @@ impl Guard {
 }
 
 impl Withdrawal {
-    fn is_large(&self, limits: Limits) -> bool {
+    /// Whether the guard holds it.
+    pub(crate) fn is_large(&self, limits: Limits) -> bool {
         let Self { removals, peers, of, by_empty_list } = *self;
         let most = peers > 0 && (peers >= of || share(peers, of) > limits.share);
         removals > 0 && (by_empty_list || most)
     }
+}
+
+/// How long is as good as for ever: an `Instant` holds no more than some centuries.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+fn later(since: Instant, hold: Duration) -> Instant {
+    since + hold.min(FOR_EVER)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of route counts, far below 2^52")]
@@ -142,6 +150,14 @@ mod tests {
         assert!(!guard.judge(LIMITS, peers(3, 3), start + Duration::from_secs(59)));
         assert!(guard.judge(LIMITS, peers(3, 3), start + Duration::from_secs(60)));
         assert_eq!(guard, Guard::Open);
+    }
+
+    #[test]
+    fn a_hold_without_end_holds() {
+        let limits = Limits { hold: Duration::MAX, ..LIMITS };
+        let (start, mut guard) = (Instant::now(), Guard::Open);
+        assert!(!guard.judge(limits, peers(3, 3), start));
+        assert!(!guard.judge(limits, peers(3, 3), start + Duration::from_secs(1 << 30)));
     }
 
     #[test]

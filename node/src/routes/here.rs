@@ -1,4 +1,4 @@
-//! This node as the planner sees it: its links, its addresses, and how it reaches what is not on its own subnets.
+//! This node as the planner sees it: its links and its addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,6 +11,9 @@ use ipnetwork::IpNetwork;
 pub(crate) struct Link {
     pub(crate) name: Arc<str>,
     pub(crate) up: bool,
+    /// Whether there is somebody at its other end, as the link says (`IFF_LOWER_UP`) and as the kernel has taken note of it a
+    /// moment later (its operational state). It may pass over routes by a link without (`ignore_routes_with_linkdown`).
+    pub(crate) carrier: [bool; 2],
     /// Says nothing of peers, and is here so that its change is news: pods have the MTU of one of these links.
     pub(crate) mtu: u32,
 }
@@ -28,11 +31,22 @@ impl Here {
         self.addresses.iter().any(|(_, own)| own.ip() == address)
     }
 
-    /// The link in whose subnet `address` lies: that of the longest prefix, and of these one that is up.
-    pub(crate) fn segment(&self, address: IpAddr) -> Option<Segment<'_>> {
-        let holds = self.subnets().filter(|(_, subnet)| subnet.contains(address));
-        let (index, _) = holds.max_by_key(|(index, subnet)| (subnet.prefix(), self.is_up(*index)))?;
-        self.links.get(&index).map(|link| Segment { index, link })
+    /// Whether `address` lies in a subnet with a prefix of that length of which this node has an address on `link`.
+    pub(crate) fn is_in(&self, address: IpAddr, prefix: u8, link: u32) -> bool {
+        let mut subnets = self.subnets_around(address);
+        subnets.any(|(index, subnet)| index == link && subnet.prefix() == prefix)
+    }
+
+    /// Whether `address` lies in a subnet of this node.
+    pub(crate) fn is_near(&self, address: IpAddr) -> bool {
+        self.subnets_around(address).next().is_some()
+    }
+
+    /// The link in whose subnet `address` lies, where every such link is down.
+    pub(crate) fn link_down(&self, address: IpAddr) -> Option<&Link> {
+        let (index, _) =
+            self.subnets_around(address).max_by_key(|(index, subnet)| (self.is_up(*index), subnet.prefix()))?;
+        self.links.get(&index).filter(|link| !link.up)
     }
 
     /// A subnet or an own address that `cidr` would swallow.
@@ -46,10 +60,11 @@ impl Here {
         self.links.get(&index).map_or_else(|| format!("link {index}").into(), |link| link.name.clone())
     }
 
-    /// Subnets with room for somebody else.
-    fn subnets(&self) -> impl Iterator<Item = (u32, IpNetwork)> + '_ {
+    /// The subnets with room for somebody else that hold `address`.
+    fn subnets_around(&self, address: IpAddr) -> impl Iterator<Item = (u32, IpNetwork)> + '_ {
         let shared = |subnet: &IpNetwork| subnet.prefix() < if subnet.is_ipv4() { 32 } else { 128 };
-        self.addresses.iter().copied().filter(move |(_, subnet)| !subnet.ip().is_loopback() && shared(subnet))
+        let around = move |subnet: &IpNetwork| !subnet.ip().is_loopback() && shared(subnet) && subnet.contains(address);
+        self.addresses.iter().copied().filter(move |(_, subnet)| around(subnet))
     }
 
     fn is_up(&self, index: u32) -> bool {
@@ -57,33 +72,14 @@ impl Here {
     }
 }
 
-/// A link with the neighbours on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment<'a> {
-    pub(crate) index: u32,
-    pub(crate) link: &'a Link,
-}
-
-/// How the kernel would send a packet to an address outside this node's subnets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// Straight onto a link, by a route that names no router.
-    OnLink { link: u32 },
-    /// To a router.
-    Router { router: IpAddr, link: u32 },
-    /// It has no route.
-    Nowhere,
-}
-
-/// What is known of the addresses outside this node's subnets.
-pub(crate) type Reaches = BTreeMap<IpAddr, Reach>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn here(addresses: &[(u32, &str)]) -> Here {
-        let link = |index: &u32| (*index, Link { name: format!("eth{index}").into(), up: *index < 10, mtu: 1500 });
+        let link = |index: &u32| {
+            (*index, Link { name: format!("eth{index}").into(), up: *index < 10, carrier: [true; 2], mtu: 1500 })
+        };
         Here {
             links: addresses.iter().map(|(index, _)| link(index)).collect(),
             addresses: addresses.iter().map(|(index, text)| (*index, text.parse().unwrap())).collect(),
@@ -91,13 +87,17 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_subnet_says_where_a_neighbour_is() {
-        let here = here(&[(2, "10.0.0.1/8"), (3, "10.1.0.1/16"), (4, "10.2.0.1/32"), (11, "10.1.0.2/16")]);
-        let segment = |text: &str| here.segment(text.parse().unwrap()).map(|segment| segment.index);
-        assert_eq!(segment("10.9.0.1"), Some(2));
-        assert_eq!(segment("10.1.0.9"), Some(3), "of two links with one subnet, the one that is up");
-        assert_eq!(segment("10.2.0.1"), Some(2), "a /32 has no neighbours");
-        assert_eq!(segment("192.0.2.1"), None);
+    fn an_address_lies_in_a_subnet_whose_link_may_be_down() {
+        let here = here(&[(2, "10.0.0.1/8"), (3, "10.1.0.1/16"), (4, "10.2.0.1/32"), (11, "192.0.2.2/24")]);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(here.is_near(ip("10.9.0.1")));
+        assert!(here.is_near(ip("192.0.2.9")), "though its link is down");
+        assert!(!here.is_near(ip("198.51.100.1")));
+        assert_eq!(here.link_down(ip("192.0.2.9")).map(|link| &*link.name), Some("eth11"));
+        assert_eq!(here.link_down(ip("10.1.0.9")), None);
+        assert_eq!(here.link_down(ip("198.51.100.1")), None);
+        assert!(here.is_in(ip("10.1.0.9"), 16, 3) && !here.is_in(ip("10.1.0.9"), 16, 2));
+        assert!(!here.is_in(ip("10.2.0.1"), 32, 4), "a /32 has no neighbours");
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink::{Address, HOST_LINK_PREFIX, KernelError, Lookup, NODE_ROUTE, Request, Route, RouteKind, Socket};
+use netlink::{Address, FibEntry, HOST_LINK_PREFIX, KernelError, NODE_ROUTE, Request, Route, RouteKind, Socket};
 use nix::errno::Errno;
 
-use super::here::{Here, Link, Reach};
+use super::here::{Here, Link};
 use super::plan::Change;
 use super::protocol;
 use super::{Key, Routes, Target};
@@ -18,8 +18,8 @@ pub(crate) trait Kernel {
     fn here(&mut self) -> Result<Here, netlink::Error>;
     /// All routes of the main table under the node-route number.
     fn routes(&mut self) -> Result<Routes, netlink::Error>;
-    /// How a packet to `address` would leave.
-    fn reach(&mut self, address: IpAddr) -> Result<Reach, netlink::Error>;
+    /// The entries of the routing tables that these addresses take, in their order, or why they take none.
+    fn entries(&mut self, addresses: &[IpAddr]) -> Result<Vec<Result<FibEntry, KernelError>>, netlink::Error>;
     /// Makes the changes in order; a refused one stops none of those after it.
     fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error>;
     /// The routes of other owners under these keys, as text for people.
@@ -33,6 +33,8 @@ pub(crate) enum Refusal {
     Exists,
     /// There is no such route.
     Absent,
+    /// It could not now: memory, rights.
+    Unable(String),
     /// Anything else, in the kernel's words.
     Other(String),
 }
@@ -97,18 +99,8 @@ impl Kernel for Rtnetlink {
         Ok(ours.into_iter().collect())
     }
 
-    fn reach(&mut self, address: IpAddr) -> Result<Reach, netlink::Error> {
-        let answer = match self.socket.get(Lookup::Packet.of(address))? {
-            Ok(message) => Route::from_message(&message),
-            Err(_unreachable) => None,
-        };
-        Ok(match answer {
-            Some(Route { kind: RouteKind::Unicast, gateway: None, device: Some(link), .. }) => Reach::OnLink { link },
-            Some(Route { kind: RouteKind::Unicast, gateway: Some(router), device: Some(link), .. }) => {
-                Reach::Router { router, link }
-            }
-            _ => Reach::Nowhere,
-        })
+    fn entries(&mut self, addresses: &[IpAddr]) -> Result<Vec<Result<FibEntry, KernelError>>, netlink::Error> {
+        FibEntry::ask(&mut self.socket, addresses)
     }
 
     fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error> {
@@ -135,7 +127,10 @@ pub(crate) fn is_pod_link(name: &str) -> bool {
 }
 
 pub(crate) fn link_here(link: &netlink::Link) -> (u32, Link) {
-    (link.index, Link { name: link.name.as_str().into(), up: link.up, mtu: link.mtu })
+    (
+        link.index,
+        Link { name: link.name.as_str().into(), up: link.up, carrier: [link.carrier, link.operational], mtu: link.mtu },
+    )
 }
 
 /// A route that the kernel shows under our number in the main table, as the planner compares it.
@@ -177,6 +172,9 @@ fn refusal(error: KernelError) -> Refusal {
     match error.errno {
         Errno::EEXIST => Refusal::Exists,
         Errno::ESRCH => Refusal::Absent,
+        Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN | Errno::EBUSY | Errno::EPERM => {
+            Refusal::Unable(error.to_string())
+        }
         _ => Refusal::Other(error.to_string()),
     }
 }

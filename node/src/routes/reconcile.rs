@@ -3,23 +3,29 @@
 //!
 //! A reconciler exists only once a source has yielded its first whole snapshot, so no route is ever swept on less. A
 //! snapshot that the guard holds is not in force: the one before it stays, and nothing is removed meanwhile.
+//!
+//! A route of ours that goes is put back at once, as it was. What needs a new decision (links, addresses, other routes)
+//! waits for a turn, which the owner grants less often.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
 use super::apply::{Applied, Trouble, apply};
-use super::desired::{Desired, View, desired, distant, own_cidrs};
+use super::desired::{Desired, View, desired, own_cidrs, peer_addresses};
 use super::guard::{Guard, Limits, Withdrawal};
-use super::here::{Here, Reaches};
+use super::here::Here;
 use super::kernel::Kernel;
-use super::news::News;
 use super::plan::{Change, Plan, plan};
 use super::verdict::{Ruling, Verdict};
+use super::ways::Ways;
 use super::{Key, Routes, Target};
 use crate::source::Snapshot;
+
+mod hear;
+
+pub(crate) use hear::Asked;
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -33,12 +39,17 @@ pub(crate) struct Settings {
 pub(crate) struct Reconciler {
     settings: Settings,
     in_force: Snapshot,
+    /// The guard has let what is in force remove routes.
+    believed: bool,
+    decided: bool,
     /// A later snapshot on which no turn has decided yet, or one that the guard holds.
     candidate: Option<Snapshot>,
     sight: Sight,
     grounds: Grounds,
     here: Here,
-    reaches: Reaches,
+    ways: Ways,
+    /// Links that changed since the last look. Whether a route by one of them can be, the look shows.
+    unsure: BTreeSet<u32>,
     observed: Routes,
     desired: Routes,
     verdicts: Vec<Verdict>,
@@ -79,11 +90,14 @@ impl Reconciler {
         Self {
             settings,
             in_force: first,
+            believed: false,
+            decided: false,
             candidate: None,
             sight: Sight::Stale,
             grounds: Grounds::New,
             here: Here::default(),
-            reaches: Reaches::new(),
+            ways: Ways::default(),
+            unsure: BTreeSet::new(),
             observed: Routes::new(),
             desired: Routes::new(),
             verdicts: Vec::new(),
@@ -99,40 +113,23 @@ impl Reconciler {
         self.grounds = Grounds::New;
     }
 
-    /// Takes the kernel's news; true when a turn is due.
-    pub(crate) fn hear(&mut self, news: News) -> bool {
-        match news {
-            News::Held(key, target) => {
-                self.observed.insert(key, target) != Some(target) && self.desired.get(&key) != Some(&target)
-            }
-            News::Lost(key) => {
-                self.observed.remove(&key);
-                self.desired.contains_key(&key)
-            }
-            // One that was put in the place of ours took ours away, and the kernel says no more of it.
-            News::Foreign(key) if self.observed.contains_key(&key) => {
-                self.look_again();
-                true
-            }
-            News::Foreign(Key { destination, .. }) => {
-                let troubles = self.troubles.len() + self.reaches.len();
-                self.troubles.retain(|key, _| key.destination != destination);
-                self.reaches.retain(|address, _| !destination.contains(*address));
-                let matters = troubles != self.troubles.len() + self.reaches.len();
-                self.grounds = if matters { Grounds::New } else { self.grounds };
-                matters
-            }
-            News::Surroundings | News::Overflow => {
-                self.look_again();
-                true
-            }
-        }
-    }
-
     /// Trusts nothing that it knows of the kernel: the next turn asks for everything.
-    pub(crate) fn look_again(&mut self) {
+    pub(crate) fn look_again(&mut self) -> Asked {
         self.sight = Sight::Stale;
         self.grounds = Grounds::New;
+        self.ways.doubt_all();
+        Asked::Turn
+    }
+
+    /// Puts back what is not as it was decided, by what is known; decides nothing.
+    pub(crate) fn heal(&mut self, kernel: &mut impl Kernel) -> Result<Turn, netlink::Error> {
+        let mut plan = self.due(plan(&self.desired, &self.observed), self.guard == Guard::Open);
+        plan.changes.retain(|change| match change {
+            Change::Add(_, target) | Change::Replace(_, target) => !self.is_unsure(target),
+            Change::Remove(_) => true,
+        });
+        let applied = self.apply(kernel, &plan)?;
+        Ok(Turn { looked: false, changed: Vec::new(), judged: !applied.refused.is_empty(), applied })
     }
 
     /// Makes the routes right. `leased` tells whether a former CIDR of this node still has leases.
@@ -145,12 +142,12 @@ impl Reconciler {
         if looked {
             self.here = kernel.here()?;
             self.observed = kernel.routes()?;
-            self.reaches.clear();
             self.troubles.clear();
+            self.unsure.clear();
             self.sight = Sight::Fresh;
         }
         let judged = self.grounds == Grounds::New;
-        let (changed, removes) = match self.grounds {
+        let (mut changed, removes) = match self.grounds {
             Grounds::New => {
                 self.ask_the_way(kernel)?;
                 self.decide(leased)
@@ -158,16 +155,47 @@ impl Reconciler {
             Grounds::Same => (Vec::new(), self.guard == Guard::Open),
         };
         self.grounds = Grounds::Same;
-        let plan = self.due(plan(&self.desired, &self.observed), removes);
-        let applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, &plan)? };
+        let mut plan = self.due(plan(&self.desired, &self.observed), removes);
+        let mut uncovered = self.uncover(kernel, &plan)?;
+        if !uncovered.done.is_empty() {
+            self.ask_the_way(kernel)?;
+            let (more, removes) = self.decide(leased);
+            changed.extend(more);
+            plan = self.due(self::plan(&self.desired, &self.observed), removes);
+        }
+        let applied = self.apply(kernel, &plan)?;
+        uncovered.add(applied);
+        Ok(Turn { looked, changed, judged: judged || !uncovered.refused.is_empty(), applied: uncovered })
+    }
+
+    fn apply(&mut self, kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, netlink::Error> {
+        let mut applied = if plan.changes.is_empty() { Applied::default() } else { apply(kernel, plan)? };
         self.remember(&applied);
-        Ok(Turn { looked, changed, judged: judged || !applied.refused.is_empty(), applied })
+        if self.guard == Guard::Open && !applied.stale.is_empty() {
+            let gone = apply(kernel, &Plan { changes: std::mem::take(&mut applied.stale) })?;
+            self.remember(&gone);
+            applied.add(gone);
+        }
+        Ok(applied)
+    }
+
+    /// Removes, first of all, the routes of ours that are to go and that hide the kernel's answer for a peer's address: on
+    /// such an answer nothing is decided.
+    fn uncover(&mut self, kernel: &mut impl Kernel, plan: &Plan) -> Result<Applied, netlink::Error> {
+        let mut hiding = Plan::default();
+        for change in &plan.changes {
+            if matches!(change, Change::Remove(key) if self.ways.doubt_hidden(key.destination)) {
+                hiding.changes.push(*change);
+            }
+        }
+        self.apply(kernel, &hiding)
     }
 
     /// Renews the desired routes and the verdicts; returns the verdicts that changed, and whether routes may be removed.
     fn decide(&mut self, leased: &dyn Fn(IpNetwork) -> bool) -> (Vec<Verdict>, bool) {
         let draft = self.draft(self.candidate.as_ref().unwrap_or(&self.in_force), leased);
-        let removes = self.may_remove(&draft.routes);
+        let removes = self.may_remove(&draft.routes, leased);
+        self.believed |= removes;
         let draft = match self.candidate.take_if(|_| removes) {
             Some(believed) => {
                 self.in_force = believed;
@@ -177,24 +205,17 @@ impl Reconciler {
             None => draft,
         };
         let changed = changed(&self.verdicts, &draft.verdicts);
+        self.decided = true;
         self.desired = draft.routes;
         self.verdicts = draft.verdicts;
         (changed, removes)
     }
 
-    /// Learns how the peers outside this node's subnets are reached, as far as it is not known.
+    /// Learns how the peers are reached, as far as it is not known.
     fn ask_the_way(&mut self, kernel: &mut impl Kernel) -> Result<(), netlink::Error> {
-        let mut wanted = distant(&self.in_force, &self.here);
-        if let Some(candidate) = &self.candidate {
-            wanted.extend(distant(candidate, &self.here));
-        }
-        self.reaches.retain(|address, _| wanted.contains(address));
-        for address in wanted {
-            if let Entry::Vacant(unknown) = self.reaches.entry(address) {
-                unknown.insert(kernel.reach(address)?);
-            }
-        }
-        Ok(())
+        let snapshots = [&self.in_force].into_iter().chain(&self.candidate);
+        let wanted: BTreeSet<_> = snapshots.flat_map(|snapshot| peer_addresses(snapshot, &self.settings.me)).collect();
+        self.ways.ask(&wanted, &self.here, kernel)
     }
 
     fn draft(&self, snapshot: &Snapshot, leased: &dyn Fn(IpNetwork) -> bool) -> Desired {
@@ -205,23 +226,32 @@ impl Reconciler {
             me: &self.settings.me,
             snapshot,
             here: &self.here,
-            reaches: &self.reaches,
+            ways: &self.ways,
             draining: &draining,
             by_routers: self.settings.by_routers,
         })
     }
 
-    /// Asks the guard whether the routes that are not in `desired` may go.
-    fn may_remove(&mut self, desired: &Routes) -> bool {
-        let removals = || self.observed.keys().filter(|key| !desired.contains_key(key));
-        let snapshot = self.candidate.as_ref().unwrap_or(&self.in_force);
-        let withdrawal = Withdrawal {
+    /// Asks the guard whether the routes that are not in `desired` may go. It guards against a list: what the list that was
+    /// believed last does not want either, by what the kernel answers now, no list withdraws.
+    fn may_remove(&mut self, desired: &Routes, leased: &dyn Fn(IpNetwork) -> bool) -> bool {
+        let mut withdrawal = self.withdrawal(|key| !desired.contains_key(key));
+        if self.believed && withdrawal.is_large(self.settings.limits) {
+            let wanted = self.draft(&self.in_force, leased).routes;
+            withdrawal = self.withdrawal(|key| !desired.contains_key(key) && wanted.contains_key(key));
+        }
+        let taken = self.candidate.as_ref().unwrap_or(&self.in_force).taken;
+        self.guard.judge(self.settings.limits, withdrawal, taken)
+    }
+
+    fn withdrawal(&self, goes: impl Fn(&Key) -> bool) -> Withdrawal {
+        let removals = || self.observed.keys().filter(|key| goes(key));
+        Withdrawal {
             removals: removals().count(),
             peers: removals().filter(|key| !key.is_own()).count(),
             of: self.observed.keys().filter(|key| !key.is_own()).count(),
-            by_empty_list: snapshot.nodes.is_empty(),
-        };
-        self.guard.judge(self.settings.limits, withdrawal, snapshot.taken)
+            by_empty_list: self.candidate.as_ref().unwrap_or(&self.in_force).nodes.is_empty(),
+        }
     }
 
     /// What of a plan is due now: no removal that the guard holds, nothing that was refused and has not changed since.
@@ -240,9 +270,11 @@ impl Reconciler {
             self.look_again();
         }
         for change in &applied.done {
-            self.troubles.remove(&change.key());
             match change {
-                Change::Add(key, target) | Change::Replace(key, target) => self.observed.insert(*key, *target),
+                Change::Add(key, target) | Change::Replace(key, target) => {
+                    self.troubles.remove(key);
+                    self.observed.insert(*key, *target)
+                }
                 Change::Remove(key) => self.observed.remove(key),
             };
         }
@@ -264,6 +296,11 @@ impl Reconciler {
     /// Whether a former CIDR of this node waits for its last lease.
     pub(crate) fn drains(&self) -> bool {
         self.verdicts.iter().any(|verdict| verdict.ruling == Ruling::Draining)
+    }
+
+    /// Whether there are verdicts: there are none as long as the kernel could not be asked.
+    pub(crate) fn has_decided(&self) -> bool {
+        self.decided
     }
 
     pub(crate) fn guard(&self) -> Guard {

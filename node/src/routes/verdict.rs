@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use super::Family;
+use super::reach::Obstacle;
 use crate::source::Malformed;
 
 /// What is said of one node's CIDR, or of a node that has none that can be used.
@@ -26,7 +27,7 @@ pub(crate) enum Ruling {
     Draining,
     /// Its node is a neighbour in a subnet of this node.
     Direct { via: IpAddr, link: Arc<str> },
-    /// Its node is on a link, by a route of the kernel and not by a subnet.
+    /// Its node is on a link, by a route of the kernel and not by a subnet; or the route's gateway is the node itself.
     OnLink { via: IpAddr, link: Arc<str> },
     /// Its node is behind a router, and the operator said that routers know the pods.
     Router { router: IpAddr, link: Arc<str> },
@@ -42,7 +43,8 @@ pub(crate) enum Skip {
     DuplicateName,
     NoAddress(Family),
     OwnAddress(IpAddr),
-    OtherSegment { address: IpAddr, router: Option<IpAddr> },
+    OtherSegment { address: IpAddr, router: IpAddr },
+    NotReached { address: IpAddr, obstacle: Obstacle },
     LinkDown { address: IpAddr, link: Arc<str> },
     AddressInPodCidr { address: IpAddr, owner: Arc<str> },
     DuplicateCidr { owner: Arc<str> },
@@ -82,6 +84,7 @@ impl Skip {
             Self::NoAddress(_) => "no-address",
             Self::OwnAddress(_) => "own-address",
             Self::OtherSegment { .. } => "other-segment",
+            Self::NotReached { obstacle, .. } => obstacle.word(),
             Self::LinkDown { .. } => "link-down",
             Self::AddressInPodCidr { .. } => "address-in-pod-cidr",
             Self::DuplicateCidr { .. } => "duplicate-cidr",
@@ -113,10 +116,10 @@ impl fmt::Display for Skip {
             Self::DuplicateName => write!(f, "another node has its name"),
             Self::NoAddress(family) => write!(f, "it has no {family} InternalIP"),
             Self::OwnAddress(address) => write!(f, "{address} is this node's own address"),
-            Self::OtherSegment { address, router: Some(router) } => {
+            Self::OtherSegment { address, router } => {
                 write!(f, "{address} is in another segment, behind router {router}")
             }
-            Self::OtherSegment { address, router: None } => write!(f, "{address} is in no segment that is reached"),
+            Self::NotReached { address, obstacle } => write!(f, "{address} {obstacle}"),
             Self::LinkDown { address, link } => write!(f, "{address} is on {link}, which is down"),
             Self::AddressInPodCidr { address, owner } => {
                 write!(f, "its address {address} lies in the pod CIDR of {owner}")

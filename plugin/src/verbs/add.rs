@@ -17,7 +17,7 @@ use crate::outcome::{self, Outcome};
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
 use crate::ready;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use crate::undo::Undo;
 
 /// Hops from a pod to a pod of another node: its own sending and two nodes. A lower limit, inherited, would cut it off;
@@ -41,7 +41,7 @@ pub(crate) fn add(
     let identity = Identity::of(&request.config.name, attachment);
     let Passage { mut host, own, mut beyond } = Passage::open(netns)?;
     let _claim = addressing.claim(attachment)?;
-    if beyond.has_interface(attachment.ifname.as_str()) {
+    if beyond.has_interface(attachment.ifname.as_str())? {
         return Err(taken(&addressing, attachment));
     }
 
@@ -61,11 +61,11 @@ pub(crate) fn add(
         host_mac: identity.host_mac,
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
         alias: outcome::alias(request, attachment, &identity),
-        host_source: settings.host_source,
+        host_source: settings.host_source.clone(),
     };
     // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
     let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
-    let mtu = prepare_node(&mut host, &procfs, &plan, settings.mtu)?;
+    let mtu = prepare_node(&mut host, &procfs, &plan, &settings)?;
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -101,14 +101,8 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
-fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, mtu: Option<u32>) -> Result<u32, CniError> {
-    let mtu = match mtu {
-        Some(mtu) => mtu,
-        None => netlink::inherited_mtu(host).map_err(Error::from)?,
-    };
-    if plan.has(true) {
-        settings::require_v6_mtu(mtu)?;
-    }
+fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, settings: &Settings) -> Result<u32, CniError> {
+    let mtu = host::pod_mtu(host, settings, plan.has(true))?;
     for v6 in plan.families() {
         netlink::ensure_forwarding(host, procfs, v6).map_err(Error::from)?;
     }
@@ -117,7 +111,7 @@ fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, mtu: Option<u32
 
 /// The link's index.
 fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<u32, Error> {
-    let Some(device) = Link::index(host, name) else {
+    let Some(device) = Link::index(host, name).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(true))?;
@@ -132,7 +126,7 @@ fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) ->
 /// Leaves the thread in the pod's namespace.
 fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str) -> Result<(), Error> {
     beyond.enter()?;
-    let Some(device) = Link::index(&beyond.pod, ifname) else {
+    let Some(device) = Link::index(&beyond.pod, ifname).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
     let occupied = beyond.occupied(device, plan)?;

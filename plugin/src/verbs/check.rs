@@ -106,7 +106,7 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
 
 fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str, absent: Absent) -> Result<Vec<String>, Error> {
     beyond.enter()?;
-    let Some(device) = Link::index(&beyond.pod, ifname) else {
+    let Some(device) = Link::index(&beyond.pod, ifname).map_err(Error::from)? else {
         return Ok(vec![format!("the interface {ifname} is missing in the pod")]);
     };
     let occupied = beyond.occupied(device, plan)?;

@@ -13,7 +13,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let chosen = configured.is_some();
     let (wanted, by) = match configured {
         Some((file, mtu)) => (mtu, format!("`mtu` of {file}")),
-        None => (kernel.inherited_mtu.into(), "that of the default route's link".to_owned()),
+        None => (kernel.inherited_mtu.mtu.into(), kernel.inherited_mtu.of.to_string()),
     };
     let mut problems = Vec::new();
     let pods = || kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX));

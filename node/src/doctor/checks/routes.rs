@@ -4,10 +4,12 @@ use netlink::{NODE_ROUTE, Route};
 
 use super::super::facts::Facts;
 use super::super::finding::{Finding, Mend, Outcome, Problem};
+use crate::routes::apply::REFUSED;
 use crate::routes::compare::{Shown, Standing, standing};
 use crate::routes::kernel::observed;
 use crate::routes::protocol;
 use crate::routes::{Key, Routes};
+use crate::state::VerdictLine;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent wants any")) };
@@ -36,6 +38,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         };
         problems.push(match kernel.routes.iter().find(|route| holds(route, &key)) {
             Some(thief) => stolen(wrong, why, thief),
+            None if line.reason == "refused-by-kernel" => refused(wrong, why, line),
             None => Problem::new(
                 wrong,
                 why,
@@ -51,6 +54,18 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
 /// A route of another in the very place of ours.
 fn holds(route: &Route, key: &Key) -> bool {
     route.protocol != NODE_ROUTE && route.destination == key.destination && route.metric == key.metric
+}
+
+/// Another try brings nothing as long as the node is as it is.
+fn refused(wrong: String, why: &str, line: &VerdictLine) -> Problem {
+    let said = line.text.split_once(REFUSED).map_or(line.text.as_str(), |(_, said)| said);
+    Problem::new(
+        format!("{wrong}; the kernel refuses it: {said}"),
+        why,
+        "see how the kernel reaches that node's address (ip route get ADDRESS) and its gateway; the agent tries again by \
+         itself when links, addresses, routes or rules of this node change",
+    )
+    .left_because("the kernel refuses the route, and would again")
 }
 
 fn stolen(wrong: String, why: &str, thief: &Route) -> Problem {

@@ -2,7 +2,7 @@
 
 use cni::{Attachment, ContainerId, Ifname};
 use ipam::{BootId, Lease, Presence, Proof, Stamp};
-use netlink::{Learned, Link, Loss, Route};
+use netlink::{InheritedMtu, Learned, Link, Loss, MtuOf, Route};
 
 use super::super::facts::{AgentSaid, Configuration, Kernel, Leases, Plugin, PluginFile, Settings};
 use super::super::finding::Finding;
@@ -91,7 +91,7 @@ pub(crate) fn healthy() -> Facts {
                 peer("10.244.2.0/24", "172.31.0.2"),
                 peer("fd00:10:244:2::/64", "fd31::2"),
             ],
-            inherited_mtu: 1500,
+            inherited_mtu: InheritedMtu { mtu: 1500, of: MtuOf::DefaultRoute("eth0".into()) },
             sources: vec![("10.244.1.2".parse().unwrap(), "172.31.0.1".parse().ok())],
         }),
         settings: Settings {
@@ -163,10 +163,27 @@ fn a_healthy_node_is_fine_by_every_check() {
     }
 }
 
+/// The kernel does not take the route to node2.
+fn refuse(facts: &mut Facts) {
+    kernel(facts).routes.remove(2);
+    let line = &mut said(facts).verdicts[2];
+    line.reason = "refused-by-kernel".into();
+    line.text =
+        "direct via 172.31.0.2 on eth0, refused by the kernel: Nexthop has invalid gateway (ENETUNREACH)".into();
+}
+
+#[test]
+fn a_route_that_the_kernel_refuses_is_not_promised_to_come_back() {
+    let mut facts = healthy();
+    refuse(&mut facts);
+    let (_, text) = wrong(&facts);
+    assert!(!text.contains("puts it back") && !text.contains("WakeAgent"), "{text}");
+}
+
 #[test]
 fn each_damage_is_found_by_its_own_check_alone() {
     type Damage = fn(&mut Facts);
-    let table: [(&str, &str, Damage); 30] = [
+    let table: [(&str, &str, Damage); 31] = [
         ("agent", "silent", |facts| said(facts).stale = true),
         ("agent", "no node is called node1", |facts| {
             let state = &mut said(facts).state;
@@ -185,6 +202,7 @@ fn each_damage_is_found_by_its_own_check_alone() {
         ("routes", "may come back", |facts| kernel(facts).routes.retain(|route| route.metric != OWN_METRIC)),
         ("routes", "ip route del 10.244.2.0/24 metric 110 proto 3", |facts| kernel(facts).routes[2].protocol = 3),
         ("routes", "via 172.31.0.9", |facts| kernel(facts).routes[2].gateway = "172.31.0.9".parse().ok()),
+        ("routes", "the kernel refuses it: Nexthop has invalid gateway (ENETUNREACH)", refuse),
         ("foreign-routes", "ip -6 route del fd00:10:244:2::/64 proto 12", |facts| {
             let route = Route::to("fd00:10:244:2::/64".parse().unwrap(), 12);
             kernel(facts).routes.push(Route { metric: 32, ..route });

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use netlink::{FibEntry, KernelError, NODE_ROUTE, Onward, RouteKind, Scope};
+use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routes::here::{Link, Reach};
+use crate::routes::here::Link;
 use crate::routes::kernel::Refusal;
+use crate::routes::news::News;
 use crate::source::Node;
 
 /// A routing table with owners, and the calls that were made to it.
@@ -16,14 +19,17 @@ struct Table {
     ours: Routes,
     foreign: BTreeMap<Key, &'static str>,
     bad: BTreeSet<Key>,
+    /// Foreign routes by their destinations, each with the gateway.
+    ways: BTreeMap<IpNetwork, IpAddr>,
     looks: usize,
     messages: usize,
+    questions: usize,
 }
 
 impl Kernel for Table {
     fn here(&mut self) -> Result<Here, netlink::Error> {
         self.looks += 1;
-        let eth0 = Link { name: "eth0".into(), up: true, mtu: 1500 };
+        let eth0 = Link { name: "eth0".into(), up: true, carrier: [true; 2], mtu: 1500 };
         Ok(Here { links: [(2, eth0)].into(), addresses: [(2, "10.0.0.1/16".parse().unwrap())].into() })
     }
 
@@ -31,8 +37,9 @@ impl Kernel for Table {
         Ok(self.ours.clone())
     }
 
-    fn reach(&mut self, _: IpAddr) -> Result<Reach, netlink::Error> {
-        Ok(Reach::Nowhere)
+    fn entries(&mut self, addresses: &[IpAddr]) -> Result<Vec<Result<FibEntry, KernelError>>, netlink::Error> {
+        self.questions += addresses.len();
+        Ok(addresses.iter().map(|address| self.entry(*address)).collect())
     }
 
     fn change(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error> {
@@ -47,10 +54,32 @@ impl Kernel for Table {
 }
 
 impl Table {
+    /// The longest prefix wins: of our routes, of the foreign ones, and eth0's 10.0.0.0/16.
+    fn entry(&self, address: IpAddr) -> Result<FibEntry, KernelError> {
+        let hop = |gateway| Onward::Hop { gateway, device: 2, onlink: false };
+        let ours = self.ours.keys().map(|key| (key.destination, NODE_ROUTE, hop(None)));
+        let foreign = self.ways.iter().map(|(to, router)| (*to, 4, hop(Some(*router))));
+        let all = ours.chain(foreign).chain([("10.0.0.0/16".parse().unwrap(), 2, hop(None))]);
+        let best = all.filter(|(to, ..)| to.contains(address)).max_by_key(|(to, ..)| to.prefix());
+        let (to, protocol, onward) = best.ok_or(KernelError { errno: Errno::ENETUNREACH, text: String::new() })?;
+        Ok(FibEntry {
+            is_v6: false,
+            prefix: to.prefix(),
+            kind: RouteKind::Unicast,
+            table: 254,
+            protocol,
+            scope: Scope::Link,
+            by_object: false,
+            onward,
+        })
+    }
+
     fn change_one(&mut self, change: &Change) -> Result<(), Refusal> {
         let key = change.key();
         match *change {
-            _ if self.bad.contains(&key) => Err(Refusal::Other("network is unreachable (ENETUNREACH)".to_owned())),
+            Change::Add(..) | Change::Replace(..) if self.bad.contains(&key) => {
+                Err(Refusal::Other("network is unreachable (ENETUNREACH)".to_owned()))
+            }
             Change::Add(..) if self.foreign.contains_key(&key) || self.ours.contains_key(&key) => Err(Refusal::Exists),
             Change::Add(_, target) | Change::Replace(_, target) => {
                 self.ours.insert(key, target);
@@ -87,6 +116,11 @@ fn turn(reconciler: &mut Reconciler, table: &mut Table) -> Turn {
     reconciler.turn(table, &|_| false).unwrap()
 }
 
+/// A foreign route that came or went.
+fn foreign(key: Key) -> News {
+    News::Foreign { key: Some(key), destination: key.destination, table: 254 }
+}
+
 #[test]
 fn apply_twice_is_once() {
     let mut table = Table::default();
@@ -110,6 +144,7 @@ fn one_changed_node_is_one_message_and_no_look() {
     reconciler.learn(Snapshot::new(changed, Instant::now()));
     turn(&mut reconciler, &mut table);
     assert_eq!((table.messages, table.looks), (before.messages + 1, before.looks));
+    assert_eq!(table.questions, before.questions + 1, "of the new address alone");
     assert_eq!(table.ours[&peer(50)], hop(200));
 }
 
@@ -130,13 +165,13 @@ fn a_deleted_route_comes_back_and_a_foreign_one_stays() {
     let first = turn(&mut reconciler, &mut table);
     assert!(matches!(&first.applied.refused[..], [(_, Trouble::HeldByForeign(text))] if text.contains("proto static")));
     table.ours.remove(&peer(2));
-    assert!(reconciler.hear(News::Lost(peer(2))));
+    assert_eq!(reconciler.hear(News::Lost(peer(2))), Asked::Heal);
     let messages = table.messages;
-    turn(&mut reconciler, &mut table);
+    reconciler.heal(&mut table).unwrap();
     assert_eq!(table.ours[&peer(2)], hop(2));
     assert_eq!(table.messages, messages + 1, "what was refused is not asked for again and again");
     table.foreign.clear();
-    assert!(reconciler.hear(News::Foreign(peer(3))));
+    assert_eq!(reconciler.hear(foreign(peer(3))), Asked::Turn);
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours[&peer(3)], hop(3), "once the foreign route is gone, ours is in");
 }
@@ -149,7 +184,7 @@ fn a_foreign_route_put_in_the_place_of_ours_is_noticed_and_named() {
     // `ip route replace` is one event, of the new route alone.
     table.ours.remove(&peer(3));
     table.foreign.insert(peer(3), "10.244.3.0/24 via 10.0.0.77 dev 2 proto static");
-    assert!(reconciler.hear(News::Foreign(peer(3))));
+    assert_eq!(reconciler.hear(foreign(peer(3))), Asked::Turn);
     turn(&mut reconciler, &mut table);
     assert!(matches!(reconciler.trouble(&peer(3)), Some(Trouble::HeldByForeign(text)) if text.contains("static")));
 }
@@ -161,6 +196,23 @@ fn one_bad_route_never_stops_the_others() {
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours.len(), 3);
     assert!(matches!(reconciler.trouble(&peer(2)), Some(Trouble::Refused(_))));
+}
+
+#[test]
+fn a_route_that_leads_elsewhere_now_goes_where_the_kernel_takes_nothing_in_its_place() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    let mut moved: Vec<Node> = (1..=4).map(node).collect();
+    moved[1] = Node::read("n2", ["10.0.0.200"], ["10.244.2.0/24"]);
+    table.bad.insert(peer(2));
+    reconciler.learn(Snapshot::new(moved, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert!(!table.ours.contains_key(&peer(2)), "it would lead to the former address");
+    assert!(matches!(reconciler.trouble(&peer(2)), Some(Trouble::Refused(_))));
+    let messages = table.messages;
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.messages, messages, "nor is it asked for again as long as nothing changes");
 }
 
 #[test]
@@ -215,6 +267,76 @@ fn the_former_cidr_stays_unreachable_while_it_has_leases() {
     assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [peer(2), own(9)]);
 }
 
+#[test]
+fn what_the_kernel_answers_otherwise_is_followed_though_most_routes_go_for_it() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    let questions = table.questions;
+    let all: IpNetwork = "10.0.0.0/24".parse().unwrap();
+    table.ways.insert(all, [10, 0, 9, 9].into());
+    let elsewhere = Key { destination: "192.0.2.0/24".parse().unwrap(), metric: 0 };
+    assert_eq!(reconciler.hear(foreign(elsewhere)), Asked::Nothing, "it concerns no peer");
+    let wide = Key { destination: "10.0.0.0/8".parse().unwrap(), metric: 0 };
+    assert_eq!(reconciler.hear(foreign(wide)), Asked::Nothing, "a longer prefix has the say");
+    assert_eq!(reconciler.hear(foreign(Key { destination: all, metric: 0 })), Asked::Turn);
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.questions, questions + 4, "each peer, and the gateway");
+    assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [Key::own(peer(1).destination)]);
+    assert_eq!(reconciler.guard(), Guard::Open, "no list says so: there is nothing to hold");
+    table.ways.clear();
+    reconciler.hear(foreign(Key { destination: all, metric: 0 }));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.len(), 4);
+}
+
+#[test]
+fn a_list_that_the_guard_holds_is_held_whatever_the_kernel_answers() {
+    let start = Instant::now();
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=5, start));
+    turn(&mut reconciler, &mut table);
+    reconciler.learn(nodes([1], start));
+    reconciler.hear(News::Rules);
+    turn(&mut reconciler, &mut table);
+    assert_eq!(table.ours.len(), 5);
+    assert!(matches!(reconciler.guard(), Guard::Holding(_)));
+}
+
+#[test]
+fn a_route_of_ours_that_hides_a_peers_address_goes_before_anything_is_decided() {
+    let mut table = Table::default();
+    turn(&mut Reconciler::new(settings(), nodes(1..=4, Instant::now())), &mut table);
+    // A former node's CIDR lay around the address of node 3.
+    table.ours.insert(Key::peer("10.0.0.3/32".parse().unwrap()), hop(9));
+    let kept = table.ours[&peer(3)];
+    let first = turn(&mut Reconciler::new(settings(), nodes(1..=4, Instant::now())), &mut table);
+    assert_eq!(table.ours.len(), 4);
+    assert_eq!(table.ours[&peer(3)], kept);
+    let removed = first.applied.done.iter().filter(|change| matches!(change, Change::Remove(_))).count();
+    assert_eq!((removed, first.applied.done.len()), (1, 1), "the good route never went: {:?}", first.applied);
+}
+
+#[test]
+fn a_route_by_a_link_that_changed_waits_for_the_look_and_the_others_do_not() {
+    let mut table = Table::default();
+    let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
+    turn(&mut reconciler, &mut table);
+    assert_eq!(reconciler.hear(News::Link { index: 7, known: false }), Asked::Turn);
+    table.ours.remove(&peer(2));
+    assert_eq!(reconciler.hear(News::Lost(peer(2))), Asked::Heal);
+    let looks = table.looks;
+    reconciler.heal(&mut table).unwrap();
+    assert_eq!((table.ours.len(), table.looks), (4, looks));
+    assert_eq!(reconciler.hear(News::Link { index: 2, known: true }), Asked::Turn);
+    table.ours.remove(&peer(2));
+    assert_eq!(reconciler.hear(News::Lost(peer(2))), Asked::Turn);
+    reconciler.heal(&mut table).unwrap();
+    assert_eq!(table.ours.len(), 3, "not before the look");
+    turn(&mut reconciler, &mut table);
+    assert_eq!((table.ours.len(), table.looks), (4, looks + 1));
+}
+
 /// Something that happens to a node agent.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -264,7 +386,7 @@ proptest! {
                 }
                 Happening::Stray(_) => {}
                 Happening::Restart => reconciler = Reconciler::new(settings(), list(&known, start)),
-                Happening::LookAgain => reconciler.look_again(),
+                Happening::LookAgain => drop(reconciler.look_again()),
             }
             turn(&mut reconciler, &mut table);
         }

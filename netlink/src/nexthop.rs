@@ -1,0 +1,71 @@
+//! Nexthop objects (`ip nexthop`): where one leads that a route names by its number alone.
+
+use crate::fib::{Hop, Onward};
+use crate::reply::{Attribute, HEADER, address, attributes, u32_at};
+use crate::socket::{Error, Socket};
+
+pub(crate) const RTM_NEWNEXTHOP: u16 = 104;
+pub(crate) const RTM_DELNEXTHOP: u16 = 105;
+const RTM_GETNEXTHOP: u16 = 106;
+
+/// Length of `struct nhmsg`, bytes.
+const NHMSG: usize = 8;
+/// Length of `struct nexthop_grp`, bytes.
+const MEMBER: usize = 8;
+
+const NHA_ID: u16 = 1;
+const NHA_GROUP: u16 = 2;
+const NHA_OIF: u16 = 5;
+const NHA_GATEWAY: u16 = 6;
+const NHA_ENCAP_TYPE: u16 = 7;
+const NHA_ENCAP: u16 = 8;
+
+/// `RTNH_F_ONLINK`.
+const ONLINK: u32 = 4;
+
+/// What an object is.
+enum Object {
+    Onward(Onward),
+    /// A group of one: where that leads.
+    Alias(u32),
+}
+
+/// Where the object `id` leads. One that is not there, or cannot be read, leads nowhere that is known.
+pub(crate) fn onward(socket: &mut Socket, id: u32) -> Result<Onward, Error> {
+    match ask(socket, id)? {
+        Object::Onward(onward) => Ok(onward),
+        // The kernel allows no group in a group.
+        Object::Alias(member) => match ask(socket, member)? {
+            Object::Onward(onward) => Ok(onward),
+            Object::Alias(_) => Ok(Onward::Unread),
+        },
+    }
+}
+
+fn ask(socket: &mut Socket, id: u32) -> Result<Object, Error> {
+    let mut question = vec![0; NHMSG];
+    question.extend(8u16.to_ne_bytes());
+    question.extend(NHA_ID.to_ne_bytes());
+    question.extend(id.to_ne_bytes());
+    Ok(match socket.ask(RTM_GETNEXTHOP, &question)? {
+        Ok(raw) => read(raw.bytes),
+        // It went a moment ago: its routes go with it, and that is an event.
+        Err(_gone) => Object::Onward(Onward::Unread),
+    })
+}
+
+fn read(message: &[u8]) -> Object {
+    let onlink = u32_at(message, HEADER + 4).unwrap_or_default() & ONLINK != 0;
+    let mut hop = Hop { onlink, ..Hop::default() };
+    for Attribute { kind, value } in attributes(message.get(HEADER + NHMSG..).unwrap_or_default()) {
+        match kind {
+            NHA_GROUP if value.len() > MEMBER => return Object::Onward(Onward::Several),
+            NHA_GROUP => return u32_at(value, 0).map_or(Object::Onward(Onward::Unread), Object::Alias),
+            NHA_OIF => hop.device = u32_at(value, 0),
+            NHA_GATEWAY => hop.via(address(value)),
+            NHA_ENCAP | NHA_ENCAP_TYPE => hop.encapsulated = true,
+            _ => {}
+        }
+    }
+    Object::Onward(hop.onward())
+}
