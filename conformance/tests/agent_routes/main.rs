@@ -284,8 +284,10 @@ fn one_odd_node_after_the_other_gets_its_verdict_and_the_good_routes_stand() {
         items.extend(table.iter().map(|(name, cidr, address, _)| odd(&named(name), cidr, address)));
         items.push(json!({ "metadata": { "name": "node2" }, "spec": { "podCIDR": "10.244.77.0/24" } }));
         list(&lab, &items)?;
-        let _agent = one.agent(&[])?;
+        let agent = one.agent(&[])?;
         knows(one, two)?;
+        // Its routes are in before its state is written.
+        eventually(SOON, "the agent is ready", || ready_anew(one, agent.id()))?;
         for (name, _, _, expected) in table {
             let said = verdicts(one, &named(name))?.join("; ");
             assert!(said.contains(expected), "{name}: {said}");
