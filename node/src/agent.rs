@@ -102,6 +102,8 @@ pub(crate) struct Agent {
     packet_filter: Shared,
     egress: Option<Spared>,
     census: watch::Receiver<Census>,
+    /// A digest of what was last written down of the nodes.
+    remembered: Option<u64>,
 }
 
 /// What woke the agent.
@@ -167,7 +169,7 @@ impl Agent {
         tokio::spawn(packet_filter::keep(resync, packet_filter.clone()));
         let (counted, census) = watch::channel(Census::default());
         tokio::spawn(leases::keep(upkeep.stores.clone(), resync, metrics.clone(), counted));
-        tokio::spawn(source.run(report_sender, refresh.clone()));
+        tokio::spawn(source.run(report_sender, refresh.clone(), resync));
         let last_look = upkeep::Report::default();
         let mut agent = Self {
             settings,
@@ -188,6 +190,7 @@ impl Agent {
             packet_filter,
             egress,
             census,
+            remembered: None,
         };
         agent.look_back();
         agent.tell()?;

@@ -65,7 +65,7 @@ fn key(verdict: &Verdict) -> Option<Key> {
     match verdict.ruling {
         Ruling::Own | Ruling::Draining => Some(Key::own(cidr)),
         Ruling::Direct { .. } | Ruling::OnLink { .. } | Ruling::Router { .. } => Some(Key::peer(cidr)),
-        Ruling::Skipped(_) => None,
+        Ruling::Kept(_) | Ruling::Skipped(_) => None,
     }
 }
 

@@ -18,6 +18,7 @@ mod packet_filter;
 mod place;
 mod pools;
 mod readiness;
+mod regular;
 mod routes;
 mod source;
 mod state;

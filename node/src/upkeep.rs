@@ -93,7 +93,10 @@ impl Upkeep {
 
     fn judge(&self, position: &Position<'_>, leased: &[IpAddr], report: &mut Report) {
         let pools = match self.install.pools() {
-            Ok(pools) => pools,
+            Ok((pools, unread)) => {
+                report.warnings.extend(unread);
+                pools
+            }
             Err(error) => {
                 report.warnings.push(format!("failed to {error}"));
                 Vec::new()

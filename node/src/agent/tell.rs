@@ -1,5 +1,7 @@
 //! What the agent tells: its state file, its verdicts, its metrics. And the look at what lies beside the routes.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,11 +21,23 @@ use crate::source::{self, Snapshot, file, object};
 use crate::state::unix_now;
 use crate::upkeep::Position;
 
+/// How many kept values are warned of one by one.
+const WARNED: usize = 20;
+
 impl Agent {
     pub(super) fn source_succeeded(&mut self, snapshot: &Snapshot) {
-        tracing::debug!(nodes = snapshot.nodes.len(), "whole list of nodes");
-        self.state.source.last_sync = unix_now();
-        self.state.source.error.clear();
+        tracing::debug!(nodes = snapshot.nodes.len(), "list of nodes");
+        if !snapshot.partial {
+            self.state.source.last_sync = unix_now();
+        }
+        let error = snapshot.faults.join("; ");
+        if !error.is_empty() {
+            self.metrics.source_errors.inc();
+        }
+        if !error.is_empty() && self.state.source.error != error {
+            tracing::warn!(%error, "a file of nodes cannot be read; the others count");
+        }
+        self.state.source.error = error;
     }
 
     pub(super) fn source_failed(&mut self, error: &source::Error) {
@@ -90,6 +104,7 @@ impl Agent {
         };
         self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
         self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
+        self.state.warnings.extend(kept_values(reconciler.in_force()));
         self.state.former_mtu_pods = self.former_mtu.len();
         self.state.warnings.extend(self.told_former_mtu());
         if was_ready != self.state.ready {
@@ -128,26 +143,40 @@ impl Agent {
             .map_err(|source| Error::State { path: path.display().to_string(), source })
     }
 
-    pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) -> Result<(), Error> {
+    pub(super) fn tell_verdicts(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
         let failed = |path: PathBuf| move |source| Error::State { path: path.display().to_string(), source };
         let lines = lines(reconciler);
         self.metrics.tell_verdicts(&lines);
         self.run_dir.write_verdicts(&lines).map_err(failed(self.run_dir.verdicts_file()))?;
-        let kept = object::node_list(reconciler.in_force().malformed());
-        self.run_dir.write_kept(&kept).map_err(failed(self.run_dir.kept_file()))
+        self.remember(reconciler).map_err(failed(self.run_dir.kept_file()))
     }
 
-    /// A node that an agent before this one had kept routes to, and that is malformed still, keeps them: those that the
-    /// kernel holds bear witness.
+    /// Writes down what the nodes have, for the next agent: a node may lose it while none runs.
+    fn remember(&mut self, reconciler: &Reconciler) -> io::Result<()> {
+        let nodes = &reconciler.in_force().nodes;
+        let mut hasher = DefaultHasher::new();
+        for node in nodes {
+            (&node.name, &node.uid, &node.addresses, &node.pod_cidrs).hash(&mut hasher);
+        }
+        let now = Some(hasher.finish());
+        if self.remembered != now {
+            self.run_dir.write_kept(&object::NodeList(nodes))?;
+            self.remembered = now;
+        }
+        Ok(())
+    }
+
+    /// A node keeps what an agent before this one had of it and the list lacks now, where the kernel still holds a route to
+    /// one of its CIDRs.
     pub(super) fn recall(&mut self, first: &mut Snapshot) -> Result<(), Error> {
         let path = self.run_dir.kept_file();
-        if first.malformed().next().is_none() || !path.exists() {
+        if !path.exists() {
             return Ok(());
         }
-        let mut kept = match file::read(&path, first.taken) {
+        let mut kept = match file::read(&path, &mut file::Memory::default(), first.taken) {
             Ok(kept) => kept,
             Err(error) => {
-                tracing::warn!(%error, "what was last good of malformed nodes is lost");
+                tracing::warn!(%error, "what the nodes had before is lost");
                 return Ok(());
             }
         };
@@ -160,4 +189,18 @@ impl Agent {
         first.keep_last_good(&kept);
         Ok(())
     }
+}
+
+/// What is kept of the nodes, as warnings.
+fn kept_values(snapshot: &Snapshot) -> Vec<String> {
+    let kept = || snapshot.nodes.iter().flat_map(|node| node.kept.iter().map(move |kept| (&node.name, kept)));
+    let mut warnings: Vec<String> = kept()
+        .take(WARNED)
+        .map(|(name, kept)| format!("{name} has {kept} (podlan-node release-withdrawal forgets it)"))
+        .collect();
+    let others = kept().count() - warnings.len();
+    if others > 0 {
+        warnings.push(format!("{others} more addresses and pod CIDRs are kept that the list of nodes lacks"));
+    }
+    warnings
 }

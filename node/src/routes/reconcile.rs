@@ -155,7 +155,7 @@ impl Reconciler {
                 self.ask_the_way(kernel)?;
                 self.decide(leased)
             }
-            Grounds::Same => (Vec::new(), self.guard == Guard::Open),
+            Grounds::Same => (Vec::new(), self.guard == Guard::Open && !self.in_force.partial),
         };
         self.grounds = Grounds::Same;
         let plan = self.due(plan(&self.desired, &self.observed), removes);
@@ -168,7 +168,8 @@ impl Reconciler {
     fn decide(&mut self, leased: &dyn Fn(IpNetwork) -> bool) -> (Vec<Verdict>, bool) {
         let draft = self.draft(self.candidate.as_ref().unwrap_or(&self.in_force), leased);
         let removes = self.may_remove(&draft.routes);
-        let draft = match self.candidate.take_if(|_| removes) {
+        // By a part of a list nothing is removed, and what it has counts.
+        let draft = match self.candidate.take_if(|candidate| removes || candidate.partial) {
             Some(believed) => {
                 self.in_force = believed;
                 draft
@@ -215,6 +216,9 @@ impl Reconciler {
     fn may_remove(&mut self, desired: &Routes) -> bool {
         let removals = || self.observed.keys().filter(|key| !desired.contains_key(key));
         let snapshot = self.candidate.as_ref().unwrap_or(&self.in_force);
+        if snapshot.partial {
+            return false;
+        }
         let withdrawal = Withdrawal {
             removals: removals().count(),
             peers: removals().filter(|key| !key.is_own()).count(),
@@ -255,10 +259,12 @@ impl Reconciler {
         self.troubles.retain(|key, (target, _)| desired.get(key) == Some(target));
     }
 
-    /// Lets a held withdrawal go; false when none is held.
+    /// Releases a held withdrawal, and forgets what is kept of nodes that the list lacks; false when there is neither.
     pub(crate) fn release(&mut self) -> bool {
         self.grounds = Grounds::New;
-        self.guard.release()
+        let forgot = self.in_force.forget_kept();
+        let forgot = self.candidate.as_mut().is_some_and(Snapshot::forget_kept) || forgot;
+        self.guard.release() || forgot
     }
 
     /// Whether a former CIDR of this node waits for its last lease.
