@@ -134,6 +134,8 @@ pub(crate) fn read(path: &Path, memory: &mut Memory, now: Instant) -> Report {
     };
     if metadata.is_dir() {
         return match list(path) {
+            // None is no list, as an empty file is none: without it nothing would be left of a directory that is not mounted.
+            Ok(files) if files.is_empty() => memory.failed(failed(io::Error::other("it holds no file of nodes"))),
             Ok(files) => Ok(together(&files, memory, now)),
             Err(source) => memory.failed(failed(source)),
         };

@@ -433,6 +433,9 @@ fn a_single_file_that_is_none_is_an_error_that_names_it() {
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(said(&mut memory).ends_with("nodes.yaml: it is a named pipe, not a file"));
     fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(said(&mut memory).ends_with("nodes.yaml: it holds no file of nodes"));
+    fs::remove_dir(&file).unwrap();
     folder.write("nodes.yaml", "{\n\"items\": 7}");
     let error = said(&mut memory);
     assert!(error.starts_with(&format!("{}:1: ", file.display())), "{error}");
