@@ -173,12 +173,13 @@ impl Agent {
         if !path.exists() {
             return Ok(());
         }
-        let mut kept = match file::read(&path, &mut file::Memory::default(), first.taken) {
-            Ok(kept) => kept,
-            Err(error) => {
+        let mut kept = match file::read(&path, &mut file::Memory::default(), first.taken, true) {
+            Some(Ok(kept)) => kept,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "what the nodes had before is lost");
                 return Ok(());
             }
+            None => return Ok(()),
         };
         let routes = self.kernel.routes()?;
         let held = |key: Key| routes.contains_key(&key);

@@ -38,13 +38,14 @@ pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: A
         // Watched before it is read, so that no change falls between.
         let mut watch = Watch::open(&path);
         loop {
-            let report = read(&path, &mut memory, Instant::now());
-            // No change of the file will say that the process has descriptors again, or the disk an answer.
-            let unread = memory.unread || matches!(report, Err(Error::Read { .. }));
-            if (memory.changed() || asked) && reports.send(report).await.is_err() {
+            if let Some(report) = read(&path, &mut memory, Instant::now(), asked)
+                && reports.send(report).await.is_err()
+            {
                 return;
             }
             asked = false;
+            // No change of the file will say that the process has descriptors again, or the disk an answer.
+            let unread = memory.unread;
             let rearm = match &mut watch {
                 Ok(watch) => tokio::select! {
                     moved = watch.changed(SETTLE) => moved,
@@ -66,114 +67,122 @@ pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: A
     }
 }
 
-/// What was read of the files so far: a file that has not changed is not read again.
+/// What was read so far: a file that has not changed is not read again.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    /// The files of a directory.
     files: BTreeMap<PathBuf, Known>,
-    /// Whether a file could not be read at the last look, for another reason than what it says.
-    unread: bool,
-    /// What the last look came to where it differs in more than what is in `files`.
+    /// What was read last of a single file, good or bad. What it said is not kept a second time.
+    single: Option<Stamp>,
+    /// Why there was no list at the last look.
     failed: Option<String>,
-    changed: bool,
+    /// Whether something could not be read at the last look, whatever it says.
+    unread: bool,
 }
 
-/// What is known of one file.
+/// What is known of one file of a directory.
 #[derive(Debug, Default)]
 struct Known {
     /// Of what was read last, good or bad; none where it must be read again.
     stamp: Option<Stamp>,
     /// What it said last that was good.
     nodes: Option<Vec<Node>>,
-    fault: Option<Error>,
+    fault: Option<String>,
+}
+
+/// What is new of `path`, as a whole; `None` where there is nothing new, unless it is `asked` for.
+pub(crate) fn read(path: &Path, memory: &mut Memory, now: Instant, asked: bool) -> Option<Report> {
+    let failed = |source| Error::Read { path: path.display().to_string(), source };
+    memory.unread = false;
+    let report = match fs::metadata(path) {
+        Err(source) => Some(Err(failed(source))),
+        Ok(metadata) if metadata.is_dir() => match list(path) {
+            Err(source) => Some(Err(failed(source))),
+            // None is no list, as an empty file is none: without it nothing would be left of a directory that is not mounted.
+            Ok(files) if files.is_empty() => Some(Err(failed(io::Error::other("it holds no file of nodes")))),
+            Ok(files) => memory.directory(&files, now, asked).map(Ok),
+        },
+        Ok(metadata) => memory.file(path, Stamp::of(&metadata), now, asked),
+    };
+    match &report {
+        Some(Err(error)) => {
+            memory.unread |= matches!(error, Error::Read { .. });
+            let said = Some(error.to_string());
+            let known = memory.failed == said;
+            memory.failed = said;
+            report.filter(|_| asked || !known)
+        }
+        Some(Ok(_)) => {
+            memory.failed = None;
+            report
+        }
+        None => None,
+    }
 }
 
 impl Memory {
-    /// Whether the last look came to something else than the one before; asked once.
-    fn changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    fn failed(&mut self, error: Error) -> Report {
-        let said = Some(error.to_string());
-        self.changed |= self.failed != said;
-        self.failed = said;
-        Err(error)
-    }
-
-    /// Reads a file, unless it is as it was.
-    fn look(&mut self, path: &Path, file: Option<String>) {
-        let known = self.files.entry(path.to_owned()).or_default();
-        let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
-        if known.stamp.is_some() && known.stamp == stamp.ok() {
-            return;
+    /// A single file.
+    fn file(&mut self, path: &Path, stamp: Stamp, now: Instant, asked: bool) -> Option<Report> {
+        self.files.clear();
+        if !asked && self.single == Some(stamp) {
+            return None;
         }
-        let (stamp, read) = read_file(path, file);
-        known.stamp = stamp.filter(|stamp| stamp.is_settled(unix_now()));
+        let (stamp, read) = read_file(path, None);
+        self.single = stamp.filter(|stamp| stamp.is_settled(unix_now()));
+        Some(read.map(|nodes| Snapshot::new(nodes, now)))
+    }
+
+    /// A directory of these files.
+    fn directory(&mut self, files: &[PathBuf], now: Instant, asked: bool) -> Option<Snapshot> {
+        self.single = None;
+        let before = self.files.len();
+        self.files.retain(|known, _| files.contains(known));
+        let mut changed = self.files.len() != before || self.failed.is_some();
+        for file in files {
+            changed |= self.files.entry(file.clone()).or_default().look(file, &mut self.unread);
+        }
+        (changed || asked).then(|| self.together(now))
+    }
+
+    /// What all files say.
+    fn together(&self, now: Instant) -> Snapshot {
+        let nodes = self.files.values().flat_map(|known| known.nodes.iter().flatten().cloned()).collect();
+        let fault = |known: &Known| {
+            let stands =
+                if known.nodes.is_some() { "what it said last stands" } else { "no node is taken for gone meanwhile" };
+            known.fault.as_ref().map(|fault| format!("{fault}; {stands}"))
+        };
+        let mut snapshot = Snapshot::new(nodes, now);
+        snapshot.faults = self.files.values().filter_map(fault).collect();
+        snapshot.partial = self.files.values().any(|known| known.nodes.is_none());
+        snapshot
+    }
+}
+
+impl Known {
+    /// Reads the file, unless it is as it was; true when it says something else than before.
+    fn look(&mut self, path: &Path, unread: &mut bool) -> bool {
+        let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
+        if self.stamp.is_some() && self.stamp == stamp.ok() {
+            return false;
+        }
+        let (stamp, read) = read_file(path, path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        self.stamp = stamp.filter(|stamp| stamp.is_settled(unix_now()));
         match read {
             Ok(nodes) => {
-                self.changed |= known.fault.is_some() || known.nodes.as_ref() != Some(&nodes);
-                (known.nodes, known.fault) = (Some(nodes), None);
+                let changed = self.fault.take().is_some() || self.nodes.as_ref() != Some(&nodes);
+                self.nodes = Some(nodes);
+                changed
             }
-            Err(fault) => {
-                let same = known.fault.as_ref().is_some_and(|before| before.to_string() == fault.to_string());
-                self.changed |= !same;
-                self.unread |= matches!(fault, Error::Read { .. });
-                known.fault = Some(fault);
+            Err(error) => {
+                *unread |= matches!(error, Error::Read { .. });
+                let fault = Some(error.to_string());
+                let changed = self.fault != fault;
+                self.fault = fault;
+                changed
             }
         }
     }
-}
-
-/// The whole of `path` as one snapshot.
-pub(crate) fn read(path: &Path, memory: &mut Memory, now: Instant) -> Report {
-    let failed = |source| Error::Read { path: path.display().to_string(), source };
-    memory.unread = false;
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(source) => return memory.failed(failed(source)),
-    };
-    if metadata.is_dir() {
-        return match list(path) {
-            // None is no list, as an empty file is none: without it nothing would be left of a directory that is not mounted.
-            Ok(files) if files.is_empty() => memory.failed(failed(io::Error::other("it holds no file of nodes"))),
-            Ok(files) => Ok(together(&files, memory, now)),
-            Err(source) => memory.failed(failed(source)),
-        };
-    }
-    memory.files.retain(|known, _| known == path);
-    memory.look(path, None);
-    let known = memory.files.entry(path.to_owned()).or_default();
-    match (known.fault.take(), &known.nodes) {
-        (None, Some(nodes)) => {
-            memory.failed = None;
-            Ok(Snapshot::new(nodes.clone(), now))
-        }
-        (fault, _) => {
-            // Read again at the next look, for its error.
-            known.stamp = None;
-            Err(fault.unwrap_or_else(|| failed(io::ErrorKind::NotFound.into())))
-        }
-    }
-}
-
-/// The snapshot of a directory.
-fn together(files: &[PathBuf], memory: &mut Memory, now: Instant) -> Snapshot {
-    let before = memory.files.len();
-    memory.files.retain(|known, _| files.contains(known));
-    memory.changed |= memory.files.len() != before || memory.failed.take().is_some();
-    for file in files {
-        memory.look(file, file.file_name().map(|name| name.to_string_lossy().into_owned()));
-    }
-    let nodes = memory.files.values().flat_map(|known| known.nodes.iter().flatten().cloned()).collect();
-    let fault = |known: &Known| {
-        let stands =
-            if known.nodes.is_some() { "what it said last stands" } else { "no node is taken for gone meanwhile" };
-        known.fault.as_ref().map(|fault| format!("{fault}; {stands}"))
-    };
-    let mut snapshot = Snapshot::new(nodes, now);
-    snapshot.faults = memory.files.values().filter_map(fault).collect();
-    snapshot.partial = memory.files.values().any(|known| known.nodes.is_none());
-    snapshot
 }
 
 /// The files of a directory that hold nodes.

@@ -359,6 +359,10 @@ fn one(name: &str) -> String {
     format!("items: [{{metadata: {{name: {name}}}}}]\n")
 }
 
+fn all(path: &Path, memory: &mut Memory) -> Report {
+    read(path, memory, Instant::now(), true).unwrap()
+}
+
 fn names(report: &Report) -> Vec<String> {
     report.as_ref().unwrap().nodes.iter().map(|node| node.name.to_string()).collect()
 }
@@ -370,14 +374,14 @@ fn a_file_of_a_directory_that_cannot_be_read_is_its_own_fault_and_what_it_said_s
     let pipe = folder.0.join("b.yaml");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut memory = Memory::default();
-    let first = read(&folder.0, &mut memory, Instant::now());
+    let first = all(&folder.0, &mut memory);
     assert_eq!(names(&first), ["a"]);
     let first = first.unwrap();
     assert!(first.partial && first.faults[0].contains("b.yaml: it is a named pipe, not a file"), "{:?}", first.faults);
     // Once it has been read, what it said stands, whatever takes its place.
     fs::remove_file(&pipe).unwrap();
     folder.write("b.yaml", &one("b"));
-    let whole = read(&folder.0, &mut memory, Instant::now());
+    let whole = all(&folder.0, &mut memory);
     assert_eq!(names(&whole), ["a", "b"]);
     assert!(whole.is_ok_and(|whole| !whole.partial && whole.faults.is_empty()));
     let odd: [&dyn Fn(); 5] = [
@@ -391,12 +395,12 @@ fn a_file_of_a_directory_that_cannot_be_read_is_its_own_fault_and_what_it_said_s
         let _ = fs::remove_file(&pipe).or_else(|_| fs::remove_dir(&pipe));
         make();
         folder.write("a.yaml", &one("a2"));
-        let report = read(&folder.0, &mut memory, Instant::now());
+        let report = all(&folder.0, &mut memory);
         assert_eq!(names(&report), ["a2", "b"]);
         assert!(report.is_ok_and(|report| !report.partial && report.faults.len() == 1));
     }
     let _ = fs::remove_file(&pipe).or_else(|_| fs::remove_dir(&pipe));
-    assert_eq!(names(&read(&folder.0, &mut memory, Instant::now())), ["a2"], "a file that is gone has no nodes");
+    assert_eq!(names(&all(&folder.0, &mut memory)), ["a2"], "a file that is gone has no nodes");
 }
 
 #[test]
@@ -405,29 +409,49 @@ fn a_file_that_is_as_it_was_is_not_read_again_and_one_that_changed_is() {
     let file = folder.0.join("nodes.yaml");
     folder.write("nodes.yaml", &one("a"));
     let mut memory = Memory::default();
-    assert_eq!(names(&read(&file, &mut memory, Instant::now())), ["a"]);
-    assert!(memory.changed() && !memory.changed());
+    let news = |memory: &mut Memory| read(&file, memory, Instant::now(), false).map(|report| names(&report));
+    assert_eq!(news(&mut memory).unwrap(), ["a"]);
     // In the same tick of the clock a change has the same stamp: a fresh file is always read.
     folder.write("nodes.yaml", &one("b"));
-    assert_eq!(names(&read(&file, &mut memory, Instant::now())), ["b"]);
-    assert!(memory.changed());
-    assert_eq!(names(&read(&file, &mut memory, Instant::now())), ["b"]);
-    assert!(!memory.changed());
-    // An old one is known by its stamp.
-    let known = memory.files.get_mut(&file).unwrap();
-    known.stamp = fs::metadata(&file).ok().map(|metadata| Stamp::of(&metadata));
-    known.nodes = Some(vec![Node::of("remembered", &[], &[])]);
-    assert_eq!(names(&read(&file, &mut memory, Instant::now())), ["remembered"]);
+    assert_eq!(news(&mut memory).unwrap(), ["b"]);
+    // An old one is known by its stamp, and read where it is asked for.
+    memory.single = fs::metadata(&file).ok().map(|metadata| Stamp::of(&metadata));
+    assert_eq!(news(&mut memory), None);
+    assert_eq!(names(&all(&file, &mut memory)), ["b"]);
     fs::rename(&file, folder.0.join("old")).unwrap();
     folder.write("nodes.yaml", &one("c"));
-    assert_eq!(names(&read(&file, &mut memory, Instant::now())), ["c"]);
+    assert_eq!(news(&mut memory).unwrap(), ["c"]);
+    // A fault is news once.
+    folder.write("nodes.yaml", "items: 7");
+    let faulty = |memory: &mut Memory| read(&file, memory, Instant::now(), false);
+    assert!(faulty(&mut memory).is_some_and(|report| report.is_err()));
+    assert!(faulty(&mut memory).is_none());
+    folder.write("nodes.yaml", &one("d"));
+    assert_eq!(news(&mut memory).unwrap(), ["d"]);
+}
+
+#[test]
+fn a_file_of_a_directory_that_is_as_it_was_is_no_news() {
+    let folder = Folder::new("news");
+    folder.write("a.yaml", &one("a"));
+    folder.write("b.yaml", "items: 7");
+    let mut memory = Memory::default();
+    let news = |memory: &mut Memory| read(&folder.0, memory, Instant::now(), false).map(|report| names(&report));
+    assert_eq!(news(&mut memory).unwrap(), ["a"]);
+    assert_eq!(news(&mut memory), None);
+    folder.write("b.yaml", &one("b"));
+    assert_eq!(news(&mut memory).unwrap(), ["a", "b"]);
+    fs::remove_file(folder.0.join("a.yaml")).unwrap();
+    assert_eq!(news(&mut memory).unwrap(), ["b"]);
+    fs::remove_file(folder.0.join("b.yaml")).unwrap();
+    assert!(read(&folder.0, &mut memory, Instant::now(), false).is_some_and(|report| report.is_err()));
 }
 
 #[test]
 fn a_single_file_that_is_none_is_an_error_that_names_it() {
     let folder = Folder::new("single");
     let file = folder.0.join("nodes.yaml");
-    let said = |memory: &mut Memory| read(&file, memory, Instant::now()).unwrap_err().to_string();
+    let said = |memory: &mut Memory| all(&file, memory).unwrap_err().to_string();
     let mut memory = Memory::default();
     assert!(said(&mut memory).contains("No such file"));
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -440,5 +464,5 @@ fn a_single_file_that_is_none_is_an_error_that_names_it() {
     let error = said(&mut memory);
     assert!(error.starts_with(&format!("{}:1: ", file.display())), "{error}");
     folder.write("nodes.yaml", &one("a"));
-    assert_eq!(names(&read(&file, &mut memory, Instant::now())), ["a"]);
+    assert_eq!(names(&all(&file, &mut memory)), ["a"]);
 }
