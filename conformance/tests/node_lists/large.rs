@@ -132,6 +132,7 @@ fn memory(pid: u32, name: &str) -> u64 {
     line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(u64::MAX)
 }
 
+#[expect(clippy::print_stdout, reason = "its figures are shown")]
 fn reads(one: &Node, form: &str, mark: &str) -> Result<(), Error> {
     let path = folder(one, "/run/large").join("nodes");
     let size = write(&path, mark, form == "YAML").unwrap();

@@ -25,10 +25,13 @@ fn kept(before: Node, after: Vec<Node>) -> (Vec<String>, Vec<String>, usize) {
     (texts(&addresses), texts(&cidrs), node.kept.len())
 }
 
+/// Addresses and CIDRs that are listed, those that they come to, and how many of these are kept.
+type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a [&'a str], usize);
+
 #[test]
 fn what_is_missing_is_kept_by_family_and_what_is_sound_counts_at_once() {
     let both = ["10.244.2.0/24", "fd00:10:244:2::/64"];
-    let table: [(&[&str], &[&str], &[&str], &[&str], usize); 8] = [
+    let table: [Row<'_>; 8] = [
         (&[], &both, &["10.0.0.2", "fd00::2"], &both, 2),
         (&["10.0.0.2"], &both, &["10.0.0.2", "fd00::2"], &both, 1),
         (&["10.0.0.9", "fd00::2"], &both, &["10.0.0.9", "fd00::2"], &both, 0),
