@@ -129,6 +129,8 @@ pub(crate) struct Agent {
     /// What is to be told of them.
     part_troubles: Vec<String>,
     desk: Desk,
+    /// A digest of what was last written down of the nodes.
+    remembered: Option<u64>,
 }
 
 /// What woke the agent.
@@ -221,6 +223,7 @@ impl Agent {
         Ok(Self {
             network: options.install.conflist.network,
             inherited_mtu: None,
+            remembered: None,
             settings: options.settings,
             run_dir: options.run_dir,
             state,

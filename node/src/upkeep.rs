@@ -62,7 +62,10 @@ fn look(install: &Install, position: &Position) -> Report {
     let mut report = Report::default();
     files(install, position, &mut report);
     let pools = match install.pools() {
-        Ok(pools) => pools,
+        Ok((pools, unread)) => {
+            report.warnings.extend(unread);
+            pools
+        }
         Err(error) => {
             report.warnings.push(format!("failed to {error}"));
             Vec::new()

@@ -54,8 +54,10 @@ impl Desk {
         let (news, refresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
         let (report_sender, reports) = mpsc::channel(1);
-        let (source, asked) = (options.source.clone(), refresh.clone());
-        parts.start("source", move |activity| source.clone().run(report_sender.clone(), asked.clone(), activity));
+        let (source, asked, resync) = (options.source.clone(), refresh.clone(), options.resync);
+        parts.start("source", move |activity| {
+            source.clone().run(report_sender.clone(), asked.clone(), resync, activity)
+        });
 
         let (order_sender, orders) = mpsc::channel(1);
         let socket = options.run_dir.control_socket();

@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::sleep;
 
 use super::part::{Activity, Output, Slot};
@@ -14,24 +13,18 @@ use crate::state::{RunDir, State, VerdictLine};
 /// How soon it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What changes with the judgement on the nodes.
-#[derive(Debug)]
-pub(super) struct Verdicts {
-    pub(super) lines: Vec<VerdictLine>,
-    /// What was last good of nodes that are malformed now.
-    pub(super) kept: Value,
-}
-
 /// What is to be filed. Large clusters have large verdicts: they are kept until they are filed, and no longer.
 #[derive(Clone)]
 pub(super) struct Papers {
     pub(super) state: Slot<State>,
-    pub(super) verdicts: Slot<Verdicts>,
+    pub(super) verdicts: Slot<Vec<VerdictLine>>,
+    /// What the nodes have, as a list in JSON.
+    pub(super) nodes: Slot<Vec<u8>>,
 }
 
 impl Papers {
     pub(super) fn new() -> Self {
-        Self { state: Slot::new(), verdicts: Slot::new() }
+        Self { state: Slot::new(), verdicts: Slot::new(), nodes: Slot::new() }
     }
 }
 
@@ -41,19 +34,23 @@ pub(super) async fn keep(run_dir: RunDir, papers: Papers, output: Output<Vec<Str
         let unfiled = output.latest(|failed| !failed.is_empty());
         tokio::select! {
             () = papers.verdicts.filled() => {}
+            () = papers.nodes.filled() => {}
             () = papers.state.filled() => {}
             () = sleep(RETRY), if unfiled => {}
         }
         let _begun = activity.begin(format!("write to {}", run_dir.0.display()));
         let mut failed = Vec::new();
-        if let Some(verdicts) = papers.verdicts.take() {
-            let lines = run_dir.write_verdicts(&verdicts.lines);
-            let kept = run_dir.write_kept(&verdicts.kept);
-            if lines.is_err() || kept.is_err() {
-                papers.verdicts.put_back(verdicts);
-            }
-            failed.extend(lines.err().map(|error| text(&run_dir.verdicts_file(), &error)));
-            failed.extend(kept.err().map(|error| text(&run_dir.kept_file(), &error)));
+        if let Some(verdicts) = papers.verdicts.take()
+            && let Err(error) = run_dir.write_verdicts(&verdicts)
+        {
+            papers.verdicts.put_back(verdicts);
+            failed.push(text(&run_dir.verdicts_file(), &error));
+        }
+        if let Some(nodes) = papers.nodes.take()
+            && let Err(error) = run_dir.write_kept(&nodes)
+        {
+            papers.nodes.put_back(nodes);
+            failed.push(text(&run_dir.kept_file(), &error));
         }
         if let Some(state) = papers.state.take()
             && let Err(error) = run_dir.write_state(&state)

@@ -1,5 +1,6 @@
 //! What the agent tells: its state file, its verdicts, its metrics. And the look at what lies beside the routes.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,6 @@ use ipnetwork::IpNetwork;
 
 use super::part::within;
 use super::predecessor::Predecessor;
-use super::publish::Verdicts;
 use super::{Agent, pod_mtu};
 use crate::describe::{describe, lines, unready};
 use crate::host_source::host_source;
@@ -26,12 +26,23 @@ use crate::upkeep::Position;
 
 /// How long a start waits for what the agent before this one left: a disk that hangs does not keep it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many kept values are warned of one by one.
+const WARNED: usize = 20;
 
 impl Agent {
     pub(super) fn source_succeeded(&mut self, snapshot: &Snapshot) {
-        tracing::debug!(nodes = snapshot.nodes.len(), "whole list of nodes");
-        self.state.source.last_sync = unix_now();
-        self.state.source.error.clear();
+        tracing::debug!(nodes = snapshot.nodes.len(), "list of nodes");
+        if !snapshot.partial {
+            self.state.source.last_sync = unix_now();
+        }
+        let error = snapshot.faults.join("; ");
+        if !error.is_empty() {
+            self.metrics.source_errors.inc();
+        }
+        if !error.is_empty() && self.state.source.error != error {
+            tracing::warn!(%error, "a file of nodes cannot be read; the others count");
+        }
+        self.state.source.error = error;
     }
 
     pub(super) fn source_failed(&mut self, error: &source::Error) {
@@ -122,6 +133,7 @@ impl Agent {
         self.state.warnings.extend(forwarding.warnings);
         self.state.warnings.extend(files.dangers.slight.into_iter().chain(files.warnings));
         self.state.warnings.extend(self.desk.census.borrow().warnings.iter().cloned());
+        self.state.warnings.extend(kept_values(reconciler.in_force()));
         let kept = self.desk.former_mtus.borrow().clone();
         self.state.former_mtu_pods = kept.len();
         self.state.warnings.extend(pod_mtu::former(&kept));
@@ -155,37 +167,53 @@ impl Agent {
         }
     }
 
-    pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) {
+    pub(super) fn tell_verdicts(&mut self, reconciler: &Reconciler) {
         let lines = lines(reconciler);
         self.metrics.tell_verdicts(&lines);
-        let kept = object::node_list(reconciler.in_force().malformed());
-        self.desk.papers.verdicts.put(Verdicts { lines, kept });
+        self.desk.papers.verdicts.put(lines);
+        self.remember(reconciler);
     }
 
-    /// A node that an agent before this one had kept routes to, and that is malformed still, keeps them: those that the
-    /// kernel holds bear witness.
+    /// Writes down what the nodes have, for the next agent: a node may lose it while none runs.
+    fn remember(&mut self, reconciler: &Reconciler) {
+        let nodes = &reconciler.in_force().nodes;
+        let mut hasher = DefaultHasher::new();
+        for node in nodes {
+            (&node.name, &node.uid, &node.addresses, &node.pod_cidrs).hash(&mut hasher);
+        }
+        let now = Some(hasher.finish());
+        if self.remembered != now
+            && let Ok(list) = serde_json::to_vec(&object::NodeList(nodes))
+        {
+            self.desk.papers.nodes.put(list);
+            self.remembered = now;
+        }
+    }
+
+    /// A node keeps what an agent before this one had of it and the list lacks now, where the kernel still holds a route to
+    /// one of its CIDRs.
     pub(super) async fn recall(&mut self, first: &mut Snapshot) {
         let (path, taken) = (self.run_dir.kept_file(), first.taken);
-        if first.malformed().next().is_none() {
-            return;
-        }
-        let read = within(PATIENCE, move || path.exists().then(|| file::read(&path, taken))).await;
-        let mut kept = match read {
+        let read = move || {
+            let kept = path.exists().then(|| file::read(&path, &mut file::Memory::default(), taken, true));
+            kept.flatten()
+        };
+        let mut kept = match within(PATIENCE, read).await {
             Some(Some(Ok(kept))) => kept,
             Some(None) => return,
             Some(Some(Err(error))) => {
-                tracing::warn!(%error, "what was last good of malformed nodes is lost");
+                tracing::warn!(%error, "what the nodes had before is lost");
                 return;
             }
             None => {
-                tracing::warn!("what was last good of malformed nodes is lost: it cannot be read now");
+                tracing::warn!("what the nodes had before is lost: it cannot be read now");
                 return;
             }
         };
         let routes = match Rtnetlink::open().and_then(|mut kernel| kernel.routes()) {
             Ok(routes) => routes,
             Err(error) => {
-                tracing::warn!(%error, "what was last good of malformed nodes is lost: the kernel cannot be asked");
+                tracing::warn!(%error, "what the nodes had before is lost: the kernel cannot be asked");
                 return;
             }
         };
@@ -215,4 +243,18 @@ fn own(me: &Arc<str>, reconciler: &Reconciler, ruling: &Ruling) -> Vec<IpNetwork
     let verdicts = reconciler.verdicts().iter();
     let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
     mine.filter_map(|verdict| verdict.cidr).collect()
+}
+
+/// What is kept of the nodes, as warnings.
+fn kept_values(snapshot: &Snapshot) -> Vec<String> {
+    let kept = || snapshot.nodes.iter().flat_map(|node| node.kept.iter().map(move |kept| (&node.name, kept)));
+    let mut warnings: Vec<String> = kept()
+        .take(WARNED)
+        .map(|(name, kept)| format!("{name} has {kept} (podlan-node release-withdrawal forgets it)"))
+        .collect();
+    let others = kept().count() - warnings.len();
+    if others > 0 {
+        warnings.push(format!("{others} more addresses and pod CIDRs are kept that the list of nodes lacks"));
+    }
+    warnings
 }

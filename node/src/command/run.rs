@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Where the agent's own files lie
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// How often everything is compared anew, whatever events say
+    /// How often everything is compared again, a nodes file included, whatever events say
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = period)]
     resync: Duration,
     /// Hold a list of nodes that would withdraw more than this share of the peers' routes
@@ -95,7 +95,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct SourceArgs {
-    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json`), or a directory of such files; watched
+    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json` or `-o yaml`), or a directory of such files; watched
     #[arg(long, value_name = "PATH")]
     nodes: Option<PathBuf>,
     /// The Kubernetes API, as a pod of the cluster reaches it

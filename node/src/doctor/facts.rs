@@ -77,6 +77,8 @@ pub(crate) struct Configuration {
     pub(crate) text: String,
     /// `None` when it is no JSON.
     pub(crate) json: Option<Value>,
+    /// Why it cannot be read.
+    pub(crate) unread: Option<String>,
 }
 
 /// A plugin's binary in the runtime's directory.
@@ -110,7 +112,12 @@ pub(crate) struct Leases {
 impl Configuration {
     pub(crate) fn new(file: String, text: String) -> Self {
         let json = serde_json::from_str(&text).ok();
-        Self { file, text, json }
+        Self { file, text, json, unread: None }
+    }
+
+    /// One that cannot be read, and why.
+    pub(crate) fn unread(file: String, why: String) -> Self {
+        Self { unread: Some(why), ..Self::new(file, String::new()) }
     }
 
     pub(crate) fn plugins(&self) -> Vec<&Map<String, Value>> {

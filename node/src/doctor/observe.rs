@@ -13,7 +13,7 @@ use ipnetwork::IpNetwork;
 use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
-use crate::conflist::{self, is_configuration};
+use crate::conflist::{self, directory};
 use crate::forwarding::observe::observe as observe_forwarding;
 use crate::install::{BINARIES, same};
 use crate::leases::{Read, Sight, Stores};
@@ -174,21 +174,11 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
 }
 
 fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
-    let failed = |path: &Path, error: &io::Error| format!("failed to read {}: {error}", path.display());
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|error| failed(dir, &error))? {
-        let name = entry.map_err(|error| failed(dir, &error))?.file_name().to_string_lossy().into_owned();
-        if is_configuration(&name) {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    let mut files = Vec::new();
-    for name in names {
-        let path = dir.join(&name);
-        let text = fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
-        files.push(Configuration::new(name, text));
-    }
+    let read = directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))?;
+    let texts = read.texts.into_iter().map(|(name, text)| Configuration::new(name, text));
+    let faults = read.faults.into_iter().map(|(name, why)| Configuration::unread(name, why));
+    let mut files: Vec<Configuration> = texts.chain(faults).collect();
+    files.sort_unstable_by(|one, other| one.file.cmp(&other.file));
     Ok(files)
 }
 
@@ -215,7 +205,7 @@ fn plugins(files: &[Configuration], dir: &Path) -> Vec<Plugin> {
 }
 
 fn file(path: &Path, name: &str, beside: Option<&Path>) -> PluginFile {
-    let Ok(metadata) = fs::metadata(path) else { return PluginFile::Missing };
+    let Some(metadata) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { return PluginFile::Missing };
     if metadata.permissions().mode() & 0o111 == 0 {
         return PluginFile::NotExecutable;
     }
