@@ -25,7 +25,7 @@ pub use operation::{
     Counts, Imported, MOST_SETS, Refusal, Refused, Require, Scavenged, SetCounts, Want, audit, import, lease, leases,
     leases_of, presence, rehearse_import, release, retain, scavenge, status,
 };
-pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, places};
+pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, network_directories, place_in, places};
 pub use range::{Range, RangeError, RangeSet};
 pub use settings::{DEFAULT_COOLDOWN, Settings};
 pub use store::audit::Audit;

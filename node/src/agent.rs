@@ -2,6 +2,7 @@
 //! of the source, events of the kernel, time, an operator, a part) becomes a turn of the reconciler, and what is now true is
 //! published. All decisions are the reconciler's. Once it runs, only a signal ends it.
 
+mod desk;
 mod egress;
 mod journal;
 mod listen;
@@ -19,26 +20,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use crate::control::{self, Command, Order};
-use crate::forwarding::keep::{self as forwarding, Forwarding};
+use crate::control::{Command, Order};
 use crate::http::{self, Served};
-use crate::leases::{self, Census};
+use crate::install::Install;
+use crate::leases::Stores;
 use crate::metrics::Metrics;
-use crate::packet_filter::{self, Filtered, Wanted};
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
 use crate::routes::reconcile::{Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
-use crate::state::{HEARTBEAT, RunDir, State};
-use crate::upkeep::{self, Upkeep};
+use crate::spare::Spare;
+use crate::state::{HEARTBEAT, RunDir, State, Told};
+use desk::Desk;
 pub(crate) use egress::Spared;
 use listen::Listener;
-use part::{Output, Parts};
+use part::Parts;
 use predecessor::Predecessor;
-use publish::Papers;
 pub(crate) use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
@@ -49,6 +49,9 @@ const TEND: Duration = Duration::from_millis(250);
 
 /// How long a new snapshot waits for the packet filter: the pods of a new node are inside before a route leads to them.
 const SIDES: Duration = Duration::from_secs(2);
+
+/// How long readiness waits for the first look at the files, which tells whether the pools are this node's.
+const FILES: Duration = Duration::from_secs(2);
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +76,8 @@ pub(crate) struct Options {
     pub(crate) resync: Duration,
     /// Where health and metrics are served, if they are.
     pub(crate) listen: Option<SocketAddr>,
-    pub(crate) upkeep: Upkeep,
+    pub(crate) stores: Stores,
+    pub(crate) install: Install,
     pub(crate) egress: Option<Spared>,
     /// Whether others' policies to drop are answered for this node's pods.
     pub(crate) accept_forward: bool,
@@ -81,43 +85,46 @@ pub(crate) struct Options {
     pub(crate) keep_forwarding: bool,
 }
 
+impl Options {
+    /// Where things lie, for the operator's commands.
+    fn told(&self) -> Told {
+        Told {
+            cni_bin_dir: self.install.bin_dir.clone(),
+            cni_conf_dir: self.install.conf_dir.clone(),
+            data_dir: Some(self.stores.data_dir().to_owned()),
+        }
+    }
+}
+
 /// The agent's own things: everything but the reconciler, which comes with the first snapshot.
 pub(crate) struct Agent {
     settings: Settings,
     run_dir: RunDir,
-    upkeep: Upkeep,
-    last_look: upkeep::Report,
-    /// Pods whose links keep a former MTU of the node's, and why.
-    former_mtu: Vec<String>,
+    /// The network of this node's pods.
+    network: String,
     state: State,
-    /// Until the first turn.
+    /// Until this agent knows better.
     predecessor: Option<Predecessor>,
     told: watch::Sender<State>,
     metrics: Arc<Metrics>,
     /// None while no socket can be had.
     kernel: Option<Rtnetlink>,
-    /// Why the kernel cannot be asked, or not be listened to.
+    /// Why the kernel cannot be asked.
     kernel_trouble: Option<String>,
+    /// How many objects of the kernel's could not be read at the last look.
+    unreadable: u64,
     listener: Listener,
-    reports: mpsc::Receiver<Report>,
-    orders: mpsc::Receiver<Order>,
-    /// Asks the source for a snapshot of now.
-    refresh: Arc<Notify>,
-    parts: Parts,
-    /// What is to be told of them.
-    part_troubles: Vec<String>,
-    /// Some part says something new.
-    part_news: Arc<Notify>,
-    wanted: watch::Sender<Wanted>,
-    filtered: watch::Receiver<Filtered>,
-    forwarding: watch::Receiver<Forwarding>,
     egress: Option<Spared>,
     /// A snapshot that waits for the packet filter.
     waiting: Option<egress::Waiting>,
-    census: watch::Receiver<Census>,
-    papers: watch::Sender<Papers>,
-    /// What cannot be filed, and why.
-    unfiled: watch::Receiver<Vec<String>>,
+    /// A former CIDR is kept until a look at the leases that began after this says that it may go.
+    judged_since: Instant,
+    /// Until when the first look at the files is waited for.
+    patient_until: Instant,
+    parts: Parts,
+    /// What is to be told of them.
+    part_troubles: Vec<String>,
+    desk: Desk,
 }
 
 /// What woke the agent.
@@ -166,7 +173,6 @@ impl Agent {
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
         let resync = options.resync;
         let mut agent = Self::start(options).await?;
-        agent.look_back().await;
         agent.tell();
         if let Some(first) = agent.first_snapshot(&mut stop).await {
             agent.reconcile(first, &mut stop, resync).await;
@@ -177,79 +183,48 @@ impl Agent {
 
     /// Starts the parts. What is not to be had now is asked for again later.
     async fn start(options: Options) -> Result<Self, Error> {
-        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward, keep_forwarding } =
-            options;
-        let mut state = State::starting(&settings.me, &source.to_string());
-        state.told = upkeep.told();
+        let now = Instant::now();
+        let mut state = State::starting(&options.settings.me, &options.source.to_string());
+        state.told = options.told();
+        let metrics = Arc::new(Metrics::new());
         let (told, _) = watch::channel(state.clone());
-        let (refresh, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::new()));
-        if let Some(address) = listen {
+        let [for_health, for_orders] = [Spare::new(), Spare::new()];
+        if let Some(address) = options.listen {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-            tokio::spawn(http::serve(listener, Served { state: told.subscribe(), metrics: metrics.clone() }));
+            tokio::spawn(http::serve(
+                listener,
+                for_health,
+                Served { state: told.subscribe(), metrics: metrics.clone() },
+            ));
         }
         // Opened before anything is looked at, so that no change falls between.
         let listener = Listener::open();
-        let (mut parts, part_news) = (Parts::new(), Arc::new(Notify::new()));
-
-        let (order_sender, orders) = mpsc::channel(1);
-        let socket = run_dir.control_socket();
-        parts.start("control", move |activity| control::keep(socket.clone(), order_sender.clone(), activity));
-
-        let (report_sender, reports) = mpsc::channel(1);
-        let asked = refresh.clone();
-        parts.start("source", move |activity| source.clone().run(report_sender.clone(), asked.clone(), activity));
-
-        let (wanted, wanted_here) = watch::channel(Wanted::default());
-        let (output, filtered) = Output::new(Filtered::default(), part_news.clone());
-        let rules = packet_filter::Options {
-            every: resync,
-            egress: egress::at_first(egress.as_ref()),
-            accepts: accept_forward,
-            wanted: wanted_here,
-            output,
-        };
-        parts.start("packet filter", move |activity| packet_filter::keep(rules.clone(), activity));
-
-        let (output, forwarded) = Output::new(Forwarding::default(), part_news.clone());
-        let switches = forwarding::Options { every: resync, keeps: keep_forwarding, output };
-        parts.start("forwarding", move |activity| forwarding::keep(switches.clone(), activity));
-
-        let (output, census) = Output::new(Census::default(), part_news.clone());
-        let (stores, counted) = (upkeep.stores.clone(), metrics.clone());
-        parts.start("leases", move |_activity| leases::keep(stores.clone(), resync, counted.clone(), output.clone()));
-
-        let (papers, to_file) = watch::channel(Papers::default());
-        let (output, unfiled) = Output::new(Vec::new(), part_news.clone());
-        let home = run_dir.clone();
-        parts.start("reports", move |activity| publish::keep(home.clone(), to_file.clone(), output.clone(), activity));
-
+        let said = tell::look_back(&options.run_dir).await;
+        state.pod_mtus = said.as_ref().map(|said| said.pod_mtus.clone()).unwrap_or_default();
+        let predecessor = said.and_then(|said| tell::borne_out(said, &options.settings.me));
+        state.routed = predecessor.is_some();
+        told.send_replace(state.clone());
+        let mut parts = Parts::new();
+        let desk = Desk::start(&mut parts, &options, &told, for_orders, &metrics);
         Ok(Self {
-            settings,
-            run_dir,
-            upkeep,
-            last_look: upkeep::Report::default(),
-            former_mtu: Vec::new(),
+            network: options.install.conflist.network,
+            settings: options.settings,
+            run_dir: options.run_dir,
             state,
-            predecessor: None,
+            predecessor,
             told,
             metrics,
             kernel: None,
             kernel_trouble: None,
+            unreadable: 0,
             listener,
-            reports,
-            orders,
-            refresh,
+            egress: options.egress,
+            waiting: None,
+            judged_since: now,
+            patient_until: now + FILES,
             parts,
             part_troubles: Vec::new(),
-            part_news,
-            wanted,
-            filtered,
-            forwarding: forwarded,
-            egress,
-            waiting: None,
-            census,
-            papers,
-            unfiled,
+            desk,
         })
     }
 
@@ -261,11 +236,11 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = stop.wait() => return None,
-                Some(report) = self.reports.recv() => match report {
+                Some(report) = self.desk.reports.recv() => match report {
                     Ok(snapshot) => return Some(snapshot),
                     Err(error) => self.source_failed(&error),
                 },
-                Some((_, reply)) = self.orders.recv() => {
+                Some((_, reply)) = self.desk.orders.recv() => {
                     // A client that hung up needs no answer.
                     let _ = reply.send("nothing to do: no whole list of nodes has come yet".to_owned());
                 }
@@ -286,7 +261,6 @@ impl Agent {
         self.recall(&mut first).await;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, asked_at: Instant::now() };
-        self.predecessor = None;
         let inside = self.tell_sides(&reconciler, None);
         tokio::select! {
             () = stop.wait() => return,
@@ -308,10 +282,10 @@ impl Agent {
                 biased;
                 () = stop.wait() => Trigger::Stop,
                 () = self.listener.wait() => Trigger::News,
-                Some(report) = self.reports.recv() => Trigger::Report(report),
-                Some(order) = self.orders.recv() => Trigger::Order(order),
+                Some(report) = self.desk.reports.recv() => Trigger::Report(report),
+                Some(order) = self.desk.orders.recv() => Trigger::Order(order),
                 () = at(due.retry) => Trigger::Retry,
-                () = self.part_news.notified() => Trigger::Part,
+                () = self.desk.news.notified() => Trigger::Part,
                 () = at(waited) => Trigger::WaitedEnough,
                 () = at(hold_over) => Trigger::HoldOver,
                 _ = slow.tick() => Trigger::Resync,
@@ -347,8 +321,10 @@ impl Agent {
                 let _ = reply.send(if held { "released" } else { "nothing is held" }.to_owned());
                 if held { Task::Everything } else { Task::Nothing }
             }
+            // Answered where it is asked.
+            Trigger::Order((Command::State, _)) => Task::Nothing,
             Trigger::Order((Command::Look, reply)) => {
-                reconciler.look_again();
+                self.look_again(reconciler);
                 // A client that hung up needs no answer.
                 let _ = reply.send("looking".to_owned());
                 Task::Everything
@@ -365,11 +341,11 @@ impl Agent {
             }
             Trigger::HoldOver => {
                 due.asked_at = Instant::now();
-                self.refresh.notify_one();
+                self.desk.refresh.notify_one();
                 Task::Nothing
             }
             Trigger::Resync => {
-                reconciler.look_again();
+                self.look_again(reconciler);
                 Task::Everything
             }
             Trigger::Heartbeat => {
@@ -387,8 +363,13 @@ impl Agent {
     }
 
     fn hear_parts(&mut self, reconciler: &mut Reconciler) -> Task {
-        let counted = self.census.has_changed().unwrap_or(false);
-        self.census.mark_unchanged();
+        let counted = self.desk.census.has_changed().unwrap_or(false);
+        self.desk.census.mark_unchanged();
+        let leased = self.desk.census.borrow().addresses();
+        if self.desk.position.borrow().as_ref().is_some_and(|position| position.leased != leased) {
+            // What is leased belongs to the judgement on the pools.
+            self.look(reconciler);
+        }
         let drained = counted && reconciler.drains();
         if drained {
             // The last lease of a former CIDR may have gone, and its route with it.
@@ -400,6 +381,12 @@ impl Agent {
         }
         self.describe(reconciler);
         Task::Nothing
+    }
+
+    /// Trusts nothing that is known of the kernel and of the leases.
+    fn look_again(&mut self, reconciler: &mut Reconciler) {
+        self.judged_since = Instant::now();
+        reconciler.look_again();
     }
 
     /// Looks after the parts; true when what is to be told of them is new.

@@ -2,7 +2,7 @@
 //! there. Only where the operator said so. A file that is as it should be is not touched.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use ipnetwork::IpNetwork;
 use crate::conflist::{self, Chained, Conflist, FILE, is_configuration, pools};
 use crate::place::{Lasting, place};
 use crate::pools::Pool;
+use crate::regular;
 
 /// What is installed.
 pub(crate) const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
@@ -46,7 +47,7 @@ impl Install {
             let (from, to) = (self.from.join(name), bin_dir.join(name));
             let failed = |source| Error::Read { path: from.display().to_string(), source };
             if !same(&from, &to).map_err(failed)? {
-                changed.extend(put(&to, &fs::read(&from).map_err(failed)?, 0o755)?);
+                changed.extend(put(&to, &regular::read(&from).map_err(failed)?, 0o755)?);
             }
         }
         Ok(changed)
@@ -117,7 +118,7 @@ fn texts(dir: &Path) -> Result<Vec<(String, String)>, Error> {
     let mut texts = Vec::new();
     for name in configurations(dir)? {
         let path = dir.join(&name);
-        match fs::read_to_string(&path) {
+        match regular::read_to_string(&path) {
             Ok(text) => texts.push((name, text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(Error::Read { path: path.display().to_string(), source }),
@@ -128,8 +129,8 @@ fn texts(dir: &Path) -> Result<Vec<(String, String)>, Error> {
 
 /// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.
 pub(crate) fn same(from: &Path, to: &Path) -> io::Result<bool> {
-    let mut from = BufReader::new(File::open(from)?);
-    let Ok(to) = File::open(to) else { return Ok(false) };
+    let mut from = BufReader::new(regular::open(from)?);
+    let Ok(to) = regular::open(to) else { return Ok(false) };
     let mut to = BufReader::new(to);
     loop {
         let (ours, theirs) = (from.fill_buf()?, to.fill_buf()?);
@@ -147,7 +148,7 @@ pub(crate) fn same(from: &Path, to: &Path) -> io::Result<bool> {
 
 /// Puts `bytes` at `path`, unless they are there.
 fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
-    if fs::read(path).is_ok_and(|there| there == bytes) {
+    if regular::read(path).is_ok_and(|there| there == bytes) {
         return Ok(None);
     }
     let failed = |source| Error::Install { path: path.display().to_string(), source };
@@ -158,6 +159,7 @@ fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

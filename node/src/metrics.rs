@@ -15,8 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::forwarding::keep::Forwarding;
 use crate::leases::Census;
 use crate::packet_filter::Drops;
+use crate::pools::Dangers;
 use crate::state::{Counts, State, VerdictLine};
-use crate::upkeep::Report;
 
 /// Two labels and their values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,15 @@ fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
 }
 
 type Level = Gauge<f64, AtomicU64>;
+
+/// What the agent says of its own inside.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inner {
+    /// Objects of the kernel's that could not be read at the last look.
+    pub(crate) unreadable: u64,
+    /// Troubles with the agent's parts.
+    pub(crate) part_troubles: usize,
+}
 
 /// All metrics, and the registry that prints them.
 pub(crate) struct Metrics {
@@ -52,6 +61,8 @@ pub(crate) struct Metrics {
     forwarding_heals: Counter,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
+    unreadable: Gauge,
+    part_troubles: Gauge,
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
@@ -84,6 +95,8 @@ impl Metrics {
             forwarding_heals: Counter::default(),
             source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
+            unreadable: Gauge::default(),
+            part_troubles: Gauge::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
             heals: Counter::default(),
@@ -123,6 +136,10 @@ impl Metrics {
         );
         let former = metrics.former_mtu_pods.clone();
         to.register("former_mtu_pods", "Pods whose links keep an MTU that the node no longer has", former);
+        let unreadable = metrics.unreadable.clone();
+        to.register("unreadable_objects", "Links, addresses and routes of the kernel that cannot be read", unreadable);
+        let parts = metrics.part_troubles.clone();
+        to.register("part_troubles", "Parts of the agent that ended, panicked or do not come on", parts);
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -135,12 +152,12 @@ impl Metrics {
     }
 
     /// Repeats the state.
-    pub(crate) fn tell(&self, state: &State, report: &Report, census: &Census) {
+    pub(crate) fn tell(&self, state: &State, dangers: &Dangers, census: &Census, inner: Inner) {
         self.ready.set(state.ready.into());
         self.counts("ipv4", &state.v4);
         self.counts("ipv6", &state.v6);
         self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
-        self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
+        self.dangers.set(number((dangers.grave.len() + dangers.slight.len()) as u64));
         self.forward_drops.set(number(state.forward_drops as u64));
         self.former_mtu_pods.set(number(state.former_mtu_pods as u64));
         self.masquerade.set((state.masquerade == "on").into());
@@ -155,7 +172,9 @@ impl Metrics {
             level("alive").set(number(counts.alive));
             level("unknown").set(number(counts.unknown));
         }
-        if let Some((network, room)) = &report.room {
+        self.unreadable.set(number(inner.unreadable));
+        self.part_troubles.set(number(inner.part_troubles as u64));
+        if let Some((network, room)) = &census.room {
             let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
             level("cooling").set(number(room.cooling));
             level("free").set(number(room.capacity.saturating_sub(room.used)));
@@ -221,7 +240,7 @@ mod tests {
         let metrics = Metrics::new();
         let mut state = State::starting("n1", "file x");
         state.v4 = Counts { desired: 3, installed: 2, failed: 1 };
-        metrics.tell(&state, &Report::default(), &Census::default());
+        metrics.tell(&state, &Dangers::default(), &Census::default(), Inner::default());
         metrics.heals.inc();
         let text = metrics.text();
         for line in [

@@ -2,7 +2,6 @@
 //! STATUS reads, and `verdicts.json`, one line of judgement per peer, for people. Both are 0600 in a 0700 directory.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Lasting, place};
+use crate::regular;
 use crate::routes::Target;
 
 /// The default run directory.
@@ -234,5 +234,5 @@ fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> io::Result<()> {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<T> {
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
+    Ok(serde_json::from_slice(&regular::read(path)?)?)
 }

@@ -35,7 +35,7 @@ impl Agent {
     pub(super) fn tell_sides(&self, reconciler: &Reconciler, coming: Option<&Snapshot>) -> u64 {
         if let Some(spared) = &self.egress {
             let sides = sides(spared, &self.settings.me, reconciler, coming);
-            self.wanted.send_if_modified(|wanted| {
+            self.desk.wanted.send_if_modified(|wanted| {
                 let is_new = wanted.sides.as_ref() != Some(&sides);
                 if is_new {
                     wanted.version += 1;
@@ -44,12 +44,12 @@ impl Agent {
                 is_new
             });
         }
-        self.wanted.borrow().version
+        self.desk.wanted.borrow().version
     }
 
     /// Waits until the sides of this version are in force, but no longer than routes may wait for it.
     pub(super) async fn in_force(&mut self, version: u64) {
-        let in_force = self.filtered.wait_for(|filtered| filtered.version >= version);
+        let in_force = self.desk.filtered.wait_for(|filtered| filtered.version >= version);
         if tokio::time::timeout(SIDES, in_force).await.is_err() {
             tracing::warn!("the packet filter does not answer; the routes do not wait for it any longer");
         }
@@ -57,15 +57,15 @@ impl Agent {
 
     /// Whether nothing waits, or what waits need not do so any longer.
     pub(super) fn is_inside(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| self.filtered.borrow().version >= waiting.version)
+        self.waiting.as_ref().is_some_and(|waiting| self.desk.filtered.borrow().version >= waiting.version)
     }
 
     /// Takes a new snapshot once its nodes are inside; true when that is at once.
     pub(super) fn learn_once_inside(&mut self, snapshot: Snapshot, reconciler: &mut Reconciler) -> bool {
         let version = self.tell_sides(reconciler, Some(&snapshot));
-        if self.filtered.borrow().version >= version {
+        if self.desk.filtered.borrow().version >= version {
             self.waiting = None;
-            reconciler.learn(snapshot);
+            self.learn(snapshot, reconciler);
             return true;
         }
         // However many come, the routes wait for the first one's time.
@@ -77,13 +77,19 @@ impl Agent {
     /// Takes the snapshot that waits, whatever is in force.
     pub(super) fn learn_what_waits(&mut self, reconciler: &mut Reconciler) -> Task {
         let Some(Waiting { snapshot, .. }) = self.waiting.take() else { return Task::Nothing };
-        reconciler.learn(snapshot);
+        self.learn(snapshot, reconciler);
         Task::Everything
+    }
+
+    /// A former CIDR is judged by what is leased from now on.
+    fn learn(&mut self, snapshot: Snapshot, reconciler: &mut Reconciler) {
+        self.judged_since = Instant::now();
+        reconciler.learn(snapshot);
     }
 
     pub(super) fn tell_forwarded(&self, reconciler: &Reconciler) {
         let forwarded = forwarded(&self.settings.me, reconciler);
-        self.wanted.send_if_modified(|wanted| {
+        self.desk.wanted.send_if_modified(|wanted| {
             let is_new = wanted.forwarded.as_ref() != Some(&forwarded);
             wanted.forwarded = Some(forwarded);
             is_new

@@ -19,9 +19,11 @@ use tokio::time::timeout;
 
 mod activity;
 mod output;
+mod slot;
 
 pub(crate) use activity::Activity;
 pub(crate) use output::Output;
+pub(crate) use slot::Slot;
 
 /// How long a part waits before it is started again: at first, and at most. Each time twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -3,25 +3,16 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::part::{Activity, Output};
+use super::part::{Activity, Output, Slot};
 use crate::state::{RunDir, State, VerdictLine};
 
 /// How soon it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What is to be filed. Nothing of it is filed before the first turn.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Papers {
-    pub(super) state: Option<State>,
-    pub(super) verdicts: Option<Arc<Verdicts>>,
-}
 
 /// What changes with the judgement on the nodes.
 #[derive(Debug)]
@@ -31,46 +22,53 @@ pub(super) struct Verdicts {
     pub(super) kept: Value,
 }
 
-/// Files for ever; ends when nobody publishes any more. The output is what could not be filed.
-pub(super) async fn keep(
-    run_dir: RunDir,
-    mut papers: watch::Receiver<Papers>,
-    output: Output<Vec<String>>,
-    activity: Activity,
-) -> String {
-    let mut filed: Option<Arc<Verdicts>> = None;
-    papers.mark_changed();
+/// What is to be filed. Large clusters have large verdicts: they are kept until they are filed, and no longer.
+#[derive(Clone)]
+pub(super) struct Papers {
+    pub(super) state: Slot<State>,
+    pub(super) verdicts: Slot<Verdicts>,
+}
+
+impl Papers {
+    pub(super) fn new() -> Self {
+        Self { state: Slot::new(), verdicts: Slot::new() }
+    }
+}
+
+/// Files for ever. The output is what could not be filed.
+pub(super) async fn keep(run_dir: RunDir, papers: Papers, output: Output<Vec<String>>, activity: Activity) -> String {
     loop {
-        let unfiled = output.latest(Vec::is_empty);
+        let unfiled = output.latest(|failed| !failed.is_empty());
         tokio::select! {
-            changed = papers.changed() => if changed.is_err() { return "nobody publishes any more".to_owned() },
-            () = sleep(RETRY), if !unfiled => {}
+            () = papers.verdicts.filled() => {}
+            () = papers.state.filled() => {}
+            () = sleep(RETRY), if unfiled => {}
         }
-        let Papers { state, verdicts } = papers.borrow_and_update().clone();
-        let begun = activity.begin(format!("write to {}", run_dir.0.display()));
+        let _begun = activity.begin(format!("write to {}", run_dir.0.display()));
         let mut failed = Vec::new();
-        if let Some(verdicts) = verdicts.filter(|new| !filed.as_ref().is_some_and(|old| Arc::ptr_eq(old, new))) {
-            let Verdicts { lines, kept } = &*verdicts;
-            let written = note(&mut failed, &run_dir.verdicts_file(), run_dir.write_verdicts(lines))
-                & note(&mut failed, &run_dir.kept_file(), run_dir.write_kept(kept));
-            filed = written.then_some(verdicts);
+        if let Some(verdicts) = papers.verdicts.take() {
+            let lines = run_dir.write_verdicts(&verdicts.lines);
+            let kept = run_dir.write_kept(&verdicts.kept);
+            if lines.is_err() || kept.is_err() {
+                papers.verdicts.put_back(verdicts);
+            }
+            failed.extend(lines.err().map(|error| text(&run_dir.verdicts_file(), &error)));
+            failed.extend(kept.err().map(|error| text(&run_dir.kept_file(), &error)));
         }
-        if let Some(state) = state {
-            note(&mut failed, &run_dir.state_file(), run_dir.write_state(&state));
+        if let Some(state) = papers.state.take()
+            && let Err(error) = run_dir.write_state(&state)
+        {
+            papers.state.put_back(state);
+            failed.push(text(&run_dir.state_file(), &error));
         }
-        drop(begun);
         output.set(failed);
     }
 }
 
-/// True when it was written.
-fn note(failed: &mut Vec<String>, path: &Path, written: io::Result<()>) -> bool {
-    failed.extend(written.as_ref().err().map(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (is the file system full?)",
-            _ => "",
-        };
-        format!("failed to write {}: {error}{hint}", path.display())
-    }));
-    written.is_ok()
+fn text(path: &Path, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (is the file system full?)",
+        _ => "",
+    };
+    format!("failed to write {}: {error}{hint}", path.display())
 }

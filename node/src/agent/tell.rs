@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cni::NetworkName;
 use ipnetwork::IpNetwork;
 
-use super::Agent;
 use super::part::within;
 use super::predecessor::Predecessor;
 use super::publish::Verdicts;
+use super::{Agent, pod_mtu};
 use crate::describe::{describe, lines, unready};
 use crate::host_source::host_source;
+use crate::leases::Asked;
+use crate::metrics::Inner;
 use crate::packet_filter::{Filtered, Standing};
 use crate::routes::Key;
 use crate::routes::kernel::{Kernel, Rtnetlink};
@@ -18,7 +21,7 @@ use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Turn};
 use crate::routes::verdict::Ruling;
 use crate::source::{self, Snapshot, file, object};
-use crate::state::unix_now;
+use crate::state::{RunDir, State, unix_now};
 use crate::upkeep::Position;
 
 /// How long a start waits for what the agent before this one left: a disk that hangs does not keep it.
@@ -47,36 +50,54 @@ impl Agent {
         self.metrics.reconcile.observe(took.as_secs_f64());
     }
 
-    /// Looks at what lies beside the routes.
+    /// Has what lies beside the routes looked at.
     pub(super) fn look(&mut self, reconciler: &Reconciler) {
         let me = &self.settings.me;
-        let own = |ruling: &Ruling| -> Vec<IpNetwork> {
-            let verdicts = reconciler.verdicts().iter();
-            let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
-            mine.filter_map(|verdict| verdict.cidr).collect()
-        };
         let snapshot = reconciler.in_force();
         let internal = snapshot.nodes.iter().find(|node| node.name == *me).map_or(&[][..], |node| &node.addresses);
         // What cannot be asked now is asked again at the next look; until then the kernel chooses.
         let sources = self.kernel.as_mut().and_then(|kernel| kernel.sources().ok()).unwrap_or_default();
-        let report = self.upkeep.look(&Position {
-            me,
-            snapshot,
-            own: &own(&Ruling::Own),
-            draining: &own(&Ruling::Draining),
-            host_source: &host_source(internal, &sources),
+        let others = snapshot.nodes.iter().filter(|node| node.name != *me);
+        let others = others.flat_map(|node| node.pod_cidrs.iter().map(|cidr| (node.name.clone(), *cidr)));
+        self.desk.position.send_replace(Some(Position {
+            others: others.collect(),
+            own: own(me, reconciler, &Ruling::Own),
+            draining: own(me, reconciler, &Ruling::Draining),
+            leased: self.desk.census.borrow().addresses(),
+            host_source: host_source(internal, &sources),
             routed: unready(reconciler, me).is_empty(),
+        }));
+    }
+
+    /// Says which pools the leases are to be counted for, and asks for a look that begins no earlier than `since`.
+    pub(super) fn ask_for_leases(&self, reconciler: &Reconciler, since: Option<Instant>) {
+        let cidrs = own(&self.settings.me, reconciler, &Ruling::Own);
+        let writes = self.state.told.cni_conf_dir.is_some();
+        let network = NetworkName::parse(&self.network).ok().filter(|_| writes);
+        let pools = network.map(|network| (network, cidrs));
+        self.desk.asked.send_if_modified(|asked| {
+            let now = Asked { since: since.max(asked.since), pools };
+            let is_new = *asked != now;
+            *asked = now;
+            is_new
         });
-        self.last_look = report;
     }
 
     pub(super) fn describe(&mut self, reconciler: &Reconciler) {
         let was_ready = self.state.ready;
         describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
         self.state.routed |= self.state.reasons.is_empty();
-        self.state.reasons.extend(self.last_look.dangers.grave.iter().cloned());
+        let files = self.desk.files.borrow().clone();
+        if files.is_some() || Instant::now() > self.patient_until {
+            // This agent knows better now.
+            self.predecessor = None;
+        } else {
+            self.state.reasons.push("the pools of this node were not looked at yet".to_owned());
+        }
+        let files = files.unwrap_or_default();
+        self.state.reasons.extend(files.dangers.grave.iter().cloned());
         self.state.ready = self.state.reasons.is_empty();
-        let Filtered { standings, drops, .. } = self.filtered.borrow().clone();
+        let Filtered { standings, drops, .. } = self.desk.filtered.borrow().clone();
         if let Some(drops) = drops {
             self.metrics.tell_drops(drops);
         }
@@ -96,14 +117,22 @@ impl Agent {
                 "failed".to_owned()
             }
         };
-        let forwarding = self.forwarding.borrow().clone();
+        let forwarding = self.desk.forwarding.borrow().clone();
         self.metrics.tell_forwarding(&forwarding);
         self.state.warnings.extend(forwarding.warnings);
-        self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
-        self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
-        self.state.former_mtu_pods = self.former_mtu.len();
-        self.state.warnings.extend(self.told_former_mtu());
-        self.state.warnings.extend(self.unfiled.borrow().iter().cloned());
+        self.state.warnings.extend(files.dangers.slight.into_iter().chain(files.warnings));
+        self.state.warnings.extend(self.desk.census.borrow().warnings.iter().cloned());
+        let mtus = self.desk.mtus.borrow().clone();
+        self.state.former_mtu_pods = mtus.kept.len();
+        self.state.warnings.extend(pod_mtu::told(&mtus));
+        self.state.pod_mtus = mtus.since_boot;
+        if self.unreadable > 0 {
+            let odd = self.unreadable;
+            self.state
+                .warnings
+                .push(format!("{odd} links, addresses or routes of the kernel cannot be read and are left out"));
+        }
+        self.state.warnings.extend(self.desk.unfiled.borrow().iter().cloned());
         self.state.warnings.extend(self.kernel_trouble.iter().cloned());
         let deaf = self.listener.trouble();
         self.state
@@ -116,24 +145,14 @@ impl Agent {
         self.tell()
     }
 
-    /// Takes in what an agent before this one said, as far as it still holds.
-    pub(super) async fn look_back(&mut self) {
-        let run_dir = self.run_dir.clone();
-        // No word, or none that is readable, is what a first start finds.
-        let Some(Ok(said)) = within(PATIENCE, move || run_dir.read_state()).await else { return };
-        self.state.pod_mtus.clone_from(&said.pod_mtus);
-        if let Ok(held) = Rtnetlink::open().and_then(|mut kernel| kernel.routes()) {
-            self.predecessor = Predecessor::borne_out(said, &self.settings.me, &held);
-            self.state.routed = self.predecessor.is_some();
-        }
-    }
-
     /// Publishes how everything stands.
     pub(super) fn tell(&self) {
-        self.metrics.tell(&self.state, &self.last_look, &self.census.borrow());
+        let dangers = self.desk.files.borrow().as_ref().map(|files| files.dangers.clone()).unwrap_or_default();
+        let inner = Inner { unreadable: self.unreadable, part_troubles: self.part_troubles.len() };
+        self.metrics.tell(&self.state, &dangers, &self.desk.census.borrow(), inner);
         self.told.send_replace(self.state.clone());
         if !self.predecessor.as_ref().is_some_and(Predecessor::vouches) {
-            self.papers.send_modify(|papers| papers.state = Some(self.state.clone()));
+            self.desk.papers.state.put(self.state.clone());
         }
     }
 
@@ -141,7 +160,7 @@ impl Agent {
         let lines = lines(reconciler);
         self.metrics.tell_verdicts(&lines);
         let kept = object::node_list(reconciler.in_force().malformed());
-        self.papers.send_modify(|papers| papers.verdicts = Some(Arc::new(Verdicts { lines, kept })));
+        self.desk.papers.verdicts.put(Verdicts { lines, kept });
     }
 
     /// A node that an agent before this one had kept routes to, and that is malformed still, keeps them: those that the
@@ -178,4 +197,23 @@ impl Agent {
         });
         first.keep_last_good(&kept);
     }
+}
+
+/// What the agent before this one said last. None, or none that is readable, is what a first start finds.
+pub(super) async fn look_back(run_dir: &RunDir) -> Option<State> {
+    let run_dir = run_dir.clone();
+    within(PATIENCE, move || run_dir.read_state()).await?.ok()
+}
+
+/// The same, as far as the kernel still holds what it speaks of.
+pub(super) fn borne_out(said: State, me: &str) -> Option<Predecessor> {
+    let held = Rtnetlink::open().and_then(|mut kernel| kernel.routes()).ok()?;
+    Predecessor::borne_out(said, me, &held)
+}
+
+/// The CIDRs of this node with such a verdict.
+fn own(me: &Arc<str>, reconciler: &Reconciler, ruling: &Ruling) -> Vec<IpNetwork> {
+    let verdicts = reconciler.verdicts().iter();
+    let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
+    mine.filter_map(|verdict| verdict.cidr).collect()
 }

@@ -1,5 +1,6 @@
 //! A turn of the reconciler, and what goes before and after it.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use super::{Agent, Due, RETRY, Task, journal};
@@ -68,9 +69,8 @@ impl Agent {
             self.tell_verdicts(reconciler);
         }
         self.describe(reconciler);
-        // The conflist is there: the word that pods may come does not wait for those that are.
-        if looks && self.follow_mtu() {
-            self.describe(reconciler);
+        if looks {
+            self.desk.mtu_asked.send_modify(|asked| *asked += 1);
         }
     }
 
@@ -80,10 +80,22 @@ impl Agent {
             Some(kernel) => kernel,
             None => Rtnetlink::open()?,
         };
-        let stores = &self.upkeep.stores;
-        let turn = reconciler.turn(&mut kernel, &|cidr| stores.any_in(cidr))?;
+        let census = self.desk.census.borrow().clone();
+        let unknown = Cell::new(false);
+        let leased = |cidr| {
+            let may_hold = census.may_hold(cidr, &self.network, self.judged_since);
+            unknown.set(unknown.get() || may_hold);
+            may_hold
+        };
+        let turn = reconciler.turn(&mut kernel, &leased)?;
+        if turn.looked {
+            self.unreadable = kernel.take_unreadable();
+        }
         self.kernel = Some(kernel);
         self.kernel_trouble = None;
+        // A former CIDR goes once a look at the leases that begins now finds none in it.
+        let since = Some(self.judged_since).filter(|_| unknown.get());
+        self.ask_for_leases(reconciler, since);
         Ok(turn)
     }
 }

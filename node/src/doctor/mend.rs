@@ -59,12 +59,17 @@ fn forward(v6: bool) -> Result<String, String> {
 fn take_back(places: &Places) -> Result<String, String> {
     let (mut gone, mut sight) = (Vec::new(), Sight::default());
     places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
+    let mut failed = Vec::new();
     for dir in &places.data_dirs {
-        let swept =
-            Stores::below(dir.clone()).take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string()));
-        swept.map_err(|error| format!("failed to take dead leases back: {error}"))?;
+        let stores = Stores::below(dir.clone());
+        failed.extend(stores.take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string())));
     }
-    Ok(format!("took back the leases of {}", gone.join(", ")))
+    let taken = format!("took back the leases of {}", gone.join(", "));
+    match failed.first() {
+        None => Ok(taken),
+        Some(error) if gone.is_empty() => Err(format!("failed to take dead leases back: {error}")),
+        Some(error) => Err(format!("{taken}; failed to take others back: {error}")),
+    }
 }
 
 fn pod_mtu(places: &Places) -> Result<String, String> {

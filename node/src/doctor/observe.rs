@@ -16,7 +16,7 @@ use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, Plug
 use crate::conflist::{self, is_configuration};
 use crate::forwarding::observe::observe as observe_forwarding;
 use crate::install::{BINARIES, same};
-use crate::leases::{Sight, Stores};
+use crate::leases::{Read, Sight, Stores};
 use crate::nft::Nfnetlink;
 use crate::packet_filter::{self, forward};
 use crate::routes::Target;
@@ -230,14 +230,17 @@ fn leases(places: &Places) -> Seen<Leases> {
     places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
     let mut leases = Leases { now, all: Vec::new(), unreadable: Vec::new() };
     for dir in &places.data_dirs {
-        match Stores::below(dir.clone()).judged(&sight) {
-            Ok(all) => {
-                leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)))
+        let judged = Stores::below(dir.clone()).judged(&sight);
+        let Read { leases: all, unread } =
+            judged.unwrap_or_else(|error| Read { leases: Vec::new(), unread: vec![error] });
+        leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)));
+        for error in unread {
+            match error {
+                ipam::Error::Io { op, path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
+                }
+                error => leases.unreadable.push(format!("failed to read the leases: {error}")),
             }
-            Err(ipam::Error::Io { op, path, source }) if source.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
-            }
-            Err(error) => leases.unreadable.push(format!("failed to read the leases: {error}")),
         }
     }
     Ok(leases)

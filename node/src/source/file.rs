@@ -1,7 +1,7 @@
 //! Nodes from a file, or from a directory of files: NodeLists or Nodes in JSON or YAML, as `kubectl get nodes -o json`
 //! writes them. All files must read, or there is no snapshot at all: a part of a list is no list.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::object::Document;
 use super::watch::Watch;
 use super::{Error, Node, Report, Snapshot};
 use crate::agent::part::Activity;
+use crate::regular;
 
 /// How long the directory must be quiet before it is read: an editor makes several changes of one save.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -38,7 +39,7 @@ pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: A
             }
             let rearm = match &mut watch {
                 Ok(watch) => tokio::select! {
-                    moved = watch.changed(SETTLE) => moved,
+                    moved = watch.changed(SETTLE, &activity) => moved,
                     () = refresh.notified() => false,
                     () = tokio::time::sleep(BLIND), if unread => false,
                 },
@@ -85,7 +86,7 @@ fn is_nodes_file(path: &Path) -> bool {
 fn read_file(path: &Path) -> Result<Vec<Node>, Error> {
     let shown = || path.display().to_string();
     let failed = |source| Error::Read { path: shown(), source };
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let mut reader = BufReader::new(regular::open(path).map_err(failed)?);
     let json = reader.fill_buf().map_err(failed)?.trim_ascii_start().starts_with(b"{");
     let documents = if json { parse_json(reader) } else { parse_yaml(&io::read_to_string(reader).map_err(failed)?) };
     documents.and_then(nodes).map_err(|(line, problem)| Error::Malformed { path: shown(), line, problem })

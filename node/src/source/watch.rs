@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use crate::agent::part::Activity;
 use crate::readiness::Readiness;
 
 /// Finished changes only: a file that is open for writing may be half a file.
@@ -52,11 +53,12 @@ impl Watch {
     }
 
     /// Waits for a change and then for `settle` of quiet. True: the directories themselves moved, watch anew.
-    pub(crate) async fn changed(&mut self, settle: Duration) -> bool {
+    pub(crate) async fn changed(&mut self, settle: Duration, activity: &Activity) -> bool {
         let mut gone = self.next().await;
         while let Ok(more) = tokio::time::timeout(settle, self.next()).await {
             gone |= more;
         }
+        let _begun = activity.begin(format!("look where {} lies", self.path.display()));
         gone || directories(&self.path) != self.directories
     }
 
@@ -108,7 +110,7 @@ mod tests {
         runtime.block_on(async {
             let mut watch = Watch::open(path).unwrap();
             change();
-            tokio::time::timeout(DEADLINE, watch.changed(SETTLE)).await.expect("the change is noticed");
+            tokio::time::timeout(DEADLINE, watch.changed(SETTLE, &Activity::default())).await.expect("the change is noticed");
         });
     }
 
