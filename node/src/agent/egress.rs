@@ -65,7 +65,7 @@ impl Agent {
         let version = self.tell_sides(reconciler, Some(&snapshot));
         if self.desk.filtered.borrow().version >= version {
             self.waiting = None;
-            reconciler.learn(snapshot);
+            self.learn(snapshot, reconciler);
             return true;
         }
         // However many come, the routes wait for the first one's time.
@@ -77,8 +77,14 @@ impl Agent {
     /// Takes the snapshot that waits, whatever is in force.
     pub(super) fn learn_what_waits(&mut self, reconciler: &mut Reconciler) -> Task {
         let Some(Waiting { snapshot, .. }) = self.waiting.take() else { return Task::Nothing };
-        reconciler.learn(snapshot);
+        self.learn(snapshot, reconciler);
         Task::Everything
+    }
+
+    /// A former CIDR is judged by what is leased from now on.
+    fn learn(&mut self, snapshot: Snapshot, reconciler: &mut Reconciler) {
+        self.judged_since = Instant::now();
+        reconciler.learn(snapshot);
     }
 
     pub(super) fn tell_forwarded(&self, reconciler: &Reconciler) {

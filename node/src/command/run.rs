@@ -186,8 +186,13 @@ fn start(args: Args) -> Result<(), agent::Error> {
 fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let path = run_dir.lock_file();
     let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
-    let directory = File::open(&run_dir.0).map_err(failed)?;
-    directory.try_lock().map_err(|error| failed(error.into()))?;
+    let directory = match File::open(&run_dir.0) {
+        Ok(directory) => {
+            directory.try_lock().map_err(|error| failed(error.into()))?;
+            Some(directory)
+        }
+        Err(_) => None,
+    };
     let opened = OpenOptions::new()
         .write(true)
         .create(true)
@@ -197,16 +202,16 @@ fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
         .open(&path);
     let mut file = match opened {
         Ok(file) => file,
-        Err(error) if is_full(&error) => {
+        Err(error) if is_full(&error) && directory.is_some() => {
             tracing::warn!(path = %path.display(), %error, "the directory alone is locked");
-            return Ok([Some(directory), None]);
+            return Ok([directory, None]);
         }
         Err(error) => return Err(failed(error)),
     };
     file.try_lock().map_err(|error| failed(error.into()))?;
     match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
         Err(error) if !is_full(&error) => Err(failed(error)),
-        _ => Ok([Some(directory), Some(file)]),
+        _ => Ok([directory, Some(file)]),
     }
 }
 

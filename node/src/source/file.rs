@@ -60,7 +60,7 @@ pub(crate) async fn run(
             let unread = memory.unread;
             let rearm = match &mut watch {
                 Ok(watch) => tokio::select! {
-                    moved = watch.changed(SETTLE) => moved,
+                    moved = watch.changed(SETTLE, &activity) => moved,
                     () = refresh.notified() => { asked = true; false }
                     _ = slow.tick() => false,
                     () = tokio::time::sleep(BLIND), if unread => false,

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::chain::{Chain, Names, chain};
+use crate::agent::part::Activity;
 use crate::readiness::Readiness;
 
 /// Finished changes only: a file that is open for writing may be half a file.
@@ -76,7 +77,7 @@ impl Watch {
     }
 
     /// Waits for a change and then for `settle` of quiet. True: the way is another one, and must be watched instead.
-    pub(crate) async fn changed(&mut self, settle: Duration) -> bool {
+    pub(crate) async fn changed(&mut self, settle: Duration, activity: &Activity) -> bool {
         let mut gone = loop {
             if let Some(gone) = self.next().await {
                 break gone;
@@ -88,6 +89,7 @@ impl Watch {
         {
             gone |= more.unwrap_or(false);
         }
+        let _begun = activity.begin(format!("look where {} lies", self.path.display()));
         gone || chain(&self.path) != self.chain
     }
 
@@ -135,7 +137,9 @@ mod tests {
         runtime.block_on(async {
             let mut watch = Watch::open(path).unwrap();
             change();
-            tokio::time::timeout(DEADLINE, watch.changed(SETTLE)).await.expect("the change is noticed");
+            tokio::time::timeout(DEADLINE, watch.changed(SETTLE, &Activity::default()))
+                .await
+                .expect("the change is noticed");
         });
     }
 
@@ -191,7 +195,8 @@ mod tests {
             let mut watch = Watch::open(&file).unwrap();
             fs::write(dir.join("beside"), "").unwrap();
             fs::write(dir.join("releases/v1/other.yaml"), "").unwrap();
-            let noticed = tokio::time::timeout(Duration::from_millis(100), watch.changed(SETTLE)).await;
+            let noticed =
+                tokio::time::timeout(Duration::from_millis(100), watch.changed(SETTLE, &Activity::default())).await;
             assert!(noticed.is_err(), "what does not matter is no news");
         });
         fs::remove_dir_all(&dir).unwrap();
