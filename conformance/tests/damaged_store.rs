@@ -26,7 +26,7 @@ fn flip(store: &Path, at: usize) -> std::io::Result<()> {
 
 const DAMAGES: [Damage; 9] = [
     ("a flipped superblock", |store| flip(store, 30)),
-    ("a flipped pool", |store| flip(store, 258 * 512 + 20)),
+    ("two flipped redo records", |store| flip(store, 2 * 512 + 20).and_then(|()| flip(store, 130 * 512 + 20))),
     ("no bytes", |store| fs::write(store, "")),
     ("half of its bytes", |store| fs::write(store, &fs::read(store)?[..40_000])),
     ("zeros", |store| fs::write(store, vec![0; 200_000])),

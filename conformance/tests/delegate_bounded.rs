@@ -40,7 +40,8 @@ fn an_ipam_plugin_that_never_ends_is_killed_and_named_and_nothing_is_left() {
             assert!(begun.elapsed() >= Duration::from_secs(1));
         }
         let pids = std::fs::read_to_string(node.path("/run/slow.pids")).map_err(|error| wrong("the pids", &error))?;
-        let living = format!("for pid in {}; do kill -0 $pid 2>/dev/null && echo $pid; done; true", pids.replace('\n', " "));
+        let living =
+            format!("for pid in {}; do kill -0 $pid 2>/dev/null && echo $pid; done; true", pids.replace('\n', " "));
         podlan_conformance::lab::eventually(Duration::from_secs(10), "its processes are gone", || {
             let living = node.command("sh").args(["-c", &living]).succeeds().map_err(|error| error.to_string())?;
             if living.is_empty() { Ok(()) } else { Err(living) }

@@ -5,7 +5,9 @@
 //!   node1, with room for two pods
 //! ```
 
-use podlan_conformance::lab::{Complaint, Error, Lab, Node, Output, Pod, within};
+use std::time::Duration;
+
+use podlan_conformance::lab::{Complaint, Error, Lab, Node, Output, Pod, eventually, within};
 use serde_json::{Value, json};
 
 fn tight(node: &Node, subnet: &str) -> Value {
@@ -53,8 +55,11 @@ fn status_is_ok_exactly_when_an_add_of_a_pool_with_dead_and_living_pods_is() {
         b.remove()?;
         a.remove()?;
         let before = std::fs::read(node.path("/run/podlan/podnet/store")).unwrap_or_default();
-        let said = status(&c, &config)?;
-        assert!(said.success(), "{}", said.story());
+        // A link takes a moment to go with its namespace.
+        eventually(Duration::from_secs(10), "STATUS is ok once the pod is gone", || {
+            let said = status(&c, &config).map_err(|error| error.to_string())?;
+            if said.success() { Ok(()) } else { Err(said.stdout) }
+        })?;
         assert_eq!(std::fs::read(node.path("/run/podlan/podnet/store")).unwrap_or_default(), before, "STATUS wrote");
         assert_eq!(both(&c, &config)?, None);
         assert_eq!(both(&c, &tight(node, "10.244.1.4/30"))?, None);
@@ -72,7 +77,11 @@ fn status_is_ok_exactly_when_the_store_can_be_written() {
         let shell = |script: &str| node.command("sh").args(["-c", script]).succeeds();
         let cases = [
             ("no directory", "rm -rf /run/podlan", "true"),
-            ("a read-only file system", "mkdir -p /run/podlan && mount -t tmpfs -o ro tmpfs /run/podlan", "umount /run/podlan"),
+            (
+                "a read-only file system",
+                "mkdir -p /run/podlan && mount -t tmpfs -o ro tmpfs /run/podlan",
+                "umount /run/podlan",
+            ),
             (
                 "a full file system, no store",
                 "mount -t tmpfs -o size=64k tmpfs /run/podlan; dd if=/dev/zero of=/run/podlan/fill 2>/dev/null; true",
@@ -80,8 +89,16 @@ fn status_is_ok_exactly_when_the_store_can_be_written() {
             ),
             ("a file in place of the directory", "rm -rf /run/podlan && touch /run/podlan", "rm /run/podlan"),
             ("a lock that is a directory", "mkdir -p /run/podlan/podnet/lock", "rm -r /run/podlan"),
-            ("a lock that is a symlink", "mkdir -p /run/podlan/podnet && ln -s /etc/hostname /run/podlan/podnet/lock", "rm -r /run/podlan"),
-            ("a store that is a fifo", "mkdir -p /run/podlan/podnet && mkfifo /run/podlan/podnet/store", "rm -r /run/podlan"),
+            (
+                "a lock that is a symlink",
+                "mkdir -p /run/podlan/podnet && ln -s /etc/hostname /run/podlan/podnet/lock",
+                "rm -r /run/podlan",
+            ),
+            (
+                "a store that is a fifo",
+                "mkdir -p /run/podlan/podnet && mkfifo /run/podlan/podnet/store",
+                "rm -r /run/podlan",
+            ),
             ("nothing wrong", "true", "true"),
         ];
         for (name, make, undo) in cases {

@@ -10,9 +10,15 @@ use crate::addressing::{Addressing, Assignment};
 
 /// A step that was done.
 enum Step<'a> {
-    Assigned { addressing: &'a Addressing<'a>, assignment: Assignment },
+    Assigned {
+        addressing: &'a Addressing<'a>,
+        assignment: Assignment,
+    },
     /// `device` is the link's index, once it is known.
-    Linking { identity: &'a Identity, device: Option<u32> },
+    Linking {
+        identity: &'a Identity,
+        device: Option<u32>,
+    },
 }
 
 /// The steps done so far. Dropped, it undoes them; what cannot be undone is left to DEL, GC and scavenge.

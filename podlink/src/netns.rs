@@ -85,13 +85,7 @@ fn of(errno: i32) -> Fault {
 pub fn is_passing(errno: Errno) -> bool {
     matches!(
         errno,
-        Errno::EMFILE
-            | Errno::ENFILE
-            | Errno::ENOMEM
-            | Errno::ENOBUFS
-            | Errno::EAGAIN
-            | Errno::EINTR
-            | Errno::EBUSY
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR | Errno::EBUSY
     )
 }
 

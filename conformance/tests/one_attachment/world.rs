@@ -56,7 +56,10 @@ impl<'lab> World<'lab> {
             Call::Del => web.cni("DEL", "eth0", &self.config),
             Call::DelThenAdd => {
                 let add = web.cni("ADD", "eth0", &self.config)?;
-                Ok(add.under("sh", ["-c", "input=$(cat); echo \"$input\" | CNI_COMMAND=DEL \"$0\" && echo \"$input\" | \"$0\""]))
+                Ok(add.under(
+                    "sh",
+                    ["-c", "input=$(cat); echo \"$input\" | CNI_COMMAND=DEL \"$0\" && echo \"$input\" | \"$0\""],
+                ))
             }
             Call::Gc => {
                 let mut config = self.config.clone();

@@ -15,7 +15,7 @@ mod tests;
 
 pub use self::give::lease;
 pub use self::import::{Imported, Refusal, Refused, import, rehearse_import};
-pub use self::look::{audit, are_held, leases, leases_of};
+pub use self::look::{are_held, audit, leases, leases_of};
 pub use self::remove::{Collector, Scavenged, give_back, release, retain, scavenge};
 pub use self::status::{Counts, SetCounts, counts, status};
 pub use self::want::{MOST_SETS, Require, Want};

@@ -203,7 +203,9 @@ fn remove_some<S: Shelf>(
             break;
         }
         let slots = slots_of(&transaction, &victim.owner)?;
-        if let Some((number, slot)) = slots.iter().find(|(_, slot)| slot.lease().is_some_and(|lease| lease.is_same(victim))) {
+        if let Some((number, slot)) =
+            slots.iter().find(|(_, slot)| slot.lease().is_some_and(|lease| lease.is_same(victim)))
+        {
             transaction.take_back(*number, slot, now)?;
             taken.push(victim);
         }

@@ -93,9 +93,8 @@ impl Judge for Looking<'_> {
 
 /// How full the pools of each set are. Full ones are no error.
 pub fn counts(place: &Place, want: &Want) -> Result<Counts, Error> {
-    let look = |view: &Snapshot<'_, _>| {
-        want.asked.iter().map(|asked| set(view, &asked.set)).collect::<Result<Vec<_>, _>>()
-    };
+    let look =
+        |view: &Snapshot<'_, _>| want.asked.iter().map(|asked| set(view, &asked.set)).collect::<Result<Vec<_>, _>>();
     match read(&place.shelf()?, look)? {
         Some(sets) => Ok(Counts { sets }),
         None => Ok(Counts { sets: want.asked.iter().map(|asked| empty(&asked.set)).collect() }),
