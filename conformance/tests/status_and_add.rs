@@ -28,7 +28,9 @@ fn both(pod: &Pod<'_>, config: &Value) -> Result<Option<Complaint>, Error> {
     if status.success() != added.success() {
         return Err(added.but(&format!("STATUS said: {}", status.stdout)));
     }
-    pod.del(config)?;
+    if added.success() {
+        pod.del(config)?;
+    }
     if status.success() { Ok(None) } else { status.complaint().map(Some) }
 }
 
