@@ -138,7 +138,10 @@ impl<'lab> World<'lab> {
             match (held.is_empty(), left.is_empty()) {
                 (false, _) if !missing.is_empty() => Err(format!("{held:?} is leased, and there is not {missing}")),
                 (false, _) if successes.is_empty() => Err(format!("{held:?} is leased, and no ADD succeeded")),
-                (false, _) if successes.iter().any(|ips| *ips != held) => Err(format!("{successes:?}, but {held:?}")),
+                // One that succeeded before a DEL took all back may have had others.
+                (false, _) if successes.iter().all(|ips| *ips != held) || !removed && successes.len() > 1 => {
+                    Err(format!("{successes:?} were given, and {held:?} is leased"))
+                }
                 (false, _) => Ok(()),
                 (true, false) => Err(format!("nothing is leased, and there is\n{left}")),
                 (true, true) if successes.is_empty() || removed => Ok(()),

@@ -161,7 +161,8 @@ impl Shelf for Directory {
         match opened.map(File::from) {
             Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A file in the directory's place holds no store either.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
         }
     }
