@@ -125,7 +125,12 @@ fn passes(kind: &str, also: &[&str], followed: bool) -> Result<(), Error> {
         })?;
         let [_, two_pods] = [one, two].map(|node| node.pod_cidrs()[0]);
         let ours = shell(one, &format!("ip route show {two_pods} proto 110"))?;
-        assert_eq!(!ours.is_empty(), followed && !arguments.is_empty(), "{arguments:?}: {ours:?} {}", agents[0].stderr());
+        assert_eq!(
+            !ours.is_empty(),
+            followed && !arguments.is_empty(),
+            "{arguments:?}: {ours:?} {}",
+            agents[0].stderr()
+        );
         for agent in agents {
             agent.stop(SOON)?;
         }
