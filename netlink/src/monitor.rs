@@ -8,6 +8,7 @@ use nix::libc::{
     MSG_DONTWAIT, RTM_DELRULE, RTM_NEWRULE, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
 };
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
@@ -15,6 +16,9 @@ use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
 use crate::nexthop::{RTM_DELNEXTHOP, RTM_NEWNEXTHOP};
 use crate::reply::{Raw, messages};
 use crate::socket::Error;
+
+/// Room for some thousand events while the reader is busy, bytes; the kernel takes it as they come.
+const BUFFER: usize = 4 << 20;
 
 /// `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_RULE` and `RTNLGRP_NEXTHOP`. A kernel before 5.3 has no such objects, and takes no
 /// group that it does not know.
@@ -46,6 +50,8 @@ impl Monitor {
     pub fn open() -> Result<Self, Error> {
         let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
         let monitor = Self::of(groups)?;
+        // A smaller one loses events sooner, which is noticed.
+        let _ = setsockopt(&monitor.handle, RcvBufForce, &BUFFER);
         for group in [RULES_V4, RULES_V6] {
             monitor.handle.add_membership(group).map_err(Error::Open)?;
         }
