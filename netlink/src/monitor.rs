@@ -8,7 +8,10 @@ use nix::libc::{
     MSG_DONTWAIT, RTM_DELRULE, RTM_NEWRULE, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
 };
-use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{RcvBuf, RcvBufForce},
+};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
@@ -50,8 +53,10 @@ impl Monitor {
     pub fn open() -> Result<Self, Error> {
         let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
         let monitor = Self::of(groups)?;
-        // A smaller one loses events sooner, which is noticed.
-        let _ = setsockopt(&monitor.handle, RcvBufForce, &BUFFER);
+        // In a user namespace the kernel gives no more than `rmem_max`. A small one loses events sooner, which is noticed.
+        if setsockopt(&monitor.handle, RcvBufForce, &BUFFER).is_err() {
+            let _ = setsockopt(&monitor.handle, RcvBuf, &BUFFER);
+        }
         for group in [RULES_V4, RULES_V6] {
             monitor.handle.add_membership(group).map_err(Error::Open)?;
         }
