@@ -1,4 +1,5 @@
-/* The floor of an ADD and of a DEL: the fewest netlink calls that give a pod the link that podlan gives it. No network
+/* The floor of an ADD and of a DEL: the fewest netlink calls that give a pod the link that podlan gives it, with the same
+ * promise: when it ends, the link is operationally up and packets pass, in both directions and families. No network
  * configuration is read, no address leased, nothing hardened, marked or undone, and no result printed: what any CNI
  * plugin costs above this is its own.
  *
@@ -25,12 +26,22 @@
 
 #define MTU 1500
 
+/* IF_OPER_UP of linux/if.h, which cannot be included beside net/if.h. */
+#define OPERSTATE_UP 6
+
+/* Seconds until the route expires that stands in for the kernel's own; looks at a link that is not up yet. */
+#define LIFETIME 60
+#define LOOKS 10000
+
 static const unsigned char HOST_MAC[6] = {2, 0, 0, 0, 0, 1}, POD_MAC[6] = {2, 0, 0, 0, 0, 2};
 
 /* The messages of one sendmsg. */
 static char batch[4096];
 static size_t used;
 static unsigned messages;
+
+/* What the kernel answered last to `look`. */
+static int operstate;
 
 static void die(const char *what) {
     fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
@@ -79,6 +90,13 @@ static int open_socket(void) {
     return netlink;
 }
 
+static void read_link(struct nlmsghdr *message) {
+    int length = IFLA_PAYLOAD(message);
+    struct rtattr *head = IFLA_RTA((struct ifinfomsg *)NLMSG_DATA(message));
+    for (; RTA_OK(head, length); head = RTA_NEXT(head, length))
+        if (head->rta_type == IFLA_OPERSTATE) operstate = *(unsigned char *)RTA_DATA(head);
+}
+
 /* Sends the batch, and reads one acknowledgement for each message. */
 static void commit(int netlink, const char *what) {
     char reply[8192];
@@ -87,6 +105,7 @@ static void commit(int netlink, const char *what) {
         ssize_t length = recv(netlink, reply, sizeof reply, 0);
         if (length < 0) die(what);
         for (struct nlmsghdr *h = (struct nlmsghdr *)reply; NLMSG_OK(h, length); h = NLMSG_NEXT(h, length)) {
+            if (h->nlmsg_type == RTM_NEWLINK) read_link(h);
             if (h->nlmsg_type != NLMSG_ERROR) continue;
             errno = -((struct nlmsgerr *)NLMSG_DATA(h))->error;
             if (errno) die(what);
@@ -127,6 +146,14 @@ static void up(unsigned index) {
     end(begin(RTM_NEWLINK, 0, &link, sizeof link));
 }
 
+/* Asks for the link: the kernel first does what is overdue for it, and activates its queue. */
+static void look(unsigned index) {
+    struct ifinfomsg link = {.ifi_index = index};
+    struct nlmsghdr *message = begin(RTM_GETLINK, 0, &link, sizeof link);
+    number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    end(message);
+}
+
 static void address(unsigned index, int family, const char *text, int bits, int scope) {
     unsigned char bytes[16];
     size_t length = family == AF_INET ? 4 : 16;
@@ -164,36 +191,62 @@ static void route(unsigned index, int family, const char *to, const char *gatewa
     end(message);
 }
 
+/* Accepts packets to an IPv6 address before the kernel has done its own part. */
+static void accept_v6(unsigned index, const char *text) {
+    unsigned char bytes[16];
+    inet_pton(AF_INET6, text, bytes);
+    struct rtmsg m = {.rtm_family = AF_INET6, .rtm_table = RT_TABLE_LOCAL, .rtm_protocol = RTPROT_KERNEL};
+    m.rtm_type = RTN_LOCAL;
+    m.rtm_dst_len = 128;
+    struct nlmsghdr *message = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
+    attribute(RTA_DST, bytes, sizeof bytes);
+    number(RTA_OIF, index);
+    number(RTA_PRIORITY, index);
+    number(RTA_EXPIRES, LIFETIME);
+    end(message);
+}
+
 static void add(int words, char **word) {
     const char *host = word[1];
     int netns = open(word[0], O_RDONLY | O_CLOEXEC);
     if (netns < 0) die(word[0]);
-    int netlink = open_socket();
-    make_pair(netlink, netns, host);
-    unsigned index = index_of(netlink, host);
-    up(index);
+    int node = open_socket();
+    make_pair(node, netns, host);
+    unsigned host_index = index_of(node, host);
+    up(host_index);
     for (int i = 2; i + 1 < words; i += 2) {
         int family = strcmp(word[i], "v4") ? AF_INET6 : AF_INET;
         const char *gateway = family == AF_INET ? "169.254.1.1" : "fe80::1";
-        address(index, family, gateway, family == AF_INET ? 32 : 64, RT_SCOPE_LINK);
-        route(index, family, word[i + 1], NULL);
-        neighbour(index, family, word[i + 1], POD_MAC);
+        address(host_index, family, gateway, family == AF_INET ? 32 : 64, RT_SCOPE_LINK);
+        if (family == AF_INET6) accept_v6(host_index, gateway);
+        route(host_index, family, word[i + 1], NULL);
     }
-    commit(netlink, "set up the host end");
+    commit(node, "set up the host end");
     if (setns(netns, CLONE_NEWNET) < 0) die("enter the namespace");
-    netlink = open_socket();
-    index = index_of(netlink, "eth0");
+    int pod = open_socket();
+    unsigned index = index_of(pod, "eth0");
     up(1);
     up(index);
     for (int i = 2; i + 1 < words; i += 2) {
         int family = strcmp(word[i], "v4") ? AF_INET6 : AF_INET;
         const char *gateway = family == AF_INET ? "169.254.1.1" : "fe80::1";
         address(index, family, word[i + 1], family == AF_INET ? 32 : 128, RT_SCOPE_UNIVERSE);
+        if (family == AF_INET6) accept_v6(index, word[i + 1]);
         if (family == AF_INET) route(index, family, gateway, NULL);
         route(index, family, NULL, gateway);
         neighbour(index, family, gateway, HOST_MAC);
     }
-    commit(netlink, "set up the pod's end");
+    commit(pod, "set up the pod's end");
+    look(host_index);
+    for (int i = 2; i + 1 < words; i += 2)
+        neighbour(host_index, strcmp(word[i], "v4") ? AF_INET6 : AF_INET, word[i + 1], POD_MAC);
+    commit(node, "add the node's neighbours");
+    for (int looks = 0; operstate != OPERSTATE_UP; looks++) {
+        if (looks == LOOKS) errno = ETIMEDOUT, die("wait for the link");
+        usleep(1000);
+        look(host_index);
+        commit(node, "look at the link");
+    }
 }
 
 static void del(const char *host) {

@@ -1,6 +1,6 @@
 module podlan/conformance/harness
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/containerd/go-cni v1.1.14

@@ -8,5 +8,7 @@
 pub mod cluster;
 pub mod cost;
 pub mod demo;
+pub mod first_packets;
 pub mod lab;
 pub mod traffic;
+pub mod ways;

@@ -80,10 +80,15 @@ fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
         becomes(&web, &config, 0)?;
 
         let mut moved = one.as_kubernetes();
-        moved["spec"] = json!({ "podCIDRs": ["10.244.101.0/24"] });
+        moved["spec"] = json!({ "podCIDRs": ["10.244.101.0/24", "fd00:10:244:101::/64"] });
         lab.write_nodes(&json!({ "kind": "NodeList", "items": [moved, two.as_kubernetes()] }).to_string())?;
         eventually(SOON, "the conflist has the new CIDR", || match first_plugin(one)? {
-            config if config["ipam"]["ranges"] == json!([[{ "subnet": "10.244.101.0/24" }]]) => Ok(()),
+            config
+                if config["ipam"]["ranges"]
+                    == json!([[{ "subnet": "10.244.101.0/24" }], [{ "subnet": "fd00:10:244:101::/64" }]]) =>
+            {
+                Ok(())
+            }
             config => Err(config.to_string()),
         })?;
         web.del(&config)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cni::Code;
+use cni::{Attachment, Code};
 
 /// Why an operation on the leases of a network failed. Nothing was changed, unless a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,16 @@ pub enum Error {
         holder: Option<i32>,
         /// How long we waited.
         waited: Duration,
+    },
+    /// Another process is adding the same attachment.
+    #[error("another ADD of {} of {} is under way{}", owner.ifname, owner.container_id, Claimed(*holder))]
+    Claimed {
+        /// The file of claims.
+        path: PathBuf,
+        /// The attachment.
+        owner: Attachment,
+        /// Process id of the other; 0 when it cannot be seen from here.
+        holder: i32,
     },
     /// The store changed under a reader again and again.
     #[error("lease store {} keeps changing while it is read", path.display())]
@@ -142,7 +152,9 @@ impl Error {
         match self {
             Self::Io { .. } | Self::UnsafeFile { .. } => Code::Io,
             Self::Damaged { .. } | Self::NewerFormat { .. } => Code::StoreDamaged,
-            Self::LockBusy { .. } | Self::Unsteady { .. } | Self::Exhausted { .. } => Code::TryAgain,
+            Self::LockBusy { .. } | Self::Claimed { .. } | Self::Unsteady { .. } | Self::Exhausted { .. } => {
+                Code::TryAgain
+            }
             Self::Duplicate { .. } => Code::DuplicateAttachment,
             Self::RequestedGateway { .. } | Self::RequestedTaken { .. } | Self::RequestedUnplaced { .. } => {
                 Code::AddressTaken
@@ -165,6 +177,7 @@ impl Error {
             Self::LockBusy { .. } => {
                 "a stopped or hung process holds it; it is released when that process ends".to_owned()
             }
+            Self::Claimed { path, .. } => format!("it has its claim in {}", path.display()),
             _ => String::new(),
         }
     }
@@ -181,6 +194,14 @@ struct Held(Option<i32>);
 impl fmt::Display for Held {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |pid| write!(out, " by process {pid}"))
+    }
+}
+
+struct Claimed(i32);
+
+impl fmt::Display for Claimed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 { write!(out, " in process {}", self.0) } else { Ok(()) }
     }
 }
 

@@ -27,6 +27,15 @@ pub struct Lease {
     pub since: Stamp,
 }
 
+impl Lease {
+    /// Whether both are one and the same lease, and not two of one attachment or of one address: no two leases of an
+    /// address have the same `since`. The text for people may be cut where it is kept, and says nothing.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.address, &self.owner, self.since) == (other.address, &other.owner, other.since)
+    }
+}
+
 /// What proves an attachment alive, recorded when the address is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Proof {
@@ -73,6 +82,10 @@ pub trait Prover {
     fn sees(&self, _directory: &Path) -> bool {
         true
     }
+
+    /// This lease was proved dead and has been taken back. An ADD under way may have made its link since it was looked for;
+    /// `leased` says whether the attachment has a lease again, and so a right to a link that is there by then.
+    fn taken_back(&self, _lease: &Lease, _leased: &dyn Fn() -> bool) {}
 }
 
 /// A prover that sees no links: leases that name one are never proved dead by it.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod allocate;
+mod claim;
 mod error;
 mod lease;
 mod netns;
@@ -17,15 +18,16 @@ mod range;
 mod settings;
 mod store;
 
+pub use claim::Claim;
 pub use error::Error;
 pub use lease::{Lease, NoLinks, Presence, Proof, Prover};
 pub use netns::identity as netns_identity;
 pub use now::{BootId, Stamp};
 pub use operation::{
-    Counts, Imported, MOST_SETS, Refusal, Refused, Require, Scavenged, SetCounts, Want, audit, import, lease, leases,
-    leases_of, presence, rehearse_import, release, retain, scavenge, status,
+    Collector, Counts, Imported, MOST_SETS, Refusal, Refused, Require, Scavenged, SetCounts, Want, are_held, audit,
+    counts, give_back, import, lease, leases, leases_of, presence, rehearse_import, release, retain, scavenge, status,
 };
-pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, places};
+pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, network_directories, place_in, places};
 pub use range::{Range, RangeError, RangeSet};
 pub use settings::{DEFAULT_COOLDOWN, Settings};
 pub use store::audit::Audit;

@@ -62,6 +62,15 @@ impl Stamp {
         Ok(Self { boot, millis })
     }
 
+    /// This moment, or the one after `earlier` where it does not come after it. Clocks are read before a lock is waited for.
+    pub(crate) fn past(self, earlier: Self) -> Self {
+        if self.boot == earlier.boot && self.millis <= earlier.millis {
+            Self { millis: earlier.millis.saturating_add(1), ..self }
+        } else {
+            self
+        }
+    }
+
     /// How long before `later` this was; `None` when they belong to different boots.
     pub fn age(&self, later: &Self) -> Option<Duration> {
         (self.boot == later.boot).then(|| Duration::from_millis(later.millis.saturating_sub(self.millis)))
@@ -78,6 +87,16 @@ mod tests {
         assert_eq!(id.to_string(), "6f3c2f4e0d2b4c5e");
         assert_eq!(BootId::parse(&id.to_string()), Some(id));
         assert_eq!(BootId::parse("6f3c"), None);
+    }
+
+    #[test]
+    fn a_stamp_is_moved_past_one_of_its_own_boot_only() {
+        let at = |boot, millis| Stamp { boot: BootId(boot), millis };
+        for (stamp, earlier, moved) in
+            [(at(1, 5), at(1, 4), 5), (at(1, 5), at(1, 5), 6), (at(1, 5), at(1, 9), 10), (at(2, 5), at(1, 9), 5)]
+        {
+            assert_eq!(stamp.past(earlier), Stamp { millis: moved, ..stamp });
+        }
     }
 
     #[test]

@@ -60,28 +60,46 @@ impl Place {
 
 /// All networks that have a store below a directory, by name. A directory that is not there has none.
 pub fn places(data_dir: &Path) -> Result<Vec<Place>, Error> {
+    let directories = network_directories(data_dir)?;
+    let mut found = directories.iter().filter_map(|path| place_in(path).transpose()).collect::<Result<Vec<_>, _>>()?;
+    found.sort_by(|one, other| one.network.cmp(&other.network));
+    Ok(found)
+}
+
+/// The directories below a directory, each of which may be a network's. None of them is touched: one that cannot be read,
+/// or that hangs, hides no other.
+pub fn network_directories(data_dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(data_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(Error::io("list", data_dir))?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(Error::io("list", data_dir))?.path();
+        let entry = entry.map_err(Error::io("list", data_dir))?;
         // The node agent's own files may lie here too.
-        if !path.is_dir() {
-            continue;
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let directory = Directory::new(path.clone(), DEFAULT_LOCK_TIMEOUT);
-        let Some(disk) = directory.open().map_err(Error::io("open", directory.path()))? else { continue };
-        // The name is the directory's, but for long ones, which the store knows.
-        let network = if name.contains('~') { head_network(&disk, directory.path())? } else { name.to_owned() };
-        if let Ok(network) = NetworkName::parse(&network) {
-            found.push(Place::new(data_dir, network));
+        if entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()) {
+            found.push(entry.path());
         }
     }
-    found.sort_by(|one, other| one.network.cmp(&other.network));
+    found.sort_unstable();
     Ok(found)
+}
+
+/// The network whose store lies in a directory; `None` where there is no store. What cannot be opened counts as one: what
+/// is wrong with it is said when it is read.
+pub fn place_in(path: &Path) -> Result<Option<Place>, Error> {
+    let (Some(data_dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Ok(None);
+    };
+    let directory = Directory::new(path.to_owned(), DEFAULT_LOCK_TIMEOUT);
+    // The name is the directory's, but for long ones, which the store knows.
+    let network = match directory.open() {
+        Ok(None) => return Ok(None),
+        Ok(Some(disk)) if name.contains('~') => head_network(&disk, directory.path())?,
+        Err(error) if name.contains('~') => return Err(Error::io("open", directory.path())(error)),
+        Ok(Some(_)) | Err(_) => name.to_owned(),
+    };
+    Ok(NetworkName::parse(&network).ok().map(|network| Place::new(data_dir, network)))
 }
 
 /// `~` is in no network's name, so that no two networks share a directory.

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::nexthop;
-use crate::reply::{HEADER, KernelError, address, attributes, u32_at};
+use crate::reply::{Attribute, HEADER, KernelError, address, attributes, u32_at};
 use crate::request::family;
 use crate::route::{Lookup, RouteKind, Scope};
 use crate::socket::{Error, Socket};
@@ -108,7 +108,7 @@ impl Read {
         let onlink = u32_at(message, HEADER + 8).unwrap_or_default() & ONLINK != 0;
         let mut object = None;
         let mut hop = Hop { onlink, ..Hop::default() };
-        for (kind, value) in attributes(message.get(HEADER + RTMSG..).unwrap_or_default()) {
+        for Attribute { kind, value } in attributes(message.get(HEADER + RTMSG..).unwrap_or_default()) {
             match kind {
                 RTA_TABLE => entry.table = u32_at(value, 0).unwrap_or(entry.table),
                 RTA_NH_ID => object = u32_at(value, 0),
@@ -169,7 +169,7 @@ impl Hop {
         }
         let onlink = list.get(2).is_some_and(|flags| u32::from(*flags) & ONLINK != 0);
         let mut hop = Self { device: u32_at(list, 4), onlink, ..Self::default() };
-        for (kind, value) in attributes(list.get(RTNEXTHOP..length).unwrap_or_default()) {
+        for Attribute { kind, value } in attributes(list.get(RTNEXTHOP..length).unwrap_or_default()) {
             hop.take(kind, value);
         }
         hop

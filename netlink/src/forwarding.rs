@@ -1,9 +1,7 @@
-//! Forwarding of a node: switched on only for a family that pods have, and never where that would cut the node off.
+//! Forwarding of a node: switched on only for a family that pods have, and never where the node would lose by it what it has
+//! by router advertisements.
 
-use crate::{DefaultRoute, Error, Link, Lookup, Procfs, Selector, Socket, Sysctl, SysctlError, forwards};
-
-/// `RTPROT_RA`: a route learned from a router advertisement.
-const ROUTER_ADVERTISEMENT: u8 = 9;
+use crate::{Error, Learned, Link, Loss, Procfs, Socket, Sysctl, SysctlError, forwards, lost_by_forwarding};
 
 /// Why forwarding was not switched on.
 #[derive(Debug, thiserror::Error)]
@@ -16,31 +14,48 @@ pub enum ForwardingError {
     #[error("give the pod an IPv6 address: the kernel has no IPv6 (is it booted with ipv6.disable=1?)")]
     NoV6,
     #[error(
-        "switch on IPv6 forwarding: the default route of {link} was learned from a router advertisement and would be \
-         lost, and the node with it; set net.ipv6.conf.{link}.accept_ra=2 first"
+        "switch on IPv6 forwarding: {learned} of {link} was learned from a router advertisement and would be lost, and the \
+         node with it; set {setting}=2 first"
     )]
-    WouldCutOff { link: String },
+    WouldCutOff { link: String, learned: Learned, setting: String },
+}
+
+impl From<Loss> for ForwardingError {
+    fn from(loss: Loss) -> Self {
+        let setting = loss.setting();
+        Self::WouldCutOff { link: loss.link, learned: loss.learned, setting }
+    }
 }
 
 /// Switches forwarding on for a family where it is off.
 pub fn ensure_forwarding(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(), ForwardingError> {
+    match may_forward(host, procfs, v6)? {
+        true => Ok(()),
+        false if v6 => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
+        false => forward_v4(host, procfs),
+    }
+}
+
+/// Whether a family is forwarded already. An error where it is not, and switching it on would cost the node something, or
+/// the kernel has no such family.
+pub fn may_forward(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<bool, ForwardingError> {
     match (forwards(host, v6)?, v6) {
-        (Some(true), _) => Ok(()),
-        (_, false) => Ok(Sysctl::forwarding_v4().write(procfs, "1")?),
+        (Some(true), _) => Ok(true),
+        (_, false) => Ok(false),
         (None, true) => Err(ForwardingError::NoV6),
-        (Some(false), true) => match cut_off_by_forwarding(host, procfs)? {
-            Some(link) => Err(ForwardingError::WouldCutOff { link }),
-            None => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
+        (Some(false), true) => match lost_by_forwarding(host, procfs)?.into_iter().next() {
+            Some(loss) => Err(loss.into()),
+            None => Ok(false),
         },
     }
 }
 
-/// The link whose IPv6 default route a forwarding node would lose, if there is one: it was learned from a router
-/// advertisement, and a forwarding node ignores those unless accept_ra is 2.
-pub fn cut_off_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Option<String>, ForwardingError> {
-    let Some(route) = DefaultRoute::V6.ask(host, Lookup::Entry)? else { return Ok(None) };
-    let (ROUTER_ADVERTISEMENT, Some(device)) = (route.protocol, route.device) else { return Ok(None) };
-    let Some(link) = Link::find(host, Selector::Index(device))? else { return Ok(None) };
-    let ignored = Sysctl::link_v6(&link.name, "accept_ra").read(procfs)?.as_deref() == Some("1");
-    Ok(ignored.then_some(link.name))
+/// Where /proc/sys cannot be written, the links that there are forward all the same; a later one is its maker's to switch on.
+fn forward_v4(host: &mut Socket, procfs: &Procfs) -> Result<(), ForwardingError> {
+    let Err(refused) = Sysctl::forwarding_v4().write(procfs, "1") else { return Ok(()) };
+    let links = host.dump(Link::dump(), |message| Link::from_message(&message))?;
+    let mut requests: Vec<_> = links.iter().map(|link| Link::forward_v4(link.index)).collect();
+    let verdicts = host.request(&mut requests)?;
+    // A link without IPv4 refuses, or one that is gone by now; without the right to change links all do.
+    if verdicts.iter().any(Result::is_ok) { Ok(()) } else { Err(refused.into()) }
 }

@@ -6,13 +6,17 @@
 //! runtime and no thread: the kernel has answered by the time that `sendmsg` returns.
 
 mod address;
+mod advertised;
 mod default_route;
 mod fib;
 mod forwarding;
 mod inherited_mtu;
 mod link;
+mod link_state;
+mod local_route;
 mod monitor;
 mod neighbour;
+mod neighbour_table;
 mod netconf;
 mod netns;
 mod nexthop;
@@ -23,16 +27,21 @@ mod route;
 mod rule;
 mod socket;
 mod sysctl;
+mod tolerant;
 
 pub use address::Address;
+pub use advertised::{Learned, Loss, lost_by_forwarding};
 pub use default_route::DefaultRoute;
 pub use fib::{FibEntry, Onward};
-pub use forwarding::{ForwardingError, cut_off_by_forwarding, ensure_forwarding};
+pub use forwarding::{ForwardingError, ensure_forwarding, may_forward};
 pub use inherited_mtu::{InheritedMtu, MTU, MtuOf, inherited_mtu};
 pub use link::{Hardening, Link, NewVeth, Selector};
+pub use link_state::{Answered, LinkState};
+pub use local_route::LocalRoute;
 pub use monitor::{Event, Monitor};
-pub use neighbour::{Hold, Neighbour};
-pub use netconf::forwards;
+pub use neighbour::{Hold, Known, Neighbour};
+pub use neighbour_table::NeverGivenUp;
+pub use netconf::{Switched, forwards, link_forwards};
 pub use procfs::Procfs;
 pub use reply::KernelError;
 pub use request::Request;

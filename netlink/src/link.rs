@@ -17,6 +17,7 @@ use crate::request::Request;
 use crate::socket::{Error, Socket};
 
 const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_FORWARDING: u16 = 1;
 const IPV4_DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
 const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
 const IPV4_DEVCONF_RP_FILTER: u16 = 8;
@@ -73,6 +74,8 @@ impl NewVeth<'_> {
 /// What keeps a link's far side from misusing it, as far as `IFLA_AF_SPEC` can say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardening {
+    /// The pod has IPv4: forward what comes by this link, whatever new links are born with.
+    pub forward_v4: bool,
     /// The kernel has IPv6: make no link-local address of its own on this link (`addr_gen_mode none`).
     pub v6: bool,
 }
@@ -153,6 +156,13 @@ impl Link {
         Request::change(RouteNetlinkMessage::NewLink(link))
     }
 
+    /// Has the node forward the IPv4 packets that come by it. It needs no /proc/sys, and `net.ipv4.ip_forward` may be 0.
+    pub fn forward_v4(index: u32) -> Request {
+        let spec = LinkAttribute::AfSpecUnspec(vec![inet_conf(&[(IPV4_DEVCONF_FORWARDING, 1)])]);
+        let link = select(Selector::Index(index)).append_extra_attribute(spec).build();
+        Request::change(RouteNetlinkMessage::SetLink(link))
+    }
+
     /// Sets the MTU, bytes.
     pub fn set_mtu(index: u32, mtu: u32) -> Request {
         Request::change(RouteNetlinkMessage::SetLink(select(Selector::Index(index)).mtu(mtu).build()))
@@ -162,12 +172,14 @@ impl Link {
     /// kernel makes with it) to a sender that is not routed back to the link, and no IPv6 address of the kernel's own.
     /// And sets its text for people, at most 255 bytes.
     pub fn harden(index: u32, hardening: Hardening, alias: &str) -> Request {
-        let mut spec = vec![inet_conf(&[
+        let mut conf = vec![
             (IPV4_DEVCONF_RP_FILTER, 1),
             (IPV4_DEVCONF_ACCEPT_REDIRECTS, 0),
             (IPV4_DEVCONF_SEND_REDIRECTS, 0),
             (IPV4_DEVCONF_ARPFILTER, 1),
-        ])];
+        ];
+        conf.extend(hardening.forward_v4.then_some((IPV4_DEVCONF_FORWARDING, 1)));
+        let mut spec = vec![inet_conf(&conf)];
         if hardening.v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
         }
@@ -211,7 +223,7 @@ impl Link {
     }
 }
 
-fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
+pub(crate) fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
     match link {
         Selector::Name(name) => LinkUnspec::new_with_name(name),
         Selector::Index(index) => LinkUnspec::new_with_index(index),

@@ -12,13 +12,18 @@ use nix::sys::socket::{
     setsockopt,
     sockopt::{RcvBuf, RcvBufForce},
 };
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
 
+use crate::netconf::{Switched, switched};
 use crate::nexthop::{RTM_DELNEXTHOP, RTM_NEWNEXTHOP};
 use crate::reply::{Raw, messages};
 use crate::socket::Error;
+use crate::tolerant;
+
+/// Bits of `RTNLGRP_IPV4_NETCONF` 24 and `RTNLGRP_IPV6_NETCONF` 25.
+const RTMGRP_IPV4_NETCONF: i32 = 1 << 23;
+const RTMGRP_IPV6_NETCONF: i32 = 1 << 24;
 
 /// Room for some thousand events while the reader is busy, bytes; the kernel takes it as they come.
 const BUFFER: usize = 4 << 20;
@@ -34,6 +39,8 @@ const NEXTHOPS: u32 = 32;
 pub enum Event {
     /// An object came, changed or went; the message kind says which.
     Changed(Box<RouteNetlinkMessage>),
+    /// Forwarding was switched on or off.
+    Switched(Switched),
     /// A policy rule came or went.
     Rules,
     /// A nexthop object came, changed or went.
@@ -70,6 +77,11 @@ impl Monitor {
         Self::of(RTMGRP_LINK)
     }
 
+    /// Of forwarding, and of routes, which say what is forwarded where.
+    pub fn of_forwarding() -> Result<Self, Error> {
+        Self::of(RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_NETCONF | RTMGRP_IPV6_NETCONF)
+    }
+
     fn of(groups: i32) -> Result<Self, Error> {
         let mut handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
         handle.bind(&SocketAddr::new(0, groups.cast_unsigned())).map_err(Error::Open)?;
@@ -81,7 +93,7 @@ impl Monitor {
     pub fn read(&mut self) -> Result<Option<Vec<Event>>, Error> {
         self.buffer.clear();
         match self.handle.recv(&mut self.buffer, MSG_DONTWAIT) {
-            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| decode(&raw)).collect())),
+            Ok(_) => Ok(Some(messages(&self.buffer).filter_map(|raw| event(&raw)).collect())),
             Err(source) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(source) if source.kind() == io::ErrorKind::Interrupted => Ok(Some(Vec::new())),
             Err(source) if source.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(Some(vec![Event::Overflow])),
@@ -90,16 +102,14 @@ impl Monitor {
     }
 }
 
-fn decode(raw: &Raw<'_>) -> Option<Event> {
+fn event(raw: &Raw<'_>) -> Option<Event> {
     match raw.kind {
         RTM_NEWRULE | RTM_DELRULE => return Some(Event::Rules),
         RTM_NEWNEXTHOP | RTM_DELNEXTHOP => return Some(Event::Nexthops),
         _ => {}
     }
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(raw.bytes).ok()?.payload {
-        NetlinkPayload::InnerMessage(message) => Some(Event::Changed(Box::new(message))),
-        _ => None,
-    }
+    let changed = || tolerant::decode(raw.bytes).ok().map(|message| Event::Changed(Box::new(message)));
+    switched(raw).map(Event::Switched).or_else(changed)
 }
 
 impl AsFd for Monitor {

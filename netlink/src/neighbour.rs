@@ -9,6 +9,7 @@ use rtnetlink::packet_route::neighbour::{
 use rtnetlink::packet_route::route::RouteType;
 
 use crate::request::{Request, family};
+use crate::socket::{Error, Socket};
 
 /// Who may change an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,48 @@ pub struct Neighbour {
     pub hold: Hold,
 }
 
+/// What the kernel knows of a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It has no entry: it is asked for with the next packet.
+    Absent,
+    /// It was asked and has not answered: packets wait (`INCOMPLETE`), or are lost (`FAILED`).
+    Silent,
+    /// Its link-layer address, usable at once.
+    At([u8; 6]),
+}
+
+impl Known {
+    /// Asks what is known of `address` on a link.
+    pub fn ask(socket: &mut Socket, address: IpAddr, device: u32) -> Result<Self, Error> {
+        let question = Request::get(RouteNetlinkMessage::GetNeighbour(question(address, device)));
+        let Ok(RouteNetlinkMessage::NewNeighbour(message)) = socket.get(question)? else { return Ok(Self::Absent) };
+        Ok(Self::of(&message))
+    }
+
+    fn of(message: &NeighbourMessage) -> Self {
+        let mac = message.attributes.iter().find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok(),
+            _ => None,
+        });
+        match (message.header.state, mac) {
+            (NeighbourState::Failed | NeighbourState::Incomplete, _) => Self::Silent,
+            (_, Some(mac)) => Self::At(mac),
+            (_, None) => Self::Absent,
+        }
+    }
+}
+
+/// The key of an entry.
+fn question(address: IpAddr, device: u32) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(address.is_ipv6());
+    message.header.ifindex = device;
+    message.header.kind = RouteType::Unspec;
+    message.attributes.push(NeighbourAttribute::Destination(address.into()));
+    message
+}
+
 impl Neighbour {
     /// Puts the entry in place of whatever was known of this neighbour.
     pub fn replace(&self) -> Request {
@@ -54,12 +97,8 @@ impl Neighbour {
     }
 
     fn message(&self, state: NeighbourState) -> NeighbourMessage {
-        let mut message = NeighbourMessage::default();
-        message.header.family = family(self.address.is_ipv6());
-        message.header.ifindex = self.device;
+        let mut message = question(self.address, self.device);
         message.header.state = state;
-        message.header.kind = RouteType::Unspec;
-        message.attributes.push(NeighbourAttribute::Destination(self.address.into()));
         message
     }
 

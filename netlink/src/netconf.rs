@@ -1,34 +1,111 @@
-//! Whether a network namespace forwards packets, by one question (`RTM_GETNETCONF`): a third of what its files cost.
+//! Whether a network namespace, or one link of it, forwards packets, by one question (`RTM_GETNETCONF`: a third of what its
+//! files cost), and the kernel's event when that changes.
+//!
+//! IPv4 is forwarded by the setting of the link that a packet came in by; `net.ipv4.ip_forward` sets those of all links.
+//! IPv6 is forwarded by the setting of the namespace; a link's own says whether it is a router's, and takes advertisements.
 
 use nix::errno::Errno;
 
-use crate::reply::{HEADER, attribute, u32_at};
+use crate::reply::{HEADER, Raw, attribute, u32_at};
 use crate::request::family;
 use crate::socket::{Error, Socket};
 
+const RTM_NEWNETCONF: u16 = 80;
 const RTM_GETNETCONF: u16 = 82;
 const NETCONFA_IFINDEX: u16 = 1;
 const NETCONFA_FORWARDING: u16 = 2;
 const NETCONFA_IFINDEX_ALL: i32 = -1;
 
+/// `AF_INET6`.
+const INET6: u8 = 10;
+
 /// Length of `struct netconfmsg` with what aligns it, bytes.
 const NETCONFMSG: usize = 4;
+
+/// That forwarding was switched on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switched {
+    /// IPv6's, otherwise IPv4's.
+    pub v6: bool,
+    /// Of this link; `None` for the namespace.
+    pub link: Option<u32>,
+    /// It is on now.
+    pub on: bool,
+}
 
 /// Whether the namespace of the socket forwards packets of a family (`net.ipv4.ip_forward`,
 /// `net.ipv6.conf.all.forwarding`); `None` where the kernel has no such family.
 pub fn forwards(socket: &mut Socket, v6: bool) -> Result<Option<bool>, Error> {
+    ask(socket, v6, NETCONFA_IFINDEX_ALL)
+}
+
+/// The same setting of one link; `None` where there is no such link, or it has no such family.
+pub fn link_forwards(socket: &mut Socket, v6: bool, link: u32) -> Result<Option<bool>, Error> {
+    let Ok(index) = i32::try_from(link) else { return Ok(None) };
+    ask(socket, v6, index)
+}
+
+fn ask(socket: &mut Socket, v6: bool, index: i32) -> Result<Option<bool>, Error> {
     let mut question = vec![u8::from(family(v6)), 0, 0, 0];
     question.extend(8u16.to_ne_bytes());
     question.extend(NETCONFA_IFINDEX.to_ne_bytes());
-    question.extend(NETCONFA_IFINDEX_ALL.to_ne_bytes());
+    question.extend(index.to_ne_bytes());
     match socket.ask(RTM_GETNETCONF, &question)? {
         Ok(answer) => Ok(is_set(answer.bytes)),
         Err(refused) if refused.errno == Errno::EOPNOTSUPP => Ok(None),
+        // Older kernels say EINVAL for a link that is not there.
+        Err(refused) if index > 0 && [Errno::EINVAL, Errno::ENODEV].contains(&refused.errno) => Ok(None),
         Err(refused) => Err(Error::Netconf(refused)),
     }
 }
 
-fn is_set(answer: &[u8]) -> Option<bool> {
-    let forwarding = attribute(answer.get(HEADER + NETCONFMSG..)?, NETCONFA_FORWARDING)?;
+fn is_set(message: &[u8]) -> Option<bool> {
+    let forwarding = attribute(message.get(HEADER + NETCONFMSG..)?, NETCONFA_FORWARDING)?;
     Some(u32_at(forwarding, 0)? != 0)
+}
+
+/// Reads the kernel's event; `None` for another one, and for that of another setting or of what new links are born with.
+pub(crate) fn switched(raw: &Raw<'_>) -> Option<Switched> {
+    if raw.kind != RTM_NEWNETCONF {
+        return None;
+    }
+    let index = attribute(raw.bytes.get(HEADER + NETCONFMSG..)?, NETCONFA_IFINDEX)?;
+    let link = match u32_at(index, 0)?.cast_signed() {
+        NETCONFA_IFINDEX_ALL => None,
+        index => Some(u32::try_from(index).ok()?),
+    };
+    Some(Switched { v6: *raw.bytes.get(HEADER)? == INET6, link, on: is_set(raw.bytes)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::messages;
+
+    fn event(family: u8, attributes: &[(u16, i32)]) -> Vec<u8> {
+        let mut bytes = vec![family, 0, 0, 0];
+        for (kind, value) in attributes {
+            bytes.extend(8u16.to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(value.to_ne_bytes());
+        }
+        let mut message = u32::try_from(HEADER + bytes.len()).unwrap().to_ne_bytes().to_vec();
+        message.extend(RTM_NEWNETCONF.to_ne_bytes());
+        message.extend([0; 10]);
+        message.extend(bytes);
+        message
+    }
+
+    #[test]
+    fn an_event_of_forwarding_names_its_family_and_link_and_no_cut_makes_it_panic() {
+        let read = |bytes: &[u8]| messages(bytes).next().as_ref().and_then(switched);
+        let of_link = event(2, &[(1, 7), (2, 0), (3, 1)]);
+        assert_eq!(read(&of_link), Some(Switched { v6: false, link: Some(7), on: false }));
+        assert_eq!(read(&event(10, &[(1, -1), (2, 1)])), Some(Switched { v6: true, link: None, on: true }));
+        assert_eq!(read(&event(2, &[(1, -2), (2, 0)])), None, "what new links are born with");
+        assert_eq!(read(&event(2, &[(1, 7), (3, 0)])), None, "another setting");
+        for end in 0..of_link.len() {
+            assert_eq!(read(&of_link[..end]), None);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Nexthop objects (`ip nexthop`): where one leads that a route names by its number alone.
 
 use crate::fib::{Hop, Onward};
-use crate::reply::{HEADER, address, attributes, u32_at};
+use crate::reply::{Attribute, HEADER, address, attributes, u32_at};
 use crate::socket::{Error, Socket};
 
 pub(crate) const RTM_NEWNEXTHOP: u16 = 104;
@@ -57,7 +57,7 @@ fn ask(socket: &mut Socket, id: u32) -> Result<Object, Error> {
 fn read(message: &[u8]) -> Object {
     let onlink = u32_at(message, HEADER + 4).unwrap_or_default() & ONLINK != 0;
     let mut hop = Hop { onlink, ..Hop::default() };
-    for (kind, value) in attributes(message.get(HEADER + NHMSG..).unwrap_or_default()) {
+    for Attribute { kind, value } in attributes(message.get(HEADER + NHMSG..).unwrap_or_default()) {
         match kind {
             NHA_GROUP if value.len() > MEMBER => return Object::Onward(Onward::Several),
             NHA_GROUP => return u32_at(value, 0).map_or(Object::Onward(Onward::Unread), Object::Alias),

@@ -11,8 +11,6 @@ pub(crate) const NLMSG_DONE: u16 = 3;
 /// Length of `struct nlmsghdr`, bytes.
 pub(crate) const HEADER: usize = 16;
 const NLMSGERR_ATTR_MSG: u16 = 1;
-/// What of an attribute's kind is no flag (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
-const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// A request that the kernel refused: its errno, and its own words where it gave any (`NETLINK_EXT_ACK`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,21 +84,6 @@ impl Raw<'_> {
     }
 }
 
-/// The value of the first attribute of a kind, among these.
-pub(crate) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    attributes(bytes).find_map(|(kind, value)| (kind == wanted).then_some(value))
-}
-
-/// The attributes, each with its kind; ends at the first one that does not fit.
-pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let (length, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)? & NLA_TYPE_MASK);
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
 /// An address as an attribute's whole value.
 pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
@@ -110,7 +93,32 @@ pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+/// One netlink attribute (`struct nlattr`), its kind without the flags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attribute<'a> {
+    pub(crate) kind: u16,
+    pub(crate) value: &'a [u8],
+}
+
+/// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
+const NLA_FLAGS: u16 = 0xc000;
+
+/// The attributes in a row of them, in order; ends at the first one that does not fit.
+pub(crate) fn attributes(mut row: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(row, 0)?);
+        let (kind, value) = (u16_at(row, 2)? & !NLA_FLAGS, row.get(4..length)?);
+        row = row.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Attribute { kind, value })
+    })
+}
+
+/// The value of the first attribute of a kind, among these.
+pub(crate) fn attribute(row: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(row).find(|attribute| attribute.kind == wanted).map(|attribute| attribute.value)
+}
+
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).and_then(|value| value.try_into().ok()).map(u16::from_ne_bytes)
 }
 

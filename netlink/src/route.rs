@@ -146,6 +146,11 @@ impl Route {
         Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
     }
 
+    /// All routes of IPv6, in every table.
+    pub(crate) fn every_v6() -> Request {
+        Request::dump(RouteNetlinkMessage::GetRoute(Self::every(true)))
+    }
+
     fn every(v6: bool) -> RouteMessage {
         let mut message = RouteMessage::default();
         message.header.address_family = family(v6);

@@ -5,15 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc::MSG_DONTWAIT;
-use rtnetlink::packet_core::{
-    DecodeError, Emitable, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use rtnetlink::packet_core::{DecodeError, Emitable, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, protocols::NETLINK_ROUTE};
 
 use crate::netns::netns_of;
 use crate::reply::{HEADER, KernelError, NLMSG_DONE, NLMSG_ERROR, Raw, messages};
 use crate::request::Request;
+use crate::tolerant;
 
 /// Requests in one datagram: their acknowledgements must fit the default receive buffer (212,992 bytes) together.
 const BATCH: usize = 128;
@@ -64,6 +63,7 @@ pub struct Socket {
     buffer: Vec<u8>,
     /// The kernel takes a dump's filters at their word (`NETLINK_GET_STRICT_CHK`).
     strict: bool,
+    unreadable: u64,
 }
 
 impl Socket {
@@ -72,7 +72,7 @@ impl Socket {
         let handle = Handle::new(NETLINK_ROUTE).map_err(Error::Open)?;
         handle.set_ext_ack(true).map_err(Error::Open)?;
         handle.set_cap_ack(true).map_err(Error::Open)?;
-        Ok(Self { handle, sequence: 0, buffer: Vec::new(), strict: false })
+        Ok(Self { handle, sequence: 0, buffer: Vec::new(), strict: false, unreadable: 0 })
     }
 
     /// The network namespace that the socket belongs to, opened.
@@ -80,13 +80,27 @@ impl Socket {
         netns_of(self)
     }
 
+    /// How many objects of dumps could not be read and were left out, since this was last asked.
+    pub fn take_unreadable(&mut self) -> u64 {
+        std::mem::take(&mut self.unreadable)
+    }
+
     /// Sends the requests in order and returns the kernel's verdict on each. A refused one does not stop those after it.
     pub fn request(&mut self, requests: &mut [Request]) -> Result<Vec<Result<(), KernelError>>, Error> {
+        self.request_reading(requests, |_| {})
+    }
+
+    /// The same for requests with questions among them: `read` is given each answer.
+    pub(crate) fn request_reading(
+        &mut self,
+        requests: &mut [Request],
+        mut read: impl FnMut(&Raw<'_>),
+    ) -> Result<Vec<Result<(), KernelError>>, Error> {
         let mut verdicts = Vec::with_capacity(requests.len());
         for batch in requests.chunks_mut(BATCH) {
             batch.last_mut().into_iter().for_each(Request::acknowledge);
             let first = self.send(batch)?;
-            self.acknowledgements(first, batch.len(), &mut verdicts)?;
+            self.acknowledgements(first, batch.len(), &mut verdicts, &mut read)?;
         }
         Ok(verdicts)
     }
@@ -95,7 +109,7 @@ impl Socket {
     pub fn get(&mut self, mut request: Request) -> Result<Result<RouteNetlinkMessage, KernelError>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
         match self.answer(sequence)? {
-            Ok(raw) => decode(&raw).map(Ok),
+            Ok(raw) => Ok(Ok(tolerant::decode(raw.bytes)?)),
             Err(refused) => Ok(Err(refused)),
         }
     }
@@ -159,10 +173,28 @@ impl Socket {
     }
 
     /// Asks for all objects that match and keeps what `keep` makes of them. Taken again when the table changed meanwhile.
+    /// An object that cannot be read is left out and counted: one odd object hides no other.
     pub fn dump<T>(
         &mut self,
         request: Request,
         keep: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.dump_each(request, |raw| tolerant::decode(raw.bytes).map(&keep))
+    }
+
+    /// The same, with the objects as bytes: for attributes that the library's decoder is not given.
+    pub(crate) fn dump_raw<T>(
+        &mut self,
+        request: Request,
+        keep: impl Fn(&Raw<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.dump_each(request, |raw| Ok(keep(raw)))
+    }
+
+    fn dump_each<T>(
+        &mut self,
+        request: Request,
+        keep: impl Fn(&Raw<'_>) -> Result<Option<T>, DecodeError>,
     ) -> Result<Vec<T>, Error> {
         if !self.strict {
             self.handle.set_netlink_get_strict_chk(true).map_err(Error::Open)?;
@@ -180,11 +212,11 @@ impl Socket {
     fn dump_once<T>(
         &mut self,
         mut request: Request,
-        keep: impl Fn(RouteNetlinkMessage) -> Option<T>,
+        keep: impl Fn(&Raw<'_>) -> Result<Option<T>, DecodeError>,
     ) -> Result<Option<Vec<T>>, Error> {
         let sequence = self.send(std::slice::from_mut(&mut request))?;
         let mut objects = Vec::new();
-        let mut whole = true;
+        let (mut whole, mut unreadable) = (true, 0);
         loop {
             self.receive(DUMPED, 0, 1)?;
             for raw in messages(&self.buffer).filter(|raw| raw.sequence == sequence) {
@@ -192,9 +224,13 @@ impl Socket {
                 match raw.kind {
                     NLMSG_ERROR | NLMSG_DONE => {
                         raw.verdict()?;
+                        self.unreadable += if whole { unreadable } else { 0 };
                         return Ok(whole.then_some(objects));
                     }
-                    _ => objects.extend(keep(decode(&raw)?)),
+                    _ => match keep(&raw) {
+                        Ok(object) => objects.extend(object),
+                        Err(_) => unreadable += 1,
+                    },
                 }
             }
         }
@@ -224,13 +260,18 @@ impl Socket {
         first: u32,
         count: usize,
         verdicts: &mut Vec<Result<(), KernelError>>,
+        read: &mut impl FnMut(&Raw<'_>),
     ) -> Result<(), Error> {
         let begun = verdicts.len();
         verdicts.resize(begun + count, Ok(()));
         let mut answered = 0;
         while answered < count {
             self.receive(SINGLE, answered, count)?;
-            for raw in messages(&self.buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
+            for raw in messages(&self.buffer) {
+                if raw.kind != NLMSG_ERROR {
+                    read(&raw);
+                    continue;
+                }
                 let index = usize::try_from(raw.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 if !(answered..count).contains(&index) {
                     return Err(Error::Unanswered { answered, requests: count });
@@ -267,12 +308,5 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(source) if source.raw_os_error() == Some(Errno::EINTR as i32) => {}
             done => return done,
         }
-    }
-}
-
-fn decode(raw: &Raw<'_>) -> Result<RouteNetlinkMessage, Error> {
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(raw.bytes)?.payload {
-        NetlinkPayload::InnerMessage(message) => Ok(message),
-        _ => Err(Error::Decode(DecodeError::from("a control message where an object was due"))),
     }
 }

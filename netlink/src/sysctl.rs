@@ -96,6 +96,12 @@ impl LinkSettings {
         self.write(key, value).or_else(|refused| if self.read(key)? == value { Ok(()) } else { Err(refused) })
     }
 
+    /// Writes a value where the number that is there is less than `least`.
+    pub fn raise(&self, key: &str, least: u32, value: &'static str) -> Result<(), SysctlError> {
+        let enough = self.read(key)?.parse().is_ok_and(|number: u32| number >= least);
+        if enough { Ok(()) } else { self.write(key, value) }
+    }
+
     /// Writes a value.
     pub fn write(&self, key: &str, value: &'static str) -> Result<(), SysctlError> {
         let written = self.open(key, OFlags::WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));

@@ -17,6 +17,11 @@ use podlink::Netns;
 pub(crate) use live::{Error as LiveError, Live};
 use record::Record;
 
+use crate::regular;
+
+/// The most bytes of a record.
+const LONGEST: u64 = 4 << 20;
+
 /// Where libcni keeps its records, whatever runtime it is part of.
 pub(crate) const RESULTS: &str = "/var/lib/cni/results";
 
@@ -80,9 +85,7 @@ fn records(network: &str, results: &Path) -> io::Result<BTreeMap<Attachment, Rec
     for entry in entries {
         let path = entry?.path();
         // Others' records, and one that is being written, are no matter.
-        if path.is_file()
-            && let Ok(text) = fs::read_to_string(&path)
-        {
+        if let Ok(text) = regular::read_text(&path, LONGEST) {
             records.extend(Record::read(&text, network));
         }
     }

@@ -1,49 +1,61 @@
-//! The agent: one thread, one loop. A trigger (a report of the source, news of the kernel, time, an operator) becomes a
-//! turn of the reconciler, and what is now true is written down. All decisions are the reconciler's.
+//! The agent: one loop that does nothing that can block, and parts with threads of their own that can. A trigger (a report
+//! of the source, events of the kernel, time, an operator, a part) becomes a turn of the reconciler, and what is now true is
+//! published. All decisions are the reconciler's. Once it runs, only a signal ends it.
 
+mod desk;
 mod egress;
 mod journal;
+mod listen;
+pub(crate) mod part;
 mod pod_mtu;
 mod predecessor;
+mod publish;
 mod signals;
 mod tell;
+mod turn;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlink::{InheritedMtu, Monitor};
+use netlink::InheritedMtu;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use crate::control::{self, Command, Order};
+use crate::control::{Command, Order};
 use crate::http::{self, Served};
-use crate::leases::{self, Census};
+use crate::install::Install;
+use crate::leases::Stores;
 use crate::metrics::Metrics;
-use crate::packet_filter::{self, PacketFilter, Shared};
-use crate::readiness::Readiness;
 use crate::routes::guard::Guard;
 use crate::routes::kernel::Rtnetlink;
-use crate::routes::news::news;
 use crate::routes::pace::Pace;
-use crate::routes::reconcile::{Asked, Reconciler, Settings};
+use crate::routes::reconcile::{Reconciler, Settings};
 use crate::source::{Report, Snapshot, Source};
-use crate::state::{HEARTBEAT, RunDir, State};
-use crate::upkeep::{self, Upkeep};
+use crate::spare::Spare;
+use crate::state::{HEARTBEAT, RunDir, State, Told};
+use desk::Desk;
 pub(crate) use egress::Spared;
+use listen::Listener;
+use part::Parts;
 use predecessor::Predecessor;
 pub(crate) use signals::Stop;
 
 /// How soon a turn is tried again that the netlink socket failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How many datagrams of news are read before a turn: a flood must not keep the routes from being right.
-const NEWS: usize = 512;
+/// How often the parts are looked after.
+const TEND: Duration = Duration::from_millis(250);
 
-/// Why the agent cannot run.
+/// How long a new snapshot waits for the packet filter: the pods of a new node are inside before a route leads to them.
+const SIDES: Duration = Duration::from_secs(2);
+
+/// How long readiness waits for the first look at the files, which tells whether the pools are this node's.
+const FILES: Duration = Duration::from_secs(2);
+
+/// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("make the run directory {path}: {source}")]
@@ -54,16 +66,8 @@ pub(crate) enum Error {
     Binary(#[source] io::Error),
     #[error("start the runtime: {0}")]
     Runtime(#[source] io::Error),
-    #[error("listen on {path}: {source}")]
-    Control { path: String, source: io::Error },
     #[error("listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("write {path}: {source}")]
-    State { path: String, source: io::Error },
-    #[error("listen to the kernel: {0}")]
-    Monitor(#[source] io::Error),
-    #[error(transparent)]
-    Netlink(#[from] netlink::Error),
 }
 
 /// What the agent is given.
@@ -74,37 +78,59 @@ pub(crate) struct Options {
     pub(crate) resync: Duration,
     /// Where health and metrics are served, if they are.
     pub(crate) listen: Option<SocketAddr>,
-    pub(crate) upkeep: Upkeep,
+    pub(crate) stores: Stores,
+    pub(crate) install: Install,
     pub(crate) egress: Option<Spared>,
     /// Whether others' policies to drop are answered for this node's pods.
     pub(crate) accept_forward: bool,
+    /// Whether forwarding that somebody switches off is switched on again.
+    pub(crate) keep_forwarding: bool,
+}
+
+impl Options {
+    /// Where things lie, for the operator's commands.
+    fn told(&self) -> Told {
+        Told {
+            cni_bin_dir: self.install.bin_dir.clone(),
+            cni_conf_dir: self.install.conf_dir.clone(),
+            data_dir: Some(self.stores.data_dir().to_owned()),
+        }
+    }
 }
 
 /// The agent's own things: everything but the reconciler, which comes with the first snapshot.
 pub(crate) struct Agent {
     settings: Settings,
     run_dir: RunDir,
-    upkeep: Upkeep,
-    last_look: upkeep::Report,
-    /// Pods whose links keep a former MTU of the node's, and why.
-    former_mtu: Vec<String>,
+    /// The network of this node's pods.
+    network: String,
     /// What pods inherit, and what was looked at for it.
     inherited_mtu: Option<InheritedMtu>,
     state: State,
-    /// Until the first turn.
+    /// Until this agent knows better.
     predecessor: Option<Predecessor>,
     told: watch::Sender<State>,
     metrics: Arc<Metrics>,
-    kernel: Rtnetlink,
-    monitor: Monitor,
-    news: Readiness,
-    reports: mpsc::Receiver<Report>,
-    orders: mpsc::Receiver<Order>,
-    /// Asks the source for a snapshot of now.
-    refresh: Arc<Notify>,
-    packet_filter: Shared,
+    /// None while no socket can be had.
+    kernel: Option<Rtnetlink>,
+    /// Why the kernel cannot be asked.
+    kernel_trouble: Option<String>,
+    /// How many objects of the kernel's could not be read at the last look.
+    unreadable: u64,
+    listener: Listener,
     egress: Option<Spared>,
-    census: watch::Receiver<Census>,
+    /// A snapshot that waits for the packet filter.
+    waiting: Option<egress::Waiting>,
+    /// A former CIDR is kept until a look at the leases that began after this says that it may go.
+    judged_since: Instant,
+    /// Until when the first look at the files is waited for.
+    patient_until: Instant,
+    parts: Parts,
+    /// What is to be told of them.
+    part_troubles: Vec<String>,
+    desk: Desk,
+    /// A digest of what was last written down of the nodes.
+    remembered: Option<u64>,
 }
 
 /// What woke the agent.
@@ -120,8 +146,12 @@ enum Trigger {
     Retry,
     /// An event asked for a turn a moment ago, and it is time.
     Reconsider,
-    /// The leases stand otherwise.
-    Leases,
+    /// A part says something new.
+    Part,
+    /// The parts must be looked after.
+    Tend,
+    /// A snapshot has waited for the packet filter for long enough.
+    WaitedEnough,
     Stop,
 }
 
@@ -144,7 +174,7 @@ enum Task {
 #[derive(Clone, Copy)]
 struct Due {
     retry: Option<Instant>,
-    /// News waits that no edge will tell of.
+    /// Events wait, and readiness will not fire again for them.
     unread: Option<Instant>,
     /// Of turns that events ask for.
     pace: Pace,
@@ -152,134 +182,155 @@ struct Due {
 }
 
 impl Agent {
-    /// Runs until it is told to stop.
+    /// Runs until a signal ends it.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
-        let Options { settings, source, run_dir, resync, listen, upkeep, egress, accept_forward } = options;
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
-        let socket = run_dir.control_socket();
-        let control =
-            control::listen(&socket).map_err(|source| Error::Control { path: socket.display().to_string(), source })?;
-        let (order_sender, orders) = mpsc::channel(1);
-        let (report_sender, reports) = mpsc::channel(1);
-        let packet_filter = Shared::new(PacketFilter::new(egress::at_first(egress.as_ref()), accept_forward));
-        let mut state = State::starting(&settings.me, &source.to_string());
-        state.told = upkeep.told();
-        let (told, _) = watch::channel(state.clone());
-        let (refresh, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::new()));
-        // Opened before anything is looked at, so that no change falls between.
-        let monitor = Monitor::open()?;
-        let news = Readiness::of(monitor.as_fd()).map_err(Error::Monitor)?;
-        let kernel = Rtnetlink::open()?;
-        if let Some(address) = listen {
-            let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-            tokio::spawn(http::serve(listener, Served { state: told.subscribe(), metrics: metrics.clone() }));
+        let resync = options.resync;
+        let mut agent = Self::start(options).await?;
+        agent.tell();
+        if let Some(first) = agent.first_snapshot(&mut stop).await {
+            agent.reconcile(first, &mut stop, resync).await;
         }
-        tokio::spawn(control::serve(control, order_sender));
-        tokio::spawn(packet_filter::keep(resync, packet_filter.clone()));
-        let (counted, census) = watch::channel(Census::default());
-        tokio::spawn(leases::keep(upkeep.stores.clone(), resync, metrics.clone(), counted));
-        tokio::spawn(source.run(report_sender, refresh.clone()));
-        let last_look = upkeep::Report::default();
-        let mut agent = Self {
-            settings,
-            run_dir,
-            upkeep,
-            last_look,
-            former_mtu: Vec::new(),
-            inherited_mtu: None,
-            state,
-            predecessor: None,
-            told,
-            metrics,
-            kernel,
-            monitor,
-            news,
-            reports,
-            orders,
-            refresh,
-            packet_filter,
-            egress,
-            census,
-        };
-        agent.look_back();
-        agent.tell()?;
-        let Some(first) = agent.first_snapshot(&mut stop).await? else { return Ok(()) };
-        agent.reconcile(first, &mut stop, resync).await
+        agent.parts.stop().await;
+        Ok(())
     }
 
-    /// Waits for the source's first whole snapshot; `None` when told to stop.
-    async fn first_snapshot(&mut self, stop: &mut Stop) -> Result<Option<Snapshot>, Error> {
-        let mut heartbeat = interval(HEARTBEAT);
+    /// Starts the parts. What is not to be had now is asked for again later.
+    async fn start(options: Options) -> Result<Self, Error> {
+        let now = Instant::now();
+        let mut state = State::starting(&options.settings.me, &options.source.to_string());
+        state.told = options.told();
+        let metrics = Arc::new(Metrics::new());
+        let (told, _) = watch::channel(state.clone());
+        let [for_health, for_orders] = [Spare::new(), Spare::new()];
+        if let Some(address) = options.listen {
+            let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+            tokio::spawn(http::serve(
+                listener,
+                for_health,
+                Served { state: told.subscribe(), metrics: metrics.clone() },
+            ));
+        }
+        // Opened before anything is looked at, so that no change falls between.
+        let listener = Listener::open();
+        let said = tell::look_back(&options.run_dir).await;
+        state.pod_mtus = said.as_ref().map(|said| said.pod_mtus.clone()).unwrap_or_default();
+        let predecessor = said.and_then(|said| tell::borne_out(said, &options.settings.me));
+        state.routed = predecessor.is_some();
+        told.send_replace(state.clone());
+        let mut parts = Parts::new();
+        let desk = Desk::start(&mut parts, &options, &told, for_orders, &metrics);
+        Ok(Self {
+            network: options.install.conflist.network,
+            inherited_mtu: None,
+            remembered: None,
+            settings: options.settings,
+            run_dir: options.run_dir,
+            state,
+            predecessor,
+            told,
+            metrics,
+            kernel: None,
+            kernel_trouble: None,
+            unreadable: 0,
+            listener,
+            egress: options.egress,
+            waiting: None,
+            judged_since: now,
+            patient_until: now + FILES,
+            parts,
+            part_troubles: Vec::new(),
+            desk,
+        })
+    }
+
+    /// Waits for the source's first whole snapshot; `None` when a signal ends the agent.
+    async fn first_snapshot(&mut self, stop: &mut Stop) -> Option<Snapshot> {
+        let (mut heartbeat, mut tend) = (interval(HEARTBEAT), interval(TEND));
+        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.wait() => return Ok(None),
-                Some(report) = self.reports.recv() => match report {
-                    Ok(snapshot) => return Ok(Some(snapshot)),
+                biased;
+                () = stop.wait() => return None,
+                Some(report) = self.desk.reports.recv() => match report {
+                    Ok(snapshot) => return Some(snapshot),
                     Err(error) => self.source_failed(&error),
                 },
-                Some((_, reply)) = self.orders.recv() => {
+                Some((_, reply)) = self.desk.orders.recv() => {
                     // A client that hung up needs no answer.
                     let _ = reply.send("nothing to do: no whole list of nodes has come yet".to_owned());
                 }
                 _ = heartbeat.tick() => self.state.beat(),
+                _ = tend.tick() => {
+                    if !self.tend() {
+                        continue;
+                    }
+                }
             }
-            self.tell()?;
+            self.tell();
         }
     }
 
-    async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) -> Result<(), Error> {
+    /// Until a signal ends the agent.
+    async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) {
         self.source_succeeded(&first);
-        self.recall(&mut first)?;
+        self.recall(&mut first).await;
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, unread: None, pace: Pace::new(Instant::now()), asked_at: Instant::now() };
-        self.predecessor = None;
-        self.carry_out(Task::Everything, &mut reconciler, &mut due)?;
-        let mut heartbeat = interval(HEARTBEAT);
-        let mut slow = interval(resync);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        slow.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let inside = self.tell_sides(&reconciler, None);
+        tokio::select! {
+            () = stop.wait() => return,
+            () = self.in_force(inside) => {}
+        }
+        self.carry_out(Task::Everything, &mut reconciler, &mut due);
+        let (mut heartbeat, mut slow, mut tend) = (interval(HEARTBEAT), interval(resync), interval(TEND));
+        for ticks in [&mut heartbeat, &mut slow, &mut tend] {
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         slow.tick().await;
         loop {
             let hold_over = match reconciler.guard() {
                 Guard::Holding(held) if due.asked_at < held.until => Some(held.until),
                 _ => None,
             };
+            let waited = self.waiting.as_ref().map(|waiting| waiting.until);
             let trigger = tokio::select! {
                 biased;
                 () = stop.wait() => Trigger::Stop,
-                news = self.news.wait() => news.map(|()| Trigger::News).map_err(Error::Monitor)?,
-                Some(report) = self.reports.recv() => Trigger::Report(report),
-                Some(order) = self.orders.recv() => Trigger::Order(order),
+                () = self.listener.wait() => Trigger::News,
+                Some(report) = self.desk.reports.recv() => Trigger::Report(report),
+                Some(order) = self.desk.orders.recv() => Trigger::Order(order),
                 () = at(due.unread) => Trigger::News,
                 () = at(due.retry) => Trigger::Retry,
                 () = at(due.pace.due()) => Trigger::Reconsider,
-                Ok(()) = self.census.changed() => Trigger::Leases,
+                () = self.desk.news.notified() => Trigger::Part,
+                () = at(waited) => Trigger::WaitedEnough,
                 () = at(hold_over) => Trigger::HoldOver,
                 _ = slow.tick() => Trigger::Resync,
                 _ = heartbeat.tick() => Trigger::Heartbeat,
+                _ = tend.tick() => Trigger::Tend,
             };
             if let Trigger::Stop = trigger {
-                return Ok(());
+                return;
             }
-            let task = self.handle(trigger, &mut reconciler, &mut due)?;
-            self.carry_out(task, &mut reconciler, &mut due)?;
+            let task = self.handle(trigger, &mut reconciler, &mut due);
+            self.carry_out(task, &mut reconciler, &mut due);
         }
     }
 
     /// Takes in what woke the agent; says what is to be done about it.
-    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
-        Ok(match trigger {
-            Trigger::News => self.hear(reconciler, due)?,
+    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Task {
+        match trigger {
+            Trigger::News => self.hear(reconciler, due),
             Trigger::Report(Ok(snapshot)) => {
                 self.source_succeeded(&snapshot);
-                // News that waits is older than what the turn will do.
-                self.hear(reconciler, due)?;
-                reconciler.learn(snapshot);
-                Task::Everything
+                // Events that wait are older than what the turn will do.
+                let heals = self.hear(reconciler, due);
+                if self.learn_once_inside(snapshot, reconciler) { Task::Everything } else { heals }
             }
             Trigger::Report(Err(error)) => {
                 self.source_failed(&error);
-                self.tell()?;
+                self.describe(reconciler);
                 Task::Nothing
             }
             Trigger::Order((Command::Release, reply)) => {
@@ -288,129 +339,87 @@ impl Agent {
                 let _ = reply.send(if held { "released" } else { "nothing is held" }.to_owned());
                 if held { Task::Everything } else { Task::Nothing }
             }
+            // Answered where it is asked.
+            Trigger::Order((Command::State, _)) => Task::Nothing,
             Trigger::Order((Command::Look, reply)) => {
-                reconciler.look_again();
+                self.look_again(reconciler);
                 // A client that hung up needs no answer.
                 let _ = reply.send("looking".to_owned());
                 Task::Everything
             }
             Trigger::Retry => {
                 due.retry = None;
-                self.hear(reconciler, due)?;
+                self.hear(reconciler, due);
                 Task::Turn
             }
             Trigger::Reconsider => {
                 // What waits belongs to the same turn.
-                self.hear(reconciler, due)?;
+                self.hear(reconciler, due);
                 Task::Reconsider
             }
-            // The last lease of a former CIDR may have gone, and its route with it.
-            Trigger::Leases if reconciler.drains() => {
-                reconciler.look_again();
-                Task::Everything
-            }
-            Trigger::Leases => {
-                self.describe(reconciler)?;
-                Task::Nothing
+            Trigger::Part => self.hear_parts(reconciler),
+            Trigger::WaitedEnough => {
+                tracing::warn!("the packet filter does not answer; the routes do not wait for it any longer");
+                self.learn_what_waits(reconciler)
             }
             Trigger::HoldOver => {
                 due.asked_at = Instant::now();
-                self.refresh.notify_one();
+                self.desk.refresh.notify_one();
                 Task::Nothing
             }
             Trigger::Resync => {
-                self.tell_drops();
-                reconciler.look_again();
+                self.look_again(reconciler);
                 Task::Everything
             }
             Trigger::Heartbeat => {
-                self.tell_drops();
-                self.describe(reconciler)?;
+                self.describe(reconciler);
+                Task::Nothing
+            }
+            Trigger::Tend => {
+                if self.tend() {
+                    self.describe(reconciler);
+                }
                 Task::Nothing
             }
             Trigger::Stop => Task::Nothing,
-        })
+        }
     }
 
-    /// Reads the news that waits.
-    fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Result<Task, Error> {
-        let mut heals = false;
-        let mut all = false;
-        for _ in 0..NEWS {
-            let Some(events) = self.monitor.read()? else {
-                all = true;
-                break;
-            };
-            let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
-            for news in news {
-                match reconciler.hear(news) {
-                    Asked::Nothing => {}
-                    Asked::Turn => due.pace.ask(),
-                    Asked::Heal => heals = true,
-                }
-            }
-        }
-        due.unread = (!all).then(Instant::now);
-        Ok(match heals {
-            _ if due.pace.is_due(Instant::now()) => Task::Reconsider,
-            true => Task::Heal,
-            false => Task::Nothing,
-        })
-    }
-
-    fn carry_out(&mut self, task: Task, reconciler: &mut Reconciler, due: &mut Due) -> Result<(), Error> {
-        if task == Task::Nothing {
-            return Ok(());
-        }
-        // Before a route leads to new pods they are inside.
-        self.tell_sides(task, reconciler);
-        let began = Instant::now();
-        let stores = &self.upkeep.stores;
-        let (mut judged, mut looked) = (false, false);
-        let turn = match task {
-            Task::Heal => reconciler.heal(&mut self.kernel),
-            _ => reconciler.turn(&mut self.kernel, &|cidr| stores.any_in(cidr)),
-        };
-        let by_events = [Task::Heal, Task::Reconsider].contains(&task);
-        match turn {
-            Ok(turn) => {
-                self.count(&turn, by_events, began.elapsed());
-                journal::turn(&turn);
-                (judged, looked) = (turn.judged, turn.looked);
-                if turn.applied.surprised {
-                    due.retry = Some(Instant::now() + RETRY);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the kernel could not be asked; trying again");
-                reconciler.look_again();
-                self.kernel = Rtnetlink::open()?;
-                due.retry = Some(Instant::now() + RETRY);
-            }
-        }
-        self.tell_sides(task, reconciler);
-        if task == Task::Everything {
-            self.tell_forwarded(reconciler);
-        }
-        let looks = task == Task::Everything || looked;
-        if looks || judged {
-            self.remember_mtu(reconciler);
-        }
-        if looks {
+    fn hear_parts(&mut self, reconciler: &mut Reconciler) -> Task {
+        let counted = self.desk.census.has_changed().unwrap_or(false);
+        self.desk.census.mark_unchanged();
+        let leased = self.desk.census.borrow().addresses();
+        if self.desk.position.borrow().as_ref().is_some_and(|position| position.leased != leased) {
+            // What is leased belongs to the judgement on the pools.
             self.look(reconciler);
         }
-        if judged {
-            self.tell_verdicts(reconciler)?;
+        let drained = counted && reconciler.drains();
+        if drained {
+            // The last lease of a former CIDR may have gone, and its route with it.
+            reconciler.look_again();
         }
-        self.describe(reconciler)?;
-        // The conflist is there: the word that pods may come does not wait for those that are.
-        if (looks || judged) && self.follow_mtu() {
-            self.describe(reconciler)?;
+        let learnt = if self.is_inside() { self.learn_what_waits(reconciler) } else { Task::Nothing };
+        if drained || learnt == Task::Everything {
+            return Task::Everything;
         }
-        if task != Task::Heal {
-            due.pace.done(Instant::now(), began.elapsed());
-        }
-        Ok(())
+        self.describe(reconciler);
+        Task::Nothing
+    }
+
+    /// Trusts nothing that is known of the kernel and of the leases.
+    fn look_again(&mut self, reconciler: &mut Reconciler) {
+        self.judged_since = Instant::now();
+        reconciler.look_again();
+    }
+
+    /// Looks after the parts; true when what is to be told of them is new.
+    fn tend(&mut self) -> bool {
+        let now = Instant::now();
+        self.parts.tend(now);
+        let troubles = self.parts.troubles(now);
+        let is_new = troubles != self.part_troubles;
+        self.part_troubles = troubles;
+        is_new
     }
 }
 

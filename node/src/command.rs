@@ -40,7 +40,7 @@ enum Command {
     Trace(trace::Args),
     /// Take over the leases of another IPAM plugin, so that its pods run on and keep their addresses.
     Adopt(adopt::Args),
-    /// Let a withdrawal go that the running agent holds because it is large.
+    /// Release a withdrawal that the running agent holds because it is large, and forget what it keeps of nodes that the list lacks.
     ReleaseWithdrawal(release::Args),
     /// Remove what the agent made, once it no longer runs, and say what is left.
     Cleanup(cleanup::Args),

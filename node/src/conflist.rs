@@ -1,4 +1,7 @@
-//! The network configuration that the agent writes for the runtime, and what it reads of those that lie beside it. Pure.
+//! The network configuration that the agent writes for the runtime, and what it reads of those that lie beside it. Pure, but
+//! for [`directory`].
+
+pub(crate) mod directory;
 
 use std::net::IpAddr;
 

@@ -3,15 +3,24 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream as Client;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::agent::part::Activity;
+use crate::spare::Spare;
+use crate::state::State;
 
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon a client is accepted again that could not be.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// What an operator may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +29,18 @@ pub(crate) enum Command {
     Release,
     /// Look at everything again and put right what is not.
     Look,
+    /// Say what `node.json` would say if it could be written now.
+    State,
 }
 
 impl Command {
-    const ALL: [Self; 2] = [Self::Release, Self::Look];
+    const ALL: [Self; 3] = [Self::Release, Self::Look, Self::State];
 
     fn word(self) -> &'static str {
         match self {
             Self::Release => "release",
             Self::Look => "look",
+            Self::State => "state",
         }
     }
 }
@@ -36,26 +48,61 @@ impl Command {
 /// A command and where its answer goes.
 pub(crate) type Order = (Command, oneshot::Sender<String>);
 
-/// Takes commands until nobody listens any more.
-pub(crate) async fn serve(listener: UnixListener, orders: mpsc::Sender<Order>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        // One at a time: an operator has two hands. A client that says nothing is dropped.
-        let _ = tokio::time::timeout(PATIENCE, answer(stream, &orders)).await;
-        if orders.is_closed() {
-            return;
+/// What the commands are carried out by.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) orders: mpsc::Sender<Order>,
+    /// What the agent says of itself: this is answered whatever the loop does.
+    pub(crate) state: watch::Receiver<State>,
+    /// Taken by whoever serves, and put back.
+    pub(crate) spare: Arc<Mutex<Spare>>,
+}
+
+/// Takes commands until nobody carries them out any more. Clients are served one at a time; one that says nothing is
+/// dropped.
+pub(crate) async fn keep(path: PathBuf, served: Served, activity: Activity) -> String {
+    let begun = activity.begin(format!("listen on {}", path.display()));
+    let listener = match listen(&path) {
+        Ok(listener) => listener,
+        Err(error) => return format!("listen on {}: {error}", path.display()),
+    };
+    drop(begun);
+    while !served.orders.is_closed() {
+        let accepted = listener.accept().await;
+        let is_out = |error: &io::Error| served.spare().give_up(error);
+        match accepted {
+            Ok((stream, _)) => drop(timeout(PATIENCE, answer(stream, &served)).await),
+            Err(error) if is_out(&error) => {
+                if let Ok(Ok((stream, _))) = timeout(BUSY, listener.accept()).await {
+                    drop(timeout(PATIENCE, answer(stream, &served)).await);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a client was not served");
+                tokio::time::sleep(BUSY).await;
+            }
         }
+        served.spare().refill();
+    }
+    "nobody carries out commands any more".to_owned()
+}
+
+impl Served {
+    /// Held for the length of a call alone.
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Opens the socket, in place of one that a former agent left. The run directory's lock says that it is gone.
-pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(path),
     }
 }
 
-async fn answer(mut stream: UnixStream, orders: &mpsc::Sender<Order>) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, served: &Served) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(tokio::io::AsyncReadExt::take(reader, 64));
@@ -63,9 +110,10 @@ async fn answer(mut stream: UnixStream, orders: &mpsc::Sender<Order>) -> io::Res
     // What was cut off, by the limit or by the client, is no line: it may have gone on otherwise.
     let word = line.strip_suffix('\n').map(str::trim);
     let answer = match Command::ALL.into_iter().find(|command| word == Some(command.word())) {
+        Some(Command::State) => serde_json::to_string(&*served.state.borrow())?,
         Some(command) => {
             let (reply, answer) = oneshot::channel();
-            match orders.send((command, reply)).await {
+            match served.orders.send((command, reply)).await {
                 Ok(()) => answer.await.unwrap_or_default(),
                 Err(_) => return Ok(()),
             }
@@ -73,6 +121,11 @@ async fn answer(mut stream: UnixStream, orders: &mpsc::Sender<Order>) -> io::Res
         None => "unknown command".to_owned(),
     };
     writer.write_all(format!("{answer}\n").as_bytes()).await
+}
+
+/// What the agent that runs on `socket` says of itself now.
+pub(crate) fn state(socket: &Path) -> io::Result<State> {
+    Ok(serde_json::from_str(&command(socket, Command::State)?)?)
 }
 
 /// Sends a command to the agent that runs on `socket` and returns its answer.
@@ -104,15 +157,17 @@ mod tests {
             client.shutdown(std::net::Shutdown::Write).unwrap();
             let asked = runtime.block_on(async {
                 let (orders, mut received) = mpsc::channel::<Order>(1);
+                let (_state, state) = watch::channel(State::starting("n1", "file x"));
+                let served = Served { orders, state, spare: Arc::new(Mutex::new(Spare::new())) };
                 let agent = async {
                     let (command, reply) = received.recv().await?;
                     reply.send("done".into()).ok().map(|()| command)
                 };
-                let served = async {
-                    let _ = answer(UnixStream::from_std(server).unwrap(), &orders).await;
-                    drop(orders);
+                let serve = async {
+                    let _ = answer(UnixStream::from_std(server).unwrap(), &served).await;
+                    drop(served);
                 };
-                tokio::join!(agent, served).0
+                tokio::join!(agent, serve).0
             });
             let mut answer = String::new();
             // A client that said more than is read may be cut off.

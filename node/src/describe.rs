@@ -65,7 +65,7 @@ fn key(verdict: &Verdict) -> Option<Key> {
     match verdict.ruling {
         Ruling::Own | Ruling::Draining => Some(Key::own(cidr)),
         Ruling::Direct { .. } | Ruling::OnLink { .. } | Ruling::Router { .. } => Some(Key::peer(cidr)),
-        Ruling::Skipped(_) => None,
+        Ruling::Kept(_) | Ruling::Skipped(_) => None,
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
     fn a_node_without_verdicts_yet_is_not_taken_for_one_that_is_not_in_the_list() {
         let limits = Limits { share: 0.5, hold: Duration::from_secs(60) };
         let settings = Settings { me: "n1".into(), limits, by_routers: false };
-        let list = Snapshot::new(vec![Node::read("n1", ["10.0.0.1"], ["10.244.1.0/24"])], Instant::now());
+        let list = Snapshot::new(vec![Node::of("n1", &["10.0.0.1"], &["10.244.1.0/24"])], Instant::now());
         let reasons = unready(&Reconciler::new(settings, list), "n1");
         assert!(matches!(&reasons[..], [one] if one.contains("not decided yet")), "{reasons:?}");
     }

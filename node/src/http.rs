@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::metrics::Metrics;
+use crate::spare::Spare;
 use crate::state::State;
 
 /// How long a client may take to ask.
@@ -40,16 +41,32 @@ pub(crate) struct Served {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// How long the one client may stay for whom the last descriptor was given up.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// How soon a client is accepted again that could not be.
+const BUSY: Duration = Duration::from_millis(100);
+
 /// Serves until the process ends.
-pub(crate) async fn serve(listener: TcpListener, served: Served) {
+pub(crate) async fn serve(listener: TcpListener, mut spare: Spare, served: Served) {
     let mut clients: VecDeque<AbortHandle> = VecDeque::with_capacity(CLIENTS);
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most likely: others must end first.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
+        spare.refill();
         clients.retain(|client| !client.is_finished());
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) if spare.give_up(&error) => {
+                // One at a time: when it is gone there is a descriptor again.
+                if let Ok(Ok((stream, _))) = timeout(BUSY, listener.accept()).await {
+                    let _ = timeout(BRIEFLY, converse(stream, served.clone())).await;
+                }
+                continue;
+            }
+            Err(_) => {
+                tokio::time::sleep(BUSY).await;
+                continue;
+            }
+        };
         if clients.len() >= CLIENTS
             && let Some(first) = clients.pop_front()
         {

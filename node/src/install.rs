@@ -2,16 +2,21 @@
 //! there. Only where the operator said so. A file that is as it should be is not touched.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 
-use crate::conflist::{self, Chained, Conflist, FILE, is_configuration, pools};
+use crate::conflist::directory::{self, Directory};
+use crate::conflist::{self, Chained, Conflist, FILE, pools};
 use crate::place::{Lasting, place};
 use crate::pools::Pool;
+use crate::regular;
+
+/// The most bytes of a plugin.
+const LONGEST: u64 = 64 << 20;
 
 /// What is installed.
 pub(crate) const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
@@ -46,7 +51,7 @@ impl Install {
             let (from, to) = (self.from.join(name), bin_dir.join(name));
             let failed = |source| Error::Read { path: from.display().to_string(), source };
             if !same(&from, &to).map_err(failed)? {
-                changed.extend(put(&to, &fs::read(&from).map_err(failed)?, 0o755)?);
+                changed.extend(put(&to, &regular::read(&from, LONGEST).map_err(failed)?, 0o755)?);
             }
         }
         Ok(changed)
@@ -76,21 +81,23 @@ impl Install {
         Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
     }
 
-    /// The pools that the configurations in place give this node.
-    pub(crate) fn pools(&self) -> Result<Vec<Pool>, Error> {
-        let Some(dir) = &self.conf_dir else { return Ok(Vec::new()) };
-        Ok(texts(dir)?.iter().flat_map(|(name, text)| pools(name, text)).collect())
+    /// The pools that the configurations in place give this node, and what is wrong with those that cannot be read.
+    pub(crate) fn pools(&self) -> Result<(Vec<Pool>, Vec<String>), Error> {
+        let Some(dir) = &self.conf_dir else { return Ok((Vec::new(), Vec::new())) };
+        let Directory { texts, faults } = read(dir)?;
+        let fault = |(name, why): &(String, String)| format!("failed to read {}: {why}", dir.join(name).display());
+        Ok((texts.iter().flat_map(|(name, text)| pools(name, text)).collect(), faults.iter().map(fault).collect()))
     }
 
     /// The networks whose pods have an MTU that somebody chose: by the agent's own word, or by a configuration in place.
     pub(crate) fn chosen_mtus(&self) -> Result<BTreeSet<String>, Error> {
         let own = self.conflist.mtu.map(|_| self.conflist.network.clone());
-        let there = match texts(self.conf_dir.as_deref().unwrap_or(Path::new(conflist::DIR))) {
+        let there = match read(self.conf_dir.as_deref().unwrap_or(Path::new(conflist::DIR))) {
             // Whoever has none there says so to its runtime alone.
-            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Directory::default(),
             there => there?,
         };
-        Ok(there.iter().filter_map(|(_, text)| conflist::chooses_mtu(text)).chain(own).collect())
+        Ok(there.texts.iter().filter_map(|(_, text)| conflist::chooses_mtu(text)).chain(own).collect())
     }
 
     fn configurations(&self) -> Result<Vec<String>, Error> {
@@ -98,38 +105,19 @@ impl Install {
     }
 }
 
-/// The names of the configurations in a directory, in the runtime's order.
 fn configurations(dir: &Path) -> Result<Vec<String>, Error> {
-    let failed = |source| Error::List { path: dir.display().to_string(), source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if is_configuration(&name) {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+    directory::names(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
 }
 
-/// The same with their texts.
-fn texts(dir: &Path) -> Result<Vec<(String, String)>, Error> {
-    let mut texts = Vec::new();
-    for name in configurations(dir)? {
-        let path = dir.join(&name);
-        match fs::read_to_string(&path) {
-            Ok(text) => texts.push((name, text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Read { path: path.display().to_string(), source }),
-        }
-    }
-    Ok(texts)
+fn read(dir: &Path) -> Result<Directory, Error> {
+    directory::read(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
 }
 
 /// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.
 pub(crate) fn same(from: &Path, to: &Path) -> io::Result<bool> {
-    let mut from = BufReader::new(File::open(from)?);
-    let Ok(to) = File::open(to) else { return Ok(false) };
+    let mut from = BufReader::new(regular::open(from)?.inner()?);
+    // What lies there may be anything, a pipe too.
+    let Ok(to) = regular::open(to).and_then(|file| file.inner()) else { return Ok(false) };
     let mut to = BufReader::new(to);
     loop {
         let (ours, theirs) = (from.fill_buf()?, to.fill_buf()?);
@@ -147,7 +135,7 @@ pub(crate) fn same(from: &Path, to: &Path) -> io::Result<bool> {
 
 /// Puts `bytes` at `path`, unless they are there.
 fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
-    if fs::read(path).is_ok_and(|there| there == bytes) {
+    if regular::read(path, bytes.len() as u64).is_ok_and(|there| there == bytes) {
         return Ok(None);
     }
     let failed = |source| Error::Install { path: path.display().to_string(), source };
@@ -158,6 +146,7 @@ fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -209,7 +198,7 @@ mod tests {
         fs::remove_file(root.join("bin/portmap")).unwrap();
         assert!(install.conflist(&cidr, &[]).unwrap().is_some() && !chains_portmap(), "and went");
         assert_eq!(install.winners().unwrap(), ["05-other.conflist"]);
-        assert_eq!(install.pools().unwrap()[0].subnet, cidr[0]);
+        assert_eq!(install.pools().unwrap().0[0].subnet, cidr[0]);
         fs::remove_dir_all(&root).unwrap();
     }
 }

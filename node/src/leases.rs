@@ -1,23 +1,29 @@
 //! The leases of this node as the agent sees them: who has which address, and which are provably dead. The stores are the
-//! ipam crate's; here they are only asked, and asked to take the dead ones back.
+//! ipam crate's; here they are only asked, and asked to take the dead ones back. Each network's store is its own: what is
+//! wrong with one says nothing of another.
 
+mod census;
 mod ears;
 mod keep;
 mod sight;
+mod sweep;
+mod workers;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
-use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Stamp, Want};
-use ipnetwork::IpNetwork;
+use ipam::{Error, Lease, Place, Presence, Stamp};
 use netlink::Socket;
 use podlink::HostLinks;
 
-pub(crate) use keep::{Census, keep};
+pub(crate) use census::Census;
+pub(crate) use keep::{Asked, Options, keep};
 pub(crate) use sight::Sight;
+pub(crate) use sweep::SweepError;
+use sweep::Witness;
+#[cfg(test)]
+pub(crate) use sweep::{Counts, Room};
 
 /// The agent does not wait for a plugin at work: it comes again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -28,22 +34,11 @@ pub(crate) struct Stores {
     data_dir: PathBuf,
 }
 
-/// One network's leases, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) network: String,
-    /// Owners that are provably there.
-    pub(crate) alive: u64,
-    /// Owners of which nothing can be said from here.
-    pub(crate) unknown: u64,
-}
-
-/// How full the agent's own pools are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) used: u64,
-    pub(crate) cooling: u64,
-    pub(crate) capacity: u64,
+/// What was read of all stores, and why some could not be.
+#[derive(Debug, Default)]
+pub(crate) struct Read<T> {
+    pub(crate) leases: Vec<T>,
+    pub(crate) unread: Vec<Error>,
 }
 
 impl Stores {
@@ -55,35 +50,37 @@ impl Stores {
         &self.data_dir
     }
 
-    fn places(&self) -> Result<Vec<Place>, Error> {
-        let mut places = ipam::places(&self.data_dir)?;
-        for place in &mut places {
-            place.lock_timeout = PATIENCE;
+    /// The networks, and why some cannot be known.
+    fn places(&self) -> Result<(Vec<Place>, Vec<Error>), Error> {
+        let (mut places, mut unread) = (Vec::new(), Vec::new());
+        for directory in ipam::network_directories(&self.data_dir)? {
+            match place(&directory) {
+                Ok(place) => places.extend(place),
+                Err(error) => unread.push(error),
+            }
         }
-        Ok(places)
+        places.sort_by(|one, other| one.network.cmp(&other.network));
+        Ok((places, unread))
     }
 
-    /// All leases, with the name of their network.
-    pub(crate) fn all(&self) -> Result<Vec<(NetworkName, Lease)>, Error> {
-        let mut all = Vec::new();
-        for place in self.places()? {
-            all.extend(ipam::leases(&place)?.into_iter().map(|lease| (place.network.clone(), lease)));
+    /// All leases that can be read, with the name of their network.
+    pub(crate) fn all(&self) -> Read<(NetworkName, Lease)> {
+        let (places, unread) = match self.places() {
+            Ok(found) => found,
+            Err(error) => return Read { leases: Vec::new(), unread: vec![error] },
+        };
+        let mut read = Read { leases: Vec::new(), unread };
+        for place in places {
+            match ipam::leases(&place) {
+                Ok(leases) => read.leases.extend(leases.into_iter().map(|lease| (place.network.clone(), lease))),
+                Err(error) => read.unread.push(error),
+            }
         }
-        Ok(all)
-    }
-
-    /// Whether a lease lies in `cidr`. A store that cannot be read may hold one.
-    pub(crate) fn any_in(&self, cidr: IpNetwork) -> bool {
-        self.all().map_or(true, |all| all.iter().any(|(_, lease)| cidr.contains(lease.address.ip())))
-    }
-
-    /// The leased addresses.
-    pub(crate) fn addresses(&self) -> Result<Vec<IpAddr>, Error> {
-        Ok(self.all()?.iter().map(|(_, lease)| lease.address.ip()).collect())
+        read
     }
 
     /// All leases with what is known of their owners, by what `sight` has taken in.
-    pub(crate) fn judged(&self, sight: &Sight) -> Result<Vec<(NetworkName, Lease, Presence)>, Error> {
+    pub(crate) fn judged(&self, sight: &Sight) -> Result<Read<(NetworkName, Lease, Presence)>, Error> {
         let now = Stamp::now()?;
         // Without one nothing is known of any link.
         let mut host = Socket::open().ok();
@@ -94,101 +91,31 @@ impl Stores {
             });
             (network, lease, there)
         };
-        Ok(self.all()?.into_iter().map(judge).collect())
+        let Read { leases, unread } = self.all();
+        Ok(Read { leases: leases.into_iter().map(judge).collect(), unread })
     }
 
     /// Takes in what is seen of the owners' namespaces. Nothing where the leases cannot be read.
     pub(crate) fn show(&self, sight: &mut Sight) {
-        self.all().unwrap_or_default().iter().for_each(|(_, lease)| {
+        self.all().leases.iter().for_each(|(_, lease)| {
             sight.take_in(lease);
         });
     }
 
-    /// Takes back what is provably dead. `removed` is told of each lease that went.
-    pub(crate) fn take_back(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<(), SweepError> {
-        self.sweep(sight, removed).map(drop)
-    }
-
-    /// Takes back what is provably dead and counts the rest. `removed` is told of each lease that went.
-    fn sweep(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<Swept, SweepError> {
-        let mut host = Socket::open()?;
-        let mut swept = Swept::default();
-        for place in self.places()? {
-            let leases = ipam::leases(&place)?;
-            swept.directories.extend(sight::directories(leases.iter()));
-            let links = HostLinks::new(&mut host, &place.network);
-            let unseen = leases.iter().filter(|lease| !sight.take_in(lease));
-            // A link that is there has a namespace at its other end.
-            let living = unseen.filter(|lease| links.host_link(lease) == Presence::Present);
-            swept.unseen.extend(living.filter_map(|lease| lease.proof.netns.parent()).map(Path::to_owned));
-            let seen = ipam::scavenge(&place, &Witness { links, sight }, removed)?;
-            swept.counts.push(Counts { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown });
-        }
-        swept.unseen.retain(|directory| !sight.sees(directory));
-        Ok(swept)
-    }
-
-    /// How full the pools of `network` are that the agent's conflist gives it. Full pools are no error here.
-    pub(crate) fn room(&self, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
-        let mut room = Room::default();
-        for cidr in cidrs {
-            let Ok(set) = Range::new(*cidr, None, None, None).and_then(|range| RangeSet::new(vec![range])) else {
-                continue;
-            };
-            room.capacity = set.ranges().iter().fold(room.capacity, |sum, range| sum.saturating_add(range.capacity()));
-            let want = Want::new(&[set], &[], Duration::ZERO, Require::Both)?;
-            match ipam::status(&Place::new(&self.data_dir, network.clone()), &want) {
-                Ok(counts) => {
-                    for set in counts.sets {
-                        room.used = room.used.saturating_add(set.leased);
-                        room.cooling = room.cooling.saturating_add(set.released);
-                    }
-                }
-                Err(Error::NotReady(why)) => match *why {
-                    Error::Exhausted { used, cooling, .. } => {
-                        room.used = room.used.saturating_add(used);
-                        room.cooling = room.cooling.saturating_add(cooling);
-                    }
-                    other => return Err(other),
-                },
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(room)
+    /// Takes back what is provably dead, of each network for itself; says what kept it from the others. `removed` is called
+    /// with each lease that went.
+    pub(crate) fn take_back(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Vec<SweepError> {
+        let (places, unread) = match self.places() {
+            Ok(found) => found,
+            Err(error) => return vec![error.into()],
+        };
+        let swept = places.iter().filter_map(|place| sweep::sweep(place, sight, removed).err());
+        let failed: Vec<SweepError> = swept.collect();
+        unread.into_iter().map(SweepError::from).chain(failed).collect()
     }
 }
 
-/// What a sweep saw.
-#[derive(Debug, Default)]
-struct Swept {
-    counts: Vec<Counts>,
-    /// Where the leases' namespaces are.
-    directories: BTreeSet<PathBuf>,
-    /// Those where a living pod's namespace is not to be seen.
-    unseen: BTreeSet<PathBuf>,
-}
-
-/// Why there was no sweep, or not a whole one.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SweepError {
-    #[error("{0}")]
-    Store(#[from] Error),
-    #[error("{0}")]
-    Netlink(#[from] netlink::Error),
-}
-
-/// Answers for the links of this network namespace and for what this process sees of the others.
-struct Witness<'a> {
-    links: HostLinks<'a>,
-    sight: &'a Sight,
-}
-
-impl Prover for Witness<'_> {
-    fn host_link(&self, lease: &Lease) -> Presence {
-        self.links.host_link(lease)
-    }
-
-    fn sees(&self, directory: &Path) -> bool {
-        self.sight.sees(directory)
-    }
+/// The network whose store lies in a directory, as the agent asks it.
+fn place(directory: &Path) -> Result<Option<Place>, Error> {
+    Ok(ipam::place_in(directory)?.map(|place| Place { lock_timeout: PATIENCE, ..place }))
 }

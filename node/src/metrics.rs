@@ -12,10 +12,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::forwarding::keep::Forwarding;
 use crate::leases::Census;
 use crate::packet_filter::Drops;
+use crate::pools::Dangers;
 use crate::state::{Counts, State, VerdictLine};
-use crate::upkeep::Report;
 
 /// Two labels and their values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +34,15 @@ fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
 
 type Level = Gauge<f64, AtomicU64>;
 
+/// What the agent says of its own inside.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inner {
+    /// Objects of the kernel's that could not be read at the last look.
+    pub(crate) unreadable: u64,
+    /// Troubles with the agent's parts.
+    pub(crate) part_troubles: usize,
+}
+
 /// All metrics, and the registry that prints them.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -47,8 +57,12 @@ pub(crate) struct Metrics {
     pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
     masquerade: Gauge,
     forward_drops: Gauge,
+    forwarding: Family<Vec<(&'static str, String)>, Gauge>,
+    forwarding_heals: Counter,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
+    unreadable: Gauge,
+    part_troubles: Gauge,
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
@@ -77,8 +91,12 @@ impl Metrics {
             pool_addresses: Family::default(),
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
+            forwarding: Family::default(),
+            forwarding_heals: Counter::default(),
             source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
+            unreadable: Gauge::default(),
+            part_troubles: Gauge::default(),
             source_synced: Level::default(),
             source_errors: Counter::default(),
             heals: Counter::default(),
@@ -106,6 +124,10 @@ impl Metrics {
         to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
         to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
+        let forwarding = metrics.forwarding.clone();
+        to.register("forwarding", "0 while packets of pods are not forwarded, by family; otherwise 1", forwarding);
+        let heals = metrics.forwarding_heals.clone();
+        to.register("forwarding_heals", "Forwarding switched on again after somebody switched it off", heals);
         let drops = metrics.source_rule_drops.clone();
         to.register(
             "source_rule_drops",
@@ -114,6 +136,10 @@ impl Metrics {
         );
         let former = metrics.former_mtu_pods.clone();
         to.register("former_mtu_pods", "Pods whose links keep an MTU that the node no longer has", former);
+        let unreadable = metrics.unreadable.clone();
+        to.register("unreadable_objects", "Links, addresses and routes of the kernel that cannot be read", unreadable);
+        let parts = metrics.part_troubles.clone();
+        to.register("part_troubles", "Parts of the agent that ended, panicked or do not come on", parts);
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
@@ -126,12 +152,12 @@ impl Metrics {
     }
 
     /// Repeats the state.
-    pub(crate) fn tell(&self, state: &State, report: &Report, census: &Census) {
+    pub(crate) fn tell(&self, state: &State, dangers: &Dangers, census: &Census, inner: Inner) {
         self.ready.set(state.ready.into());
         self.counts("ipv4", &state.v4);
         self.counts("ipv6", &state.v6);
         self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
-        self.dangers.set(number((report.dangers.grave.len() + report.dangers.slight.len()) as u64));
+        self.dangers.set(number((dangers.grave.len() + dangers.slight.len()) as u64));
         self.forward_drops.set(number(state.forward_drops as u64));
         self.former_mtu_pods.set(number(state.former_mtu_pods as u64));
         self.masquerade.set((state.masquerade == "on").into());
@@ -146,7 +172,9 @@ impl Metrics {
             level("alive").set(number(counts.alive));
             level("unknown").set(number(counts.unknown));
         }
-        if let Some((network, room)) = &report.room {
+        self.unreadable.set(number(inner.unreadable));
+        self.part_troubles.set(number(inner.part_troubles as u64));
+        if let Some((network, room)) = &census.room {
             let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
             level("cooling").set(number(room.cooling));
             level("free").set(number(room.capacity.saturating_sub(room.used)));
@@ -161,6 +189,15 @@ impl Metrics {
             let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
             counter.inner().store(packets, Ordering::Relaxed);
         }
+    }
+
+    /// Repeats how forwarding stands.
+    pub(crate) fn tell_forwarding(&self, forwarding: &Forwarding) {
+        let Forwarding { off: [v4, v6], heals, .. } = forwarding;
+        for (family, off) in [("ipv4", v4), ("ipv6", v6)] {
+            self.forwarding.get_or_create(&vec![("family", family.to_owned())]).set((!off).into());
+        }
+        self.forwarding_heals.inner().store(*heals, Ordering::Relaxed);
     }
 
     /// Counts the verdicts anew.
@@ -203,7 +240,7 @@ mod tests {
         let metrics = Metrics::new();
         let mut state = State::starting("n1", "file x");
         state.v4 = Counts { desired: 3, installed: 2, failed: 1 };
-        metrics.tell(&state, &Report::default(), &Census::default());
+        metrics.tell(&state, &Dangers::default(), &Census::default(), Inner::default());
         metrics.heals.inc();
         let text = metrics.text();
         for line in [

@@ -2,9 +2,11 @@
 //! Only those that inherited theirs: whoever chose an MTU keeps it.
 
 mod follow;
+mod keep;
 mod plan;
 
 pub(crate) use follow::{Followed, Whose, follow};
+pub(crate) use keep::{Options, keep};
 
 /// Takes in the MTU that pods inherit now: `since_boot` has all that they ever inherited, the present one last.
 pub(crate) fn remember(since_boot: &mut Vec<u32>, now: u32) {

@@ -2,7 +2,7 @@
 //! makes the one the other. Which rules there should be is not known here.
 //!
 //! A table that is right is left alone, and one that is nearly right is changed where it differs: a set loses and gains
-//! elements, and no rule is loaded anew for it. Each rule carries a comment with a digest of itself, by which it is known.
+//! elements, and no rule is loaded again for it. Each rule carries a comment with a digest of itself, by which it is known.
 
 mod attribute;
 mod counted;
@@ -11,6 +11,9 @@ mod foreign;
 mod nfnetlink;
 mod observed;
 mod plan;
+#[cfg(test)]
+mod samples;
+mod subnets;
 mod table;
 
 use nix::errno::Errno;
@@ -19,20 +22,49 @@ pub(crate) use counted::counted;
 pub(crate) use expression::{Cmp, Expression, Verdict};
 pub(crate) use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
 pub(crate) use nfnetlink::{Error, Event, Nfnetlink};
+pub(crate) use subnets::Subnets;
 pub(crate) use table::{Chain, Family, Hook, Rule, Set, Table, octets};
 
 use observed::observe;
-use plan::plan;
+use plan::{Plan, again, plan};
 
-/// Makes `table` what the kernel holds under its name; true when there was something to change.
+/// Makes `table` what the kernel holds under its name; true when there was something to change. A change in place that the
+/// kernel refuses is followed by another way: the table made again as a whole.
 pub(crate) fn put(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
-    let observed = observe(socket, table.family, table.name)?;
-    let transactions = plan(table, observed.as_ref());
-    let due = !transactions.is_empty();
-    for transaction in transactions {
-        socket.transaction(transaction)?;
+    let plan = plan(table, observe(socket, table.family, table.name)?.as_ref());
+    if plan.is_empty() {
+        return Ok(false);
     }
-    Ok(due)
+    match carry_out(socket, &plan) {
+        Err(in_place @ Error::Refused { .. }) if !plan.whole => carry_out(socket, &again(table))
+            .map_err(|again| Error::Twice { in_place: in_place.into(), again: again.into() })?,
+        done => done?,
+    }
+    Ok(true)
+}
+
+/// A table that is made as a whole is made in one transaction where the socket has room for it, so that at no moment a part
+/// of it is missing.
+fn carry_out(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
+    if plan.whole {
+        match socket.transaction(plan.at_once()) {
+            Err(error) if error.is_too_large() => {}
+            done => return done,
+        }
+    }
+    let mut refused = None;
+    for transaction in &plan.sets {
+        match socket.transaction(transaction.clone()) {
+            // The others change other subnets.
+            Err(error @ Error::Refused { .. }) => refused = refused.or(Some(error)),
+            done => done?,
+        }
+    }
+    match refused {
+        Some(error) => Err(error),
+        None if plan.rules.is_empty() => Ok(()),
+        None => socket.transaction(plan.rules.clone()),
+    }
 }
 
 /// Whether the kernel holds `table` as it should be. Asks, and changes nothing.
@@ -48,3 +80,6 @@ pub(crate) fn remove(socket: &mut Nfnetlink, family: Family, name: &str) -> Resu
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

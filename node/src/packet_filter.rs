@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use crate::nft::{self, Error, Nfnetlink, Table};
 use forward::{Finding, Packet};
 
-pub(crate) use keep::{Shared, keep};
+pub(crate) use keep::{Filtered, Options, Wanted, keep};
 pub(crate) use masquerade::{Egress, Sides};
 pub(crate) use source_rule::Drops;
 
@@ -70,10 +70,18 @@ impl PacketFilter {
         &self.standings
     }
 
+    /// Whether a rule is not in place that should be.
+    fn is_missing(&self) -> bool {
+        [&self.standings.source, &self.standings.masquerade]
+            .iter()
+            .any(|standing| matches!(standing, Standing::Missing(_)))
+    }
+
     /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.
     pub(crate) fn tell_sides(&mut self, sides: Sides) {
-        if let Egress::On(known) = &self.egress
-            && *known == sides
+        // What failed is tried again.
+        if self.standings.masquerade == Standing::InPlace
+            && matches!(&self.egress, Egress::On(known) if *known == sides)
         {
             return;
         }
@@ -118,31 +126,34 @@ impl PacketFilter {
         self.with_socket(source_rule::drops).ok()
     }
 
-    /// Makes the rules right, each as far as the kernel can have it.
-    pub(crate) fn put(&mut self) {
+    /// Makes the rules right, each as far as the kernel can have it; true when there was something to change.
+    pub(crate) fn put(&mut self) -> bool {
         // One that the kernel cannot have does not stop the other.
-        let [source, arp] = [source_rule::table(), arp_guard::table()]
-            .map(|table| self.with_socket(|socket| nft::put(socket, &table)).map(drop));
+        let [source, arp] =
+            [source_rule::table(), arp_guard::table()].map(|table| self.with_socket(|socket| nft::put(socket, &table)));
+        let changed = [&source, &arp].into_iter().any(|done| matches!(done, Ok(true)));
         self.standings.source = stand("source", &self.standings.source, source.and(arp));
-        self.put_masquerade();
+        self.put_masquerade() || changed
     }
 
-    fn put_masquerade(&mut self) {
+    fn put_masquerade(&mut self) -> bool {
         let done = match &self.egress {
             // What an agent before this one put in place stays until the nodes are known.
-            Egress::Unknown => return,
+            Egress::Unknown => return false,
             Egress::Off => {
                 let (family, name) = masquerade::TABLE;
-                self.with_socket(|socket| nft::remove(socket, family, name)).map(drop)
+                self.with_socket(|socket| nft::remove(socket, family, name))
             }
             Egress::On(sides) => {
                 let table = masquerade::table(sides);
-                self.with_socket(|socket| nft::put(socket, &table)).map(drop)
+                self.with_socket(|socket| nft::put(socket, &table))
             }
         };
+        let changed = matches!(done, Ok(true));
         let standing = stand("masquerade", &self.standings.masquerade, done);
         let off = self.egress == Egress::Off && standing == Standing::InPlace;
         self.standings.masquerade = if off { Standing::Off } else { standing };
+        changed
     }
 
     /// A socket that failed once is opened anew the next time.
@@ -172,9 +183,9 @@ pub(crate) fn look() -> Result<[(&'static str, bool); 2], Error> {
 }
 
 /// What came of an attempt, told once.
-fn stand(rule: &str, before: &Standing, done: Result<(), Error>) -> Standing {
+fn stand(rule: &str, before: &Standing, done: Result<bool, Error>) -> Standing {
     let now = match done {
-        Ok(()) => Standing::InPlace,
+        Ok(_) => Standing::InPlace,
         Err(error) => Standing::Missing(error.to_string()),
     };
     if let Standing::Missing(error) = &now

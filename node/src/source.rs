@@ -3,23 +3,38 @@
 //! Text is read here, once: what does not read stays with its node as [`Malformed`] and never stops the others.
 //! Nothing here knows a route.
 
+mod chain;
 pub(crate) mod file;
+mod json;
 pub(crate) mod kubernetes;
+pub(crate) mod last_good;
+mod nodes;
 pub(crate) mod object;
+mod text;
+mod value;
 mod watch;
+mod yaml;
 
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use tokio::sync::{Notify, mpsc};
 
+use self::last_good::Kept;
+use self::object::Place;
+use self::value::Kind;
+use crate::agent::part::Activity;
+
 /// How much of a malformed text is kept for people.
 const SHOWN: usize = 64;
+
+/// More nodes than any cluster has.
+const MOST: usize = 100_000;
 
 /// One node as its source describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,17 +46,31 @@ pub(crate) struct Node {
     pub(crate) pod_cidrs: Box<[IpNetwork]>,
     /// What could not be understood.
     pub(crate) malformed: Box<[Malformed]>,
+    /// What tells it from another node of the same name, where the source says it.
+    pub(crate) uid: Option<Arc<str>>,
+    /// Those of its addresses and pod CIDRs that the source does not have now.
+    pub(crate) kept: Box<[Kept]>,
 }
 
-/// A text in a node that cannot be what it should be.
+/// A value in a node that cannot be what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Malformed {
     pub(crate) field: Field,
-    pub(crate) text: String,
+    /// The field's name, as its path in the object.
+    at: String,
+    text: String,
     pub(crate) fault: Fault,
+    /// Where the node stands in its file.
+    place: String,
 }
 
-/// Where a malformed text stood.
+/// A text with the path of its field.
+struct Text<'a> {
+    at: String,
+    text: &'a str,
+}
+
+/// What a malformed value keeps from being known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Field {
     Name,
@@ -49,10 +78,14 @@ pub(crate) enum Field {
     PodCidr,
 }
 
-/// Why a text is malformed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Why a value is malformed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fault {
+    Missing,
     Empty,
+    WrongType { found: Kind, wanted: Kind },
+    Twice,
+    Unreadable(String),
     NotAnAddress,
     NotASubnet,
     HostBits(IpNetwork),
@@ -60,20 +93,43 @@ pub(crate) enum Fault {
     NotUnicast,
 }
 
+impl Malformed {
+    fn of(field: Field, at: String, fault: Fault) -> Self {
+        Self { field, at, text: String::new(), fault, place: String::new() }
+    }
+}
+
 impl Node {
-    /// Reads a node from a source's text.
-    pub(crate) fn read<'a>(
+    /// Reads a node from a source's texts; `malformed` is what was wrong with it before.
+    fn read(
         name: &str,
-        addresses: impl IntoIterator<Item = &'a str>,
-        pod_cidrs: impl IntoIterator<Item = &'a str>,
+        uid: Option<&str>,
+        addresses: &[Text<'_>],
+        pod_cidrs: &[Text<'_>],
+        mut malformed: Vec<Malformed>,
     ) -> Self {
-        let mut malformed = Vec::new();
-        if name.is_empty() {
-            malformed.push(Malformed { field: Field::Name, text: String::new(), fault: Fault::Empty });
-        }
         let addresses = sound(Field::Address, addresses, read_address, &mut malformed);
         let pod_cidrs = sound(Field::PodCidr, pod_cidrs, read_pod_cidr, &mut malformed);
-        Self { name: name.into(), addresses, pod_cidrs, malformed: malformed.into() }
+        let (name, uid) = (name.into(), uid.map(Into::into));
+        Self { name, addresses, pod_cidrs, malformed: malformed.into(), uid, kept: Box::default() }
+    }
+
+    /// A node with these texts.
+    #[cfg(test)]
+    pub(crate) fn of(name: &str, addresses: &[&str], pod_cidrs: &[&str]) -> Self {
+        fn texts<'a>(of: &str, texts: &[&'a str]) -> Vec<Text<'a>> {
+            texts.iter().enumerate().map(|(index, text)| Text { at: format!("{of}[{index}]"), text }).collect()
+        }
+        let (addresses, pod_cidrs) = (texts("status.addresses", addresses), texts("spec.podCIDRs", pod_cidrs));
+        Self::read(name, None, &addresses, &pod_cidrs, Vec::new())
+    }
+
+    /// Says of what is malformed where it stands.
+    fn at(mut self, place: &Place<'_>) -> Self {
+        for bad in &mut self.malformed {
+            bad.place = place.to_string();
+        }
+        self
     }
 
     /// By name; of namesakes the one first that is sound and says most. It is the one that counts.
@@ -82,31 +138,23 @@ impl Node {
         let by_name = self.name.cmp(&other.name);
         by_name.then_with(|| said(other).cmp(&said(self))).then_with(|| self.cmp(other))
     }
-
-    /// Takes from what was last good the fields that are malformed now.
-    fn keep(&mut self, good: &Self) {
-        if self.malformed.iter().any(|bad| bad.field == Field::Address) {
-            self.addresses = good.addresses.clone();
-        }
-        if self.malformed.iter().any(|bad| bad.field == Field::PodCidr) {
-            self.pod_cidrs = good.pod_cidrs.clone();
-        }
-    }
 }
 
 /// The texts that read, without repetition; the others go to `malformed`.
-fn sound<'a, T: PartialEq>(
+fn sound<T: PartialEq>(
     field: Field,
-    texts: impl IntoIterator<Item = &'a str>,
+    texts: &[Text<'_>],
     read: impl Fn(&str) -> Result<T, Fault>,
     malformed: &mut Vec<Malformed>,
 ) -> Box<[T]> {
     let mut good = Vec::new();
-    for text in texts {
+    for Text { at, text } in texts {
         match read(text) {
             Ok(value) if good.contains(&value) => {}
             Ok(value) => good.push(value),
-            Err(fault) => malformed.push(Malformed { field, text: text.chars().take(SHOWN).collect(), fault }),
+            Err(fault) => {
+                malformed.push(Malformed { text: object::shown(text), ..Malformed::of(field, at.clone(), fault) });
+            }
         }
     }
     good.into()
@@ -143,33 +191,23 @@ fn unicast(address: IpAddr) -> Result<(), Fault> {
     if refused { Err(Fault::NotUnicast) } else { Ok(()) }
 }
 
-/// All nodes of the cluster at one time, in the order of their names. Never a part of a list.
+/// All nodes of the cluster at one time, in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) nodes: Vec<Node>,
     /// When the source said so.
     pub(crate) taken: Instant,
+    /// What the source could not read; of what it read before, that stands.
+    pub(crate) faults: Vec<String>,
+    /// Something was never read: nodes may be missing, so that none is gone.
+    pub(crate) partial: bool,
 }
 
 impl Snapshot {
     pub(crate) fn new(mut nodes: Vec<Node>, taken: Instant) -> Self {
         nodes.sort_unstable_by(Node::order);
         nodes.shrink_to_fit();
-        Self { nodes, taken }
-    }
-
-    /// The nodes that could not be understood.
-    pub(crate) fn malformed(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| !node.malformed.is_empty())
-    }
-
-    /// A node with a malformed field keeps that field as `before` had it: its routes stay while someone repairs it.
-    pub(crate) fn keep_last_good(&mut self, before: &Self) {
-        for node in self.nodes.iter_mut().filter(|node| !node.malformed.is_empty()) {
-            if let Ok(index) = before.nodes.binary_search_by(|other| other.name.cmp(&node.name)) {
-                node.keep(&before.nodes[index]);
-            }
-        }
+        Self { nodes, taken, faults: Vec::new(), partial: false }
     }
 }
 
@@ -195,12 +233,19 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Reports until nobody listens. `refresh` asks for a snapshot of now.
-    pub(crate) async fn run(self, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
+    /// Reports until nobody listens. `refresh` asks for a snapshot of now; a file is looked at each `resync` too.
+    pub(crate) async fn run(
+        self,
+        reports: mpsc::Sender<Report>,
+        refresh: Arc<Notify>,
+        resync: Duration,
+        activity: Activity,
+    ) -> String {
         match self {
-            Self::File(path) => file::run(path, reports, refresh).await,
+            Self::File(path) => file::run(path, reports, refresh, resync, activity).await,
             Self::Kubernetes(access) => kubernetes::run(access, reports, refresh).await,
         }
+        "nobody listens any more".to_owned()
     }
 }
 
@@ -216,20 +261,20 @@ impl fmt::Display for Source {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = match self.field {
-            Field::Name => "name",
-            Field::Address => "address",
-            Field::PodCidr => "pod CIDR",
-        };
-        write!(f, "{field} {:?} ", self.text)?;
-        match self.fault {
-            Fault::Empty => write!(f, "is empty"),
-            Fault::NotAnAddress => write!(f, "is not an IP address"),
-            Fault::NotASubnet => write!(f, "is not a subnet"),
-            Fault::HostBits(network) => write!(f, "has host bits set (did you mean {network}?)"),
-            Fault::MappedV6 => write!(f, "is an IPv4 address in IPv6 clothes"),
-            Fault::NotUnicast => write!(f, "is not a unicast address or subnet"),
-        }
+        let Self { field: _, at, text, fault, place } = self;
+        match fault {
+            Fault::Missing => write!(f, "{at} is missing"),
+            Fault::Empty => write!(f, "{at} is empty"),
+            Fault::WrongType { found, wanted } => write!(f, "{at} is {found}, not {wanted}"),
+            Fault::Twice => write!(f, "{at} is there twice; the last one counts"),
+            Fault::Unreadable(why) => write!(f, "{at} cannot be read: {why}"),
+            Fault::NotAnAddress => write!(f, "{at} {text:?} is not an IP address"),
+            Fault::NotASubnet => write!(f, "{at} {text:?} is not a subnet"),
+            Fault::HostBits(network) => write!(f, "{at} {text:?} has host bits set (did you mean {network}?)"),
+            Fault::MappedV6 => write!(f, "{at} {text:?} is an IPv4 address written as IPv6"),
+            Fault::NotUnicast => write!(f, "{at} {text:?} is not a unicast address or subnet"),
+        }?;
+        if place.is_empty() { Ok(()) } else { write!(f, " ({place})") }
     }
 }
 
@@ -238,7 +283,7 @@ mod tests {
     use super::*;
 
     fn faults(address: &str, cidr: &str) -> Vec<Fault> {
-        Node::read("n", [address], [cidr]).malformed.iter().map(|bad| bad.fault).collect()
+        Node::of("n", &[address], &[cidr]).malformed.iter().map(|bad| bad.fault.clone()).collect()
     }
 
     #[test]
@@ -251,16 +296,5 @@ mod tests {
         assert_eq!(faults("::ffff:10.0.0.2", "::ffff:10.0.0.0/120"), [Fault::MappedV6, Fault::MappedV6]);
         assert_eq!(faults("10.0.0.2", "10.244.2.7/24"), [Fault::HostBits("10.244.2.0/24".parse().unwrap())]);
         assert_eq!(faults("10.0.0.2", "10.244.2.0/33"), [Fault::NotASubnet]);
-    }
-
-    #[test]
-    fn a_node_that_turns_malformed_keeps_its_last_good_field_and_its_fault() {
-        let now = Instant::now();
-        let before = Snapshot::new(vec![Node::read("n2", ["10.0.0.2"], ["10.244.2.0/24"])], now);
-        let mut after = Snapshot::new(vec![Node::read("n2", ["10.0.0.9"], ["10.244.2/24"])], now);
-        after.keep_last_good(&before);
-        assert_eq!(after.nodes[0].pod_cidrs, before.nodes[0].pod_cidrs);
-        assert_eq!(after.nodes[0].addresses[0].to_string(), "10.0.0.9");
-        assert_eq!(after.nodes[0].malformed.len(), 1);
     }
 }

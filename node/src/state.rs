@@ -2,7 +2,6 @@
 //! STATUS reads, and `verdicts.json`, one line of judgement per peer, for people. Both are 0600 in a 0700 directory.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Lasting, place};
+use crate::regular;
 use crate::routes::Target;
 
 /// The default run directory.
@@ -22,6 +22,9 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How old `node.json` may be before the agent must be taken for dead: three missed heartbeats, in seconds.
 const STALE_AFTER: u64 = 35;
+
+/// The most bytes of a file of the agent's.
+const LONGEST: u64 = 256 << 20;
 
 /// `node.json`. Times are seconds since 1970, for people; the age of it all goes by the boot clock, which nobody sets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +194,7 @@ impl RunDir {
         self.0.join("verdicts.json")
     }
 
-    /// What was last good of the nodes that are malformed now, as a list of nodes.
+    /// What the nodes have, the last good of what the list lacks now included, as a list of nodes.
     pub(crate) fn kept_file(&self) -> PathBuf {
         self.0.join("kept.json")
     }
@@ -214,8 +217,9 @@ impl RunDir {
         write(&self.verdicts_file(), verdicts)
     }
 
-    pub(crate) fn write_kept(&self, kept: &serde_json::Value) -> io::Result<()> {
-        write(&self.kept_file(), kept)
+    /// What the nodes have, as a list in JSON.
+    pub(crate) fn write_kept(&self, kept: &[u8]) -> io::Result<()> {
+        place(&self.kept_file(), kept, 0o600, Lasting::No)
     }
 
     pub(crate) fn read_state(&self) -> io::Result<State> {
@@ -234,5 +238,5 @@ fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> io::Result<()> {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<T> {
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
+    Ok(serde_json::from_slice(&regular::read(path, LONGEST)?)?)
 }

@@ -1,8 +1,28 @@
 //! The node's own side of a pod's link, before it is set up.
 
+use cni::Error as CniError;
 use netlink::{ForwardingError, LinkSettings, Procfs, Socket};
 
+use crate::agent;
 use crate::error::Error;
+use crate::settings::{self, Settings};
+
+/// The MTU of a pod's link, bytes: the configuration's, or the one that pods of this node inherit. Refused where it is too
+/// small for IPv6 and the pod has that.
+pub(crate) fn pod_mtu(host: &mut Socket, settings: &Settings, pod_has_v6: bool) -> Result<u32, CniError> {
+    let (mtu, of) = match settings.mtu {
+        Some(mtu) => (mtu, None),
+        None => {
+            let by_agent = || settings.agent.as_deref().and_then(agent::inherited_mtu);
+            let inherited = netlink::inherited_mtu(host, by_agent).map_err(Error::from)?;
+            (inherited.mtu, Some(inherited.of))
+        }
+    };
+    if pod_has_v6 {
+        settings::require_v6_mtu(mtu, of.as_ref())?;
+    }
+    Ok(mtu)
+}
 
 /// Prepares a new host end before it is set up: the far side must not be its router, nor reach a node that forwards IPv6
 /// past IPv4. The link's IPv6 settings; `None` where the kernel has no IPv6, or the MTU is too small for it.

@@ -13,6 +13,7 @@ mod observe;
 mod outcome;
 mod passage;
 mod plan;
+mod ready;
 mod settings;
 mod undo;
 mod verbs;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink::{Address, Link, Neighbour, Route, Selector, Socket, SourceRule};
+use netlink::{Address, Known, Link, Neighbour, Route, Selector, Socket, SourceRule};
 
 use crate::error::Error;
 use crate::plan::Operation;
@@ -14,17 +14,33 @@ struct Observed {
     rules: Vec<SourceRule>,
 }
 
+/// Whether a neighbour that is not known at all is drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// ADD made its entry.
+    Drift,
+    /// A later plugin changed the pod's MAC, with which both ends forget each other. Each asks when it next needs to know.
+    Fine,
+}
+
 /// Names each operation whose object is missing or otherwise. `place` is "node" or "pod".
-pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: &str) -> Result<Vec<String>, Error> {
+pub(crate) fn differences(
+    socket: &mut Socket,
+    operations: &[Operation],
+    place: &str,
+    absent: Absent,
+) -> Result<Vec<String>, Error> {
     let observed = Observed::of(socket, operations)?;
     let mut differences = Vec::new();
     for operation in operations {
         let missing = match operation {
             // The alias is for people, and later plugins of a chain may tune what hardening set.
-            Operation::Harden { .. } => None,
+            Operation::Harden { .. } | Operation::Keep(_) => None,
             Operation::Up { device } | Operation::UpAnnouncing { device } => {
                 match Link::find(socket, Selector::Index(*device))? {
-                    Some(link) if link.up => None,
+                    // Of lo the kernel does not know it.
+                    Some(link) if link.up && (link.operational || !link.veth) => None,
+                    Some(link) if link.up => Some(format!("the link {} is up, but not operational", link.name)),
                     Some(link) => Some(format!("the link {} is down", link.name)),
                     None => Some(format!("link {device} is missing")),
                 }
@@ -33,6 +49,11 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
                 let there = observed.addresses.contains(address);
                 (!there).then(|| format!("the address {} is missing", address.address))
             }
+            // The kernel's own has taken over from the one that ADD made.
+            Operation::Accept(accept) => {
+                let there = observed.routes.iter().any(|route| accept.is(route));
+                (!there).then(|| format!("packets to {} are not accepted: its local route is missing", accept.address))
+            }
             // It follows the MAC that the pod had at ADD; a later plugin may have changed that (tuning).
             Operation::Route(route) if is_link_local(route.destination.ip()) => None,
             Operation::Route(route) => {
@@ -40,11 +61,8 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
                 (!there).then(|| format!("the route {route} is missing"))
             }
             Operation::Neighbour(neighbour) => {
-                let there = socket.get(neighbour.get())?.ok().as_ref().and_then(Neighbour::from_message);
-                // One that is missing is asked for when needed: a change of the pod's MAC flushes what the pod knows.
-                there
-                    .filter(|there| there.mac != neighbour.mac)
-                    .map(|_| format!("the neighbour {} is known by another MAC", neighbour.address))
+                let known = Known::ask(socket, neighbour.address, neighbour.device)?;
+                unknown(neighbour, known, absent)
             }
             Operation::Rule(rule) => {
                 let there = observed.rules.contains(rule);
@@ -54,6 +72,17 @@ pub(crate) fn differences(socket: &mut Socket, operations: &[Operation], place: 
         differences.extend(missing.map(|what| format!("{place}: {what}")));
     }
     Ok(differences)
+}
+
+fn unknown(neighbour: &Neighbour, known: Known, absent: Absent) -> Option<String> {
+    let address = neighbour.address;
+    match known {
+        Known::At(mac) if mac == neighbour.mac => None,
+        Known::At(_) => Some(format!("the neighbour {address} is known by another MAC")),
+        Known::Silent => Some(format!("the neighbour {address} does not answer: its entry is FAILED or INCOMPLETE")),
+        Known::Absent if absent == Absent::Fine => None,
+        Known::Absent => Some(format!("the neighbour {address} has no entry")),
+    }
 }
 
 fn is_link_local(address: IpAddr) -> bool {

@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cni::MacAddress;
 use ipnetwork::IpNetwork;
-use netlink::{Address, Hardening, Hold, Neighbour, POD_ROUTE, Route, Scope};
+use netlink::{Address, Hardening, Hold, LocalRoute, Neighbour, NeverGivenUp, POD_ROUTE, Route, Scope};
 use podlink::{second_table, source_rule};
 
 pub(crate) use operation::Operation;
@@ -129,7 +129,8 @@ impl Plan {
         for v6 in self.families() {
             // No fe80::/64: with it every one of 2^64 senders would be routed back to the link, and be a neighbour.
             let address = IpNetwork::from(gateway(v6));
-            operations.push(Operation::Address(Address { address, device, link_scope: true }));
+            operations.extend(accepted(Address { address, device, link_scope: true }));
+            operations.push(Operation::Keep(NeverGivenUp { device, v6 }));
         }
         if self.has(true) {
             // What the pod calls itself on the link; the metric keeps apart two links whose pods were given one MAC.
@@ -141,23 +142,25 @@ impl Plan {
             // Scope global: in scope link the source of the node's own traffic would be 169.254.1.1.
             let route = Route { device: Some(device), source: source.copied(), ..Route::to(*address, POD_ROUTE) };
             operations.push(Operation::Route(route));
-            // Learned, not fixed: a later plugin of the chain may change the pod's MAC (tuning), and the pod end tells.
-            let mac = self.pod_mac.octets();
-            operations.push(Operation::Neighbour(Neighbour {
-                address: address.ip(),
-                mac,
-                device,
-                hold: Hold::Learned,
-            }));
         }
         operations
+    }
+
+    /// What the node knows of the pod, after both ends are up: the kernel may drop it when the link's state changes.
+    pub(crate) fn host_neighbours(&self, device: u32) -> Vec<Operation> {
+        let mac = self.pod_mac.octets();
+        let of = |address: &IpNetwork| {
+            // Learned, not fixed: a later plugin of the chain may change the pod's MAC (tuning), which the pod announces.
+            Operation::Neighbour(Neighbour { address: address.ip(), mac, device, hold: Hold::Learned })
+        };
+        self.addresses.iter().map(of).collect()
     }
 
     /// The pod end's operations, in order.
     pub(crate) fn pod_end(&self, device: u32, occupied: Occupied) -> Vec<Operation> {
         let mut operations = vec![Operation::Up { device: LOOPBACK }, Operation::UpAnnouncing { device }];
         for &address in &self.addresses {
-            operations.push(Operation::Address(Address { address, device, link_scope: false }));
+            operations.extend(accepted(Address { address, device, link_scope: false }));
         }
         for v6 in self.families() {
             let gateway = gateway(v6);
@@ -189,6 +192,15 @@ impl Plan {
         let rules = of_family.map(|address| Operation::Rule(source_rule(address.ip(), table)));
         std::iter::once(default).chain(rules).collect()
     }
+}
+
+/// Puts an address on a link, and has it accepted at once.
+fn accepted(address: Address) -> impl Iterator<Item = Operation> {
+    let accept = match address.address.ip() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some(Operation::Accept(LocalRoute { address: ip, device: address.device })),
+    };
+    std::iter::once(Operation::Address(address)).chain(accept)
 }
 
 fn to_gateway(gateway: IpAddr, device: u32) -> Route {

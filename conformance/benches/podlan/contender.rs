@@ -1,11 +1,11 @@
 //! Who makes a pod's link: podlan, a reference plugin with host-local, or the floor. All are given the same pods.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ipnetwork::{Ipv4Network, Ipv6Network};
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -155,6 +155,37 @@ impl Contender {
         measure::run(&mut command, stdin.as_bytes())
     }
 
+    /// The link on the node and the addresses of pod `number`, by what its ADD printed.
+    pub(crate) fn made(&self, number: usize, said: &str) -> Result<(String, Vec<IpAddr>), Failure> {
+        match &self.how {
+            How::Floor { families, subnets } => {
+                Ok((Self::floor_link(number), Self::floor_ips(*families, *subnets, number)))
+            }
+            How::Plugin { .. } => {
+                let result: Value = serde_json::from_str(said)?;
+                let of_node = |interface: &&Value| interface["sandbox"].as_str().unwrap_or_default().is_empty();
+                // The bridge comes before the link that leads to the pod.
+                let link = result["interfaces"].as_array().into_iter().flatten().rfind(of_node);
+                let link = link.and_then(|link| link["name"].as_str()).ok_or("the result has no link of the node")?;
+                let ips = result["ips"].as_array().into_iter().flatten().filter_map(|ip| ip["address"].as_str());
+                let ips = ips.map(|ip| Ok(ip.parse::<IpNetwork>()?.ip())).collect::<Result<_, Failure>>()?;
+                Ok((link.to_owned(), ips))
+            }
+        }
+    }
+
+    fn floor_link(number: usize) -> String {
+        format!("floor{number}")
+    }
+
+    /// As the leases are: not the subnet's own address, and not its first, the gateway's.
+    fn floor_ips(families: Families, subnets: Subnets, number: usize) -> Vec<IpAddr> {
+        let nth = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(2);
+        let v4 = IpAddr::V4(Ipv4Addr::from_bits(subnets.v4.network().to_bits() + nth));
+        let v6 = IpAddr::V6(Ipv6Addr::from_bits(subnets.v6.network().to_bits() + u128::from(nth)));
+        families.v4.then_some(v4).into_iter().chain(families.v6.then_some(v6)).collect()
+    }
+
     /// The call as a command, and what it reads.
     pub(crate) fn command(&self, verb: Verb, number: usize, netns: &Path) -> (Command, &str) {
         let mut command = Command::new(&self.program);
@@ -166,19 +197,14 @@ impl Contender {
                 (command, config)
             }
             How::Floor { families, subnets } => {
-                // As the leases are: not the subnet's own address, and not its first, the gateway's.
-                let nth = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(2);
-                let host = format!("floor{number}");
+                let host = Self::floor_link(number);
                 match verb {
                     Verb::Del => command.env_clear().arg("del").arg(host),
                     Verb::Add => command.env_clear().arg("add").arg(netns).arg(host),
                 };
-                if verb == Verb::Add && families.v4 {
-                    command.arg("v4").arg(Ipv4Addr::from_bits(subnets.v4.network().to_bits() + nth).to_string());
-                }
-                if verb == Verb::Add && families.v6 {
-                    let address = Ipv6Addr::from_bits(subnets.v6.network().to_bits() + u128::from(nth));
-                    command.arg("v6").arg(address.to_string());
+                let ips = if verb == Verb::Add { Self::floor_ips(*families, *subnets, number) } else { Vec::new() };
+                for ip in ips {
+                    command.arg(if ip.is_ipv4() { "v4" } else { "v6" }).arg(ip.to_string());
                 }
                 (command, "")
             }

@@ -4,6 +4,7 @@ mod agent;
 mod calls;
 mod crowd;
 mod datapath;
+mod first_packets;
 mod ipam;
 mod pods;
 mod runtime;
@@ -22,7 +23,7 @@ use crate::tools::Tools;
 pub(crate) enum Part {
     /// ADD and DEL of one pod, with none, 250 and 2,000 others on the node.
     Pods,
-    /// A hundred and five hundred ADDs at once.
+    /// A hundred and five hundred ADDs at once; and, of twenty beside other links, the first packets that are lost.
     Crowd,
     /// System calls, netlink requests and instructions of an ADD and a DEL.
     Calls,
@@ -43,7 +44,10 @@ impl Part {
     pub(crate) fn run(self, tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
         match self {
             Self::Pods => pods::run(tools, quick, figures),
-            Self::Crowd => crowd::run(tools, quick, figures),
+            Self::Crowd => {
+                crowd::run(tools, quick, figures)?;
+                first_packets::run(tools, quick, figures)
+            }
             Self::Calls => calls::run(tools, figures),
             Self::Ipam => ipam::run(tools, quick, figures),
             Self::Agent => agent::run(quick, figures),

@@ -11,6 +11,7 @@
 //! with [`within`], makes a [`Lab`], and does the rest by its nodes and pods.
 
 pub mod binaries;
+mod churn;
 mod command;
 pub mod confine;
 pub mod enter;
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use churn::Churn;
 pub use command::{Command, DEADLINE, Output, Running};
 pub use error::Error;
 pub use init::SHARED;

@@ -197,6 +197,54 @@ fn a_stale_list_in_pages_counts_and_cuts_nobody_off() {
     within(|| takes_lists_as_they_come(Lists::Paged));
 }
 
+/// Objects in which nothing is as it should be fail neither the list nor the watch, and what a node lacks it keeps.
+fn odd_objects_are_their_own_fault(lists: Lists) -> Result<(), Error> {
+    let lab = Lab::new(3)?;
+    let [one, two, three] = lab.these();
+    let server = Server::start(one, lists)?;
+    let odd = [
+        json!({ "metadata": { "name": "a-odd", "labels": 7 }, "spec": "x", "status": 5 }),
+        json!({ "metadata": { "name": "b-odd" }, "spec": { "podCIDR": 9, "podCIDRs": { "a": [] } }, "status": null }),
+        json!({ "metadata": { "name": 7 }, "spec": null, "status": { "addresses": [null, 5, { "type": [], "address": 1 }] } }),
+    ];
+    for node in odd.iter().cloned().chain([one, two].map(Node::as_kubernetes)) {
+        server.put(node);
+    }
+    let _agent = agent(one, &server, &[])?;
+    routes_to(one, &[two])?;
+    for node in odd.into_iter().chain([three.as_kubernetes()]) {
+        server.put(node);
+    }
+    routes_to(one, &[two, three])?;
+    let mut lost = two.as_kubernetes();
+    (lost["spec"], lost["status"]) =
+        (Value::Null, json!({ "addresses": [{ "type": "InternalIP", "address": "fe80::2" }] }));
+    server.put(lost);
+    eventually(SOON, "what it lacks is flagged", || {
+        let said = fs::read_to_string(one.path("/run/podlan/verdicts.json")).unwrap_or_default();
+        let all = [
+            "172.31.0.2 is kept",
+            "fd31::2 is kept",
+            "10.244.2.0/24 is kept",
+            "\\\"fe80::2\\\" is not a unicast address",
+        ];
+        if all.iter().all(|words| said.contains(words)) { Ok(()) } else { Err(said) }
+    })?;
+    routes_to(one, &[two, three])?;
+    server.remove("node2");
+    routes_to(one, &[three])
+}
+
+#[test]
+fn an_odd_node_object_fails_neither_a_streamed_list_nor_its_watch() {
+    within(|| odd_objects_are_their_own_fault(Lists::Streamed));
+}
+
+#[test]
+fn an_odd_node_object_fails_no_list_in_pages() {
+    within(|| odd_objects_are_their_own_fault(Lists::Paged));
+}
+
 #[test]
 fn a_node_that_turns_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
     within(|| {

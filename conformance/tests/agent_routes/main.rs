@@ -274,7 +274,7 @@ fn one_odd_node_after_the_other_gets_its_verdict_and_the_good_routes_stand() {
             ("our-cidr", "10.244.1.0/25", "172.31.0.9", "overlaps this node's pod CIDR"),
             ("our-address", "10.244.9.0/24", "172.31.0.1", "this node's own address"),
             ("host-bits", "10.244.9.9/24", "172.31.0.9", "host bits set (did you mean 10.244.9.0/24?)"),
-            ("mapped", "10.244.9.0/24", "::ffff:172.31.0.9", "IPv4 address in IPv6 clothes"),
+            ("mapped", "10.244.9.0/24", "::ffff:172.31.0.9", "IPv4 address written as IPv6"),
             ("far", "10.244.9.0/24", "192.0.2.9", "no segment that is reached"),
             ("nonsense", "x", "y", "is not a subnet"),
         ];
@@ -284,8 +284,10 @@ fn one_odd_node_after_the_other_gets_its_verdict_and_the_good_routes_stand() {
         items.extend(table.iter().map(|(name, cidr, address, _)| odd(&named(name), cidr, address)));
         items.push(json!({ "metadata": { "name": "node2" }, "spec": { "podCIDR": "10.244.77.0/24" } }));
         list(&lab, &items)?;
-        let _agent = one.agent(&[])?;
+        let agent = one.agent(&[])?;
         knows(one, two)?;
+        // Its routes are in before its state is written.
+        eventually(SOON, "the agent is ready", || ready_anew(one, agent.id()))?;
         for (name, _, _, expected) in table {
             let said = verdicts(one, &named(name))?.join("; ");
             assert!(said.contains(expected), "{name}: {said}");

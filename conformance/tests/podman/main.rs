@@ -78,10 +78,8 @@ impl<'a> Podman<'a> {
     }
 
     fn says(&self, words: &[&str]) -> Result<String, Error> {
-        let libraries = fs::read_dir(self.home.join("lib")).unwrap().map(|entry| entry.unwrap().path());
-        let libraries: Vec<String> = libraries.map(|path| path.display().to_string()).collect();
         let podman = self.node.command(self.home.join("bin/podman")).args(words);
-        let podman = podman.env("LD_LIBRARY_PATH", libraries.join(":")).env("TMPDIR", self.directory.join("tmp"));
+        let podman = podman.env("TMPDIR", self.directory.join("tmp"));
         let podman = podman.env("CONTAINERS_CONF", self.directory.join("containers.conf"));
         podman.env("CONTAINERS_STORAGE_CONF", self.directory.join("storage.conf")).succeeds()
     }

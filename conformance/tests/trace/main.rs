@@ -157,7 +157,7 @@ fn each_damage_turns_its_own_hop_red() {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let (web, far) = (one.pod("web")?, two.pod("far")?);
-        let agent = one.agent(&[])?;
+        let agent = one.agent(&["--no-keep-forwarding"])?;
         let _other = two.agent(&[])?;
         let [at_web, at_far] = [at(&web.add(&one.podnet())?)?, at(&far.add(&two.podnet())?)?];
         let both = |family: usize| [at_web[family], at_far[family]];
@@ -303,5 +303,41 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
         one.place().remove_link(web_line["hostLink"].as_str().unwrap_or_default())?;
         assert_eq!(state(&[], &own)?["state"], "unlinked");
         Ok(())
+    });
+}
+
+#[test]
+fn a_pod_that_does_not_answer_is_told_at_its_link_and_the_cure_brings_it_back() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, db) = (one.pod("web")?, one.pod("db")?);
+        let _agent = one.agent(&[])?;
+        for which in ["all", "default"] {
+            let path = format!("/proc/sys/net/ipv4/conf/{which}/arp_ignore");
+            io("silence the pod", web.place().enter(|| fs::write(&path, "2"))?)?;
+        }
+        let added = web.add(&one.podnet())?;
+        let [at_web, at_db] = [at(&added)?, at(&db.add(&one.podnet())?)?];
+        for family in FAMILIES {
+            is_well(one, at_web[family], at_db[family])?;
+        }
+        let link = added.result["interfaces"][0]["name"].as_str().unwrap_or_default().to_owned();
+        let ip = at_web[0];
+        let forget = || one.command("ip").args(["neigh", "del", &ip.to_string(), "dev", &link]).succeeds();
+        forget()?;
+        let named = is_well(one, ip, at_db[0])?.hop("back host-link", 1)["text"].to_string();
+        assert!(named.contains(&format!("no neighbour entry of {ip}")), "{named}");
+        assert!(is_cut(&db, at_db[0], &web, ip)?);
+        is_red(one, [ip, at_db[0]], &["back host-link"], &["does not answer on", "arp_ignore=0"])?;
+        for which in ["all", "eth0"] {
+            let path = format!("/proc/sys/net/ipv4/conf/{which}/arp_ignore");
+            io("do as the cure says", web.place().enter(|| fs::write(&path, "0"))?)?;
+        }
+        eventually(SOON, "the pod is reached again", || match seen(&db, at_db[0], &web, ip) {
+            Ok(Some(who)) if who == at_db[0] => Ok(()),
+            other => Err(format!("{other:?}")),
+        })?;
+        is_well(one, ip, at_db[0]).map(drop)
     });
 }

@@ -67,7 +67,7 @@ impl Request<'_> {
         let Some(range) = keeps(asked, &slot) else { return Ok(None) };
         let early = slot.lease().is_some_and(|lease| lease.reused_early);
         let lease = self.lease(range, slot.address(), early);
-        transaction.renew(number, &slot, lease.clone())?;
+        let lease = transaction.renew(number, &slot, lease)?;
         Ok(Some(lease))
     }
 
@@ -134,8 +134,7 @@ impl Request<'_> {
     ) -> Result<Lease, Error> {
         let early = matches!(self.rest(slot), Rest::For(rest) if rest < self.want.cooldown);
         let lease = self.lease(range, slot.address(), early);
-        transaction.give_again(number, slot, lease.clone())?;
-        Ok(lease)
+        transaction.give_again(number, slot, lease)
     }
 
     fn rest(&self, slot: &Slot) -> Rest {

@@ -15,6 +15,16 @@ pub fn leases_of(place: &Place, owner: &Attachment) -> Result<Vec<Lease>, Error>
     owned(&place.shelf()?, owner)
 }
 
+/// Whether an attachment still has all of these leases, which were given to it together.
+pub fn are_held(place: &Place, owner: &Attachment, leases: &[Lease]) -> Result<bool, Error> {
+    are_held_on(&place.shelf()?, owner, leases)
+}
+
+pub(super) fn are_held_on<S: Shelf>(shelf: &S, owner: &Attachment, leases: &[Lease]) -> Result<bool, Error> {
+    let held = owned(shelf, owner)?;
+    Ok(leases.iter().all(|lease| held.iter().any(|other| other.is_same(lease))))
+}
+
 /// All leases of a network, each group of some hundred as one moment saw it. None when there is no store.
 pub fn leases(place: &Place) -> Result<Vec<Lease>, Error> {
     let (leases, damage) = select(&place.shelf()?, |_| true)?;
@@ -32,6 +42,11 @@ pub(super) fn owned<S: Shelf>(shelf: &S, owner: &Attachment) -> Result<Vec<Lease
     let mut leases: Vec<_> = slots.iter().filter_map(|(_, slot)| slot.lease().cloned()).collect();
     leases.reverse();
     Ok(leases)
+}
+
+/// Whether an attachment has any lease. A store that cannot be read may hold one.
+pub(super) fn is_leased<S: Shelf>(shelf: &S, owner: &Attachment) -> bool {
+    owned(shelf, owner).map_or(true, |leases| !leases.is_empty())
 }
 
 /// The leases that a selector picks, and the first damage that was met on the way.

@@ -143,10 +143,12 @@ impl<D: Disk> Transaction<'_, D> {
         Ok((number, address_next))
     }
 
-    /// Give an address that waits in its pool's queue.
-    pub(crate) fn give_again(&mut self, number: u32, slot: &Slot, lease: Lease) -> Result<(), Error> {
+    /// Give an address that waits in its pool's queue. Returns the lease as it is recorded.
+    pub(crate) fn give_again(&mut self, number: u32, slot: &Slot, lease: Lease) -> Result<Lease, Error> {
         self.dequeue(number, slot)?;
-        self.give(number, slot.pool, slot.address_next, lease)
+        let lease = Lease { since: lease.since.past(slot.since()), ..lease };
+        self.give(number, slot.pool, slot.address_next, lease.clone())?;
+        Ok(lease)
     }
 
     fn give(&mut self, number: u32, pool: u32, address_next: Option<u32>, lease: Lease) -> Result<(), Error> {
@@ -159,13 +161,15 @@ impl<D: Disk> Transaction<'_, D> {
         Ok(())
     }
 
-    /// Say anew what a lease is (the same owner, the same address).
-    pub(crate) fn renew(&mut self, number: u32, slot: &Slot, lease: Lease) -> Result<(), Error> {
+    /// Record another lease of an address for the owner that has it. Returns the lease as it is recorded.
+    pub(crate) fn renew(&mut self, number: u32, slot: &Slot, lease: Lease) -> Result<Lease, Error> {
         let Held::Leased { owner_next, .. } = slot.held else {
             return Err(flaw(self, number, "a free slot cannot be renewed"));
         };
-        let held = Held::Leased { lease, owner_next };
-        self.put_slot(number, &Slot { pool: slot.pool, address_next: slot.address_next, held })
+        let lease = Lease { since: lease.since.past(slot.since()), ..lease };
+        let held = Held::Leased { lease: lease.clone(), owner_next };
+        self.put_slot(number, &Slot { pool: slot.pool, address_next: slot.address_next, held })?;
+        Ok(lease)
     }
 
     /// Take an address back: to the end of its pool's queue.
@@ -176,7 +180,9 @@ impl<D: Disk> Transaction<'_, D> {
         self.unchain(number, &lease.owner, *owner_next)?;
         let counts = self.pool(slot.pool)?;
         self.put_pool(slot.pool, &Pool { leased: counts.leased.saturating_sub(1), ..counts });
-        self.enqueue(number, slot.pool, slot.address_next, lease.address.ip(), now)
+        // Not before the lease began, though the caller's clock was read earlier: a slot's moments only go forward.
+        let since = if lease.since.boot == now.boot && lease.since.millis > now.millis { lease.since } else { now };
+        self.enqueue(number, slot.pool, slot.address_next, lease.address.ip(), since)
     }
 
     /// Move a free slot to another pool's queue, keeping the moment of its release.

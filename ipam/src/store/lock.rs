@@ -1,26 +1,31 @@
 //! The exclusive lock of a network, with a deadline.
 //! Owns the lock file: made once, never removed, never followed through a symlink. Refuses to wait for ever.
 //!
-//! A lock that is busy is waited for in the kernel's queue (arrival order, no polling) by a thread of its own, so
-//! that the caller can give up. A thread that was given up on takes the lock when its turn comes and lets it go at once.
+//! A busy lock is asked for again after a short pause, by the caller's own thread: a waiter that gives up leaves neither a
+//! thread nor a descriptor behind. The pause grows with the time already waited, so that a queue of plugins at work is
+//! served within its own length, and a lock that nobody lets go of costs its waiters no processor.
+
+mod holder;
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::stat::{major, minor};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use super::disk::NOFOLLOW;
 use crate::error::Error;
 
-/// How often /proc/locks is read for a holder that is not in it.
-const LOOKS: usize = 8;
+/// The first pause between two attempts.
+const SHORTEST: Duration = Duration::from_micros(100);
+/// No pause is longer.
+const LONGEST: Duration = Duration::from_millis(20);
+/// A pause is this part of the time already waited.
+const PART: u32 = 16;
 
 /// Holds the lock until dropped (or until the process ends, however it ends).
 #[derive(Debug)]
@@ -33,22 +38,11 @@ impl Lock {
     pub(crate) fn take(path: &Path, patience: Duration) -> Result<Self, Error> {
         let begun = Instant::now();
         loop {
-            let (file, metadata) = open(path)?;
-            let file = match file.try_lock() {
-                Ok(()) => file,
-                Err(TryLockError::WouldBlock) => {
-                    let left = patience.saturating_sub(begun.elapsed());
-                    wait(file, left).map_err(|error| match error {
-                        Some(error) => Error::io("lock", path)(error),
-                        None => Error::LockBusy {
-                            path: path.to_path_buf(),
-                            holder: holder(metadata.dev(), metadata.ino()),
-                            waited: begun.elapsed(),
-                        },
-                    })?
-                }
-                Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
-            };
+            let (file, metadata) = open(path, OFlags::CREATE)?;
+            if !wait(&file, path, begun, patience)? {
+                let holder = holder::of(metadata.dev(), metadata.ino());
+                return Err(Error::LockBusy { path: path.to_path_buf(), holder, waited: begun.elapsed() });
+            }
             // Somebody may have removed the directory while we waited: a lock on a file that is gone protects nothing.
             if same_file(&metadata, path).map_err(Error::io("look at", path))? {
                 return Ok(Self { _file: file });
@@ -58,11 +52,47 @@ impl Lock {
             }
         }
     }
+
+    /// Could the lock be taken, as far as a look says? Changes nothing, makes nothing and waits for nothing. A lock that is
+    /// busy is no error, for its holder may be at work; one whose holder is stopped or dead is.
+    pub(crate) fn probe(path: &Path) -> Result<(), Error> {
+        let (file, metadata) = match open(path, OFlags::empty()) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        // Shared, so that two who look at once do not see each other; let go with the file.
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(()),
+            Err(Errno::WOULDBLOCK) => match holder::of(metadata.dev(), metadata.ino()) {
+                Some(pid) if !holder::may_let_go(pid) => {
+                    Err(Error::LockBusy { path: path.to_path_buf(), holder: Some(pid), waited: Duration::ZERO })
+                }
+                _ => Ok(()),
+            },
+            Err(errno) => Err(Error::io("lock", path)(errno.into())),
+        }
+    }
+}
+
+/// Asks for the lock until it is had or `patience` is over since `begun`. At least one attempt, and one at the very end.
+fn wait(file: &File, path: &Path, begun: Instant, patience: Duration) -> Result<bool, Error> {
+    loop {
+        // Before the attempt, so that the last one comes after the deadline, not before.
+        let waited = begun.elapsed();
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if waited >= patience => return Ok(false),
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep((waited / PART).clamp(SHORTEST, LONGEST).min(patience - waited));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+        }
+    }
 }
 
 /// Read-only is enough to lock, so an existing lock serves on a read-only file system too.
-fn open(path: &Path) -> Result<(File, Metadata), Error> {
-    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CREATE | NOFOLLOW, Mode::RUSR | Mode::WUSR);
+fn open(path: &Path, create: OFlags) -> Result<(File, Metadata), Error> {
+    let opened = rustix::fs::open(path, OFlags::RDONLY | create | NOFOLLOW, Mode::RUSR | Mode::WUSR);
     let refused = |what| Error::UnsafeFile { path: path.to_path_buf(), what };
     let file = File::from(opened.map_err(|errno| match errno {
         Errno::LOOP => refused("a symlink"),
@@ -74,43 +104,12 @@ fn open(path: &Path) -> Result<(File, Metadata), Error> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(refused("a directory, fifo or device")) }
 }
 
-fn wait(file: File, patience: Duration) -> Result<File, Option<io::Error>> {
-    let (report, answer) = sync_channel(1);
-    let queue = move || {
-        let locked = file.lock().map(|()| file);
-        // Nobody listens any more: the file is dropped and with it the lock.
-        let _ = report.send(locked);
-    };
-    thread::Builder::new().name("lock".to_owned()).stack_size(64 * 1024).spawn(queue).map_err(Some)?;
-    match answer.recv_timeout(patience) {
-        Ok(locked) => locked.map_err(Some),
-        Err(RecvTimeoutError::Timeout) => Err(None),
-        Err(RecvTimeoutError::Disconnected) => Err(Some(io::ErrorKind::BrokenPipe.into())),
-    }
-}
-
 fn same_file(ours: &Metadata, path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(there) => Ok(ours.dev() == there.dev() && ours.ino() == there.ino()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// The process that /proc/locks names for the file. The kernel tells the list a page at a time and goes on by number:
-/// where a lock goes in between, another is left out.
-fn holder(device: u64, inode: u64) -> Option<i32> {
-    let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
-    (0..LOOKS).find_map(|_| holder_in(&fs::read_to_string("/proc/locks").ok()?, &file))
-}
-
-fn holder_in(locks: &str, file: &str) -> Option<i32> {
-    locks.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let (kind, _advisory, _write, pid, locked) =
-            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-        (kind == "FLOCK" && locked == file).then(|| pid.parse().ok())?
-    })
 }
 
 #[cfg(test)]
@@ -135,28 +134,49 @@ mod tests {
         Lock::take(&path, Duration::from_secs(5)).unwrap();
     }
 
-    /// Other locks come and go while the list is read.
+    fn entries(directory: &str) -> usize {
+        fs::read_dir(directory).unwrap().count()
+    }
+
+    /// B4: an agent that meets a held lock each second for a day.
     #[test]
-    fn the_holder_is_named_while_thousands_of_other_locks_come_and_go() {
+    fn attempts_that_are_given_up_leave_no_thread_and_no_descriptor() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("lock");
         let _held = Lock::take(&path, PATIENCE).unwrap();
-        let file = fs::metadata(&path).unwrap();
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        thread::scope(|scope| {
-            for busy in 0..2 {
-                let (home, stop) = (&home, &stop);
-                scope.spawn(move || {
-                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                        let others = (0..50).map(|n| home.path().join(format!("{busy}-{n}")));
-                        drop(others.map(|other| Lock::take(&other, PATIENCE).unwrap()).collect::<Vec<_>>());
-                    }
-                });
-            }
-            let named = (0..2000).filter(|_| holder(file.dev(), file.ino()).is_some()).count();
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            assert_eq!(named, 2000);
-        });
+        let counts = || (entries("/proc/self/fd"), entries("/proc/self/task"));
+        let before = counts();
+        for _ in 0..1000 {
+            let refused = Lock::take(&path, Duration::from_micros(300)).unwrap_err();
+            assert!(matches!(refused, Error::LockBusy { .. }), "{refused}");
+        }
+        let after = counts();
+        // Other tests run beside this one: a leak would be a thousand.
+        assert!(after.0 < before.0 + 200 && after.1 < before.1 + 200, "{before:?} became {after:?}");
+    }
+
+    #[test]
+    fn a_deadline_of_nothing_is_one_attempt() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let held = Lock::take(&path, Duration::ZERO).unwrap();
+        assert!(Lock::take(&path, Duration::ZERO).is_err());
+        drop(held);
+        Lock::take(&path, Duration::ZERO).unwrap();
+    }
+
+    /// S-082, S-083.
+    #[test]
+    fn a_probe_makes_nothing_and_is_not_stopped_by_a_holder_at_work() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        Lock::probe(&path).unwrap();
+        assert!(!path.exists());
+        let held = Lock::take(&path, PATIENCE).unwrap();
+        Lock::probe(&path).unwrap();
+        drop(held);
+        Lock::probe(&path).unwrap();
+        Lock::take(&path, Duration::ZERO).unwrap();
     }
 
     #[test]

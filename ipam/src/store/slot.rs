@@ -56,6 +56,14 @@ impl Slot {
         }
     }
 
+    /// When it was given, or released.
+    pub(crate) fn since(&self) -> Stamp {
+        match &self.held {
+            Held::Leased { lease, .. } => lease.since,
+            Held::Free { since, .. } => *since,
+        }
+    }
+
     /// The lease, when there is one.
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.held {

@@ -1,9 +1,7 @@
 //! Any bytes as a datagram of the kernel's: refused, or read, without a panic and without end.
 
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
-
 use super::{attribute, messages};
+use crate::tolerant::decode;
 use crate::{Address, Link, Neighbour, Route, SourceRule};
 
 fn is_read(datagram: &[u8]) {
@@ -14,9 +12,7 @@ fn is_read(datagram: &[u8]) {
         if let Err(refused) = raw.verdict() {
             let _ = refused.to_string();
         }
-        if let Ok(NetlinkMessage { payload: NetlinkPayload::InnerMessage(message), .. }) =
-            NetlinkMessage::<RouteNetlinkMessage>::deserialize(raw.bytes)
-        {
+        if let Ok(message) = decode(raw.bytes) {
             let _ = Address::from_message(&message);
             let _ = Link::from_message(&message);
             let _ = Neighbour::from_message(&message);

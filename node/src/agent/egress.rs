@@ -1,14 +1,17 @@
 //! What the packet filter is told of the cluster. Who is inside of it, for the masquerade: before a route leads to somebody
 //! new, and after one has gone. And which packets this node forwards between pods.
 
+use std::time::Instant;
+
 use ipnetwork::IpNetwork;
 
-use super::{Agent, Task};
+use super::{Agent, SIDES, Task};
 use crate::packet_filter::{Egress, Forwarded, Sides, forward};
 use crate::routes::desired::own_cidrs;
 use crate::routes::reconcile::Reconciler;
 use crate::routes::verdict::Ruling;
 use crate::routes::{Key, Target};
+use crate::source::Snapshot;
 
 /// Subnets outside of the cluster that pods reach with their own addresses all the same.
 #[derive(Clone, Debug, Default)]
@@ -19,16 +22,72 @@ pub(super) fn at_first(spared: Option<&Spared>) -> Egress {
     spared.map_or(Egress::Off, |_| Egress::Unknown)
 }
 
+/// A snapshot that waits until its nodes are inside.
+pub(super) struct Waiting {
+    snapshot: Snapshot,
+    /// The sides that have them.
+    version: u64,
+    pub(super) until: Instant,
+}
+
 impl Agent {
-    /// What the kernel's routes do changes nobody's side.
-    pub(super) fn tell_sides(&self, task: Task, reconciler: &Reconciler) {
-        if let Some(spared) = self.egress.as_ref().filter(|_| ![Task::Heal, Task::Reconsider].contains(&task)) {
-            self.packet_filter.lock().tell_sides(sides(spared, &self.settings.me, reconciler));
+    /// Says who is inside now, with a snapshot that nobody has decided on yet; returns the version of what is wanted.
+    pub(super) fn tell_sides(&self, reconciler: &Reconciler, coming: Option<&Snapshot>) -> u64 {
+        if let Some(spared) = &self.egress {
+            let sides = sides(spared, &self.settings.me, reconciler, coming);
+            self.desk.wanted.send_if_modified(|wanted| {
+                let is_new = wanted.sides.as_ref() != Some(&sides);
+                if is_new {
+                    wanted.version += 1;
+                    wanted.sides = Some(sides);
+                }
+                is_new
+            });
+        }
+        self.desk.wanted.borrow().version
+    }
+
+    /// Waits until the sides of this version are in force, but no longer than routes may wait for it.
+    pub(super) async fn in_force(&mut self, version: u64) {
+        let in_force = self.desk.filtered.wait_for(|filtered| filtered.version >= version);
+        if tokio::time::timeout(SIDES, in_force).await.is_err() {
+            tracing::warn!("the packet filter does not answer; the routes do not wait for it any longer");
         }
     }
 
+    /// Whether nothing waits, or what waits need not do so any longer.
+    pub(super) fn is_inside(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| self.desk.filtered.borrow().version >= waiting.version)
+    }
+
+    /// Takes a new snapshot once its nodes are inside; true when that is at once.
+    pub(super) fn learn_once_inside(&mut self, snapshot: Snapshot, reconciler: &mut Reconciler) -> bool {
+        let version = self.tell_sides(reconciler, Some(&snapshot));
+        if self.desk.filtered.borrow().version >= version {
+            self.waiting = None;
+            reconciler.learn(snapshot);
+            return true;
+        }
+        // However many come, the routes wait for the first one's time.
+        let until = self.waiting.take().map_or_else(|| Instant::now() + SIDES, |waiting| waiting.until);
+        self.waiting = Some(Waiting { snapshot, version, until });
+        false
+    }
+
+    /// Takes the snapshot that waits, whatever is in force.
+    pub(super) fn learn_what_waits(&mut self, reconciler: &mut Reconciler) -> Task {
+        let Some(Waiting { snapshot, .. }) = self.waiting.take() else { return Task::Nothing };
+        reconciler.learn(snapshot);
+        Task::Everything
+    }
+
     pub(super) fn tell_forwarded(&self, reconciler: &Reconciler) {
-        self.packet_filter.lock().tell_forwarded(forwarded(&self.settings.me, reconciler));
+        let forwarded = forwarded(&self.settings.me, reconciler);
+        self.desk.wanted.send_if_modified(|wanted| {
+            let is_new = wanted.forwarded.as_ref() != Some(&forwarded);
+            wanted.forwarded = Some(forwarded);
+            is_new
+        });
     }
 }
 
@@ -48,10 +107,10 @@ pub(super) fn forwarded(me: &str, reconciler: &Reconciler) -> Forwarded {
 
 /// Every node that is known counts, whatever the verdict on it: those of the snapshot in force, and those of a later one
 /// on which nothing is decided yet, or which is held.
-fn sides(spared: &Spared, me: &str, reconciler: &Reconciler) -> Sides {
+fn sides(spared: &Spared, me: &str, reconciler: &Reconciler, coming: Option<&Snapshot>) -> Sides {
     let drained = reconciler.verdicts().iter().filter(|verdict| verdict.ruling == Ruling::Draining);
     let drained: Vec<IpNetwork> = drained.filter_map(|verdict| verdict.cidr).collect();
-    let snapshots = || reconciler.snapshots();
+    let snapshots = || reconciler.snapshots().chain(coming);
     let own = snapshots().flat_map(|snapshot| own_cidrs(snapshot, me)).chain(&drained).copied();
     let nodes = || snapshots().flat_map(|snapshot| &snapshot.nodes);
     let pods = nodes().flat_map(|node| &node.pod_cidrs).copied();

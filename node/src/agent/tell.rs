@@ -1,29 +1,48 @@
 //! What the agent tells: its state file, its verdicts, its metrics. And the look at what lies beside the routes.
 
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cni::NetworkName;
 use ipnetwork::IpNetwork;
 
+use super::part::within;
 use super::predecessor::Predecessor;
-use super::{Agent, Error};
+use super::{Agent, pod_mtu};
 use crate::describe::{describe, lines, unready};
 use crate::host_source::host_source;
-use crate::packet_filter::Standing;
+use crate::leases::Asked;
+use crate::metrics::Inner;
+use crate::packet_filter::{Filtered, Standing};
 use crate::routes::Key;
-use crate::routes::kernel::Kernel;
+use crate::routes::kernel::{Kernel, Rtnetlink};
 use crate::routes::plan::Change;
 use crate::routes::reconcile::{Reconciler, Turn};
 use crate::routes::verdict::Ruling;
 use crate::source::{self, Snapshot, file, object};
-use crate::state::unix_now;
+use crate::state::{RunDir, State, unix_now};
 use crate::upkeep::Position;
+
+/// How long a start waits for what the agent before this one left: a disk that hangs does not keep it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many kept values are warned of one by one.
+const WARNED: usize = 20;
 
 impl Agent {
     pub(super) fn source_succeeded(&mut self, snapshot: &Snapshot) {
-        tracing::debug!(nodes = snapshot.nodes.len(), "whole list of nodes");
-        self.state.source.last_sync = unix_now();
-        self.state.source.error.clear();
+        tracing::debug!(nodes = snapshot.nodes.len(), "list of nodes");
+        if !snapshot.partial {
+            self.state.source.last_sync = unix_now();
+        }
+        let error = snapshot.faults.join("; ");
+        if !error.is_empty() {
+            self.metrics.source_errors.inc();
+        }
+        if !error.is_empty() && self.state.source.error != error {
+            tracing::warn!(%error, "a file of nodes cannot be read; the others count");
+        }
+        self.state.source.error = error;
     }
 
     pub(super) fn source_failed(&mut self, error: &source::Error) {
@@ -42,36 +61,57 @@ impl Agent {
         self.metrics.reconcile.observe(took.as_secs_f64());
     }
 
-    /// Looks at what lies beside the routes.
+    /// Has what lies beside the routes looked at.
     pub(super) fn look(&mut self, reconciler: &Reconciler) {
         let me = &self.settings.me;
-        let own = |ruling: &Ruling| -> Vec<IpNetwork> {
-            let verdicts = reconciler.verdicts().iter();
-            let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
-            mine.filter_map(|verdict| verdict.cidr).collect()
-        };
         let snapshot = reconciler.in_force();
         let internal = snapshot.nodes.iter().find(|node| node.name == *me).map_or(&[][..], |node| &node.addresses);
         // What cannot be asked now is asked again at the next look; until then the kernel chooses.
-        let sources = self.kernel.sources().unwrap_or_default();
-        let report = self.upkeep.look(&Position {
-            me,
-            snapshot,
-            own: &own(&Ruling::Own),
-            draining: &own(&Ruling::Draining),
-            host_source: &host_source(internal, &sources),
+        let sources = self.kernel.as_mut().and_then(|kernel| kernel.sources().ok()).unwrap_or_default();
+        let others = snapshot.nodes.iter().filter(|node| node.name != *me);
+        let others = others.flat_map(|node| node.pod_cidrs.iter().map(|cidr| (node.name.clone(), *cidr)));
+        self.desk.position.send_replace(Some(Position {
+            others: others.collect(),
+            own: own(me, reconciler, &Ruling::Own),
+            draining: own(me, reconciler, &Ruling::Draining),
+            leased: self.desk.census.borrow().addresses(),
+            host_source: host_source(internal, &sources),
             routed: unready(reconciler, me).is_empty(),
-        });
-        self.last_look = report;
+        }));
     }
 
-    pub(super) fn describe(&mut self, reconciler: &Reconciler) -> Result<(), Error> {
+    /// Says which pools the leases are to be counted for, and asks for a look that begins no earlier than `since`.
+    pub(super) fn ask_for_leases(&self, reconciler: &Reconciler, since: Option<Instant>) {
+        let cidrs = own(&self.settings.me, reconciler, &Ruling::Own);
+        let writes = self.state.told.cni_conf_dir.is_some();
+        let network = NetworkName::parse(&self.network).ok().filter(|_| writes);
+        let pools = network.map(|network| (network, cidrs));
+        self.desk.asked.send_if_modified(|asked| {
+            let now = Asked { since: since.max(asked.since), pools };
+            let is_new = *asked != now;
+            *asked = now;
+            is_new
+        });
+    }
+
+    pub(super) fn describe(&mut self, reconciler: &Reconciler) {
         let was_ready = self.state.ready;
         describe(reconciler, &self.settings.me, Instant::now(), &mut self.state);
         self.state.routed |= self.state.reasons.is_empty();
-        self.state.reasons.extend(self.last_look.dangers.grave.iter().cloned());
+        let files = self.desk.files.borrow().clone();
+        if files.is_some() || Instant::now() > self.patient_until {
+            // This agent knows better now.
+            self.predecessor = None;
+        } else {
+            self.state.reasons.push("the pools of this node were not looked at yet".to_owned());
+        }
+        let files = files.unwrap_or_default();
+        self.state.reasons.extend(files.dangers.grave.iter().cloned());
         self.state.ready = self.state.reasons.is_empty();
-        let standings = self.packet_filter.lock().standings().clone();
+        let Filtered { standings, drops, .. } = self.desk.filtered.borrow().clone();
+        if let Some(drops) = drops {
+            self.metrics.tell_drops(drops);
+        }
         self.state.warnings = Vec::new();
         if let Standing::Missing(why) = &standings.source {
             self.state.warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
@@ -88,76 +128,133 @@ impl Agent {
                 "failed".to_owned()
             }
         };
-        self.state.warnings.extend(self.last_look.dangers.slight.iter().chain(&self.last_look.warnings).cloned());
-        self.state.warnings.extend(self.census.borrow().warnings.iter().cloned());
-        self.state.former_mtu_pods = self.former_mtu.len();
-        self.state.warnings.extend(self.told_former_mtu());
+        let forwarding = self.desk.forwarding.borrow().clone();
+        self.metrics.tell_forwarding(&forwarding);
+        self.state.warnings.extend(forwarding.warnings);
+        self.state.warnings.extend(files.dangers.slight.into_iter().chain(files.warnings));
+        self.state.warnings.extend(self.desk.census.borrow().warnings.iter().cloned());
+        self.state.warnings.extend(kept_values(reconciler.in_force()));
+        let kept = self.desk.former_mtus.borrow().clone();
+        self.state.former_mtu_pods = kept.len();
+        self.state.warnings.extend(pod_mtu::former(&kept));
+        if self.unreadable > 0 {
+            let odd = self.unreadable;
+            self.state
+                .warnings
+                .push(format!("{odd} links, addresses or routes of the kernel cannot be read and are left out"));
+        }
+        self.state.warnings.extend(self.desk.unfiled.borrow().iter().cloned());
+        self.state.warnings.extend(self.kernel_trouble.iter().cloned());
+        let deaf = self.listener.trouble();
+        self.state
+            .warnings
+            .extend(deaf.map(|why| format!("changes of the kernel's routes are not heard of: failed to {why}")));
+        self.state.warnings.extend(self.part_troubles.iter().cloned());
         if was_ready != self.state.ready {
             tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
         }
         self.tell()
     }
 
-    /// Asks the source rule what it has dropped.
-    pub(super) fn tell_drops(&self) {
-        if let Some(drops) = self.packet_filter.lock().drops() {
-            self.metrics.tell_drops(drops);
-        }
-    }
-
-    /// Takes in what an agent before this one said, as far as it still holds.
-    pub(super) fn look_back(&mut self) {
-        // No word, or none that is readable, is what a first start finds.
-        let Ok(said) = self.run_dir.read_state() else { return };
-        self.state.pod_mtus.clone_from(&said.pod_mtus);
-        if let Ok(held) = self.kernel.routes() {
-            self.predecessor = Predecessor::borne_out(said, &self.settings.me, &held);
-            self.state.routed = self.predecessor.is_some();
-        }
-    }
-
-    pub(super) fn tell(&self) -> Result<(), Error> {
-        self.metrics.tell(&self.state, &self.last_look, &self.census.borrow());
+    /// Publishes how everything stands.
+    pub(super) fn tell(&self) {
+        let dangers = self.desk.files.borrow().as_ref().map(|files| files.dangers.clone()).unwrap_or_default();
+        let inner = Inner { unreadable: self.unreadable, part_troubles: self.part_troubles.len() };
+        self.metrics.tell(&self.state, &dangers, &self.desk.census.borrow(), inner);
         self.told.send_replace(self.state.clone());
-        if self.predecessor.as_ref().is_some_and(Predecessor::vouches) {
-            return Ok(());
+        if !self.predecessor.as_ref().is_some_and(Predecessor::vouches) {
+            self.desk.papers.state.put(self.state.clone());
         }
-        let path = self.run_dir.state_file();
-        self.run_dir
-            .write_state(&self.state)
-            .map_err(|source| Error::State { path: path.display().to_string(), source })
     }
 
-    pub(super) fn tell_verdicts(&self, reconciler: &Reconciler) -> Result<(), Error> {
-        let failed = |path: PathBuf| move |source| Error::State { path: path.display().to_string(), source };
+    pub(super) fn tell_verdicts(&mut self, reconciler: &Reconciler) {
         let lines = lines(reconciler);
         self.metrics.tell_verdicts(&lines);
-        self.run_dir.write_verdicts(&lines).map_err(failed(self.run_dir.verdicts_file()))?;
-        let kept = object::node_list(reconciler.in_force().malformed());
-        self.run_dir.write_kept(&kept).map_err(failed(self.run_dir.kept_file()))
+        self.desk.papers.verdicts.put(lines);
+        self.remember(reconciler);
     }
 
-    /// A node that an agent before this one had kept routes to, and that is malformed still, keeps them: those that the
-    /// kernel holds bear witness.
-    pub(super) fn recall(&mut self, first: &mut Snapshot) -> Result<(), Error> {
-        let path = self.run_dir.kept_file();
-        if first.malformed().next().is_none() || !path.exists() {
-            return Ok(());
+    /// Writes down what the nodes have, for the next agent: a node may lose it while none runs.
+    fn remember(&mut self, reconciler: &Reconciler) {
+        let nodes = &reconciler.in_force().nodes;
+        let mut hasher = DefaultHasher::new();
+        for node in nodes {
+            (&node.name, &node.uid, &node.addresses, &node.pod_cidrs).hash(&mut hasher);
         }
-        let mut kept = match file::read(&path, first.taken) {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(%error, "what was last good of malformed nodes is lost");
-                return Ok(());
+        let now = Some(hasher.finish());
+        if self.remembered != now
+            && let Ok(list) = serde_json::to_vec(&object::NodeList(nodes))
+        {
+            self.desk.papers.nodes.put(list);
+            self.remembered = now;
+        }
+    }
+
+    /// A node keeps what an agent before this one had of it and the list lacks now, where the kernel still holds a route to
+    /// one of its CIDRs.
+    pub(super) async fn recall(&mut self, first: &mut Snapshot) {
+        let (path, taken) = (self.run_dir.kept_file(), first.taken);
+        let read = move || {
+            let kept = path.exists().then(|| file::read(&path, &mut file::Memory::default(), taken, true));
+            kept.flatten()
+        };
+        let mut kept = match within(PATIENCE, read).await {
+            Some(Some(Ok(kept))) => kept,
+            Some(None) => return,
+            Some(Some(Err(error))) => {
+                tracing::warn!(%error, "what the nodes had before is lost");
+                return;
+            }
+            None => {
+                tracing::warn!("what the nodes had before is lost: it cannot be read now");
+                return;
             }
         };
-        let routes = self.kernel.routes()?;
+        let routes = match Rtnetlink::open().and_then(|mut kernel| kernel.routes()) {
+            Ok(routes) => routes,
+            Err(error) => {
+                tracing::warn!(%error, "what the nodes had before is lost: the kernel cannot be asked");
+                return;
+            }
+        };
         let held = |key: Key| routes.contains_key(&key);
         kept.nodes.retain(|node| {
             node.malformed.is_empty()
                 && node.pod_cidrs.iter().any(|cidr| held(Key::peer(*cidr)) || held(Key::own(*cidr)))
         });
         first.keep_last_good(&kept);
-        Ok(())
     }
+}
+
+/// What the agent before this one said last. None, or none that is readable, is what a first start finds.
+pub(super) async fn look_back(run_dir: &RunDir) -> Option<State> {
+    let run_dir = run_dir.clone();
+    within(PATIENCE, move || run_dir.read_state()).await?.ok()
+}
+
+/// The same, as far as the kernel still holds what it speaks of.
+pub(super) fn borne_out(said: State, me: &str) -> Option<Predecessor> {
+    let held = Rtnetlink::open().and_then(|mut kernel| kernel.routes()).ok()?;
+    Predecessor::borne_out(said, me, &held)
+}
+
+/// The CIDRs of this node with such a verdict.
+fn own(me: &Arc<str>, reconciler: &Reconciler, ruling: &Ruling) -> Vec<IpNetwork> {
+    let verdicts = reconciler.verdicts().iter();
+    let mine = verdicts.filter(|verdict| verdict.node == *me && verdict.ruling == *ruling);
+    mine.filter_map(|verdict| verdict.cidr).collect()
+}
+
+/// What is kept of the nodes, as warnings.
+fn kept_values(snapshot: &Snapshot) -> Vec<String> {
+    let kept = || snapshot.nodes.iter().flat_map(|node| node.kept.iter().map(move |kept| (&node.name, kept)));
+    let mut warnings: Vec<String> = kept()
+        .take(WARNED)
+        .map(|(name, kept)| format!("{name} has {kept} (podlan-node release-withdrawal forgets it)"))
+        .collect();
+    let others = kept().count() - warnings.len();
+    if others > 0 {
+        warnings.push(format!("{others} more addresses and pod CIDRs are kept that the list of nodes lacks"));
+    }
+    warnings
 }

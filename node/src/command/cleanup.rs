@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::agent::Stop;
 use crate::conflist;
 use crate::install;
-use crate::leases::{Sight, Stores};
+use crate::leases::{Read, Sight, Stores};
 use crate::nft;
 use crate::packet_filter;
 use crate::routes::kernel::{Kernel, Rtnetlink};
@@ -132,11 +132,12 @@ fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let mut sight = Sight::default();
     stores.show(&mut sight);
     let swept = stores.take_back(&mut sight, &mut |_| {});
-    let leases = swept.and_then(|()| Ok(stores.all()?.len()));
-    let kept = match &leases {
-        Ok(0) => None,
-        Ok(count) => Some(format!("{count} addresses are leased")),
-        Err(error) => Some(format!("the leases cannot be read ({error})")),
+    let Read { leases, unread } = stores.all();
+    let error = swept.first().map(ToString::to_string).or_else(|| unread.first().map(ToString::to_string));
+    let kept = match (error, leases.len()) {
+        (Some(error), _) => Some(format!("the leases cannot be read ({error})")),
+        (None, 0) => None,
+        (None, count) => Some(format!("{count} addresses are leased")),
     };
     for path in args.cni_bin_dir.iter().flat_map(|dir| install::BINARIES.map(|name| dir.join(name))) {
         match &kept {

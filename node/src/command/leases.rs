@@ -1,5 +1,5 @@
 //! `podlan-node leases`: who has which address on this node. Read from the stores, the agent's and those that configurations
-//! name; no agent is needed. Exit code 0: all of them were read.
+//! name; no agent is needed. Exit code 0: all of them were read; otherwise those that can be are shown, and the others named.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use podlink::HostLinks;
 use serde::Serialize;
 
 use crate::doctor::observe::Places;
-use crate::leases::{Sight, Stores};
+use crate::leases::{Read, Sight, Stores};
 use crate::state::{RUN_DIR, RunDir};
 
 /// Where the leases are, and how to print them.
@@ -77,8 +77,11 @@ fn lines(args: &Args) -> (Vec<Line>, Vec<String>) {
     let (mut lines, mut unread) = (Vec::new(), Vec::new());
     for stores in &stores {
         match stores.judged(&sight) {
-            Ok(all) => lines
-                .extend(all.into_iter().map(|(network, lease, there)| line(network, lease, there, now, host.as_mut()))),
+            Ok(Read { leases, unread: errors }) => {
+                let leases = leases.into_iter();
+                lines.extend(leases.map(|(network, lease, there)| line(network, lease, there, now, host.as_mut())));
+                unread.extend(errors.iter().map(ToString::to_string));
+            }
             Err(error) => unread.push(error.to_string()),
         }
     }

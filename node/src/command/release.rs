@@ -1,4 +1,5 @@
-//! `podlan-node release-withdrawal`: an operator says that a large withdrawal is meant.
+//! `podlan-node release-withdrawal`: an operator says that a large withdrawal is meant, or that what the list of
+//! nodes lacks is gone.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

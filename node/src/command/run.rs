@@ -19,13 +19,13 @@ use crate::agent::{self, Agent, Options, Spared};
 use crate::conflist::{Chained, Conflist};
 use crate::install::Install;
 use crate::leases::Stores;
+use crate::log::Log;
 use crate::place::private_directory;
 use crate::routes::guard::Limits;
 use crate::routes::reconcile::Settings;
 use crate::source::Source;
 use crate::source::kubernetes::Access;
 use crate::state::{RUN_DIR, RunDir};
-use crate::upkeep::Upkeep;
 
 /// How the agent runs.
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Where the agent's own files lie
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// How often everything is compared anew, whatever events say
+    /// How often everything is compared again, a nodes file included, whatever events say
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = period)]
     resync: Duration,
     /// Hold a list of nodes that would withdraw more than this share of the peers' routes
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Let pods of this node pass chains of others at forward whose policy is to drop (Docker's), by rules behind theirs
     #[arg(long)]
     accept_forward: bool,
+    /// Leave forwarding off where somebody switches it off while pods live, and only say so
+    #[arg(long)]
+    no_keep_forwarding: bool,
     /// Serve /healthz, /readyz and /metrics here
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -92,7 +95,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct SourceArgs {
-    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json`), or a directory of such files; watched
+    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json` or `-o yaml`), or a directory of such files; watched
     #[arg(long, value_name = "PATH")]
     nodes: Option<PathBuf>,
     /// The Kubernetes API, as a pod of the cluster reaches it
@@ -116,22 +119,29 @@ impl SourceArgs {
 
 /// Runs until SIGTERM or SIGINT. The routes stay.
 pub(crate) fn run(args: Args) -> ExitCode {
-    log(args.log_level);
-    match start(args) {
+    let log = log(args.log_level);
+    let code = match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the agent stops");
             ExitCode::FAILURE
         }
-    }
+    };
+    log.iter().for_each(Log::flush);
+    code
 }
 
 /// Logs on stderr. The client of the API server says each failed attempt by itself: the agent does, once.
-fn log(level: Level) {
+fn log(level: Level) -> Option<Log> {
     let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(level).with_target("kube_client", client);
-    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
-    to_stderr.finish().with(targets).init();
+    let log = Log::start(io::stderr());
+    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+    match &log {
+        Some(log) => to_stderr.with_writer(log.clone()).finish().with(targets).init(),
+        None => to_stderr.with_writer(io::stderr).finish().with(targets).init(),
+    }
+    log
 }
 
 fn start(args: Args) -> Result<(), agent::Error> {
@@ -161,27 +171,45 @@ fn start(args: Args) -> Result<(), agent::Error> {
         run_dir,
         resync: args.resync,
         listen: args.listen,
-        upkeep: Upkeep { stores: Stores::below(args.data_dir), install },
+        stores: Stores::below(args.data_dir),
+        install,
         egress: args.masquerade.then_some(Spared(args.no_masquerade_to)),
         accept_forward: args.accept_forward,
+        keep_forwarding: !args.no_keep_forwarding,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
     runtime.block_on(Agent::run(options))
 }
 
-/// Holds the run directory until the process ends, whichever way it ends.
-fn lock(run_dir: &RunDir) -> Result<File, agent::Error> {
+/// Holds the run directory until the process ends, whichever way it ends: by the directory itself, and by a file in it that
+/// names the process, where there is room for one.
+fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let path = run_dir.lock_file();
     let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
-    let mut file = OpenOptions::new()
+    let directory = File::open(&run_dir.0).map_err(failed)?;
+    directory.try_lock().map_err(|error| failed(error.into()))?;
+    let opened = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(&path)
-        .map_err(failed)?;
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(&path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if is_full(&error) => {
+            tracing::warn!(path = %path.display(), %error, "the directory alone is locked");
+            return Ok([Some(directory), None]);
+        }
+        Err(error) => return Err(failed(error)),
+    };
     file.try_lock().map_err(|error| failed(error.into()))?;
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-    Ok(file)
+    match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        Err(error) if !is_full(&error) => Err(failed(error)),
+        _ => Ok([Some(directory), Some(file)]),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

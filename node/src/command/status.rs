@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::table::table;
+use crate::control;
 use crate::routes::compare::{Shown, Standing, standing, unwanted};
 use crate::routes::here::Here;
 use crate::routes::kernel::{Kernel, Rtnetlink};
@@ -78,7 +79,9 @@ impl Found {
 /// Prints what the agent last said of itself.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let run_dir = RunDir(args.run_dir.clone());
-    let state = match run_dir.read_state() {
+    // What it says now, where it can be asked: it may not be able to write.
+    let asked = control::state(&run_dir.control_socket());
+    let state = match asked.or_else(|_| run_dir.read_state()) {
         Ok(state) => state,
         Err(error) => {
             // Nobody to tell if stderr is gone too.

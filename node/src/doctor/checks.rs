@@ -55,4 +55,4 @@ pub(crate) fn judge(facts: &Facts) -> Vec<(&'static str, Outcome)> {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(crate) use tests::healthy;
+pub(crate) use tests::{forwards_no_v4, healthy};

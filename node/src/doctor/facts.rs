@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{InheritedMtu, Link, Route};
+use netlink::{InheritedMtu, Link, Loss, Route};
 use serde_json::{Map, Value};
 
 use crate::conflist;
+use crate::forwarding;
 use crate::packet_filter::forward;
 use crate::routes::here::Here;
 use crate::state::{State, VerdictLine};
@@ -55,10 +56,10 @@ pub(crate) struct Kernel {
 /// Settings below /proc/sys/net; `None` where the kernel has none of that name.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) forwarding_v4: Seen<Option<String>>,
-    pub(crate) forwarding_v6: Seen<Option<String>>,
-    /// The link whose IPv6 default route a forwarding node loses.
-    pub(crate) cut_off: Seen<Option<String>>,
+    /// What the kernel forwards: IPv4 and IPv6.
+    pub(crate) forwarding: [Seen<forwarding::Seen>; 2],
+    /// What the node has by router advertisements and loses by forwarding.
+    pub(crate) losses: Seen<Vec<Loss>>,
     pub(crate) kernel_has_v6: bool,
     /// `conf.all.disable_ipv6`.
     pub(crate) disable_v6: Seen<Option<String>>,
@@ -76,6 +77,8 @@ pub(crate) struct Configuration {
     pub(crate) text: String,
     /// `None` when it is no JSON.
     pub(crate) json: Option<Value>,
+    /// Why it cannot be read.
+    pub(crate) unread: Option<String>,
 }
 
 /// A plugin's binary in the runtime's directory.
@@ -109,7 +112,12 @@ pub(crate) struct Leases {
 impl Configuration {
     pub(crate) fn new(file: String, text: String) -> Self {
         let json = serde_json::from_str(&text).ok();
-        Self { file, text, json }
+        Self { file, text, json, unread: None }
+    }
+
+    /// One that cannot be read, and why.
+    pub(crate) fn unread(file: String, why: String) -> Self {
+        Self { unread: Some(why), ..Self::new(file, String::new()) }
     }
 
     pub(crate) fn plugins(&self) -> Vec<&Map<String, Value>> {
@@ -142,6 +150,15 @@ impl Facts {
 
     pub(crate) fn leases(&self) -> Seen<&Leases> {
         self.leases.as_ref().map_err(Clone::clone)
+    }
+
+    /// What does not forward of a family, if its pods are forwarded at all.
+    pub(crate) fn not_forwarding(&self, v6: bool) -> Seen<Option<forwarding::Off>> {
+        let seen = self.settings.forwarding[usize::from(v6)].clone()?;
+        match forwarding::judge(v6, forwarding::Seen { pods: true, ..seen }) {
+            forwarding::Standing::Off(off) => Ok(Some(off)),
+            forwarding::Standing::On | forwarding::Standing::Moot => Ok(None),
+        }
     }
 
     /// This node's own pod CIDRs, as the agent knows them.

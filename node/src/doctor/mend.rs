@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use netlink::{Procfs, Socket, ensure_forwarding};
+use netlink::{ForwardingError, Procfs, Socket, ensure_forwarding};
 
 use super::finding::{Finding, Mend, Outcome, some};
 use super::observe::Places;
 use crate::control::{self, Command};
+use crate::forwarding::carry_out::carry_out as carry_out_change;
+use crate::forwarding::observe::observe as observe_forwarding;
+use crate::forwarding::{self, Standing};
 use crate::leases::{Sight, Stores};
 use crate::mtu::{Followed, Whose, follow};
 
@@ -38,19 +41,35 @@ fn forward(v6: bool) -> Result<String, String> {
     let family = if v6 { "IPv6" } else { "IPv4" };
     let failed = |error: &dyn std::fmt::Display| format!("failed to switch {family} forwarding on: {error}");
     let mut host = Socket::open().map_err(|error| failed(&error))?;
-    ensure_forwarding(&mut host, &Procfs::of_machine(), v6).map_err(|error| failed(&error))?;
+    let procfs = Procfs::of_machine();
+    let (seen, _) = observe_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
+    match forwarding::judge(v6, seen) {
+        Standing::Off(off) => match off.change() {
+            Ok(change) => carry_out_change(&mut host, &procfs, &change).map_err(|error| failed(&error))?,
+            Err(loss) => return Err(failed(&ForwardingError::from(loss.clone()))),
+        },
+        // There is no pod yet.
+        Standing::Moot | Standing::On => {
+            ensure_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
+        }
+    }
     Ok(format!("switched {family} forwarding on"))
 }
 
 fn take_back(places: &Places) -> Result<String, String> {
     let (mut gone, mut sight) = (Vec::new(), Sight::default());
     places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
+    let mut failed = Vec::new();
     for dir in &places.data_dirs {
-        let swept =
-            Stores::below(dir.clone()).take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string()));
-        swept.map_err(|error| format!("failed to take dead leases back: {error}"))?;
+        let stores = Stores::below(dir.clone());
+        failed.extend(stores.take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string())));
     }
-    Ok(format!("took back the leases of {}", gone.join(", ")))
+    let taken = format!("took back the leases of {}", gone.join(", "));
+    match failed.first() {
+        None => Ok(taken),
+        Some(error) if gone.is_empty() => Err(format!("failed to take dead leases back: {error}")),
+        Some(error) => Err(format!("{taken}; failed to take others back: {error}")),
+    }
 }
 
 fn pod_mtu(places: &Places) -> Result<String, String> {

@@ -13,9 +13,10 @@ use ipnetwork::IpNetwork;
 use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
-use crate::conflist::{self, is_configuration};
+use crate::conflist::{self, directory};
+use crate::forwarding::observe::observe as observe_forwarding;
 use crate::install::{BINARIES, same};
-use crate::leases::{Sight, Stores};
+use crate::leases::{Read, Sight, Stores};
 use crate::nft::Nfnetlink;
 use crate::packet_filter::{self, forward};
 use crate::routes::Target;
@@ -142,8 +143,13 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
             Err(error) => Err(format!("failed to read {}: {error}", path.display())),
         }
     };
-    let cut_off = Socket::open().map_err(|error| error.to_string()).and_then(|mut socket| {
-        netlink::cut_off_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
+    let ask = || Socket::open().map_err(|error| format!("failed to {error}"));
+    let forwarding = [false, true].map(|v6| {
+        let seen = observe_forwarding(&mut ask()?, &procfs, v6).map_err(|error| format!("failed to {error}"))?;
+        Ok(seen.0)
+    });
+    let losses = ask().and_then(|mut socket| {
+        netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
     let links = kernel.ok_or_else(|| "the links of pods are not known".to_owned());
     let pods =
@@ -157,9 +163,8 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         Ok(all)
     });
     Settings {
-        forwarding_v4: read(&Sysctl::forwarding_v4()),
-        forwarding_v6: read(&Sysctl::forwarding_v6()),
-        cut_off,
+        forwarding,
+        losses,
         kernel_has_v6: netlink::kernel_has_v6(),
         disable_v6: read(&Sysctl::link_v6("all", "disable_ipv6")),
         rp_filter_all: read(&Sysctl::link_v4("all", "rp_filter")),
@@ -169,21 +174,11 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
 }
 
 fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
-    let failed = |path: &Path, error: &io::Error| format!("failed to read {}: {error}", path.display());
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|error| failed(dir, &error))? {
-        let name = entry.map_err(|error| failed(dir, &error))?.file_name().to_string_lossy().into_owned();
-        if is_configuration(&name) {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    let mut files = Vec::new();
-    for name in names {
-        let path = dir.join(&name);
-        let text = fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
-        files.push(Configuration::new(name, text));
-    }
+    let read = directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))?;
+    let texts = read.texts.into_iter().map(|(name, text)| Configuration::new(name, text));
+    let faults = read.faults.into_iter().map(|(name, why)| Configuration::unread(name, why));
+    let mut files: Vec<Configuration> = texts.chain(faults).collect();
+    files.sort_unstable_by(|one, other| one.file.cmp(&other.file));
     Ok(files)
 }
 
@@ -210,7 +205,7 @@ fn plugins(files: &[Configuration], dir: &Path) -> Vec<Plugin> {
 }
 
 fn file(path: &Path, name: &str, beside: Option<&Path>) -> PluginFile {
-    let Ok(metadata) = fs::metadata(path) else { return PluginFile::Missing };
+    let Some(metadata) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { return PluginFile::Missing };
     if metadata.permissions().mode() & 0o111 == 0 {
         return PluginFile::NotExecutable;
     }
@@ -225,14 +220,17 @@ fn leases(places: &Places) -> Seen<Leases> {
     places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
     let mut leases = Leases { now, all: Vec::new(), unreadable: Vec::new() };
     for dir in &places.data_dirs {
-        match Stores::below(dir.clone()).judged(&sight) {
-            Ok(all) => {
-                leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)))
+        let judged = Stores::below(dir.clone()).judged(&sight);
+        let Read { leases: all, unread } =
+            judged.unwrap_or_else(|error| Read { leases: Vec::new(), unread: vec![error] });
+        leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)));
+        for error in unread {
+            match error {
+                ipam::Error::Io { op, path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
+                }
+                error => leases.unreadable.push(format!("failed to read the leases: {error}")),
             }
-            Err(ipam::Error::Io { op, path, source }) if source.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
-            }
-            Err(error) => leases.unreadable.push(format!("failed to read the leases: {error}")),
         }
     }
     Ok(leases)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use netlink::{Event, Monitor};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -22,8 +23,21 @@ const GOING: AddWatchFlags = AddWatchFlags::IN_DELETE
 pub(super) struct Ears {
     links: Monitor,
     links_ready: Readiness,
-    files: Inotify,
+    files: Arc<Inotify>,
     files_ready: Readiness,
+}
+
+/// The directories in which files that go are heard of.
+pub(super) struct Directories(Arc<Inotify>);
+
+impl Directories {
+    /// Listens to these too; one that is not there is heard of by its pods' links alone.
+    pub(super) fn listen_to(&self, directories: &BTreeSet<PathBuf>) {
+        for directory in directories {
+            // One that is watched already stays watched.
+            let _ = self.0.add_watch(directory, GOING);
+        }
+    }
 }
 
 impl Ears {
@@ -35,16 +49,13 @@ impl Ears {
             links_ready: Readiness::of(links.as_fd())?,
             files_ready: Readiness::of(files.as_fd())?,
             links,
-            files,
+            files: Arc::new(files),
         })
     }
 
-    /// Listens to these directories too; one that is not there is heard of by its pods' links alone.
-    pub(super) fn listen_to(&self, directories: &BTreeSet<PathBuf>) {
-        for directory in directories {
-            // One that is watched already stays watched.
-            let _ = self.files.add_watch(directory, GOING);
-        }
+    /// By which directories are listened to, from any thread: one that hangs keeps its own thread alone.
+    pub(super) fn directories(&self) -> Directories {
+        Directories(self.files.clone())
     }
 
     /// Waits until something went.
@@ -66,7 +77,7 @@ impl Ears {
         while let Some(events) = self.links.read().map_err(io::Error::other)? {
             went |= events.iter().any(|event| match event {
                 Event::Overflow => true,
-                Event::Rules | Event::Nexthops => false,
+                Event::Switched(_) | Event::Rules | Event::Nexthops => false,
                 Event::Changed(message) => matches!(**message, RouteNetlinkMessage::DelLink(_)),
             });
         }

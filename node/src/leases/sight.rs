@@ -11,13 +11,13 @@ const USUAL: &str = "/run/netns";
 
 /// Directories in which a recorded namespace was seen, each with its identity then. A directory that is replaced must be
 /// proved anew.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sight {
     proved: BTreeMap<PathBuf, Id>,
 }
 
 /// Device and inode.
-type Id = (u64, u64);
+pub(super) type Id = (u64, u64);
 
 impl Sight {
     /// Takes in what is seen of a lease's namespace; false when its directory is there and the namespace is not.
@@ -33,10 +33,25 @@ impl Sight {
         true
     }
 
+    /// Takes in what another look has seen.
+    pub(super) fn learn(&mut self, other: Self) {
+        self.proved.extend(other.proved);
+    }
+
+    /// The same as [`Sight::sees`] of a directory that was this one a moment ago; asks no file system.
+    pub(super) fn saw(&self, directory: &Path, id: Option<Id>) -> bool {
+        id.is_some() && self.proved.get(directory).copied() == id
+    }
+
     /// Whether a namespace that is not seen in this directory is not there.
     pub(super) fn sees(&self, directory: &Path) -> bool {
         self.proved.get(directory).is_some_and(|proved| id(directory) == Some(*proved))
     }
+}
+
+/// What a directory is now.
+pub(super) fn identity(directory: &Path) -> Option<Id> {
+    id(directory)
 }
 
 /// Where namespaces come and go: beside those of the leases, and where most runtimes have them.

@@ -21,9 +21,10 @@ fn served() -> String {
     });
     let leases = crate::leases::Counts { network: "podnet".into(), ..Default::default() };
     let room = Some(("podnet".to_owned(), Room::default()));
-    let census = Census { leases: vec![leases], ..Census::default() };
-    metrics.tell(&State::starting("n1", "file x"), &Report { room, ..Report::default() }, &census);
+    let census = Census { leases: vec![leases], room, ..Census::default() };
+    metrics.tell(&State::starting("n1", "file x"), &Dangers::default(), &census, Inner::default());
     metrics.tell_drops(Drops::default());
+    metrics.tell_forwarding(&Forwarding::default());
     metrics.tell_verdicts(&verdicts);
     metrics.reconcile.observe(0.1);
     metrics.text()

@@ -77,7 +77,7 @@ struct Pod {
 /// By the names of their host ends.
 fn pods(stores: &[Stores]) -> BTreeMap<String, Pod> {
     // What cannot be read is named by its links.
-    let leases = stores.iter().flat_map(|stores| stores.all().unwrap_or_default());
+    let leases = stores.iter().flat_map(|stores| stores.all().leases);
     let pod = |(network, lease): (cni::NetworkName, Lease)| {
         let link = Identity::of(&network, &lease.owner).host_name;
         let name = lease.proof.pod.clone().unwrap_or_else(|| lease.owner.container_id.to_string());

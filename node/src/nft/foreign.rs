@@ -1,14 +1,11 @@
 //! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. What a step is that
 //! is not known here is said to be so. A chain that drops what no rule decides can get a rule of ours behind its own.
 
-use std::collections::BTreeSet;
-
-use ipnetwork::IpNetwork;
-
 use super::attribute::{Attribute, Attributes};
 use super::expression::Cmp;
 use super::nfnetlink::{self, Error, Message, Nfnetlink};
 use super::observed::{comment, subnets};
+use super::subnets::Subnets;
 use super::table::{Family, INTERVAL_END, Rule, new_rule};
 
 /// A chain at a hook of the IP families.
@@ -57,7 +54,7 @@ pub(crate) enum Step {
     Within {
         register: u32,
         op: Cmp,
-        subnets: BTreeSet<IpNetwork>,
+        subnets: Subnets,
     },
     /// An extension of iptables by name, with its parameters.
     Extension {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::libc::MSG_DONTWAIT;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr};
 
@@ -63,9 +64,22 @@ pub(crate) enum Error {
     Dump(#[source] Errno),
     #[error("read rules: they change faster than they can be read")]
     Interrupted,
+    #[error("change the rules in place: {in_place}; make them again: {again}")]
+    Twice { in_place: Box<Error>, again: Box<Error> },
 }
 
-/// How often a dump is begun anew that the kernel's own changes broke.
+impl Error {
+    /// The socket has no room for so large a transaction.
+    pub(super) fn is_too_large(&self) -> bool {
+        let Self::Send(error) = self else { return false };
+        [Errno::EMSGSIZE, Errno::ENOBUFS].map(|errno| Some(errno as i32)).contains(&error.raw_os_error())
+    }
+}
+
+/// What a datagram needs in the socket's buffer beside its own bytes, and some more.
+const ROOM: usize = 4096;
+
+/// How often a dump is begun again that the kernel's own changes broke.
 const DUMPS: usize = 16;
 
 /// What a dump tells of one object: its family, and its attributes as bytes.
@@ -131,8 +145,19 @@ impl Nfnetlink {
             write(&mut datagram, message.kind, flags, self.next(), [message.family.into(), 0], &message.attributes);
         }
         write(&mut datagram, BATCH_END, NLM_F_REQUEST, self.next(), [0, SUBSYSTEM], &[]);
+        self.make_room(datagram.len());
         self.socket.send(&datagram, 0).map_err(Error::Send)?;
         self.verdicts(begin, messages.len())
+    }
+
+    /// Has the socket take a datagram of so many bytes, as far as the kernel allows it: what it does not allow, the sending
+    /// says. Without CAP_NET_ADMIN of the machine itself `net.core.wmem_max` is the limit.
+    fn make_room(&self, bytes: usize) {
+        if getsockopt(&self.socket, sockopt::SndBuf).is_ok_and(|room| room < bytes + ROOM) {
+            let wanted = bytes + ROOM;
+            let forced = setsockopt(&self.socket, sockopt::SndBufForce, &wanted);
+            let _ = forced.or_else(|_| setsockopt(&self.socket, sockopt::SndBuf, &wanted));
+        }
     }
 
     fn next(&mut self) -> u32 {
@@ -218,17 +243,17 @@ impl Nfnetlink {
         }
     }
 
-    /// Reads all events that wait; true when `matters` held for one, or when some were lost.
-    pub(crate) fn news(&mut self, matters: impl Fn(&Event<'_>) -> bool) -> Result<bool, Error> {
-        let mut due = false;
+    /// Reads all events that wait; true when the kernel dropped some because the reader was slow.
+    pub(crate) fn news(&mut self, mut each: impl FnMut(&Event<'_>)) -> Result<bool, Error> {
+        let mut lost = false;
         let mut buffer = Vec::with_capacity(64 * 1024);
         loop {
             buffer.clear();
             match self.socket.recv(&mut buffer, MSG_DONTWAIT) {
-                Ok(_) => due |= messages(&buffer).any(|raw| raw.event().is_some_and(|event| matters(&event))),
+                Ok(_) => messages(&buffer).for_each(|raw| raw.event().iter().for_each(&mut each)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(due),
-                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => due = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lost),
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => lost = true,
                 Err(error) => return Err(Error::Receive(error)),
             }
         }

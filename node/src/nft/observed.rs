@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 
 use super::attribute::{Attribute, Attributes};
 use super::nfnetlink::{self, Error, Nfnetlink};
+use super::subnets::Subnets;
 use super::table::{Family, INTERVAL, INTERVAL_END};
 
 /// A table of the kernel.
@@ -22,7 +23,7 @@ pub(super) struct ObservedSet {
     /// Flags and length of the key, bytes.
     pub(super) shape: (u32, u32),
     /// `None` where they are not such as we write.
-    pub(super) subnets: Option<BTreeSet<IpNetwork>>,
+    pub(super) subnets: Option<Subnets>,
 }
 
 /// A chain of the kernel.
@@ -102,7 +103,7 @@ pub(super) fn subnets(
     family: Family,
     table: &str,
     set: &str,
-) -> Result<Option<BTreeSet<IpNetwork>>, Error> {
+) -> Result<Option<Subnets>, Error> {
     let mut bounds = BTreeSet::new();
     let of_set = [Attribute::text(1, table), Attribute::text(2, set)];
     for (_, part) in socket.dump(family as u8, nfnetlink::GET_ELEMENTS, &of_set)? {
@@ -118,14 +119,14 @@ pub(super) fn subnets(
 }
 
 /// Bounds become subnets, unless there is one without its other end or with another size.
-fn pair(bounds: &BTreeSet<(IpAddr, bool)>) -> Option<BTreeSet<IpNetwork>> {
-    let mut subnets = BTreeSet::new();
+fn pair(bounds: &BTreeSet<(IpAddr, bool)>) -> Option<Subnets> {
+    let mut subnets = Vec::new();
     let mut open: Option<IpAddr> = None;
     for (address, begins) in bounds {
         match (open.take(), *begins) {
             (None, true) => open = Some(*address),
             (Some(first), false) => {
-                subnets.insert(subnet(first, Some(*address))?);
+                subnets.push(subnet(first, Some(*address))?);
             }
             // The kernel tells of an end at the lowest address that nobody wrote: all before the first interval.
             (None, false) if address.is_unspecified() => {}
@@ -133,9 +134,9 @@ fn pair(bounds: &BTreeSet<(IpAddr, bool)>) -> Option<BTreeSet<IpNetwork>> {
         }
     }
     if let Some(first) = open {
-        subnets.insert(subnet(first, None)?);
+        subnets.push(subnet(first, None)?);
     }
-    Some(subnets)
+    Some(subnets.into_iter().collect())
 }
 
 /// The subnet from `first` up to but not including `behind`.
@@ -182,7 +183,7 @@ mod tests {
             &[],
         ] {
             let read = pair(&bounds(subnets)).unwrap();
-            assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), subnets);
+            assert_eq!(read.iter().map(|subnet| subnet.to_string()).collect::<Vec<_>>(), subnets);
         }
     }
 

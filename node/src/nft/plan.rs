@@ -1,65 +1,69 @@
-//! From what the kernel holds to what should be: transactions of messages. Pure.
+//! From what the kernel holds of a table to what should be: transactions of messages. Pure.
 //!
 //! Elements come before the rules that look them up and go after them, so that a rule never judges by a set that is not
-//! whole. What is too much for one message is parted; a subnet and those that it replaces stay together, for the kernel
-//! takes no overlap.
+//! whole.
 
-use std::collections::BTreeSet;
-
-use ipnetwork::IpNetwork;
+mod difference;
 
 use super::nfnetlink::Message;
 use super::observed::{Observed, ObservedChain, ObservedSet};
+use super::subnets::Subnets;
 use super::table::{self, Chain, INTERVAL, Set, Table};
+use difference::{Step, difference};
 
-/// So many subnets at most go into one message: a netlink attribute holds 64 KiB, and an IPv6 subnet takes 72 bytes.
-const PART: usize = 400;
+/// What makes a table right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The table is made again: what is held of it has another shape, or none.
+    pub(super) whole: bool,
+    /// Transactions, in order: the objects that are missing, then elements. Each leaves the sets without overlap, and one
+    /// that is refused stops none of the others but those of its own subnets.
+    pub(super) sets: Vec<Vec<Message>>,
+    /// The last one: the rules, which want all elements in.
+    pub(super) rules: Vec<Message>,
+}
 
-/// So many messages with elements at most go into one transaction, which is one datagram of bounded size.
-const PARTS: usize = 2;
-
-/// The transactions, in order; none where all is as it should be.
-pub(super) fn plan(table: &Table, observed: Option<&Observed>) -> Vec<Vec<Message>> {
-    let rebuild = observed.is_some_and(|observed| !fits(table, observed));
-    let nothing = Observed::default();
-    let held = observed.filter(|_| !rebuild).unwrap_or(&nothing);
-
-    let mut first = Vec::new();
-    if rebuild {
-        first.push(table::remove_table(table.family, table.name));
+impl Plan {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sets.is_empty() && self.rules.is_empty()
     }
-    if rebuild || observed.is_none() {
-        first.push(table::new_table(table));
+
+    /// All of it as one transaction.
+    pub(super) fn at_once(&self) -> Vec<Message> {
+        self.sets.iter().flatten().chain(&self.rules).cloned().collect()
     }
-    let mut parts = Vec::new();
+}
+
+/// Changes the table in place as far as it has the shape that it should have; otherwise makes it again.
+pub(super) fn plan(table: &Table, observed: Option<&Observed>) -> Plan {
+    match observed {
+        Some(observed) if fits(table, observed) => change(table, observed, Vec::new()),
+        Some(_) => again(table),
+        None => Plan { whole: true, ..change(table, &Observed::default(), vec![table::new_table(table)]) },
+    }
+}
+
+/// Removes the table and makes it again.
+pub(super) fn again(table: &Table) -> Plan {
+    // The first message is for a table that somebody removed meanwhile: the second takes none that is missing.
+    let new = || table::new_table(table);
+    let first = vec![new(), table::remove_table(table.family, table.name), new()];
+    Plan { whole: true, ..change(table, &Observed::default(), first) }
+}
+
+fn change(table: &Table, held: &Observed, mut first: Vec<Message>) -> Plan {
+    let mut steps = Vec::new();
     for (set, id) in table.sets.iter().zip(1..) {
         let known = held.sets.get(set.name);
         if known.is_none() {
             first.push(table::new_set(table, set, id));
         }
-        let none = BTreeSet::new();
+        let none = Subnets::default();
         let known = known.and_then(|known| known.subnets.as_ref()).unwrap_or(&none);
-        parts.extend(differences(known, &set.subnets).into_iter().map(|part| messages(table, set, &part)));
+        steps.extend(difference(known, &set.subnets).into_iter().map(|step| elements(table, set, &step)));
     }
-    let last = rules(table, held);
-
-    let mut transactions: Vec<Vec<Message>> = vec![first];
-    let mut room = PARTS;
-    for part in parts {
-        if room == 0 {
-            transactions.push(Vec::new());
-            room = PARTS;
-        }
-        room -= 1;
-        if let Some(transaction) = transactions.last_mut() {
-            transaction.extend(part);
-        }
-    }
-    if let Some(transaction) = transactions.last_mut() {
-        transaction.extend(last);
-    }
-    transactions.retain(|transaction| !transaction.is_empty());
-    transactions
+    let sets = [first].into_iter().chain(steps).filter(|transaction| !transaction.is_empty()).collect();
+    Plan { whole: false, sets, rules: rules(table, held) }
 }
 
 /// Whether the sets and chains of our names are of our shape; a kernel changes no shape.
@@ -96,48 +100,10 @@ fn rules(table: &Table, held: &Observed) -> Vec<Message> {
     messages
 }
 
-/// A part of a difference.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Part {
-    remove: Vec<IpNetwork>,
-    add: Vec<IpNetwork>,
-}
-
-fn messages(table: &Table, set: &Set, part: &Part) -> Vec<Message> {
-    let mut messages = Vec::new();
-    if !part.remove.is_empty() {
-        messages.push(table::elements(table, set.name, false, &part.remove));
-    }
-    if !part.add.is_empty() {
-        messages.push(table::elements(table, set.name, true, &part.add));
-    }
-    messages
-}
-
-/// What turns one set of subnets into another, in parts of bounded size. In neither do two overlap.
-fn differences(held: &BTreeSet<IpNetwork>, wanted: &BTreeSet<IpNetwork>) -> Vec<Part> {
-    let removed = held.difference(wanted).map(|subnet| (*subnet, false));
-    let added = wanted.difference(held).map(|subnet| (*subnet, true));
-    let mut changes: Vec<(IpNetwork, bool)> = removed.chain(added).collect();
-    // Whoever holds another comes before it, so that they stand together.
-    changes.sort_by_key(|(subnet, adds)| (subnet.network(), subnet.prefix(), *adds));
-    let mut parts: Vec<Part> = Vec::new();
-    let mut around: Option<IpNetwork> = None;
-    for (subnet, adds) in changes {
-        let together = around.is_some_and(|around| around.contains(subnet.network()));
-        if !together {
-            around = Some(subnet);
-        }
-        let full = |part: &Part| part.add.len().max(part.remove.len());
-        let open = parts.last().is_some_and(|part| full(part) < if together { 2 * PART } else { PART });
-        if !open {
-            parts.push(Part::default());
-        }
-        if let Some(part) = parts.last_mut() {
-            if adds { part.add.push(subnet) } else { part.remove.push(subnet) }
-        }
-    }
-    parts
+fn elements(table: &Table, set: &Set, step: &Step) -> Vec<Message> {
+    // Those that go first: what comes may lie where they were.
+    let message = |adds, subnets: &[_]| (!subnets.is_empty()).then(|| table::elements(table, set.name, adds, subnets));
+    message(false, &step.remove).into_iter().chain(message(true, &step.add)).collect()
 }
 
 #[cfg(test)]

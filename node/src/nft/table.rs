@@ -1,7 +1,6 @@
 //! A table, its sets, chains and rules as values, and the messages that make and remove them
 //! (linux/netfilter/nf_tables.h).
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -9,6 +8,7 @@ use ipnetwork::IpNetwork;
 use super::attribute::Attribute;
 use super::expression::Expression;
 use super::nfnetlink::{self, Message};
+use super::subnets::Subnets;
 
 /// Netfilter's families (linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,12 +40,12 @@ pub(crate) struct Table {
     pub(crate) chains: Vec<Chain>,
 }
 
-/// Subnets of one family. None of them overlaps another.
+/// Subnets of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Set {
     pub(crate) name: &'static str,
     pub(crate) v6: bool,
-    pub(crate) subnets: BTreeSet<IpNetwork>,
+    pub(crate) subnets: Subnets,
 }
 
 /// A chain at a hook; what no rule decides goes on.

@@ -4,12 +4,11 @@
 //! Two sets a family decide: `own`, the pods of this node, and `inside`, all pods and nodes of the cluster, what an
 //! operator adds, and multicast. The rules stay as they are while the sets change by their difference.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use crate::nft::{Chain, Cmp, Expression, Family, Hook, Rule, Set, Table};
+use crate::nft::{Chain, Cmp, Expression, Family, Hook, Rule, Set, Subnets, Table};
 
 /// A table of its own: a kernel that cannot masquerade has the source rule all the same.
 pub(super) const TABLE: (Family, &str) = (Family::Inet, "podlan-masquerade");
@@ -24,18 +23,18 @@ pub(crate) enum Egress {
     On(Sides),
 }
 
-/// Who is on which side. No two subnets of one side overlap.
+/// Who is on which side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sides {
-    own: BTreeSet<IpNetwork>,
-    inside: BTreeSet<IpNetwork>,
+    own: Subnets,
+    inside: Subnets,
 }
 
 impl Sides {
     /// `own` are the pods of this node, `inside` all that is reached with the pods' own addresses.
     pub(crate) fn new(own: impl IntoIterator<Item = IpNetwork>, inside: impl IntoIterator<Item = IpNetwork>) -> Self {
-        let own = disjoint(own);
-        let inside = disjoint(inside.into_iter().chain(multicast()).chain(own.iter().copied()));
+        let own: Subnets = own.into_iter().collect();
+        let inside = inside.into_iter().chain(multicast()).chain(own.iter()).collect();
         Self { own, inside }
     }
 }
@@ -46,27 +45,9 @@ fn multicast() -> [IpNetwork; 2] {
     [network(Ipv4Addr::new(224, 0, 0, 0).into(), 4), network(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8)]
 }
 
-/// The same addresses in as many subnets as do not lie in another of them.
-fn disjoint(subnets: impl IntoIterator<Item = IpNetwork>) -> BTreeSet<IpNetwork> {
-    let mut all: Vec<IpNetwork> = subnets.into_iter().collect();
-    // Whoever holds another comes before it.
-    all.sort_unstable_by_key(|subnet| (subnet.network(), subnet.prefix()));
-    let mut widest: Option<IpNetwork> = None;
-    all.retain(|subnet| {
-        let held = widest.is_some_and(|wide| wide.is_ipv4() == subnet.is_ipv4() && wide.contains(subnet.network()));
-        widest = if held { widest } else { Some(*subnet) };
-        !held
-    });
-    all.into_iter().collect()
-}
-
 pub(super) fn table(sides: &Sides) -> Table {
     let (family, name) = TABLE;
-    let set = |name, v6, subnets: &BTreeSet<IpNetwork>| Set {
-        name,
-        v6,
-        subnets: subnets.iter().copied().filter(|subnet| subnet.is_ipv6() == v6).collect(),
-    };
+    let set = |name, v6, subnets: &Subnets| Set { name, v6, subnets: subnets.of_family(v6) };
     Table {
         family,
         name,
@@ -119,7 +100,7 @@ mod tests {
             cidrs(&["10.244.1.0/24", "fd00:10:244:1::/64"]),
             cidrs(&["10.244.2.0/24", "10.244.2.0/24", "10.0.0.0/8", "192.0.2.1/32", "fd31::1/128"]),
         );
-        let inside: Vec<String> = sides.inside.iter().map(ToString::to_string).collect();
+        let inside: Vec<String> = sides.inside.iter().map(|subnet| subnet.to_string()).collect();
         let expected = ["10.0.0.0/8", "192.0.2.1/32", "224.0.0.0/4", "fd00:10:244:1::/64", "fd31::1/128", "ff00::/8"];
         assert_eq!(inside, expected);
     }
@@ -127,7 +108,7 @@ mod tests {
     #[test]
     fn the_own_pods_are_inside_too() {
         let sides = Sides::new(cidrs(&["10.244.1.0/24"]), []);
-        assert!(sides.inside.contains(&"10.244.1.0/24".parse().unwrap()));
+        assert!(sides.inside.iter().any(|subnet| subnet == "10.244.1.0/24".parse().unwrap()));
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub(crate) fn own_cidrs<'a>(snapshot: &'a Snapshot, me: &str) -> &'a [IpNetwork]
 
 /// The desired routes and the verdicts.
 pub(crate) fn desired(view: &View<'_>) -> Desired {
-    let unique = view.snapshot.nodes.chunk_by(|a, b| a.name == b.name);
+    // Nodes without a name are no namesakes.
+    let unique = view.snapshot.nodes.chunk_by(|a, b| a.name == b.name && !a.name.is_empty());
     // The subnets count too: the kernel's answer may be a route of ours to the very CIDR in question.
     let near = |address: IpAddr| {
         let straight = matches!(view.ways.reach(address), Some(Reach::Neighbour { .. } | Reach::OnLink { .. }));
@@ -90,6 +91,9 @@ impl Planner<'_> {
     fn node(&mut self, node: &Node, desired: &mut Desired) {
         for malformed in &node.malformed {
             desired.verdicts.push(skipped(node, None, Skip::Malformed(malformed.clone())));
+        }
+        for kept in &node.kept {
+            desired.verdicts.push(Verdict { node: node.name.clone(), cidr: None, ruling: Ruling::Kept(*kept) });
         }
         if node.pod_cidrs.is_empty() && node.malformed.iter().all(|bad| bad.field != Field::PodCidr) {
             desired.verdicts.push(skipped(node, None, Skip::NoPodCidr));

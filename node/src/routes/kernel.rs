@@ -49,6 +49,11 @@ impl Rtnetlink {
         Ok(Self { socket: Socket::open()? })
     }
 
+    /// How many objects could not be read and were left out, since this was last asked.
+    pub(crate) fn take_unreadable(&mut self) -> u64 {
+        self.socket.take_unreadable()
+    }
+
     /// All routes of the main table, whoever made them.
     pub(crate) fn all_routes(&mut self) -> Result<Vec<Route>, netlink::Error> {
         self.each_family(|v6| Route::dump(v6, 0), Some)

@@ -35,6 +35,7 @@ pub(crate) enum News {
 pub(crate) fn news(event: &Event, here: &Here) -> Option<News> {
     let message = match event {
         Event::Overflow => return Some(News::Overflow),
+        Event::Switched(_) => return None,
         Event::Rules => return Some(News::Rules),
         Event::Nexthops => return Some(News::Nexthops),
         Event::Changed(message) => message,

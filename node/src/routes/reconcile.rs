@@ -152,7 +152,7 @@ impl Reconciler {
                 self.ask_the_way(kernel)?;
                 self.decide(leased)
             }
-            Grounds::Same => (Vec::new(), self.guard == Guard::Open),
+            Grounds::Same => (Vec::new(), self.guard == Guard::Open && !self.in_force.partial),
         };
         self.grounds = Grounds::Same;
         let mut plan = self.due(plan(&self.desired, &self.observed), removes);
@@ -196,7 +196,8 @@ impl Reconciler {
         let draft = self.draft(self.candidate.as_ref().unwrap_or(&self.in_force), leased);
         let removes = self.may_remove(&draft.routes, leased);
         self.believed |= removes;
-        let draft = match self.candidate.take_if(|_| removes) {
+        // By a part of a list nothing is removed, and what it has counts.
+        let draft = match self.candidate.take_if(|candidate| removes || candidate.partial) {
             Some(believed) => {
                 self.in_force = believed;
                 draft
@@ -235,12 +236,16 @@ impl Reconciler {
     /// Asks the guard whether the routes that are not in `desired` may go. It guards against a list: what the list that was
     /// believed last does not want either, by what the kernel answers now, no list withdraws.
     fn may_remove(&mut self, desired: &Routes, leased: &dyn Fn(IpNetwork) -> bool) -> bool {
+        let snapshot = self.candidate.as_ref().unwrap_or(&self.in_force);
+        let (taken, partial) = (snapshot.taken, snapshot.partial);
+        if partial {
+            return false;
+        }
         let mut withdrawal = self.withdrawal(|key| !desired.contains_key(key));
         if self.believed && withdrawal.is_large(self.settings.limits) {
             let wanted = self.draft(&self.in_force, leased).routes;
             withdrawal = self.withdrawal(|key| !desired.contains_key(key) && wanted.contains_key(key));
         }
-        let taken = self.candidate.as_ref().unwrap_or(&self.in_force).taken;
         self.guard.judge(self.settings.limits, withdrawal, taken)
     }
 
@@ -287,10 +292,12 @@ impl Reconciler {
         self.troubles.retain(|key, (target, _)| desired.get(key) == Some(target));
     }
 
-    /// Lets a held withdrawal go; false when none is held.
+    /// Releases a held withdrawal, and forgets what is kept of nodes that the list lacks; false when there is neither.
     pub(crate) fn release(&mut self) -> bool {
         self.grounds = Grounds::New;
-        self.guard.release()
+        let forgot = self.in_force.forget_kept();
+        let forgot = self.candidate.as_mut().is_some_and(Snapshot::forget_kept) || forgot;
+        self.guard.release() || forgot
     }
 
     /// Whether a former CIDR of this node waits for its last lease.

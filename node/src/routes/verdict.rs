@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use super::Family;
 use super::reach::Obstacle;
 use crate::source::Malformed;
+use crate::source::last_good::Kept;
 
 /// What is said of one node's CIDR, or of a node that has none that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub(crate) enum Ruling {
     OnLink { via: IpAddr, link: Arc<str> },
     /// Its node is behind a router, and the operator said that routers know the pods.
     Router { router: IpAddr, link: Arc<str> },
+    /// The list lacks what the node had; what it had stands.
+    Kept(Kept),
     /// There is no route.
     Skipped(Skip),
 }
@@ -62,6 +65,7 @@ impl Ruling {
             Self::Direct { .. } => "direct",
             Self::OnLink { .. } => "onlink",
             Self::Router { .. } => "router",
+            Self::Kept(_) => "kept",
             Self::Skipped(_) => "skipped",
         }
     }
@@ -70,6 +74,7 @@ impl Ruling {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Skipped(skip) => skip.word(),
+            Self::Kept(_) => "not-listed",
             _ => "",
         }
     }
@@ -103,6 +108,7 @@ impl fmt::Display for Ruling {
             Self::Direct { via, link } => write!(f, "direct via {via} on {link}"),
             Self::OnLink { via, link } => write!(f, "via {via}, on {link} by a route of its own"),
             Self::Router { router, link } => write!(f, "via router {router} on {link}"),
+            Self::Kept(kept) => write!(f, "{kept}"),
             Self::Skipped(skip) => write!(f, "skipped: {skip}"),
         }
     }

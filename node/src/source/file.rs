@@ -1,41 +1,70 @@
-//! Nodes from a file, or from a directory of files: NodeLists or Nodes in JSON or YAML, as `kubectl get nodes -o json`
-//! writes them. All files must read, or there is no snapshot at all: a part of a list is no list.
+//! Nodes from a file, or from a directory of files: lists of Nodes or Nodes in JSON or YAML, as `kubectl get nodes` writes
+//! them.
+//!
+//! In a directory a file that cannot be read is that file's fault alone: what it said last stands, and the others count.
+//! Where it never said anything the list is partial, and no node is gone by it.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::MissedTickBehavior;
 
-use super::object::Document;
+use super::nodes::{Nodes, Problem};
+use super::text::{self, Metered};
 use super::watch::Watch;
-use super::{Error, Node, Report, Snapshot};
+use super::{Error, Node, Report, Snapshot, json, yaml};
+use crate::agent::part::Activity;
+use crate::regular::Stamp;
+use crate::state::unix_now;
 
 /// How long the directory must be quiet before it is read: an editor makes several changes of one save.
 const SETTLE: Duration = Duration::from_millis(10);
 
-/// How often a directory that cannot be watched (it is gone), or a file that could not be read, is looked at.
+/// How often a directory that cannot be watched, or a file that could not be read, is looked at.
 const BLIND: Duration = Duration::from_secs(1);
 
-/// Reads `path` now, then after each change of it and whenever `refresh` asks. Ends when nobody listens.
-pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
+/// Reads `path` now, after each change of it, each `resync`, and whenever `refresh` asks. Ends when nobody listens.
+pub(crate) async fn run(
+    path: PathBuf,
+    reports: mpsc::Sender<Report>,
+    refresh: Arc<Notify>,
+    resync: Duration,
+    activity: Activity,
+) {
+    let mut memory = Memory::default();
+    let mut slow = tokio::time::interval(resync);
+    slow.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    slow.tick().await;
+    let mut asked = true;
     loop {
         // Watched before it is read, so that no change falls between.
+        let begun = activity.begin(format!("read {}", path.display()));
         let mut watch = Watch::open(&path);
+        drop(begun);
         loop {
-            let report = read(&path, Instant::now());
-            // No change of the file will tell that the process has descriptors again, or the disk an answer.
-            let unread = matches!(report, Err(Error::Read { .. }));
-            if reports.send(report).await.is_err() {
+            let begun = activity.begin(format!("read {}", path.display()));
+            let report = read(&path, &mut memory, Instant::now(), asked);
+            drop(begun);
+            if let Some(report) = report
+                && reports.send(report).await.is_err()
+            {
                 return;
             }
+            asked = false;
+            // No change of the file will say that the process has descriptors again, or the disk an answer.
+            let unread = memory.unread;
             let rearm = match &mut watch {
                 Ok(watch) => tokio::select! {
                     moved = watch.changed(SETTLE) => moved,
-                    () = refresh.notified() => false,
+                    () = refresh.notified() => { asked = true; false }
+                    _ = slow.tick() => false,
                     () = tokio::time::sleep(BLIND), if unread => false,
+                    () = reports.closed() => return,
                 },
                 Err(error) => {
                     tracing::debug!(path = %path.display(), %error, "not watched; looked at each second");
@@ -50,24 +79,131 @@ pub(crate) async fn run(path: PathBuf, reports: mpsc::Sender<Report>, refresh: A
     }
 }
 
-/// The whole of `path` as one snapshot.
-pub(crate) fn read(path: &Path, now: Instant) -> Report {
+/// What was read so far: a file that has not changed is not read again.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The files of a directory.
+    files: BTreeMap<PathBuf, Known>,
+    /// What was read last of a single file, good or bad. What it said is not kept a second time.
+    single: Option<Stamp>,
+    /// Why there was no list at the last look.
+    failed: Option<String>,
+    /// Whether something could not be read at the last look, whatever it says.
+    unread: bool,
+}
+
+/// What is known of one file of a directory.
+#[derive(Debug, Default)]
+struct Known {
+    /// Of what was read last, good or bad; none where it must be read again.
+    stamp: Option<Stamp>,
+    /// What it said last that was good.
+    nodes: Option<Vec<Node>>,
+    fault: Option<String>,
+}
+
+/// What is new of `path`, as a whole; `None` where there is nothing new, unless it is `asked` for.
+pub(crate) fn read(path: &Path, memory: &mut Memory, now: Instant, asked: bool) -> Option<Report> {
     let failed = |source| Error::Read { path: path.display().to_string(), source };
-    if !fs::metadata(path).map_err(failed)?.is_dir() {
-        return Ok(Snapshot::new(read_file(path)?, now));
+    memory.unread = false;
+    let report = match fs::metadata(path) {
+        Err(source) => Some(Err(failed(source))),
+        Ok(metadata) if metadata.is_dir() => match list(path) {
+            Err(source) => Some(Err(failed(source))),
+            // None is no list, as an empty file is none: without it nothing would be left of a directory that is not mounted.
+            Ok(files) if files.is_empty() => Some(Err(failed(io::Error::other("it holds no file of nodes")))),
+            Ok(files) => memory.directory(&files, now, asked).map(Ok),
+        },
+        Ok(metadata) => memory.file(path, Stamp::of(&metadata), now, asked),
+    };
+    match &report {
+        Some(Err(error)) => {
+            memory.unread |= matches!(error, Error::Read { .. });
+            let said = Some(error.to_string());
+            let known = memory.failed == said;
+            memory.failed = said;
+            report.filter(|_| asked || !known)
+        }
+        Some(Ok(_)) => {
+            memory.failed = None;
+            report
+        }
+        None => None,
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(path)
-        .map_err(failed)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
+}
+
+impl Memory {
+    /// A single file.
+    fn file(&mut self, path: &Path, stamp: Stamp, now: Instant, asked: bool) -> Option<Report> {
+        self.files.clear();
+        if !asked && self.single == Some(stamp) {
+            return None;
+        }
+        let (stamp, read) = read_file(path, None);
+        self.single = stamp.filter(|stamp| stamp.is_settled(unix_now()));
+        Some(read.map(|nodes| Snapshot::new(nodes, now)))
+    }
+
+    /// A directory of these files.
+    fn directory(&mut self, files: &[PathBuf], now: Instant, asked: bool) -> Option<Snapshot> {
+        self.single = None;
+        let before = self.files.len();
+        self.files.retain(|known, _| files.contains(known));
+        let mut changed = self.files.len() != before || self.failed.is_some();
+        for file in files {
+            changed |= self.files.entry(file.clone()).or_default().look(file, &mut self.unread);
+        }
+        (changed || asked).then(|| self.together(now))
+    }
+
+    /// What all files say.
+    fn together(&self, now: Instant) -> Snapshot {
+        let nodes = self.files.values().flat_map(|known| known.nodes.iter().flatten().cloned()).collect();
+        let fault = |known: &Known| {
+            let stands =
+                if known.nodes.is_some() { "what it said last stands" } else { "no node is taken for gone meanwhile" };
+            known.fault.as_ref().map(|fault| format!("{fault}; {stands}"))
+        };
+        let mut snapshot = Snapshot::new(nodes, now);
+        snapshot.faults = self.files.values().filter_map(fault).collect();
+        snapshot.partial = self.files.values().any(|known| known.nodes.is_none());
+        snapshot
+    }
+}
+
+impl Known {
+    /// Reads the file, unless it is as it was; true when it says something else than before.
+    fn look(&mut self, path: &Path, unread: &mut bool) -> bool {
+        let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
+        if self.stamp.is_some() && self.stamp == stamp.ok() {
+            return false;
+        }
+        let (stamp, read) = read_file(path, path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        self.stamp = stamp.filter(|stamp| stamp.is_settled(unix_now()));
+        match read {
+            Ok(nodes) => {
+                let changed = self.fault.take().is_some() || self.nodes.as_ref() != Some(&nodes);
+                self.nodes = Some(nodes);
+                changed
+            }
+            Err(error) => {
+                *unread |= matches!(error, Error::Read { .. });
+                let fault = Some(error.to_string());
+                let changed = self.fault != fault;
+                self.fault = fault;
+                changed
+            }
+        }
+    }
+}
+
+/// The files of a directory that hold nodes.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|file| is_nodes_file(file));
     files.sort_unstable();
-    let mut nodes = Vec::new();
-    for file in files {
-        nodes.extend(read_file(&file)?);
-    }
-    Ok(Snapshot::new(nodes, now))
+    Ok(files)
 }
 
 /// A visible `.json`, `.yaml` or `.yml`: an editor's or a ConfigMap's own files start with a dot.
@@ -77,124 +213,33 @@ fn is_nodes_file(path: &Path) -> bool {
     !hidden && known
 }
 
-fn read_file(path: &Path) -> Result<Vec<Node>, Error> {
+/// The nodes of a file, and the stamp of what was read. `file` is its name where it is one of several.
+fn read_file(path: &Path, file: Option<String>) -> (Option<Stamp>, Result<Vec<Node>, Error>) {
     let shown = || path.display().to_string();
     let failed = |source| Error::Read { path: shown(), source };
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-    let json = reader.fill_buf().map_err(failed)?.trim_ascii_start().starts_with(b"{");
-    let documents = if json { parse_json(reader) } else { parse_yaml(&io::read_to_string(reader).map_err(failed)?) };
-    documents.and_then(nodes).map_err(|(line, problem)| Error::Malformed { path: shown(), line, problem })
-}
-
-/// A line and what is wrong there.
-type Problem = (u64, String);
-
-/// Streamed: what `kubectl get nodes -o json` writes of a large cluster would not fit the agent's memory.
-fn parse_json(reader: impl io::Read) -> Result<Vec<Document>, Problem> {
-    let document = serde_json::from_reader(reader);
-    document.map(|document| vec![document]).map_err(|e| (u64::try_from(e.line()).unwrap_or(u64::MAX), e.to_string()))
-}
-
-fn parse_yaml(text: &str) -> Result<Vec<Document>, Problem> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|e| (e.location().map_or(1, |location| location.line()), e.to_string()))
-}
-
-fn nodes(documents: Vec<Document>) -> Result<Vec<Node>, Problem> {
-    let nothing = || (1, "no list of Nodes and no Node".to_owned());
-    if documents.is_empty() {
-        return Err(nothing());
+    let (open, text) = match text::open(path) {
+        Ok(opened) => opened,
+        Err(source) => return (None, Err(failed(source))),
+    };
+    let before = open.stamp();
+    let read = parse(text, file);
+    let (before, after) = match (before, open.stamp()) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(source), _) | (_, Err(source)) => return (None, Err(failed(source))),
+    };
+    if before != after {
+        return (None, Err(failed(io::Error::other("it changed while it was read"))));
     }
-    let mut nodes = Vec::new();
-    for document in documents {
-        nodes.extend(document.nodes().ok_or_else(nothing)?);
-    }
-    Ok(nodes)
+    (Some(after), read.map_err(|(line, problem)| Error::Malformed { path: shown(), line, problem }))
+}
+
+/// The nodes of a text.
+fn parse(mut text: Metered<impl BufRead>, file: Option<String>) -> Result<Vec<Node>, Problem> {
+    let mut nodes = Nodes::of(file);
+    let first = text.first().map_err(|error| (text.meter().line(), error.to_string()))?;
+    if first == Some(b'{') { json::read(text, &mut nodes) } else { yaml::read(text, &mut nodes) }?;
+    nodes.finish()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const JSON: &str = r#"{"apiVersion":"v1","kind":"List","items":[
-        {"metadata":{"name":"n1","labels":{"a":"b"}},
-         "spec":{"podCIDR":"10.244.1.0/24","podCIDRs":["10.244.1.0/24","fd00:10:244:1::/64"]},
-         "status":{"addresses":[{"type":"Hostname","address":"n1"},{"type":"InternalIP","address":"10.0.0.1"},
-                                {"type":"InternalIP","address":"fd00::1"}],"images":[{"names":["x"]}]}}]}"#;
-
-    const YAML: &str = "
-items:
-- metadata: {name: n1}
-  spec:
-    podCIDRs: [10.244.1.0/24, 'fd00:10:244:1::/64']
-  status:
-    addresses:
-    - {type: Hostname, address: n1}
-    - {type: InternalIP, address: 10.0.0.1}
-    - {type: InternalIP, address: 'fd00::1'}
-";
-
-    fn parse(text: &str) -> Result<Vec<Node>, Problem> {
-        let json = text.trim_start().starts_with('{');
-        if json { parse_json(text.as_bytes()) } else { parse_yaml(text) }.and_then(nodes)
-    }
-
-    /// Any text of a nodes file is read as nodes or refused by line; what is read can be said again and means the same.
-    #[test]
-    fn fuzz_any_nodes_file_is_read_or_refused() {
-        fuzz::run("nodes-file", |text| {
-            let json = text.trim_ascii_start().starts_with(b"{");
-            let documents = match std::str::from_utf8(text) {
-                _ if json => parse_json(text),
-                Ok(text) => parse_yaml(text),
-                Err(_) => return,
-            };
-            let Ok(read) = documents.and_then(nodes) else { return };
-            let snapshot = Snapshot::new(read, Instant::now());
-            let said = super::super::object::node_list(snapshot.nodes.iter()).to_string();
-            let again = parse_json(said.as_bytes()).and_then(nodes).expect("what was written can be read");
-            assert_eq!(again.len(), snapshot.nodes.len());
-            for (node, other) in Snapshot::new(again, Instant::now()).nodes.iter().zip(&snapshot.nodes) {
-                assert_eq!(node.name, other.name);
-            }
-        });
-    }
-
-    #[test]
-    fn json_and_yaml_say_the_same_nodes() {
-        let nodes = parse(JSON).unwrap();
-        assert_eq!(nodes, parse(YAML).unwrap());
-        assert_eq!(nodes[0].pod_cidrs.len(), 2);
-        assert_eq!(nodes[0].addresses.len(), 2);
-        assert!(nodes[0].malformed.is_empty());
-    }
-
-    #[test]
-    fn one_node_and_several_documents_are_files_too() {
-        let node = "metadata: {name: a}\nspec: {podCIDR: 10.244.1.0/24}\n";
-        assert_eq!(parse(node).unwrap().len(), 1);
-        let two = format!("{node}---\n{}", node.replace("name: a", "name: b"));
-        assert_eq!(parse(&two).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn an_empty_list_is_a_list_and_an_empty_file_is_an_error() {
-        assert_eq!(parse(r#"{"items":[]}"#).unwrap(), []);
-        for text in ["", "\n\n", "# nothing\n", "{}", "kind: Pod\n", r#"{"items":null}"#] {
-            assert!(parse(text).is_err(), "{text:?} must be no list");
-        }
-    }
-
-    #[test]
-    fn a_malformed_file_is_named_with_its_line() {
-        assert_eq!(parse("{\"items\":[\n{\"metadata\":\n").unwrap_err().0, 3);
-        assert_eq!(parse("items:\n- metadata: {name: a}\n  spec: {podCIDRs: 5}\n").unwrap_err().0, 3);
-        assert_eq!(parse("items:\n- metadata: {name: a\n").unwrap_err().0, 2);
-        let path = std::env::temp_dir().join(format!("podlan-node-lines-{}.json", std::process::id()));
-        std::fs::write(&path, "{\n\"items\": 7}").unwrap();
-        let error = read(&path, Instant::now()).unwrap_err().to_string();
-        std::fs::remove_file(&path).unwrap();
-        assert!(error.starts_with(&format!("{}:2: ", path.display())), "{error}");
-    }
-}
+mod tests;

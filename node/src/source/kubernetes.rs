@@ -22,11 +22,11 @@ use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::{self, DefaultBackoff, Event, InitialListStrategy, watcher};
 use kube::{Client, Config, Resource};
-use serde::{Deserialize, Deserializer};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use tokio::sync::{Notify, mpsc};
 
-use super::object::{Spec, Status, node};
-use super::{Error, Node, Report};
+use super::object::{self, NODE, Place};
+use super::{Error, MOST, Node, Report};
 use list::{List, News};
 
 /// How long a streamed list may take before a server is taken for one that cannot stream: an old one ignores the
@@ -38,9 +38,6 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// How long the agent waits before it tries again, at most.
 const AGAIN: Duration = Duration::from_secs(30);
-
-/// More nodes than any cluster has.
-const MOST: usize = 100_000;
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]
@@ -178,32 +175,25 @@ fn refuses_to_stream(error: &watcher::Error) -> bool {
     }
 }
 
-/// A Node as the watch reads it. Of its metadata only the name and the version are kept.
-#[derive(Clone, Debug, Deserialize)]
+/// A Node as the watch reads it: whatever it holds, what is wrong in it is its own fault. Of its metadata only the name and
+/// the version are kept.
+#[derive(Clone, Debug)]
 struct NodeWatched {
-    #[serde(deserialize_with = "slim")]
     metadata: ObjectMeta,
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
+    node: Node,
 }
 
-impl NodeWatched {
-    fn node(&self) -> Node {
-        node(self.metadata.name.as_deref().unwrap_or_default(), &self.spec, &self.status)
+impl<'de> Deserialize<'de> for NodeWatched {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = NODE.deserialize(deserializer)?;
+        let (name, version) = (object::name(&value), object::version(&value));
+        let metadata = ObjectMeta {
+            name: name.map(ToOwned::to_owned),
+            resource_version: version.map(ToOwned::to_owned),
+            ..ObjectMeta::default()
+        };
+        Ok(Self { metadata, node: object::node(&value, &Place::Server) })
     }
-}
-
-fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Slim {
-        name: Option<String>,
-        resource_version: Option<String>,
-    }
-    let Slim { name, resource_version } = Slim::deserialize(deserializer)?;
-    Ok(ObjectMeta { name, resource_version, ..ObjectMeta::default() })
 }
 
 impl Resource for NodeWatched {

@@ -1,15 +1,17 @@
-//! Word that a file may have changed: inotify on the directories around it, because a rename over the file, a swapped
-//! symlink (ConfigMap) and a write in place all show there. It says only that something happened, never what.
+//! News that a file may have changed: inotify on every directory that decides what its path leads to, because a write in
+//! place, a rename over the file, and a swapped link anywhere on the way all show there. It says only that something
+//! happened, never what.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
+use super::chain::{Chain, Names, chain};
 use crate::readiness::Readiness;
 
 /// Finished changes only: a file that is open for writing may be half a file.
@@ -17,79 +19,104 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_MOVED_TO)
     .union(AddWatchFlags::IN_MOVED_FROM)
     .union(AddWatchFlags::IN_DELETE)
-    .union(AddWatchFlags::IN_CREATE);
+    .union(AddWatchFlags::IN_CREATE)
+    .union(AddWatchFlags::IN_ATTRIB);
 
-/// The directory itself went: whoever comes in its place must be watched anew.
+/// The directory itself went: what comes in its place must be watched instead.
 const GONE: AddWatchFlags =
     AddWatchFlags::IN_DELETE_SELF.union(AddWatchFlags::IN_MOVE_SELF).union(AddWatchFlags::IN_UNMOUNT);
+
+/// How long a directory that is never quiet is waited for.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// How often the way is looked at again before it is watched as it is: it can change while the watches are set.
+const TRIES: usize = 8;
 
 /// A watch on the directories that decide what a path holds.
 pub(crate) struct Watch {
     inotify: Inotify,
     readiness: Readiness,
     path: PathBuf,
-    directories: BTreeSet<PathBuf>,
+    chain: Chain,
+    watched: HashMap<WatchDescriptor, Names>,
 }
 
 impl Watch {
-    /// Watches `path`, a file or a directory, and where it really lies.
+    /// Watches `path`, a file or a directory, and the way to where it really lies.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut found = chain(path);
+        for _ in 0..TRIES {
+            let watch = Self::over(path, found)?;
+            found = chain(path);
+            if found == watch.chain {
+                return Ok(watch);
+            }
+        }
+        Self::over(path, found)
+    }
+
+    fn over(path: &Path, chain: Chain) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let directories = directories(path);
-        let mut armed = 0;
-        for directory in &directories {
-            match inotify.add_watch(directory, CHANGES | GONE) {
-                Ok(_) => armed += 1,
-                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+        let mut watched: HashMap<WatchDescriptor, Names> = HashMap::new();
+        for (directory, names) in &chain {
+            match inotify.add_watch(directory, CHANGES | GONE | AddWatchFlags::IN_ONLYDIR) {
+                // Two names of one directory have one watch.
+                Ok(one) => {
+                    watched.entry(one).and_modify(|known| known.join(names)).or_insert_with(|| names.clone());
+                }
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ELOOP) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        if armed == 0 {
+        if watched.is_empty() {
             return Err(Errno::ENOENT.into());
         }
         let readiness = Readiness::of(inotify.as_fd())?;
-        Ok(Self { inotify, readiness, path: path.to_owned(), directories })
+        Ok(Self { inotify, readiness, path: path.to_owned(), chain, watched })
     }
 
-    /// Waits for a change and then for `settle` of quiet. True: the directories themselves moved, watch anew.
+    /// Waits for a change and then for `settle` of quiet. True: the way is another one, and must be watched instead.
     pub(crate) async fn changed(&mut self, settle: Duration) -> bool {
-        let mut gone = self.next().await;
-        while let Ok(more) = tokio::time::timeout(settle, self.next()).await {
-            gone |= more;
+        let mut gone = loop {
+            if let Some(gone) = self.next().await {
+                break gone;
+            }
+        };
+        let latest = Instant::now() + LONGEST;
+        while Instant::now() < latest
+            && let Ok(more) = tokio::time::timeout(settle, self.next()).await
+        {
+            gone |= more.unwrap_or(false);
         }
-        gone || directories(&self.path) != self.directories
+        gone || chain(&self.path) != self.chain
     }
 
-    /// Waits for events and drops them; true when a watched directory went, or the watch failed.
-    async fn next(&mut self) -> bool {
-        let mut gone = false;
+    /// Waits for events and drops them. None: nothing that matters; true: a watched directory went, or the watch failed.
+    async fn next(&mut self) -> Option<bool> {
+        let mut gone = None;
         if self.readiness.wait().await.is_err() {
-            return true;
+            return Some(true);
         }
         loop {
             match self.inotify.read_events() {
-                Ok(events) => gone |= events.iter().any(|event| event.mask.intersects(GONE)),
+                Ok(events) => {
+                    for event in events.iter().filter(|event| self.matters(event)) {
+                        gone = Some(gone.unwrap_or(false) | event.mask.intersects(GONE));
+                    }
+                }
                 Err(Errno::EAGAIN) => return gone,
                 Err(Errno::EINTR) => {}
-                Err(_) => return true,
+                Err(_) => return Some(true),
             }
         }
     }
-}
 
-/// The directory of `path`, the directory at the end of its symlinks, and `path` itself where it is a directory.
-fn directories(path: &Path) -> BTreeSet<PathBuf> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
-        parent => parent.map(Path::to_owned),
-    };
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut all: BTreeSet<_> = [parent(path), parent(&real)].into_iter().flatten().collect();
-    if real.is_dir() {
-        all.insert(path.to_owned());
-        all.insert(real);
+    fn matters(&self, event: &InotifyEvent) -> bool {
+        match (self.watched.get(&event.wd), &event.name) {
+            (Some(Names::These(names)), Some(name)) => names.contains(name),
+            _ => true,
+        }
     }
-    all
 }
 
 #[cfg(test)]
@@ -136,6 +163,37 @@ mod tests {
         };
         notices(&file, swap);
         notices(&file, || fs::write(dir.join("v2/nodes.json"), "3").unwrap());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    #[test]
+    fn a_change_anywhere_on_the_way_is_noticed_and_one_beside_it_is_not() {
+        let dir = std::env::temp_dir().join(format!("podlan-node-way-{}", std::process::id()));
+        for release in ["v1", "v2"] {
+            fs::create_dir_all(dir.join("releases").join(release)).unwrap();
+            fs::write(dir.join("releases").join(release).join("nodes.yaml"), release).unwrap();
+        }
+        symlink("releases/v1", dir.join("current")).unwrap();
+        symlink(dir.join("current"), dir.join("live")).unwrap();
+        let file = dir.join("live/nodes.yaml");
+        let swap = |link: &str, target: &Path| {
+            symlink(target, dir.join("new")).unwrap();
+            fs::rename(dir.join("new"), dir.join(link)).unwrap();
+        };
+        notices(&file, || swap("current", Path::new("releases/v2")));
+        notices(&file, || swap("live", &dir.join("releases/v1")));
+        notices(&file, || fs::rename(dir.join("releases"), dir.join("old")).unwrap());
+        notices(&file, || fs::rename(dir.join("old"), dir.join("releases")).unwrap());
+        notices(&file, || fs::remove_dir_all(dir.join("releases/v1")).unwrap());
+        notices(&file, || fs::create_dir(dir.join("releases/v1")).unwrap());
+        notices(&file, || fs::write(dir.join("releases/v1/nodes.yaml"), "again").unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut watch = Watch::open(&file).unwrap();
+            fs::write(dir.join("beside"), "").unwrap();
+            fs::write(dir.join("releases/v1/other.yaml"), "").unwrap();
+            let noticed = tokio::time::timeout(Duration::from_millis(100), watch.changed(SETTLE)).await;
+            assert!(noticed.is_err(), "what does not matter is no news");
+        });
         fs::remove_dir_all(&dir).unwrap();
     }
 }

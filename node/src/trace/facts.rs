@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use ipam::Presence;
-use netlink::{Link, Route};
+use netlink::{Known, Link, Route};
 use nix::errno::Errno;
 
 use crate::doctor::facts::Seen;
+use crate::forwarding;
 use crate::packet_filter::forward;
 use crate::packet_filter::translation::Translation;
 use crate::routes::Target;
@@ -65,10 +66,12 @@ pub(crate) struct Leg {
     pub(crate) answer: Option<Result<Route, Errno>>,
     /// The entry of the routing table that says so; where the kernel refuses, the main table's best one.
     pub(crate) entry: Option<Route>,
+    /// What the node knows of the receiver on the link that leads to it, where that is a pod of this node.
+    pub(crate) neighbour: Option<Known>,
     /// How the kernel routes what goes to the packet's source.
     pub(crate) back: Option<Route>,
-    /// The setting of the family.
-    pub(crate) forwarding: Seen<Option<String>>,
+    /// What keeps packets of the family that come in by that link from being forwarded.
+    pub(crate) forwarding: Seen<Option<forwarding::Off>>,
     /// Whether the rule stands that a pod sends with its own address.
     pub(crate) source_rule: Seen<bool>,
     pub(crate) dropped: Seen<Vec<forward::Finding>>,

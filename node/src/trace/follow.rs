@@ -2,7 +2,7 @@
 //! other nodes. The node's own decision is the room `node`. Pure.
 
 use ipam::Presence;
-use netlink::Link;
+use netlink::{Known, Link};
 
 use super::facts::{At, End, Leg, Peer};
 use super::hop::{Hop, State};
@@ -13,12 +13,12 @@ use crate::routes::Target;
 /// The hops of one direction, in the order in which a packet meets them.
 pub(crate) fn follow(leg: &Leg) -> Vec<Hop> {
     let mut hops = match &leg.from.at {
-        At::Here(_) => vec![pod(&leg.from, &leg.node), host_link(&leg.from, Some(leg))],
+        At::Here(_) => vec![pod(&leg.from, &leg.node), host_link(&leg.from, leg, entering_link)],
         At::Peer(peer) => vec![sender(&leg.from, peer, leg), uplink_in(leg)],
     };
     hops.push(node::node(leg));
     hops.extend(match &leg.to.at {
-        At::Here(_) => [narrowed(host_link(&leg.to, None), leg), pod(&leg.to, &leg.node)],
+        At::Here(_) => [narrowed(host_link(&leg.to, leg, leaving_link), leg), pod(&leg.to, &leg.node)],
         At::Peer(peer) => [narrowed(uplink_out(peer, leg), leg), receiver(&leg.to, peer, leg)],
     });
     hops
@@ -55,8 +55,8 @@ fn pod(end: &End, node: &str) -> Hop {
     hop.with(problems)
 }
 
-/// The host end of a pod of this node. `entering` is the direction of what the pod sends.
-fn host_link(end: &End, entering: Option<&Leg>) -> Hop {
+/// The host end of a pod of this node; what else is to say of one that is up, `of_link` says.
+fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop {
     let Some(pod) = end.pod() else {
         return Hop::at("host-link", "none, for there is no such pod").but(State::Cut);
     };
@@ -77,7 +77,11 @@ fn host_link(end: &End, entering: Option<&Leg>) -> Hop {
         let problem = Problem::new(format!("{} is down", link.name), "the pod has no way in or out", cure);
         return at_link("host-link", link, String::new()).with([problem]);
     }
-    let Some(leg) = entering else { return at_link("host-link", link, format!("up, leads to {}", end.name)) };
+    of_link(end, link, leg)
+}
+
+/// Where what the pod sends comes in.
+fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     let by_kernel = leg.is_refused_at_source();
     let device = leg.back.as_ref().and_then(|route| route.device);
     if device != Some(link.index) || by_kernel {
@@ -89,6 +93,37 @@ fn host_link(end: &End, entering: Option<&Leg>) -> Hop {
         Err(_) => "the source rule cannot be read",
     };
     at_link("host-link", link, format!("up; {} is routed back to it, {rule}", end.address))
+}
+
+/// Where what is for the pod leaves.
+fn leaving_link(end: &End, link: &Link, leg: &Leg) -> Hop {
+    let text = format!("up, leads to {}", end.name);
+    match leg.neighbour {
+        // A pod whose end is down cannot answer: that is told at the pod.
+        Some(Known::Silent) if link.carrier => at_link("host-link", link, String::new()).with([silent(end, link)]),
+        Some(Known::Absent) => {
+            let asked = format!("{text}; no neighbour entry of {}: it is asked for with the next packet", end.address);
+            at_link("host-link", link, asked)
+        }
+        Some(Known::Silent | Known::At(_)) | None => at_link("host-link", link, text),
+    }
+}
+
+fn silent(end: &End, link: &Link) -> Problem {
+    let ifname = end.pod().map_or("eth0", |pod| pod.ifname.as_str());
+    let cure = if end.address.is_ipv4() {
+        format!(
+            "in the pod's namespace: ip link set {ifname} up; sysctl -w net.ipv4.conf.all.arp_ignore=0 \
+             net.ipv4.conf.{ifname}.arp_ignore=0"
+        )
+    } else {
+        format!("in the pod's namespace: ip link set {ifname} up; sysctl -w net.ipv6.conf.{ifname}.disable_ipv6=0")
+    };
+    Problem::new(
+        format!("{} does not answer on {}: its neighbour entry is FAILED or INCOMPLETE", end.address, link.name),
+        "the node does not know the pod's link-layer address, and drops what is for it",
+        cure,
+    )
 }
 
 fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Problem {

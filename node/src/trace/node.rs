@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::facts::{At, Leg};
 use super::hop::{Hop, State};
 use crate::doctor::finding::Problem;
+use crate::forwarding::Off;
 use crate::packet_filter::forward::By;
 use crate::routes::Target;
 use crate::routes::protocol;
@@ -60,15 +61,13 @@ pub(super) fn node(leg: &Leg) -> Hop {
 }
 
 fn forwarding(leg: &Leg) -> Option<Problem> {
-    let v6 = leg.from.address.is_ipv6();
-    let (family, name) = if v6 { ("IPv6", "net.ipv6.conf.all.forwarding") } else { ("IPv4", "net.ipv4.ip_forward") };
-    (leg.forwarding == Ok(Some("0".to_owned()))).then(|| {
-        Problem::new(
-            format!("{family} forwarding is off ({name} = 0)"),
-            format!("the node drops every {family} packet that is not its own"),
-            format!("podlan-node doctor --fix, or: sysctl -w {name}=1"),
-        )
-    })
+    let family = if leg.from.address.is_ipv6() { "IPv6" } else { "IPv4" };
+    let off = leg.forwarding.as_ref().ok()?.as_ref()?;
+    let why = match off {
+        Off::LinksV4(_) => format!("the node drops every {family} packet that comes in there and is not its own"),
+        Off::NodeV4(_) | Off::V6(_) => format!("the node drops every {family} packet that is not its own"),
+    };
+    Some(Problem::new(off.to_string(), why, format!("podlan-node doctor --fix, or: {}", off.cure())))
 }
 
 /// The route that it takes, beside the one that podlan wants.

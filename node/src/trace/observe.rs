@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink::{Forwarded, Link, Lookup, Route, Socket};
+use netlink::{Forwarded, Known, Link, Lookup, Route, Socket};
 
 use super::facts::{At, End, Leg};
 use crate::doctor::facts::{Facts, Seen};
@@ -31,6 +31,10 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         At::Here(pod) => pod.as_ref().and_then(|pod| pod.link.clone()),
         At::Peer(peer) => by_index(wanted_link(peer.wanted)),
     };
+    let neighbour = match (&to.at, &outgoing) {
+        (At::Here(_), Some(link)) => Some(Known::ask(&mut socket, to.address, link.index).map_err(failed)?),
+        _ => None,
+    };
     let packet =
         incoming.as_ref().map(|link| Forwarded { source: from.address, destination: to.address, incoming: link.index });
     let mut answer = None;
@@ -46,7 +50,8 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let entry = entry.or_else(|| best(&kernel.routes, to.address).cloned());
     let taken = by_index(answer.as_ref().and_then(|answer| answer.as_ref().ok()?.device));
     let (dropped, translated) = rules(from, to, incoming.as_ref(), taken.as_ref().or(outgoing.as_ref()));
-    let v6 = from.address.is_ipv6();
+    let by = incoming.as_ref().map(|link| link.index);
+    let forwarding = facts.not_forwarding(from.address.is_ipv6()).map(|off| off.and_then(|off| off.at(by)));
     Ok(Leg {
         node: facts.said().ok().flatten().map_or_else(|| "this node".to_owned(), |said| said.state.node.clone()),
         from: from.clone(),
@@ -56,8 +61,9 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         taken,
         answer,
         entry,
+        neighbour,
         back,
-        forwarding: if v6 { &facts.settings.forwarding_v6 } else { &facts.settings.forwarding_v4 }.clone(),
+        forwarding,
         source_rule: facts.packet_filter.as_ref().map_err(Clone::clone).map(|rules| rules.contains(&("source", true))),
         dropped,
         translated,

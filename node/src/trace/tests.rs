@@ -2,7 +2,7 @@
 
 use cni::ContainerId;
 use ipam::Presence;
-use netlink::{NODE_ROUTE, Route};
+use netlink::{Known, NODE_ROUTE, Route};
 use nix::errno::Errno;
 
 use super::facts::{At, End, Leg};
@@ -61,8 +61,9 @@ fn leg() -> Leg {
         taken: Some(links[0].clone()),
         answer: Some(Ok(way.clone())),
         entry: Some(way),
+        neighbour: None,
         back: Some(Route { device: Some(9), ..Route::to("10.244.1.2/32".parse().unwrap(), netlink::POD_ROUTE) }),
-        forwarding: Ok(Some("1".into())),
+        forwarding: Ok(None),
         source_rule: Ok(true),
         dropped: Ok(Vec::new()),
         translated: Ok(Vec::new()),
@@ -91,7 +92,8 @@ fn what_is_wrong_is_told_at_its_hop_and_what_follows_from_it_is_cut_off() {
         (
             "forwarding",
             |leg| {
-                (leg.forwarding, leg.answer) = (Ok(Some("0".into())), Some(Err(Errno::EHOSTUNREACH)));
+                let off = crate::forwarding::Off::NodeV4(vec![(9, "podlweb".into())]);
+                (leg.forwarding, leg.answer) = (Ok(Some(off)), Some(Err(Errno::EHOSTUNREACH)));
             },
             [Fine, Fine, Wrong, Fine, Elsewhere],
         ),
@@ -155,4 +157,24 @@ fn a_routers_route_where_podlan_wants_none_is_no_damage_and_the_way_to_everybody
     assert_eq!(states(&leg)[2..4], [State::Ok, State::Ok], "BIRD's");
     leg.entry.as_mut().unwrap().destination = "0.0.0.0/0".parse().unwrap();
     assert_eq!(states(&leg)[2], State::Wrong);
+}
+
+#[test]
+fn a_receiver_that_does_not_answer_is_told_at_its_link_and_one_that_was_not_asked_is_named() {
+    // The way back: node2's pod sends, the pod here receives.
+    let mut leg = leg();
+    std::mem::swap(&mut leg.from, &mut leg.to);
+    std::mem::swap(&mut leg.incoming, &mut leg.outgoing);
+    let of = |known: Option<Known>| {
+        let leg = Leg { neighbour: known, ..leg.clone() };
+        follow(&leg).into_iter().find(|hop| hop.place == "host-link").unwrap()
+    };
+    for known in [None, Some(Known::At([2, 0, 0, 0, 0, 1]))] {
+        assert_eq!((of(known).state, of(known).text.contains("neighbour")), (State::Ok, false));
+    }
+    assert_eq!(of(Some(Known::Absent)).state, State::Ok, "the kernel asks when it needs to know");
+    assert!(of(Some(Known::Absent)).text.contains("no neighbour entry of 10.244.1.2"));
+    let silent = of(Some(Known::Silent));
+    assert_eq!(silent.state, State::Wrong);
+    assert!(silent.problems[0].wrong.contains("10.244.1.2 does not answer on podlweb"), "{silent:?}");
 }

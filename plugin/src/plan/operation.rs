@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netlink::{Address, Hardening, Link, Neighbour, Request, Route, SourceRule};
+use netlink::{Address, Hardening, Link, LocalRoute, Neighbour, NeverGivenUp, Request, Route, SourceRule};
 
 /// A change in one namespace. Each is asked for exclusively: what exists already is not ours to take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub(crate) enum Operation {
     },
     /// Puts an address on a link.
     Address(Address),
+    /// Has packets to an IPv6 address accepted from now on, before the kernel has done its part.
+    Accept(LocalRoute),
+    /// Keeps the kernel from giving up the neighbours of a link.
+    Keep(NeverGivenUp),
     /// Makes a route.
     Route(Route),
     /// Makes a neighbour known from the start.
@@ -44,6 +48,8 @@ impl Operation {
             Self::Up { device } => Link::up(*device),
             Self::UpAnnouncing { device } => Link::up_announcing(*device),
             Self::Address(address) => address.add(),
+            Self::Accept(route) => route.add(),
+            Self::Keep(neighbours) => neighbours.set(),
             Self::Route(route) => route.add(),
             Self::Neighbour(neighbour) => neighbour.replace(),
             Self::Rule(rule) => rule.add(),
@@ -58,6 +64,11 @@ impl fmt::Display for Operation {
             Self::Harden { device, .. } => write!(f, "harden link {device} and set its alias"),
             Self::Up { device } | Self::UpAnnouncing { device } => write!(f, "set link {device} up"),
             Self::Address(address) => write!(f, "add address {} to link {}", address.address, address.device),
+            Self::Accept(route) => write!(f, "accept packets to {} on link {}", route.address, route.device),
+            Self::Keep(neighbours) => {
+                let family = if neighbours.v6 { "IPv6" } else { "IPv4" };
+                write!(f, "set the probes of {family} neighbours on link {}", neighbours.device)
+            }
             Self::Route(route) => write!(f, "add route {route}"),
             Self::Neighbour(neighbour) => {
                 write!(f, "add neighbour {} to link {}", neighbour.address, neighbour.device)

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HARDENING: Hardening = Hardening { v6: true };
+const HARDENING: Hardening = Hardening { forward_v4: true, v6: true };
 
 fn plan(addresses: &[&str]) -> Plan {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
@@ -29,13 +29,22 @@ fn a_dual_stack_pod_is_reached_by_two_routes() {
             "harden link 7 and set its alias",
             "set link 7 up",
             "add address 169.254.1.1/32 to link 7",
+            "set the probes of IPv4 neighbours on link 7",
             "add address fe80::1/128 to link 7",
+            "accept packets to fe80::1 on link 7",
+            "set the probes of IPv6 neighbours on link 7",
             "add route fe80::ff:fe00:2/128 dev 7 metric 7",
             "add route 10.1.0.5/32 dev 7",
-            "add neighbour 10.1.0.5 to link 7",
             "add route fd00::5/128 dev 7",
-            "add neighbour fd00::5 to link 7",
         ]
+    );
+}
+
+#[test]
+fn the_node_knows_its_pod_without_asking() {
+    assert_eq!(
+        text(&plan(&["10.1.0.5", "fd00::5"]).host_neighbours(7)),
+        ["add neighbour 10.1.0.5 to link 7", "add neighbour fd00::5 to link 7"]
     );
 }
 
@@ -48,6 +57,7 @@ fn a_dual_stack_pod_leaves_by_two_gateways() {
             "set link 2 up",
             "add address 10.1.0.5/32 to link 2",
             "add address fd00::5/128 to link 2",
+            "accept packets to fd00::5 on link 2",
             "add neighbour 169.254.1.1 to link 2",
             "add route 169.254.1.1/32 dev 2",
             "add route 0.0.0.0/0 via 169.254.1.1 dev 2 onlink",

@@ -16,8 +16,14 @@ use crate::host;
 use crate::outcome::{self, Outcome};
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
-use crate::settings::{self, Settings};
+use crate::ready;
+use crate::settings::Settings;
 use crate::undo::Undo;
+
+/// Hops from a pod to a pod of another node: its own sending and two nodes. A lower limit, inherited, would cut it off;
+/// then it gets the kernel's default.
+const HOPS: u32 = 3;
+const HOP_LIMIT: &str = "64";
 
 /// Attaches the pod. The result is printed when all is in place; what was made stays only if that succeeded.
 pub(crate) fn add(
@@ -33,8 +39,9 @@ pub(crate) fn add(
     let addressing = Addressing::of(request)?;
     let previous = outcome::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { mut host, own, mut beyond } = Passage::open(netns, attachment.ifname.as_str())?;
-    if beyond.interface_exists {
+    let Passage { mut host, own, mut beyond } = Passage::open(netns)?;
+    let _claim = addressing.claim(attachment)?;
+    if beyond.has_interface(attachment.ifname.as_str())? {
         return Err(taken(&addressing, attachment));
     }
 
@@ -46,7 +53,7 @@ pub(crate) fn add(
         pod: request.args.pod.as_ref().map(ToString::to_string),
     };
     let assignment = addressing.assign(attachment, &proof, &mut host)?;
-    undo.assigned(&addressing, attachment, assignment.addresses.clone());
+    undo.assigned(&addressing, &assignment);
 
     let plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
@@ -54,11 +61,11 @@ pub(crate) fn add(
         host_mac: identity.host_mac,
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
         alias: outcome::alias(request, attachment, &identity),
-        host_source: settings.host_source,
+        host_source: settings.host_source.clone(),
     };
     // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
     let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
-    let mtu = prepare_node(&mut host, &procfs, &plan, settings.mtu, settings.agent.as_deref())?;
+    let mtu = prepare_node(&mut host, &procfs, &plan, &settings)?;
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -70,9 +77,12 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
-    make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
+    undo.linked(&host);
+    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
+    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
 
+    addressing.confirm(attachment, &assignment)?;
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
     print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
     undo.keep();
@@ -91,40 +101,26 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
-fn prepare_node(
-    host: &mut Socket,
-    procfs: &Procfs,
-    plan: &Plan,
-    mtu: Option<u32>,
-    agent: Option<&Path>,
-) -> Result<u32, CniError> {
-    let (mtu, of) = match mtu {
-        Some(mtu) => (mtu, None),
-        None => {
-            let inherited =
-                netlink::inherited_mtu(host, || agent.and_then(agent::inherited_mtu)).map_err(Error::from)?;
-            (inherited.mtu, Some(inherited.of))
-        }
-    };
-    if plan.has(true) {
-        settings::require_v6_mtu(mtu, of.as_ref())?;
-    }
+fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, settings: &Settings) -> Result<u32, CniError> {
+    let mtu = host::pod_mtu(host, settings, plan.has(true))?;
     for v6 in plan.families() {
         netlink::ensure_forwarding(host, procfs, v6).map_err(Error::from)?;
     }
     Ok(mtu)
 }
 
-fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<(), Error> {
+/// The link's index.
+fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<u32, Error> {
     let Some(device) = Link::index(host, name).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(true))?;
-    let operations = plan.host_end(device, Hardening { v6: settings.is_some() });
+    let operations = plan.host_end(device, Hardening { forward_v4: plan.has(false), v6: settings.is_some() });
     match settings {
-        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link),
-        _ => apply(host, &operations),
+        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link)?,
+        _ => apply(host, &operations)?,
     }
+    Ok(device)
 }
 
 /// Leaves the thread in the pod's namespace.
@@ -144,5 +140,6 @@ fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str)
     // Addresses should outlive `ip link set down` (H-063), and a change of the MAC be told.
     link.set("keep_addr_on_down", "1")?;
     link.set("ndisc_notify", "1")?;
+    link.raise("hop_limit", HOPS, HOP_LIMIT)?;
     apply_with_v6(&mut beyond.pod, &operations, &link)
 }

@@ -9,8 +9,8 @@ use netlink::{Hardening, Link, Procfs, Selector, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
-use crate::error::Error;
-use crate::observe::differences;
+use crate::error::{Activity, Error};
+use crate::observe::{Absent, differences};
 use crate::outcome;
 use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
@@ -24,31 +24,34 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         return Err(CniError::new(Code::InvalidConfig, "required prevResult missing"));
     };
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { mut host, mut beyond, .. } = Passage::open(netns, attachment.ifname.as_str()).map_err(gone)?;
+    let Passage { mut host, mut beyond, .. } = Passage::open(netns).map_err(failed)?;
     addressing.check()?;
     let known = addresses_of(&previous, attachment, netns);
     let held = addressing.held(attachment)?.unwrap_or_else(|| known.clone());
+    let given = settings.mac.unwrap_or(identity.pod_mac);
+    // A later plugin may have changed it, and then says so in the result (tuning).
+    let pod_mac = mac_of(&previous, attachment, netns).unwrap_or(given);
+    let absent = if pod_mac == given { Absent::Drift } else { Absent::Fine };
     let plan = Plan {
         addresses: held.iter().copied().map(Into::into).collect(),
         routes: outcome::our_routes(&previous),
         host_mac: identity.host_mac,
-        // A later plugin may have changed it, and then says so in the result (tuning).
-        pod_mac: mac_of(&previous, attachment, netns).or(settings.mac).unwrap_or(identity.pod_mac),
+        pod_mac,
         alias: String::new(),
         host_source: settings.host_source,
     };
     let mut drift = unlike(&known, &held);
-    drift.extend(host_drift(&mut host, &plan, &identity)?);
-    drift.extend(pod_drift(&mut beyond, &plan, attachment.ifname.as_str())?);
+    drift.extend(host_drift(&mut host, &plan, &identity, absent).map_err(failed)?);
+    drift.extend(pod_drift(&mut beyond, &plan, attachment.ifname.as_str(), absent).map_err(failed)?);
     if drift.is_empty() {
         return Ok(());
     }
     Err(CniError::new(Code::Drift, "the attachment is not as ADD left it").with_details(drift.join("; ")))
 }
 
-/// Nothing is there to compare with.
-fn gone(error: Error) -> CniError {
-    CniError::new(Code::UnknownContainer, "container does not exist").with_details(error.to_string())
+/// Code 3, nothing is there to compare with, only where the namespace is gone: it tells the runtime that no DEL is needed.
+fn failed(error: Error) -> CniError {
+    Activity::Compare.error(error)
 }
 
 /// The MAC that the runtime knows our interface to have.
@@ -78,19 +81,22 @@ fn without<'a>(these: &'a [IpAddr], those: &'a [IpAddr]) -> impl Iterator<Item =
     these.iter().filter(|ip| !those.contains(ip)).copied()
 }
 
-fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec<String>, Error> {
+fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absent) -> Result<Vec<String>, Error> {
     let mut drift = Vec::new();
     let procfs = Procfs::of_machine();
-    for (v6, forwarding) in [(false, Sysctl::forwarding_v4()), (true, Sysctl::forwarding_v6())] {
+    // IPv4 is forwarded by the setting of the link that a packet comes in by, IPv6 by that of the node.
+    let settings = [(false, Sysctl::link_v4(&identity.host_name, "forwarding")), (true, Sysctl::forwarding_v6())];
+    for (v6, forwarding) in settings {
         if plan.has(v6) && forwarding.read(&procfs)?.as_deref() == Some("0") {
-            drift.push(format!("{} is 0: the node forwards nothing", forwarding.path().display()));
+            drift.push(format!("{} is 0: the node forwards nothing of the pod", forwarding.path().display()));
         }
     }
     match Link::find(host, Selector::Name(&identity.host_name))? {
         Some(link) if identity.is(&link) => {
             // No hardening is compared: later plugins may tune what it set.
-            let operations = plan.host_end(link.index, Hardening { v6: false });
-            drift.extend(differences(host, &operations, "node")?);
+            let mut operations = plan.host_end(link.index, Hardening { forward_v4: false, v6: false });
+            operations.extend(plan.host_neighbours(link.index));
+            drift.extend(differences(host, &operations, "node", absent)?);
         }
         Some(link) => drift.push(format!("the link {} on the node is not ours any more", link.name)),
         None => drift.push(format!("the link {} is missing on the node", identity.host_name)),
@@ -98,11 +104,11 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity) -> Result<Vec
     Ok(drift)
 }
 
-fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str) -> Result<Vec<String>, Error> {
+fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str, absent: Absent) -> Result<Vec<String>, Error> {
     beyond.enter()?;
     let Some(device) = Link::index(&beyond.pod, ifname).map_err(Error::from)? else {
         return Ok(vec![format!("the interface {ifname} is missing in the pod")]);
     };
     let occupied = beyond.occupied(device, plan)?;
-    differences(&mut beyond.pod, &plan.pod_end(device, occupied), "pod")
+    differences(&mut beyond.pod, &plan.pod_end(device, occupied), "pod", absent)
 }

@@ -12,7 +12,7 @@ struct Table {
     short: fn(&str) -> bool,
 }
 
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     Table {
         title: "One pod, exec to exit",
         part: "pods",
@@ -23,6 +23,7 @@ const TABLES: [Table; 9] = [
     },
     Table { title: "CPU time", part: "cpu", short: |case| case == "ADD v4, 250 pods" },
     Table { title: "At once", part: "crowd", short: |_| true },
+    Table { title: "Before packets pass", part: "first", short: |_| true },
     Table { title: "Asked of the kernel and the processor", part: "calls", short: |_| false },
     Table { title: "The lease alone", part: "ipam", short: |_| false },
     Table { title: "The node agent", part: "agent", short: |_| false },

@@ -34,6 +34,10 @@ impl<D: Disk> Disk for Unsynced<'_, D> {
         self.0.write_at(bytes, offset)
     }
 
+    fn would_write(&self, end: u64) -> io::Result<()> {
+        self.0.would_write(end)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -66,7 +70,7 @@ impl Step<'_> {
     fn make<D: Disk>(&self, transaction: &mut Transaction<'_, D>, now: Stamp) -> Result<(), Error> {
         match self {
             Self::Give(range, lease) => match slot_at(transaction, lease.address.ip())? {
-                Some((number, slot)) => transaction.give_again(number, &slot, Lease::clone(lease)),
+                Some((number, slot)) => transaction.give_again(number, &slot, Lease::clone(lease)).map(drop),
                 None => {
                     let (pool, _) = transaction.pool_at(range.start(), range.end())?;
                     transaction.give_new(pool, Lease::clone(lease))

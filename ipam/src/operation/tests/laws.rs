@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::operation::look::are_held_on as are_held;
+use crate::operation::remove::remove;
 
 const V4: &[&[&str]] = &[&["10.1.2.0/24"]];
 const DUAL: &[&[&str]] = &[&["10.1.2.0/24"], &["2001:db8:1::/64"]];
@@ -265,6 +267,39 @@ fn a_store_grows_and_forgets_pools_without_losing_a_lease() {
     assert!((0..300).all(|number| node.owned(&owner(number)).unwrap().len() == 1));
 }
 
+/// Undo by value: the loser of two ADDs of one attachment gives back what is its own, and nothing of the winner's.
+#[test]
+fn a_lease_is_given_back_by_value_and_never_for_its_owner() {
+    let mut node = Node::new();
+    let want = want(&[&["10.0.0.0/30"], &["2001:db8::/126"]]);
+    let back = |node: &Node, leases: &[Lease]| remove(&node.memory, leases, node.now, &mut |_| {});
+    let first = node.add(&want, &owner(1)).unwrap();
+    assert!(are_held(&node.memory, &owner(1), &first).unwrap());
+    // Completed by a retry at the very same moment.
+    node.sees(&owner(1), Presence::Gone, Presence::Present);
+    let second = node.add(&want, &owner(1)).unwrap();
+    assert!(first.iter().zip(&second).all(|(one, other)| one.address == other.address && !one.is_same(other)));
+    assert!(!are_held(&node.memory, &owner(1), &first).unwrap());
+    back(&node, &first).unwrap();
+    assert_eq!(node.owned(&owner(1)).unwrap(), second);
+    // Taken back and given again, to the same attachment, at the same moment, or by a clock that was read earlier.
+    node.del(&owner(1)).unwrap();
+    assert!(!are_held(&node.memory, &owner(1), &second).unwrap());
+    node.now.millis -= 7;
+    let third = node.add(&want, &owner(1)).unwrap();
+    back(&node, &second).unwrap();
+    assert_eq!(node.owned(&owner(1)).unwrap(), third);
+    // Given to somebody else.
+    node.del(&owner(1)).unwrap();
+    let of_another = node.add(&want, &owner(2)).unwrap();
+    back(&node, &third).unwrap();
+    assert_eq!(node.owned(&owner(2)).unwrap(), of_another);
+    back(&node, &of_another).unwrap();
+    back(&node, &of_another).unwrap();
+    assert_eq!(node.audit().leases, []);
+    node.audit();
+}
+
 /// E-03 of identity, trap 15.
 #[test]
 fn what_does_not_fit_a_line_is_refused_and_a_pods_name_is_cut() {
@@ -277,7 +312,10 @@ fn what_does_not_fit_a_line_is_refused_and_a_pods_name_is_cut() {
         let request = Request { want: &want, owner: &owner, proof: &proof, network: "test", now: node.now };
         request.give(&node.memory, &node.fate)
     };
-    assert_eq!(named(255, 400).unwrap().len(), 2);
+    let long = named(255, 400).unwrap();
+    assert_eq!(long.len(), 2);
+    let kept = node.owned(&long[0].owner).unwrap();
+    assert!(kept != long && kept.iter().zip(&long).all(|(kept, told)| kept.is_same(told)), "{kept:?}");
     assert!(matches!(named(600, 0), Err(Error::DoesNotFit { .. })));
     assert_eq!(node.audit().leases.len(), 2);
 }

@@ -50,7 +50,7 @@ struct Pool {
 #[derive(Debug, Clone)]
 struct Held {
     owner: usize,
-    boot: BootId,
+    since: Stamp,
 }
 
 #[derive(Debug)]
@@ -90,10 +90,11 @@ impl Oracle {
     }
 
     fn free(&mut self, address: IpAddr) {
-        if self.leases.remove(&address).is_some() {
+        if let Some(held) = self.leases.remove(&address) {
             let mut pools = self.sets.iter_mut().flatten();
             let pool = pools.find(|pool| pool.range.contains(address)).unwrap();
-            pool.queue.push_back((address, self.now));
+            let began = held.since.age(&self.now).map_or(0, |_| held.since.millis);
+            pool.queue.push_back((address, Stamp { millis: self.now.millis.max(began), ..self.now }));
         }
     }
 
@@ -108,7 +109,7 @@ impl Oracle {
     fn add(&mut self, owner: usize, asked: &[IpAddr]) -> Answer {
         if self.swept != self.now.boot {
             self.free_where(|oracle, _, held| {
-                held.boot != oracle.now.boot && oracle.fates[held.owner].1 == Presence::Gone
+                held.since.boot != oracle.now.boot && oracle.fates[held.owner].1 == Presence::Gone
             });
             self.swept = self.now.boot;
         }
@@ -170,16 +171,19 @@ impl Oracle {
         let mut given = Vec::new();
         for address in plan {
             let mut early = false;
+            // No two leases of an address begin at one moment.
+            let mut since = self.leases.get(address).map_or(self.now, |held| self.now.past(held.since));
             let mut pools = self.sets.iter_mut().flatten();
             let pool = pools.find(|pool| pool.range.contains(*address)).unwrap();
             if let Some(position) = pool.queue.iter().position(|(queued, _)| queued == address) {
-                let (_, since) = pool.queue.remove(position).unwrap();
-                early = since.age(&self.now).is_some_and(|age| age < COOLDOWN);
+                let (_, released) = pool.queue.remove(position).unwrap();
+                early = released.age(&self.now).is_some_and(|age| age < COOLDOWN);
+                since = self.now.past(released);
             }
             if !self.order.contains(address) {
                 self.order.push(*address);
             }
-            self.leases.insert(*address, Held { owner, boot: self.now.boot });
+            self.leases.insert(*address, Held { owner, since });
             given.push((*address, early));
         }
         Answer::Given(given)
@@ -210,6 +214,9 @@ fn run(steps: &[Step]) {
     let mut node = Node::new();
     let mut oracle = Oracle::new(node.now);
     for step in steps {
+        // No two processes do their work within one millisecond; what if they did, the laws say.
+        node.pass(Duration::from_millis(1));
+        oracle.now = node.now;
         match step {
             Step::Add(number) => {
                 let kept_flags = oracle.of(*number);
@@ -272,10 +279,16 @@ fn same(got: &Answer, expected: &Answer, kept: &[IpAddr], step: &Step) {
 
 fn compare(node: &Node, oracle: &Oracle, step: &Step) {
     let audit = node.audit();
-    let leases: BTreeMap<_, _> =
-        audit.leases.iter().map(|lease| (lease.address.ip(), lease.owner.container_id.to_string())).collect();
-    let expected: BTreeMap<_, _> =
-        oracle.leases.iter().map(|(address, held)| (*address, format!("c{}", held.owner))).collect();
+    let leases: BTreeMap<_, _> = audit
+        .leases
+        .iter()
+        .map(|lease| (lease.address.ip(), (lease.owner.container_id.to_string(), lease.since.millis)))
+        .collect();
+    let expected: BTreeMap<_, _> = oracle
+        .leases
+        .iter()
+        .map(|(address, held)| (*address, (format!("c{}", held.owner), held.since.millis)))
+        .collect();
     assert_eq!(leases, expected, "after {step:?}");
     let queues: BTreeSet<Vec<IpAddr>> =
         oracle.sets.iter().flatten().map(|pool| pool.queue.iter().map(|(address, _)| *address).collect()).collect();
@@ -336,6 +349,6 @@ proptest! {
 }
 
 /// `PODLAN_LONG` is the number of cases of the long form.
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var("PODLAN_LONG").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
 }

@@ -20,7 +20,7 @@ fn a_healthy_node_is_told_line_by_line() {
 #[test]
 fn a_broken_node_is_told_what_is_wrong_why_it_matters_and_how_to_mend_it() {
     let mut facts = healthy();
-    facts.settings.forwarding_v4 = Ok(Some("0".into()));
+    checks::forwards_no_v4(&mut facts);
     facts.kernel.as_mut().unwrap().routes[2].protocol = 3;
     facts.kernel.as_mut().unwrap().links[1].mtu = 1450;
     facts.leases.as_mut().unwrap().all[0].2 = ipam::Presence::Gone;

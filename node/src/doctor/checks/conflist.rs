@@ -16,11 +16,23 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     };
     let ours = &files[first];
     for winner in &files[..first] {
-        let broken = if winner.json.is_none() { ", which is no JSON" } else { "" };
+        let broken = match (&winner.unread, &winner.json) {
+            (Some(why), _) => format!(", which cannot be read: {why}"),
+            (None, None) => ", which is no JSON".to_owned(),
+            (None, Some(_)) => String::new(),
+        };
         problems.push(Problem::new(
             format!("{}{broken} comes before {} by name", winner.file, ours.file),
             "containerd and CRI-O take the first file by name: pods get the other network, or none",
             format!("if podlan is to be this node's network, move {} away; podlan never touches it", winner.file),
+        ));
+    }
+    for file in &files[first..] {
+        let Some(why) = &file.unread else { continue };
+        problems.push(Problem::new(
+            format!("{} cannot be read: {why}", file.file),
+            "a runtime that reads it waits for it or refuses all networks",
+            format!("remove {}", file.file),
         ));
     }
     let of_podlan = || files[first..].iter().filter(|file| file.podlan().is_some());

@@ -1,32 +1,19 @@
-//! Does the node forward the families that its pods have?
+//! Does the node forward the families that its pods have, by every link that carries their packets?
 
-use super::super::facts::{Facts, Seen};
+use super::super::facts::Facts;
 use super::super::finding::{Finding, Mend, Outcome, Problem};
+use crate::forwarding::Off;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
-    let settings = &facts.settings;
-    let families = [
-        (false, "IPv4", "net.ipv4.ip_forward", &settings.forwarding_v4, Mend::ForwardV4),
-        (true, "IPv6", "net.ipv6.conf.all.forwarding", &settings.forwarding_v6, Mend::ForwardV6),
-    ];
     let mut problems = Vec::new();
     let mut on = Vec::new();
-    for (v6, family, name, value, mend) in families {
-        // That the kernel has no such setting is another check's.
-        let Some(value) = asked(facts.pods_have(v6), value)? else { continue };
-        on.push(family);
-        if value == "0" {
-            problems.push(
-                Problem::new(
-                    format!("{family} forwarding is off ({name} = 0)"),
-                    format!("the node drops every {family} packet between its pods and between them and other nodes"),
-                    format!(
-                        "podlan-node doctor --fix, or: sysctl -w {name}=1; then find who switched it off: grep -rs {name} \
-                         /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d /usr/lib/sysctl.d"
-                    ),
-                )
-                .mended_by(mend),
-            );
+    for (v6, family, mend) in [(false, "IPv4", Mend::ForwardV4), (true, "IPv6", Mend::ForwardV6)] {
+        // That the kernel has no such family is another check's.
+        if facts.pods_have(v6)
+            && facts.settings.forwarding[usize::from(v6)].as_ref().map_err(Clone::clone)?.all.is_some()
+        {
+            on.push(family);
+            problems.extend(facts.not_forwarding(v6)?.map(|off| problem(family, &off).mended_by(mend)));
         }
     }
     if on.is_empty() {
@@ -35,9 +22,21 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     Ok(Finding::of(problems, format!("on for {}", on.join(" and "))))
 }
 
-fn asked(matters: bool, value: &Seen<Option<String>>) -> Seen<Option<&str>> {
-    if !matters {
-        return Ok(None);
-    }
-    value.as_ref().map(Option::as_deref).map_err(Clone::clone)
+fn problem(family: &str, off: &Off) -> Problem {
+    let why = match off {
+        Off::NodeV4(_) | Off::V6(_) => {
+            format!("the node drops every {family} packet between its pods and between them and other nodes")
+        }
+        Off::LinksV4(links) => {
+            let names: Vec<&str> = links.iter().map(|(_, name)| name.as_str()).collect();
+            format!("the node drops every {family} packet of pods that comes in by {}", names.join(", "))
+        }
+    };
+    let cure = format!(
+        "podlan-node doctor --fix, or: {}; then find who switched it off: grep -rs {} /etc/sysctl.conf /etc/sysctl.d \
+         /run/sysctl.d /usr/lib/sysctl.d",
+        off.cure(),
+        off.settings().first().map_or("forwarding", String::as_str),
+    );
+    Problem::new(off.to_string(), why, cure)
 }

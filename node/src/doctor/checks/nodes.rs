@@ -5,7 +5,7 @@ use super::super::finding::{Finding, Outcome, Problem};
 use crate::state::VerdictLine;
 
 /// Reasons of a verdict that are a mistake of somebody's, not a fact of the network.
-const FAULTS: [&str; 8] = [
+const FAULTS: [&str; 9] = [
     "duplicate-cidr",
     "overlaps-own-cidr",
     "overlaps-local",
@@ -14,6 +14,7 @@ const FAULTS: [&str; 8] = [
     "own-address",
     "duplicate-name",
     "malformed",
+    "not-listed",
 ];
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -30,6 +31,7 @@ fn problem(line: &VerdictLine) -> Problem {
         "duplicate-cidr" | "overlaps-own-cidr" => {
             "two nodes give their pods the same addresses: traffic reaches one of them, at random"
         }
+        "not-listed" => "its pods are reached by what the list said before; nobody else may have that address or CIDR",
         "malformed" => "what cannot be read is left out, and its last good routes stay",
         _ => "the route would take away traffic that is not for pods, so there is none: those pods are unreachable",
     };

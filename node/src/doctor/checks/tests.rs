@@ -2,11 +2,12 @@
 
 use cni::{Attachment, ContainerId, Ifname};
 use ipam::{BootId, Lease, Presence, Proof, Stamp};
-use netlink::{InheritedMtu, Link, MtuOf, Route};
+use netlink::{InheritedMtu, Learned, Link, Loss, MtuOf, Route};
 
 use super::super::facts::{AgentSaid, Configuration, Kernel, Leases, Plugin, PluginFile, Settings};
 use super::super::finding::Finding;
 use super::*;
+use crate::forwarding;
 use crate::packet_filter::forward::{self, By};
 use crate::routes::here::Here;
 use crate::routes::{OWN_METRIC, PEER_METRIC, Target};
@@ -94,9 +95,8 @@ pub(crate) fn healthy() -> Facts {
             sources: vec![("10.244.1.2".parse().unwrap(), "172.31.0.1".parse().ok())],
         }),
         settings: Settings {
-            forwarding_v4: Ok(Some("1".into())),
-            forwarding_v6: Ok(Some("1".into())),
-            cut_off: Ok(None),
+            forwarding: [Ok(forwards()), Ok(forwards())],
+            losses: Ok(Vec::new()),
             kernel_has_v6: true,
             disable_v6: Ok(Some("0".into())),
             rp_filter_all: Ok(Some("0".into())),
@@ -117,6 +117,17 @@ pub(crate) fn healthy() -> Facts {
             unreadable: Vec::new(),
         }),
     }
+}
+
+/// A family that is forwarded, as the kernel has it.
+fn forwards() -> forwarding::Seen {
+    forwarding::Seen { pods: true, all: Some(true), ..forwarding::Seen::default() }
+}
+
+/// Somebody set net.ipv4.ip_forward to 0, and so that of each link.
+pub(crate) fn forwards_no_v4(facts: &mut Facts) {
+    let off = vec![(ETH0, "eth0".into()), (9, "podlweb".into())];
+    facts.settings.forwarding[0] = Ok(forwarding::Seen { all: Some(false), off, ..forwards() });
 }
 
 fn said(facts: &mut Facts) -> &mut AgentSaid {
@@ -172,7 +183,7 @@ fn a_route_that_the_kernel_refuses_is_not_promised_to_come_back() {
 #[test]
 fn each_damage_is_found_by_its_own_check_alone() {
     type Damage = fn(&mut Facts);
-    let table: [(&str, &str, Damage); 28] = [
+    let table: [(&str, &str, Damage); 31] = [
         ("agent", "silent", |facts| said(facts).stale = true),
         ("agent", "no node is called node1", |facts| {
             let state = &mut said(facts).state;
@@ -197,9 +208,19 @@ fn each_damage_is_found_by_its_own_check_alone() {
             kernel(facts).routes.push(Route { metric: 32, ..route });
         }),
         ("foreign-routes", "cni0", |facts| kernel(facts).routes.push(Route::to("10.244.1.0/24".parse().unwrap(), 2))),
-        ("forwarding", "net.ipv6.conf.all.forwarding", |facts| facts.settings.forwarding_v6 = Ok(Some("0".into()))),
+        ("forwarding", "net.ipv6.conf.all.forwarding", |facts| {
+            facts.settings.forwarding[1] = Ok(forwarding::Seen { all: Some(false), ..forwards() });
+        }),
+        ("forwarding", "net.ipv4.ip_forward", forwards_no_v4),
+        ("forwarding", "net.ipv4.conf.eth0.forwarding=1", |facts| {
+            facts.settings.forwarding[0] = Ok(forwarding::Seen { off: vec![(ETH0, "eth0".into())], ..forwards() });
+        }),
         ("router-advertisement", "net.ipv6.conf.eth0.accept_ra=2", |facts| {
-            facts.settings.cut_off = Ok(Some("eth0".into()));
+            facts.settings.losses = Ok(vec![Loss { link: "eth0".into(), learned: Learned::DefaultRoute }]);
+        }),
+        ("router-advertisement", "the address fd31::7/64 of eth0.100", |facts| {
+            let learned = Learned::Address("fd31::7/64".parse().unwrap());
+            facts.settings.losses = Ok(vec![Loss { link: "eth0.100".into(), learned }]);
         }),
         ("ipv6", "ipv6.disable=1", |facts| facts.settings.kernel_has_v6 = false),
         ("ipv6", "disable_ipv6=0", |facts| facts.settings.disable_v6 = Ok(Some("1".into()))),
@@ -255,7 +276,7 @@ fn what_could_not_be_looked_at_is_unknown_and_never_fine() {
         assert!(!matches!(outcome, Ok(Finding::Fine(_))), "{check}: {outcome:?}");
     }
     let mut facts = healthy();
-    facts.settings.forwarding_v4 = Err(why());
+    facts.settings.forwarding[0] = Err(why());
     assert!(judge(&facts).iter().any(|(check, outcome)| *check == "forwarding" && outcome.is_err()));
 }
 
@@ -277,7 +298,7 @@ fn a_node_without_an_agent_is_judged_by_what_needs_none() {
         r#"{"name":"podnet","plugins":[{"type":"podlan","ipam":{"type":"podlan-ipam","subnet":"10.244.1.0/24"}}]}"#;
     facts.configurations = Ok(vec![Configuration::new("10-podlan.conflist".into(), alone.into())]);
     assert_eq!(wrong(&facts).0, [""; 0]);
-    facts.settings.forwarding_v4 = Ok(Some("0".into()));
+    forwards_no_v4(&mut facts);
     kernel(&mut facts).links[1].mtu = 1400;
     assert_eq!(wrong(&facts).0, ["forwarding", "mtu"]);
 }

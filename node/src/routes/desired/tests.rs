@@ -98,7 +98,7 @@ fn answer(address: &str) -> Result<FibEntry, KernelError> {
 }
 
 fn node(name: &str, addresses: &[&str], cidrs: &[&str]) -> Node {
-    Node::read(name, addresses.iter().copied(), cidrs.iter().copied())
+    Node::of(name, addresses, cidrs)
 }
 
 fn good() -> Vec<Node> {
@@ -164,13 +164,13 @@ fn every_odd_node_gets_its_reason_and_harms_nobody() {
         (
             &["10.0.0.7"],
             &["10.244.7.1/24"],
-            &["skipped: pod CIDR \"10.244.7.1/24\" has host bits set (did you mean 10.244.7.0/24?)"],
+            &["skipped: spec.podCIDRs[0] \"10.244.7.1/24\" has host bits set (did you mean 10.244.7.0/24?)"],
         ),
         (
             &["::ffff:10.0.0.7"],
             &["10.244.7.0/24"],
             &[
-                "skipped: address \"::ffff:10.0.0.7\" is an IPv4 address in IPv6 clothes",
+                "skipped: status.addresses[0] \"::ffff:10.0.0.7\" is an IPv4 address written as IPv6",
                 "skipped: it has no IPv4 InternalIP",
             ],
         ),

@@ -97,7 +97,7 @@ fn settings() -> Settings {
 }
 
 fn node(i: u8) -> Node {
-    Node::read(&format!("n{i}"), [format!("10.0.0.{i}").as_str()], [format!("10.244.{i}.0/24").as_str()])
+    Node::of(&format!("n{i}"), &[&format!("10.0.0.{i}")], &[&format!("10.244.{i}.0/24")])
 }
 
 fn nodes(which: impl IntoIterator<Item = u8>, taken: Instant) -> Snapshot {
@@ -140,7 +140,7 @@ fn one_changed_node_is_one_message_and_no_look() {
     turn(&mut reconciler, &mut table);
     let before = table.clone();
     let mut changed: Vec<Node> = (1..=100).map(node).collect();
-    changed[49] = Node::read("n50", ["10.0.0.200"], ["10.244.50.0/24"]);
+    changed[49] = Node::of("n50", &["10.0.0.200"], &["10.244.50.0/24"]);
     reconciler.learn(Snapshot::new(changed, Instant::now()));
     turn(&mut reconciler, &mut table);
     assert_eq!((table.messages, table.looks), (before.messages + 1, before.looks));
@@ -204,7 +204,7 @@ fn a_route_that_leads_elsewhere_now_goes_where_the_kernel_takes_nothing_in_its_p
     let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
     turn(&mut reconciler, &mut table);
     let mut moved: Vec<Node> = (1..=4).map(node).collect();
-    moved[1] = Node::read("n2", ["10.0.0.200"], ["10.244.2.0/24"]);
+    moved[1] = Node::of("n2", &["10.0.0.200"], &["10.244.2.0/24"]);
     table.bad.insert(peer(2));
     reconciler.learn(Snapshot::new(moved, Instant::now()));
     turn(&mut reconciler, &mut table);
@@ -256,7 +256,7 @@ fn the_former_cidr_stays_unreachable_while_it_has_leases() {
     let mut table = Table::default();
     let mut reconciler = Reconciler::new(settings(), nodes(1..=2, Instant::now()));
     turn(&mut reconciler, &mut table);
-    let me = Node::read("n1", ["10.0.0.1"], ["10.244.9.0/24"]);
+    let me = Node::of("n1", &["10.0.0.1"], &["10.244.9.0/24"]);
     reconciler.learn(Snapshot::new(vec![me, node(2)], Instant::now()));
     let own = |i: u8| Key::own(peer(i).destination);
     reconciler.turn(&mut table, &|cidr| cidr == own(1).destination).unwrap();

@@ -43,7 +43,7 @@ impl List {
                 false
             }
             Event::InitApply(object) => {
-                let node = object.node();
+                let node = object.node;
                 self.coming.get_or_insert_default().insert(node.name.clone(), node);
                 false
             }
@@ -54,13 +54,13 @@ impl List {
                 true
             }
             Event::Apply(object) => {
-                let node = object.node();
+                let node = object.node;
                 self.nodes.get(&node.name) != Some(&node) && {
                     self.nodes.insert(node.name.clone(), node);
                     true
                 }
             }
-            Event::Delete(object) => self.nodes.remove(object.node().name.as_ref()).is_some(),
+            Event::Delete(object) => self.nodes.remove(object.node.name.as_ref()).is_some(),
         };
         if self.standing == Standing::Whole && changed {
             self.news = News::Waits;

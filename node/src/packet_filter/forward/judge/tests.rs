@@ -122,7 +122,7 @@ fn chains_that_jump_in_a_circle_end() {
 fn who_translates_what_comes_from_a_subnet_and_goes_to_none_inside_spares_what_goes_between_pods() {
     let load = |offset| Step::Load { register: 1, what: Field::NetworkHeader { offset, length: 4 } };
     let within = |op, subnets: &[&str]| {
-        let subnets = subnets.iter().map(|subnet| subnet.parse().unwrap()).collect();
+        let subnets = subnets.iter().map(|subnet| subnet.parse::<ipnetwork::IpNetwork>().unwrap()).collect();
         Step::Within { register: 1, op, subnets }
     };
     let masquerade = |inside: &[&str]| {

@@ -1,0 +1,62 @@
+//! Half a minute in the life of many pods: each way is tried again and again, with a pause in which neighbours grow stale.
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use podlan_conformance::lab::Error;
+use podlan_conformance::ways::{Partner, ways};
+
+/// How long pods are watched: a neighbour that is confirmed stays so for 45 s at most, one that is not for 9 s.
+const LONG: Duration = Duration::from_secs(32);
+
+/// Nothing is sent between these: what is known grows old unused.
+const PAUSE: [Duration; 2] = [Duration::from_secs(12), Duration::from_secs(20)];
+
+/// From the beginning of one round to that of the next.
+const EACH: Duration = Duration::from_secs(1);
+
+/// Who is watched.
+pub(crate) struct Watched {
+    pub(crate) name: String,
+    pub(crate) own: Vec<UdpSocket>,
+    pub(crate) partners: Vec<Partner>,
+}
+
+/// What was seen of them.
+pub(crate) struct Seen<'w> {
+    /// The first way of a pod that was lost, and when, by the pod's name.
+    pub(crate) lost: BTreeMap<&'w str, String>,
+    pub(crate) rounds: usize,
+    pub(crate) took: Duration,
+}
+
+/// Tries every way of all of them until the time is over; whose packet was lost is left alone from then on.
+pub(crate) fn watch(all: &[Watched]) -> Result<Seen<'_>, Error> {
+    let failed = |source| Error::System { doing: "watch the pods".into(), source };
+    let began = Instant::now();
+    let (mut lost, mut rounds) = (BTreeMap::new(), 0);
+    loop {
+        let due = Instant::now();
+        for watched in all {
+            if lost.contains_key(watched.name.as_str()) {
+                continue;
+            }
+            for way in ways(&watched.own, &watched.partners).map_err(failed)? {
+                if !way.passes().map_err(failed)? {
+                    lost.insert(watched.name.as_str(), format!("{way}, {:.1} s on", began.elapsed().as_secs_f32()));
+                    break;
+                }
+            }
+        }
+        rounds += 1;
+        if began.elapsed() >= LONG {
+            break;
+        }
+        let quiet = began.elapsed() >= PAUSE[0] && began.elapsed() < PAUSE[1];
+        let next = if quiet { began + PAUSE[1] } else { due + EACH };
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    Ok(Seen { lost, rounds, took: began.elapsed() })
+}

@@ -1,0 +1,154 @@
+//! A file is noticed within a second wherever links lead, and asked for at each resync where nothing says that it changed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, Node, within};
+
+use super::{agent_on, folder, has_within, knows, node_command, of, stop};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Renames a new link over an old one, as releases are switched.
+fn switch(link: &Path, target: &str) {
+    let beside = link.with_file_name("beside");
+    symlink(target, &beside).unwrap_or_else(|error| panic!("{}: {error}", beside.display()));
+    fs::rename(&beside, link).unwrap();
+}
+
+/// Two releases below `at`: one without the last node and one with it.
+fn releases(node: &Node, at: &str, nodes: &[&Node]) {
+    for (release, nodes) in [("v1", &nodes[..nodes.len() - 1]), ("v2", nodes)] {
+        fs::write(folder(node, &format!("{at}/{release}")).join("nodes.yaml"), of(nodes)).unwrap();
+    }
+}
+
+type Layout = (&'static str, &'static str, fn(&Node, &[&Node]), fn(&Node));
+
+/// Where the file lies and how it is switched.
+fn layouts() -> Vec<Layout> {
+    fn at(node: &Node, path: &str) -> std::path::PathBuf {
+        node.path(path)
+    }
+    vec![
+        (
+            "a relative link to a directory",
+            "/run/a/cur/nodes.yaml",
+            |node, nodes| {
+                releases(node, "/run/a", nodes);
+                symlink("v1", at(node, "/run/a/cur")).unwrap();
+            },
+            |node| switch(&at(node, "/run/a/cur"), "v2"),
+        ),
+        (
+            "an absolute link in the middle of the way",
+            "/run/b/live/etc/nodes.yaml",
+            |node, nodes| {
+                releases(node, "/run/b/v1", &nodes[..nodes.len() - 1]);
+                releases(node, "/run/b/v2", nodes);
+                for version in ["v1", "v2"] {
+                    symlink("v2", at(node, &format!("/run/b/{version}/etc"))).unwrap();
+                }
+                symlink("/run/b/v1", at(node, "/run/b/live")).unwrap();
+            },
+            |node| switch(&at(node, "/run/b/live"), "/run/b/v2"),
+        ),
+        (
+            "a chain of links to a file",
+            "/run/c/nodes.yaml",
+            |node, nodes| {
+                releases(node, "/run/c/releases", nodes);
+                symlink("one/nodes.yaml", at(node, "/run/c/nodes.yaml")).unwrap();
+                symlink("/run/c/two", at(node, "/run/c/one")).unwrap();
+                symlink("releases/v1", at(node, "/run/c/two")).unwrap();
+            },
+            |node| switch(&at(node, "/run/c/two"), "releases/../releases/v2"),
+        ),
+        (
+            "a ConfigMap's directory",
+            "/run/d",
+            |node, nodes| {
+                releases(node, "/run/d", nodes);
+                symlink("v1", at(node, "/run/d/..data")).unwrap();
+                symlink("..data/nodes.yaml", at(node, "/run/d/nodes.yaml")).unwrap();
+            },
+            |node| switch(&at(node, "/run/d/..data"), "v2"),
+        ),
+        (
+            "a directory with a link to a file elsewhere",
+            "/run/e/nodes.d",
+            |node, nodes| {
+                releases(node, "/run/e", nodes);
+                symlink("v1", at(node, "/run/e/cur")).unwrap();
+                symlink("/run/e/cur/nodes.yaml", folder(node, "/run/e/nodes.d").join("all.yaml")).unwrap();
+            },
+            |node| switch(&at(node, "/run/e/cur"), "v2"),
+        ),
+        (
+            "a directory that is replaced",
+            "/run/f/etc/podlan/nodes.yaml",
+            |node, nodes| {
+                releases(node, "/run/f/etc", &nodes[..nodes.len() - 1]);
+                releases(node, "/run/f/new", nodes);
+                symlink("v2", at(node, "/run/f/etc/podlan")).unwrap();
+                symlink("v2", at(node, "/run/f/new/podlan")).unwrap();
+            },
+            |node| {
+                fs::rename(at(node, "/run/f/etc"), at(node, "/run/f/old")).unwrap();
+                fs::rename(at(node, "/run/f/new"), at(node, "/run/f/etc")).unwrap();
+            },
+        ),
+        (
+            "a parent that is removed and made again",
+            "/run/g/etc/podlan/nodes.yaml",
+            |node, nodes| {
+                releases(node, "/run/g", nodes);
+                let there = folder(node, "/run/g/etc/podlan").join("nodes.yaml");
+                fs::copy(at(node, "/run/g/v1/nodes.yaml"), there).unwrap();
+            },
+            |node| {
+                fs::remove_dir_all(at(node, "/run/g/etc")).unwrap();
+                let there = folder(node, "/run/g/etc/podlan").join("nodes.yaml");
+                fs::copy(at(node, "/run/g/v2/nodes.yaml"), there).unwrap();
+            },
+        ),
+    ]
+}
+
+#[test]
+fn a_change_is_noticed_within_a_second_wherever_links_lead() {
+    within(|| {
+        let lab = Lab::new(3)?;
+        let [one, two, three] = lab.these();
+        for (what, path, make, change) in layouts() {
+            make(one, &[one, two, three]);
+            let agent = agent_on(one, path, &["--resync", "1h"])?;
+            knows(one, two)?;
+            change(one);
+            has_within(one, SECOND, &format!("{what}: noticed"), &["unicast", "10.244.3.0/24"])?;
+            stop(agent)?;
+            node_command(one, "cleanup")?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_no_event_tells_of_is_seen_at_the_next_resync() {
+    within(|| -> Result<(), Error> {
+        let lab = Lab::new(3)?;
+        let [one, two, three] = lab.these();
+        let file = folder(one, "/run/lists").join("nodes.json");
+        fs::write(&file, of(&[one, two])).unwrap();
+        // Another name of the same file, in a directory that nobody watches.
+        let other = folder(one, "/run/elsewhere").join("other");
+        fs::hard_link(&file, &other).unwrap();
+        let agent = agent_on(one, "/run/lists/nodes.json", &["--resync", "500ms"])?;
+        knows(one, two)?;
+        fs::write(&other, of(&[one, two, three])).unwrap();
+        knows(one, three)?;
+        stop(agent)
+    });
+}

@@ -1,0 +1,159 @@
+//! What a node has by IPv6 router advertisements, and loses when it forwards: a forwarding node takes no advertisements by a
+//! link whose `accept_ra` is 1. The routes go at once, the addresses when their lifetime ends.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope};
+
+use crate::netconf::link_forwards;
+use crate::reply::{Attribute, HEADER, Raw, attribute, attributes, u16_at, u32_at};
+use crate::{Address, ForwardingError, Link, Procfs, Route, Selector, Socket, Sysctl};
+
+/// `RTPROT_KERNEL` and `RTPROT_RA`.
+const BY_KERNEL: u8 = 2;
+const BY_ADVERTISEMENT: u8 = 9;
+
+/// `struct rtmsg`: `rtm_dst_len`, `rtm_protocol` and `rtm_type` in it, and its length, bytes.
+const PREFIX: usize = HEADER + 1;
+const PROTOCOL: usize = HEADER + 5;
+const TYPE: usize = HEADER + 7;
+const ROUTE: usize = HEADER + 12;
+const UNICAST: u8 = 1;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_MULTIPATH: u16 = 9;
+const RTA_CACHEINFO: u16 = 12;
+/// Where `rta_expires` lies in `struct rta_cacheinfo`.
+const EXPIRES: usize = 8;
+
+/// What a link has by advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Learned {
+    /// The default route.
+    DefaultRoute,
+    /// An address.
+    Address(IpNetwork),
+    /// Another route: of a prefix that is on the link, or of a more specific route (RFC 4191).
+    Route(IpNetwork),
+}
+
+impl fmt::Display for Learned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DefaultRoute => f.write_str("the IPv6 default route"),
+            Self::Address(address) => write!(f, "the address {address}"),
+            Self::Route(destination) => write!(f, "the route to {destination}"),
+        }
+    }
+}
+
+/// A link that loses something by forwarding, and the most important of what it loses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The link's name.
+    pub link: String,
+    /// What it has by advertisements.
+    pub learned: Learned,
+}
+
+impl Loss {
+    /// The setting that keeps it, as sysctl(8) takes it: 2 for advertisements that a forwarding node takes too.
+    pub fn setting(&self) -> String {
+        // In a name with dots (a VLAN's) they would read as separators.
+        match self.link.contains('.') {
+            true => format!("net/ipv6/conf/{}/accept_ra", self.link),
+            false => format!("net.ipv6.conf.{}.accept_ra", self.link),
+        }
+    }
+}
+
+/// What the node of the socket loses by forwarding IPv6, link by link: would lose where it does not forward yet.
+pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss>, ForwardingError> {
+    let mut links: BTreeMap<u32, Learned> = BTreeMap::new();
+    let addresses = host.dump(Address::dump(0), |message| by_advertisement(&message))?;
+    let routes = host.dump_raw(Route::every_v6(), |raw| Some(learned_route(raw)))?;
+    for (link, learned) in addresses.into_iter().chain(routes.into_iter().flatten()) {
+        links.entry(link).and_modify(|known| *known = learned.min(*known)).or_insert(learned);
+    }
+    let forwards_already = crate::forwards(host, true)? == Some(true);
+    let mut losses = Vec::new();
+    for (index, learned) in links {
+        // A link that was taken out of forwarding afterwards is no router's, and takes them.
+        if forwards_already && link_forwards(host, true, index)? == Some(false) {
+            continue;
+        }
+        let Some(link) = Link::find(host, Selector::Index(index))? else { continue };
+        // The kernel heeds the link's own value alone.
+        if Sysctl::link_v6(&link.name, "accept_ra").read(procfs)?.as_deref() == Some("1") {
+            losses.push(Loss { link: link.name, learned });
+        }
+    }
+    Ok(losses)
+}
+
+/// An address that the kernel made of an advertised prefix, and that ends unless it is advertised again. One that DHCPv6
+/// gave has neither mark.
+fn by_advertisement(message: &RouteNetlinkMessage) -> Option<(u32, Learned)> {
+    let RouteNetlinkMessage::NewAddress(AddressMessage { header, attributes, .. }) = message else { return None };
+    let mut address: Option<IpAddr> = None;
+    let (mut is_advertised, mut ends) = (false, false);
+    for attribute in attributes {
+        match attribute {
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Protocol(protocol) => is_advertised |= *protocol == AddressProtocol::RouterAnnouncement,
+            // Before Linux 5.18 by this alone; programs that read advertisements themselves have accept_ra 0.
+            AddressAttribute::Flags(flags) => is_advertised |= flags.contains(AddressFlags::Managetempaddr),
+            AddressAttribute::CacheInfo(info) => ends = info.ifa_valid != u32::MAX,
+            _ => {}
+        }
+    }
+    let address = IpNetwork::new(address?, header.prefix_len).ok()?;
+    let counts = address.is_ipv6() && header.scope == AddressScope::Universe && is_advertised && ends;
+    counts.then_some((header.index, Learned::Address(address)))
+}
+
+/// A route that advertisements made, with each link that it leaves by: one of their protocol, or the kernel's own of an
+/// advertised prefix, which ends some time.
+fn learned_route(raw: &Raw<'_>) -> Vec<(u32, Learned)> {
+    let byte = |at: usize| raw.bytes.get(at).copied();
+    let row = raw.bytes.get(ROUTE..).unwrap_or_default();
+    let left = || attribute(row, RTA_CACHEINFO).and_then(|info| u32_at(info, EXPIRES)).map(u32::cast_signed);
+    let counts = match byte(PROTOCOL) {
+        Some(BY_ADVERTISEMENT) => true,
+        Some(BY_KERNEL) => left().is_some_and(|left| left > 0),
+        _ => false,
+    };
+    let (true, Some(UNICAST), Some(prefix)) = (counts, byte(TYPE), byte(PREFIX)) else { return Vec::new() };
+    let destination = attribute(row, RTA_DST).and_then(|octets| <[u8; 16]>::try_from(octets).ok());
+    let destination = destination.map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
+    let Ok(destination) = IpNetwork::new(destination.into(), prefix) else { return Vec::new() };
+    let learned = if prefix == 0 { Learned::DefaultRoute } else { Learned::Route(destination) };
+    links(row).into_iter().map(|link| (link, learned)).collect()
+}
+
+fn links(row: &[u8]) -> Vec<u32> {
+    let mut links = Vec::new();
+    for Attribute { kind, value } in attributes(row) {
+        match kind {
+            RTA_OIF => links.extend(u32_at(value, 0)),
+            // `struct rtnexthop`: its length, two bytes, and the link's index.
+            RTA_MULTIPATH => {
+                let mut hops = value;
+                while let (Some(length), Some(link)) = (u16_at(hops, 0), u32_at(hops, 4)) {
+                    links.push(link);
+                    hops = hops.get(usize::from(length).max(8).next_multiple_of(4)..).unwrap_or_default();
+                }
+            }
+            _ => {}
+        }
+    }
+    links
+}
+
+#[cfg(test)]
+mod tests;

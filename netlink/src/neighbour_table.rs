@@ -1,0 +1,54 @@
+//! How the kernel looks after the neighbours of one link (`RTM_SETNEIGHTBL`).
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::neighbour_table::{
+    NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter,
+};
+
+use crate::request::{Request, family};
+
+/// Probes to the address that is known, before those to everybody; the kernel's default.
+const UNICAST: u32 = 3;
+
+/// Probes for an address that is not known; the kernel's default.
+const MULTICAST: u32 = 3;
+
+/// Probes to everybody for a neighbour that was known and does not answer: one a second for thirty years. The kernel adds
+/// the three numbers as an `int`.
+const AGAIN: u32 = 1_000_000_000;
+
+/// Between two probes, and before the first one: the kernel's defaults, milliseconds.
+const BETWEEN: u64 = 1_000;
+const BEFORE: u64 = 5_000;
+
+/// A link whose neighbours are never given up: one that does not answer a probe (`arp_ignore`) is asked for again, and
+/// again, and packets to it go on to the address that is known. One that answers from another address is found as ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeverGivenUp {
+    /// The link's index.
+    pub device: u32,
+    /// The family: IPv6 (ND) or IPv4 (ARP).
+    pub v6: bool,
+}
+
+impl NeverGivenUp {
+    /// Sets everything about the link's probes: it inherited the node's settings, and the numbers count together.
+    pub fn set(&self) -> Request {
+        let mut message = NeighbourTableMessage::default();
+        message.header.family = family(self.v6);
+        let name = if self.v6 { "ndisc_cache" } else { "arp_cache" };
+        message.attributes = vec![
+            NeighbourTableAttribute::Name(name.to_owned()),
+            NeighbourTableAttribute::Parms(vec![
+                NeighbourTableParameter::Ifindex(self.device),
+                NeighbourTableParameter::DelayProbeTime(BEFORE),
+                NeighbourTableParameter::RetransTime(BETWEEN),
+                NeighbourTableParameter::AppProbes(0),
+                NeighbourTableParameter::UcastProbes(UNICAST),
+                NeighbourTableParameter::McastProbes(MULTICAST),
+                NeighbourTableParameter::McastReprobes(AGAIN),
+            ]),
+        ];
+        Request::change(RouteNetlinkMessage::SetNeighbourTable(message))
+    }
+}

@@ -1,0 +1,58 @@
+use netlink::Learned;
+
+use super::*;
+
+fn links(names: &[&str]) -> Vec<(u32, String)> {
+    (7..).zip(names.iter().map(|name| (*name).to_owned())).collect()
+}
+
+fn seen(pods: bool, all: Option<bool>, off: &[&str]) -> Seen {
+    Seen { pods, all, off: links(off), losses: Vec::new() }
+}
+
+fn loss(link: &str) -> Loss {
+    Loss { link: link.into(), learned: Learned::Address("fd31::7/64".parse().unwrap()) }
+}
+
+#[test]
+fn ipv4_is_on_when_every_link_that_carries_pods_forwards_and_ipv6_when_the_node_does() {
+    let (on, off) = (Some(true), Some(false));
+    let node = |names: &[&str]| Standing::Off(Off::NodeV4(links(names)));
+    let by_link = |names: &[&str]| Standing::Off(Off::LinksV4(links(names)));
+    for (v6, seen, expected) in [
+        (false, seen(true, on, &[]), Standing::On),
+        (false, seen(true, on, &["eth0"]), by_link(&["eth0"])),
+        (false, seen(true, off, &["eth0", "podl1"]), node(&["eth0", "podl1"])),
+        // Switched on link by link where /proc/sys is read-only.
+        (false, seen(true, off, &[]), Standing::On),
+        (false, seen(false, off, &["eth0"]), Standing::Moot),
+        (false, seen(true, None, &[]), Standing::On),
+        (true, seen(true, on, &[]), Standing::On),
+        (true, seen(true, off, &[]), Standing::Off(Off::V6(Vec::new()))),
+        (true, seen(false, off, &[]), Standing::Moot),
+        (true, seen(true, None, &[]), Standing::Moot),
+    ] {
+        assert_eq!(judge(v6, seen.clone()), expected, "{v6} {seen:?}");
+    }
+}
+
+#[test]
+fn what_is_off_is_switched_on_unless_the_node_would_lose_something() {
+    assert_eq!(Off::NodeV4(links(&["eth0"])).change(), Ok(Change::NodeV4(vec![7])));
+    assert_eq!(Off::LinksV4(links(&["eth0", "podl1"])).change(), Ok(Change::LinksV4(vec![7, 8])));
+    assert_eq!(Off::V6(Vec::new()).change(), Ok(Change::NodeV6));
+    assert_eq!(Off::V6(vec![loss("eth0")]).change(), Err(&loss("eth0")));
+}
+
+#[test]
+fn the_words_name_the_settings_and_the_cure_is_a_command() {
+    let off = Off::LinksV4(links(&["eth0.100"]));
+    assert_eq!(off.to_string(), "IPv4 forwarding is off (net/ipv4/conf/eth0.100/forwarding = 0)");
+    assert_eq!(off.cure(), "sysctl -w net/ipv4/conf/eth0.100/forwarding=1");
+    let five = Off::LinksV4(links(&["a", "b", "c", "d", "e"])).to_string();
+    assert!(five.ends_with("net.ipv4.conf.c.forwarding = 0, and 2 more)"), "{five}");
+    assert_eq!(
+        Off::V6(vec![loss("eth0"), loss("eth1")]).cure(),
+        "sysctl -w net.ipv6.conf.eth0.accept_ra=2 net.ipv6.conf.eth1.accept_ra=2 net.ipv6.conf.all.forwarding=1"
+    );
+}

@@ -1,0 +1,144 @@
+//! Threads that do for one network at a time what can block. One that does not come back in time keeps that network and
+//! nobody else: another takes its place, and no more is asked of the network until it is back. So there are never more
+//! threads than networks and one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::SigSet;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads, and what those that are late do.
+pub(super) struct Workers<T> {
+    /// The one that waits for work.
+    free: Option<mpsc::Sender<Job>>,
+    late: BTreeMap<PathBuf, Late<T>>,
+}
+
+struct Late<T> {
+    worker: mpsc::Sender<Job>,
+    answer: oneshot::Receiver<T>,
+}
+
+/// What became of a piece of work.
+pub(super) enum Outcome<T> {
+    Done(T),
+    /// It is still at it.
+    Late,
+    /// It panicked.
+    Failed,
+    /// There is no thread for it.
+    NoThread(io::Error),
+}
+
+impl<T: Send + 'static> Workers<T> {
+    pub(super) fn new() -> Self {
+        Self { free: None, late: BTreeMap::new() }
+    }
+
+    /// Does `work` for `whom` and waits for it, but no longer than `patience`.
+    pub(super) async fn work(
+        &mut self,
+        whom: &Path,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Outcome<T> {
+        if let Some(Late { worker, mut answer }) = self.late.remove(whom) {
+            match answer.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    self.late.insert(whom.to_owned(), Late { worker, answer });
+                    return Outcome::Late;
+                }
+                // What it found is old by now.
+                Ok(_) => self.free = Some(worker),
+                Err(oneshot::error::TryRecvError::Closed) => return Outcome::Failed,
+            }
+        }
+        let worker = match self.free.take().map_or_else(start, Ok) {
+            Ok(worker) => worker,
+            Err(error) => return Outcome::NoThread(error),
+        };
+        let (found, mut answer) = oneshot::channel();
+        let job = Box::new(move || {
+            // Nobody waits any more.
+            let _ = found.send(work());
+        });
+        if worker.send(job).is_err() {
+            return Outcome::Failed;
+        }
+        match timeout(patience, &mut answer).await {
+            Ok(Ok(found)) => {
+                self.free = Some(worker);
+                Outcome::Done(found)
+            }
+            Ok(Err(_panicked)) => Outcome::Failed,
+            Err(_late) => {
+                self.late.insert(whom.to_owned(), Late { worker, answer });
+                Outcome::Late
+            }
+        }
+    }
+
+    /// Forgets those for whom nothing is done any more.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
+        self.late.retain(|whom, late| keep(whom) || late.answer.is_empty() && !late.answer.is_terminated());
+    }
+}
+
+/// A thread that works until nobody has work for it.
+fn start() -> io::Result<mpsc::Sender<Job>> {
+    let (worker, jobs) = mpsc::channel::<Job>();
+    let body = move || {
+        let _ = SigSet::all().thread_block();
+        jobs.into_iter().for_each(|job| job());
+    };
+    thread::Builder::new().name("store".to_owned()).spawn(body)?;
+    Ok(worker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn one_that_hangs_keeps_its_own_network_alone_and_no_thread_more_is_started_for_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (mut workers, [a, b]) = (Workers::new(), ["a", "b"].map(Path::new));
+            let (release, held) = mpsc::channel::<()>();
+            let hang = move || held.recv().map_or(0, |()| 0);
+            assert!(matches!(workers.work(a, PATIENCE, hang).await, Outcome::Late));
+            for round in 1..50 {
+                assert!(matches!(workers.work(a, PATIENCE, || panic!("it is busy")).await, Outcome::Late));
+                assert!(matches!(workers.work(b, LONG, move || round).await, Outcome::Done(found) if found == round));
+                assert_eq!(workers.late.len(), 1);
+            }
+            release.send(()).unwrap();
+            let until = std::time::Instant::now() + LONG;
+            while !matches!(workers.work(a, LONG, || 7).await, Outcome::Done(7)) {
+                assert!(std::time::Instant::now() < until);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn one_that_panics_is_replaced() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (mut workers, a) = (Workers::new(), Path::new("a"));
+            assert!(matches!(workers.work(a, LONG, || panic!("glass")).await, Outcome::<u8>::Failed));
+            assert!(matches!(workers.work(a, LONG, || 7).await, Outcome::Done(7)));
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! The log's way out: lines wait in a bounded queue for a thread that writes them to stderr, so that a reader of the log
+//! that stopped stops nobody else. Lines for which there is no room are counted and left out.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How many lines wait.
+const LINES: usize = 1024;
+
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_millis(300);
+
+/// The queue's near end.
+#[derive(Clone)]
+pub(crate) struct Log {
+    lines: SyncSender<Vec<u8>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    waiting: AtomicUsize,
+    lost: AtomicUsize,
+}
+
+impl Log {
+    /// Starts the thread; `None` where there is none to be had.
+    pub(crate) fn start(to: impl Write + Send + 'static) -> Option<Self> {
+        let (lines, written) = sync_channel(LINES);
+        let counts = Arc::new(Counts::default());
+        let counted = counts.clone();
+        let body = move || {
+            let _ = SigSet::all().thread_block();
+            write(&written, to, &counted);
+        };
+        thread::Builder::new().name("log".to_owned()).spawn(body).ok()?;
+        Some(Self { lines, counts })
+    }
+
+    /// Waits a moment for what was logged last.
+    pub(crate) fn flush(&self) {
+        let until = Instant::now() + LAST_LINES;
+        while self.counts.waiting.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Until nobody logs any more. An error of stderr is nobody's to hear of.
+fn write(lines: &Receiver<Vec<u8>>, mut to: impl Write, counts: &Counts) {
+    while let Ok(line) = lines.recv() {
+        let _ = to.write_all(&line);
+        counts.waiting.fetch_sub(1, Ordering::Release);
+        match counts.lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            lost => drop(writeln!(to, "{lost} lines of the log were lost: nobody read them in time")),
+        }
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.lines.try_send(line.to_vec()) {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_stops_holds_up_nobody_and_learns_how_many_lines_it_missed() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let log = Log::start(writer).unwrap();
+        let begun = Instant::now();
+        // Far more than a pipe and the queue hold.
+        (0..10_000).for_each(|_| log.clone().write_all(&[b'x'; 200]).unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        let mut text = String::new();
+        let mut piece = [0; 65536];
+        while !text.contains("lines of the log were lost") {
+            let count = reader.read(&mut piece).unwrap();
+            text.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+        log.flush();
+    }
+}
