@@ -8,6 +8,10 @@ use nix::libc::{
     MSG_DONTWAIT, RTM_DELRULE, RTM_NEWRULE, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE, RTMGRP_LINK,
 };
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{RcvBuf, RcvBufForce},
+};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Handle, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -20,6 +24,9 @@ use crate::tolerant;
 /// Bits of `RTNLGRP_IPV4_NETCONF` 24 and `RTNLGRP_IPV6_NETCONF` 25.
 const RTMGRP_IPV4_NETCONF: i32 = 1 << 23;
 const RTMGRP_IPV6_NETCONF: i32 = 1 << 24;
+
+/// Room for some thousand events while the reader is busy, bytes; the kernel takes it as they come.
+const BUFFER: usize = 4 << 20;
 
 /// `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_RULE` and `RTNLGRP_NEXTHOP`. A kernel before 5.3 has no such objects, and takes no
 /// group that it does not know.
@@ -53,6 +60,10 @@ impl Monitor {
     pub fn open() -> Result<Self, Error> {
         let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
         let monitor = Self::of(groups)?;
+        // In a user namespace the kernel gives no more than `rmem_max`. A small one loses events sooner, which is noticed.
+        if setsockopt(&monitor.handle, RcvBufForce, &BUFFER).is_err() {
+            let _ = setsockopt(&monitor.handle, RcvBuf, &BUFFER);
+        }
         for group in [RULES_V4, RULES_V6] {
             monitor.handle.add_membership(group).map_err(Error::Open)?;
         }

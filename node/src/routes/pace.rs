@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 /// The least time from one look to the next.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The same as a multiple of what the look took: no more than a tenth of a processor.
+/// The same as a multiple of what the look took: a tenth of a processor, as a rule.
 const FACTOR: u32 = 9;
 
-/// The most.
-const LONGEST: Duration = Duration::from_secs(2);
+/// The most: a route that is lost with its event waits for no more.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// When a look is due, and from when on.
 #[derive(Clone, Copy, Debug)]

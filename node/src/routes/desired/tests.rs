@@ -216,9 +216,7 @@ fn every_odd_node_gets_its_reason_and_harms_nobody() {
         (
             &["192.0.2.23"],
             &["10.244.7.0/24"],
-            &[
-                "skipped: 192.0.2.23 has an unknown next hop: the kernel answers ENOMEM: Not enough space/cannot allocate memory",
-            ],
+            &["skipped: 192.0.2.23 has an unknown next hop: the kernel answers ENOMEM: Out of memory"],
         ),
         // One address that leads nowhere does not hide the next.
         (&["192.0.2.20", "10.0.0.7"], &["10.244.7.0/24"], &["direct via 10.0.0.7 on eth0"]),
