@@ -7,7 +7,7 @@
 //!     └── pod0 … pod19, added at once
 //! ```
 //!
-//! A thousand ADDs; PODLAN_LONG gives the factor by which there are more.
+//! A thousand ADDs; PODLAN_LONG gives the factor by which there are more (PODLAN_LAB_DEADLINE the seconds for them).
 
 use std::collections::BTreeMap;
 use std::fs::File;

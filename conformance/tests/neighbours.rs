@@ -117,7 +117,7 @@ fn check_names_a_pod_that_does_not_answer() {
     });
 }
 
-/// The pod announces it; on a node whose pods answer no ARP, that is all that tells of it.
+/// The pod announces it; of a pod that answers no ARP the node learns it by nothing else.
 #[test]
 fn a_changed_mac_is_followed_also_where_the_pod_answers_no_arp() {
     within(|| {

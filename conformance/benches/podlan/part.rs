@@ -44,10 +44,7 @@ impl Part {
     pub(crate) fn run(self, tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
         match self {
             Self::Pods => pods::run(tools, quick, figures),
-            Self::Crowd => {
-                crowd::run(tools, quick, figures)?;
-                first_packets::run(tools, quick, figures)
-            }
+            Self::Crowd => crowd::run(tools, quick, figures),
             Self::Calls => calls::run(tools, figures),
             Self::Ipam => ipam::run(tools, quick, figures),
             Self::Agent => agent::run(quick, figures),

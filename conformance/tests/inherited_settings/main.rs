@@ -110,7 +110,7 @@ fn allow_files() {
     }
 }
 
-/// Watches pods and judges them: no packet is lost, and who was refused was told what stands in the way. The numbers.
+/// Watches pods and judges them: no packet is lost, and each refusal names the setting. The numbers.
 fn judge(watched: &[Watched], refused: &[(&Case, &str)]) -> Result<String, Error> {
     let seen = watch(watched)?;
     let lost = seen.lost.iter().map(|(name, what)| format!("{name}: lost {what}"));

@@ -307,7 +307,7 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
 }
 
 #[test]
-fn a_pod_that_does_not_answer_is_told_at_its_link_and_the_cure_brings_it_back() {
+fn a_pod_that_does_not_answer_is_wrong_at_its_link_and_the_cure_brings_it_back() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();

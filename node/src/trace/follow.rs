@@ -99,7 +99,7 @@ fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
 fn leaving_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     let text = format!("up, leads to {}", end.name);
     match leg.neighbour {
-        // A pod whose end is down cannot answer: that is told at the pod.
+        // A pod whose end is down cannot answer: the hop of the pod says that.
         Some(Known::Silent) if link.carrier => at_link("host-link", link, String::new()).with([silent(end, link)]),
         Some(Known::Absent) => {
             let asked = format!("{text}; no neighbour entry of {}: it is asked for with the next packet", end.address);

@@ -160,7 +160,7 @@ fn a_routers_route_where_podlan_wants_none_is_no_damage_and_the_way_to_everybody
 }
 
 #[test]
-fn a_receiver_that_does_not_answer_is_told_at_its_link_and_one_that_was_not_asked_is_named() {
+fn a_receiver_that_does_not_answer_is_wrong_at_its_link_and_an_absent_entry_is_named() {
     // The way back: node2's pod sends, the pod here receives.
     let mut leg = leg();
     std::mem::swap(&mut leg.from, &mut leg.to);

@@ -9,12 +9,14 @@ use podlan_conformance::lab::{Lab, Node, Pod};
 use crate::Failure;
 use crate::contender::{self, Contender, Subnets, V4, Verb};
 use crate::figures::Figures;
+use crate::part::first_packets;
 use crate::tools::Tools;
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     let (rounds, crowds): (usize, &[usize]) = if quick { (3, &[100]) } else { (5, &[100, 500]) };
     let contenders = contender::all(tools, V4, Subnets::of(200)?);
-    let lab = Lab::new(u8::try_from(contenders.len())?)?;
+    // Of the first packets each contender has a node for each of two kinds of pods.
+    let lab = Lab::new(u8::try_from(contenders.len() * 3)?)?;
     for &crowd in crowds {
         for round in 0..rounds {
             for turn in 0..contenders.len() {
@@ -24,7 +26,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
             }
         }
     }
-    Ok(())
+    first_packets::run(tools, quick, &lab.nodes()[contenders.len()..], figures)
 }
 
 /// Milliseconds for all of them.

@@ -9,7 +9,7 @@ use std::thread;
 
 use podlan_conformance::cost::input;
 use podlan_conformance::first_packets::{Found, look};
-use podlan_conformance::lab::{Churn, Lab, Node, Pod};
+use podlan_conformance::lab::{Churn, Node, Pod};
 use podlan_conformance::ways::Partner;
 
 use crate::Failure;
@@ -26,13 +26,14 @@ const BESIDE: usize = 6;
 /// Rounds of those that wait seconds for duplicate address detection.
 const SLOW_ROUNDS: usize = 2;
 
-pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
+/// Each contender on nodes of its own, two of `nodes`.
+pub(crate) fn run(tools: &Tools, quick: bool, nodes: &[Node], figures: &mut Figures) -> Result<(), Failure> {
     let rounds = if quick { 5 } else { 15 };
     let subnets = Subnets::of(200)?;
+    let mut nodes = nodes.iter();
     for families in [EACH[0], EACH[2]] {
         let contenders = contender::all(tools, families, subnets);
-        let lab = Lab::new(u8::try_from(contenders.len())?)?;
-        for (contender, node) in contenders.iter().zip(lab.nodes()) {
+        for (contender, node) in contenders.iter().zip(&mut nodes) {
             let rounds = if contender.slow { SLOW_ROUNDS } else { rounds };
             let churn = Churn::start(BESIDE);
             let mut found = Vec::new();
@@ -57,7 +58,7 @@ fn add(figures: &mut Figures, families: Families, contender: &Contender, found: 
     let lost = found.iter().map(|found| found.lost.len()).sum();
     let tried = found.iter().map(|found| found.tried).sum();
     let mut row = |what: &str, value| {
-        let case = format!("{what}, {} of {AT_ONCE} at once", families.name());
+        let case = format!("{what}, {}, {AT_ONCE} at once", families.name());
         figures.add("first", &case, &contender.label, "%", value);
     };
     row("link not up when ADD ends", share(late, found.len()));
