@@ -249,7 +249,7 @@ impl Agent {
                     }
                 }
             }
-            self.tell();
+            self.tell_beginning();
         }
     }
 

@@ -110,7 +110,9 @@ mod tests {
         runtime.block_on(async {
             let mut watch = Watch::open(path).unwrap();
             change();
-            tokio::time::timeout(DEADLINE, watch.changed(SETTLE, &Activity::default())).await.expect("the change is noticed");
+            tokio::time::timeout(DEADLINE, watch.changed(SETTLE, &Activity::default()))
+                .await
+                .expect("the change is noticed");
         });
     }
 
