@@ -46,7 +46,7 @@ pub(crate) fn all() -> Vec<Fault> {
         },
         Fault {
             name: "no-descriptors",
-            named: &["Too many open files"],
+            named: &["(os error 24)"],
             serves_others: false,
             begin: no_descriptors,
             ..PLAIN
