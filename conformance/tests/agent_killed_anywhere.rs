@@ -282,7 +282,9 @@ fn an_agent_that_the_kernel_refuses_anything_goes_on() {
             let sent = |call: &str| matches!(call, "sendto" | "sendmsg");
             let received = |call: &str| matches!(call, "recvfrom" | "recvmsg");
             let netlink = |call: &str| sent(call) || received(call) || call == "socket";
-            let files = |call: &str| matches!(call, "openat" | "open" | "rename" | "renameat" | "write" | "fsync");
+            // Not write: it is how threads wake each other, which never fails, and strace would refuse it to each thread of
+            // a part that is started again. What writes meet on a full disk, agent_broken_things has.
+            let files = |call: &str| matches!(call, "openat" | "open" | "rename" | "renameat" | "fsync");
             let mut faults: Vec<(&str, Calls<'_>)> =
                 vec![("error=ENOBUFS", &sent), ("retval=20", &received), ("error=ENOSPC", &files)];
             if long() {

@@ -267,7 +267,7 @@ impl Agent {
                     }
                 }
             }
-            self.tell();
+            self.tell_beginning();
         }
     }
 

@@ -2,10 +2,10 @@
 //! changed meanwhile counts as lost events.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink::{Event, Monitor};
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
 use crate::readiness::Readiness;
 
@@ -18,11 +18,13 @@ pub(super) struct Listener {
     trouble: Option<String>,
     /// Events may have been lost since it was last asked.
     lost: bool,
+    /// When it is opened again, whoever waits for it meanwhile.
+    due: Instant,
 }
 
 impl Listener {
     pub(super) fn open() -> Self {
-        let mut listener = Self { open: None, trouble: None, lost: false };
+        let mut listener = Self { open: None, trouble: None, lost: false, due: Instant::now() };
         listener.reopen();
         listener
     }
@@ -36,7 +38,7 @@ impl Listener {
                     Err(error) => self.fail(&error),
                 },
                 None => {
-                    sleep(REOPEN).await;
+                    sleep_until(self.due.into()).await;
                     if self.reopen() {
                         return;
                     }
@@ -74,6 +76,7 @@ impl Listener {
             tracing::warn!(error = trouble, "changes of the kernel's routes are not heard of");
         }
         self.trouble = Some(trouble);
+        self.due = Instant::now() + REOPEN;
     }
 
     fn reopen(&mut self) -> bool {

@@ -143,17 +143,25 @@ impl Agent {
                 .warnings
                 .push(format!("{odd} links, addresses or routes of the kernel cannot be read and are left out"));
         }
-        self.state.warnings.extend(self.desk.unfiled.borrow().iter().cloned());
-        self.state.warnings.extend(self.kernel_trouble.iter().cloned());
-        let deaf = self.listener.trouble();
-        self.state
-            .warnings
-            .extend(deaf.map(|why| format!("changes of the kernel's routes are not heard of: failed to {why}")));
-        self.state.warnings.extend(self.part_troubles.iter().cloned());
+        self.state.warnings.extend(self.own_warnings());
         if was_ready != self.state.ready {
             tracing::info!(ready = self.state.ready, reasons = self.state.reasons.join("; "), "readiness");
         }
         self.tell()
+    }
+
+    /// What is wrong with the agent itself.
+    fn own_warnings(&self) -> Vec<String> {
+        let deaf = self.listener.trouble();
+        let deaf = deaf.map(|why| format!("changes of the kernel's routes are not heard of: failed to {why}"));
+        let unfiled = self.desk.unfiled.borrow().clone();
+        unfiled.into_iter().chain(self.kernel_trouble.clone()).chain(deaf).chain(self.part_troubles.clone()).collect()
+    }
+
+    /// The same before anything else can be said.
+    pub(super) fn tell_beginning(&mut self) {
+        self.state.warnings = self.own_warnings();
+        self.tell();
     }
 
     /// Publishes how everything stands.
