@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnetwork::IpNetwork;
 use netlink::InheritedMtu;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -123,6 +124,8 @@ pub(crate) struct Agent {
     waiting: Option<egress::Waiting>,
     /// A former CIDR is kept until a look at the leases that began after this says that it may go.
     judged_since: Instant,
+    /// This node's CIDRs by the last snapshot.
+    own: Vec<IpNetwork>,
     /// Until when the first look at the files is waited for.
     patient_until: Instant,
     parts: Parts,
@@ -237,6 +240,7 @@ impl Agent {
             egress: options.egress,
             waiting: None,
             judged_since: now,
+            own: Vec::new(),
             patient_until: now + FILES,
             parts,
             part_troubles: Vec::new(),
@@ -275,6 +279,7 @@ impl Agent {
     async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) {
         self.source_succeeded(&first);
         self.recall(&mut first).await;
+        self.note_own(&first);
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, unread: None, pace: Pace::new(Instant::now()), asked_at: Instant::now() };
         let inside = self.tell_sides(&reconciler, None);
@@ -342,7 +347,7 @@ impl Agent {
             // Answered where it is asked.
             Trigger::Order((Command::State, _)) => Task::Nothing,
             Trigger::Order((Command::Look, reply)) => {
-                self.look_again(reconciler);
+                reconciler.look_again();
                 // A client that hung up needs no answer.
                 let _ = reply.send("looking".to_owned());
                 Task::Everything
@@ -368,7 +373,7 @@ impl Agent {
                 Task::Nothing
             }
             Trigger::Resync => {
-                self.look_again(reconciler);
+                reconciler.look_again();
                 Task::Everything
             }
             Trigger::Heartbeat => {
@@ -404,12 +409,6 @@ impl Agent {
         }
         self.describe(reconciler);
         Task::Nothing
-    }
-
-    /// Trusts nothing that is known of the kernel and of the leases.
-    fn look_again(&mut self, reconciler: &mut Reconciler) {
-        self.judged_since = Instant::now();
-        reconciler.look_again();
     }
 
     /// Looks after the parts; true when what is to be told of them is new.

@@ -108,6 +108,37 @@ pub(crate) fn all() -> Vec<Fault> {
     ]
 }
 
+/// Faults that are there when the agent starts.
+pub(crate) fn at_start() -> Vec<Fault> {
+    vec![
+        Fault {
+            name: "full-run at the start",
+            named: &["failed to write /run/podlan/node.json", "file system full"],
+            prepare: |world| disk(world, RUN).and_then(|()| fill(world, RUN)).map(drop_lift),
+            ..PLAIN
+        },
+        Fault {
+            name: "fifos in the run directory at the start",
+            prepare: |world| {
+                let names = ["node.json", "kept.json", "verdicts.json"].map(|name| format!("{RUN}/{name}"));
+                fifos(world, &names.each_ref().map(String::as_str)).map(drop_lift)
+            },
+            ..PLAIN
+        },
+        Fault {
+            name: "a store damaged at the start",
+            named: &["leases of cut"],
+            prepare: |world| many_networks(world).and_then(|()| damage(world)).map(drop_lift),
+            ..PLAIN
+        },
+    ]
+}
+
+/// It lasts as long as the node.
+fn drop_lift(lift: Lift) {
+    drop(lift);
+}
+
 /// A small disk of its own.
 fn disk(world: &World<'_>, at: &str) -> Result<(), String> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;

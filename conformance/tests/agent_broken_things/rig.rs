@@ -129,6 +129,25 @@ impl<'lab> World<'lab> {
         routes.contains(PEER_IN_PROC)
     }
 
+    /// The route to the peer is in.
+    pub(crate) fn has_routes(&self, patience: Duration) -> Result<(), String> {
+        let until = Instant::now() + patience;
+        while !self.has_peer_route() {
+            self.runs()?;
+            if Instant::now() > until {
+                return Err(format!("no route after {patience:?}:\n    {}", self.log()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// An operator's command is answered.
+    fn obeys(&self) -> bool {
+        let command = self.node.command(binaries::find("podlan-node").unwrap()).arg("release-withdrawal");
+        command.deadline(Duration::from_secs(5)).run().is_ok_and(|output| output.stdout.contains("nothing is held"))
+    }
+
     /// A route that is deleted comes back; says how soon.
     pub(crate) fn heals(&self, patience: Duration) -> Result<Duration, String> {
         let cidr: IpNetwork = PEER.parse().unwrap();
@@ -159,13 +178,28 @@ impl<'lab> World<'lab> {
             .map_or_else(|error| error.to_string(), |output| output.stdout + &output.stderr)
     }
 
+    /// `status` comes to say all of this.
+    pub(crate) fn names(&self, words: &[&str], patience: Duration) -> Result<(), String> {
+        let until = Instant::now() + patience;
+        loop {
+            let said = self.status();
+            if words.iter().all(|word| said.contains(word)) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(format!("status does not say {words:?}:\n{said}"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// What it warns of now.
     fn warnings(&self) -> Vec<String> {
         let status = self.status();
         status.lines().filter_map(|line| line.strip_prefix("warning")).map(|line| line.trim().to_owned()).collect()
     }
 
-    /// It is ready, warns of nothing, and the peer's route is in.
+    /// It is ready, warns of nothing, obeys an operator, and the peer's route is in.
     pub(crate) fn is_well(&self, patience: Duration) -> Result<(), String> {
         let until = Instant::now() + patience;
         loop {
@@ -174,7 +208,7 @@ impl<'lab> World<'lab> {
                 self.node.place().http_get(self.at(), "/readyz").is_ok_and(|said| said.starts_with("HTTP/1.1 200"));
             let status = self.status();
             let failing = status.contains("the last good list stays");
-            if ready && self.warnings().is_empty() && self.has_peer_route() && !failing {
+            if ready && self.warnings().is_empty() && self.has_peer_route() && !failing && self.obeys() {
                 return Ok(());
             }
             if Instant::now() > until {

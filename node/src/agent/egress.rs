@@ -81,10 +81,19 @@ impl Agent {
         Task::Everything
     }
 
-    /// A former CIDR is judged by what is leased from now on.
+    /// Once this node's CIDRs are others, what is leased from now on says whether a former one may go. Not after each
+    /// snapshot: what goes with one snapshot is judged, and held, at once.
     fn learn(&mut self, snapshot: Snapshot, reconciler: &mut Reconciler) {
-        self.judged_since = Instant::now();
+        self.note_own(&snapshot);
         reconciler.learn(snapshot);
+    }
+
+    pub(super) fn note_own(&mut self, snapshot: &Snapshot) {
+        let own = own_cidrs(snapshot, &self.settings.me);
+        if self.own != own {
+            self.own = own.to_vec();
+            self.judged_since = Instant::now();
+        }
     }
 
     pub(super) fn tell_forwarded(&self, reconciler: &Reconciler) {
