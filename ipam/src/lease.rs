@@ -82,6 +82,10 @@ pub trait Prover {
     fn sees(&self, _directory: &Path) -> bool {
         true
     }
+
+    /// This lease was proved dead and has been taken back. An ADD under way may have made its link since it was looked for;
+    /// `leased` says whether the attachment has a lease again, and so a right to a link that is there by then.
+    fn taken_back(&self, _lease: &Lease, _leased: &dyn Fn() -> bool) {}
 }
 
 /// A prover that sees no links: leases that name one are never proved dead by it.

@@ -24,8 +24,8 @@ pub use lease::{Lease, NoLinks, Presence, Proof, Prover};
 pub use netns::identity as netns_identity;
 pub use now::{BootId, Stamp};
 pub use operation::{
-    Counts, Imported, MOST_SETS, Refusal, Refused, Require, Scavenged, SetCounts, Want, are_held, audit, give_back,
-    import, lease, leases, leases_of, presence, rehearse_import, release, retain, scavenge, status,
+    Collector, Counts, Imported, MOST_SETS, Refusal, Refused, Require, Scavenged, SetCounts, Want, are_held, audit,
+    counts, give_back, import, lease, leases, leases_of, presence, rehearse_import, release, retain, scavenge, status,
 };
 pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, places};
 pub use range::{Range, RangeError, RangeSet};

@@ -137,21 +137,9 @@ impl Stores {
             };
             room.capacity = set.ranges().iter().fold(room.capacity, |sum, range| sum.saturating_add(range.capacity()));
             let want = Want::new(&[set], &[], Duration::ZERO, Require::Both)?;
-            match ipam::status(&Place::new(&self.data_dir, network.clone()), &want) {
-                Ok(counts) => {
-                    for set in counts.sets {
-                        room.used = room.used.saturating_add(set.leased);
-                        room.cooling = room.cooling.saturating_add(set.released);
-                    }
-                }
-                Err(Error::NotReady(why)) => match *why {
-                    Error::Exhausted { used, cooling, .. } => {
-                        room.used = room.used.saturating_add(used);
-                        room.cooling = room.cooling.saturating_add(cooling);
-                    }
-                    other => return Err(other),
-                },
-                Err(error) => return Err(error),
+            for set in ipam::counts(&Place::new(&self.data_dir, network.clone()), &want)?.sets {
+                room.used = room.used.saturating_add(set.leased);
+                room.cooling = room.cooling.saturating_add(set.released);
             }
         }
         Ok(room)
@@ -190,5 +178,9 @@ impl Prover for Witness<'_> {
 
     fn sees(&self, directory: &Path) -> bool {
         self.sight.sees(directory)
+    }
+
+    fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        self.links.taken_back(lease, leased);
     }
 }

@@ -1,23 +1,32 @@
 //! Another IPAM plugin, executed for us: the same environment, the whole configuration, its own answer (spec section 4).
 
-use std::io::{Read, Write};
+mod execute;
+
+use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::{fs, io, thread};
+use std::process::Command;
+use std::time::Duration;
 
-use cni::{AddResult, Code, Error, Request};
+use cni::{AddResult, Code, Error, Fields, Request};
+use ipam::{DEFAULT_DATA_DIR, Place};
+use nix::errno::Errno;
 use serde_json::Value;
+
+use self::execute::{Ended, execute};
 
 use crate::addressing::Assignment;
 
-/// A delegate's answer may be this long, bytes; what comes after it is not read.
-const ANSWER: u64 = 1 << 20;
+/// How long a delegate may take, unless `delegateTimeout` says otherwise. The DHCP plugin, the slowest of those that are
+/// known, asks for about a minute; a runtime's own deadline for a pod is some minutes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An IPAM plugin on disk, and what it is told.
+/// An IPAM plugin on disk, and what it is given.
 pub(crate) struct Delegate<'a> {
     program: PathBuf,
     request: &'a Request,
+    patience: Duration,
 }
 
 impl<'a> Delegate<'a> {
@@ -27,14 +36,23 @@ impl<'a> Delegate<'a> {
             let why = format!("ipam.type: {kind:?} is not a file name");
             return Err(Error::new(Code::InvalidConfig, why));
         }
+        let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
+        // A DEL must not fail for it.
+        let seconds = fields.unsigned("delegateTimeout").ok().flatten().filter(|&seconds| seconds > 0);
+        let patience = seconds.map_or(PATIENCE, |seconds| Duration::from_secs(seconds.into()));
         let found = request.path.iter().map(|folder| folder.join(kind)).find(|program| is_executable(program));
         match found {
-            Some(program) => Ok(Self { program, request }),
+            Some(program) => Ok(Self { program, request, patience }),
             None => {
                 Err(Error::new(Code::InvalidConfig, format!("ipam.type: failed to find plugin {kind:?} in CNI_PATH"))
                     .with_details(format!("looked in {:?}", request.path)))
             }
         }
+    }
+
+    /// Where ADDs of this network claim their attachments: in a directory of ours, whatever the delegate's `dataDir` is.
+    pub(crate) fn claims(&self) -> Place {
+        Place::new(DEFAULT_DATA_DIR, self.request.config.name.clone())
     }
 
     /// ADD; on its failure DEL, so that nothing is kept (S-119). An answer without an address is a failure (S-125).
@@ -79,41 +97,36 @@ impl<'a> Delegate<'a> {
             gateways: ips.iter().filter_map(|ip| ip.gateway).collect(),
             routes,
             dns,
+            leases: Vec::new(),
         })
     }
 
-    /// Runs it; its stderr is ours. Whatever it made of a failure is the error, as it said it.
+    /// Runs it; its stderr is ours. What it says of a failure is the error.
     fn run(&self, verb: &str) -> Result<Vec<u8>, Error> {
-        let (status, answer) = self
-            .execute(verb)
-            .map_err(|source| Error::new(Code::Io, self.said("could not be run")).with_details(source.to_string()))?;
-        if status.success() {
-            return Ok(answer);
+        let mut command = Command::new(&self.program);
+        let environment = self.request.environment.iter().map(|(name, value)| (name, value));
+        command.env_clear().envs(environment).env("CNI_COMMAND", verb);
+        match execute(command, &self.request.stdin, self.patience).map_err(|source| self.not_run(&source))? {
+            Ended::Itself(status, answer) if status.success() => Ok(answer),
+            Ended::Itself(status, answer) => {
+                let reported = serde_json::from_slice(&answer).ok().as_ref().and_then(Error::from_value);
+                Err(reported.unwrap_or_else(|| {
+                    Error::new(Code::Internal, self.said("failed without saying why")).with_details(status.to_string())
+                }))
+            }
+            Ended::Killed => {
+                let what = format!("did not end within {} s ({verb}) and was killed", self.patience.as_secs());
+                let details = "`delegateTimeout` in the network configuration sets how many seconds it may take";
+                Err(Error::new(Code::TryAgain, self.said(&what)).with_details(details))
+            }
         }
-        let told = serde_json::from_slice(&answer).ok().as_ref().and_then(Error::from_value);
-        Err(told.unwrap_or_else(|| {
-            Error::new(Code::Internal, self.said("failed without saying why")).with_details(status.to_string())
-        }))
     }
 
-    /// How it ended, and what it printed.
-    fn execute(&self, verb: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
-        let mut child = Command::new(&self.program)
-            .env_clear()
-            .envs(self.request.environment.iter().map(|(name, value)| (name, value)))
-            .env("CNI_COMMAND", verb)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        // It may answer before it has read everything, or never read: both pipes are served at once.
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let answer = thread::scope(|scope| {
-            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&self.request.stdin)));
-            let mut answer = Vec::new();
-            stdout.map_or(Ok(0), |stdout| stdout.take(ANSWER).read_to_end(&mut answer)).map(|_| answer)
-        });
-        let status = child.wait()?;
-        Ok((status, answer?))
+    /// What is short for a moment may be there at the next try.
+    fn not_run(&self, source: &io::Error) -> Error {
+        let passing = source.raw_os_error().is_some_and(|errno| podlink::is_passing(Errno::from_raw(errno)));
+        let code = if passing { Code::TryAgain } else { Code::Io };
+        Error::new(code, self.said("could not be run")).with_details(source.to_string())
     }
 
     fn said(&self, what: &str) -> String {

@@ -1,10 +1,11 @@
-//! What can go wrong at the kernel's side of an attachment, and the CNI code that each is told with.
+//! What can go wrong at the kernel's side of an attachment, and the CNI code of each.
 
 use std::net::IpAddr;
 
 use cni::Code;
 use netlink::{ForwardingError, KernelError, SysctlError};
 use nix::errno::Errno;
+use podlink::Fault;
 
 /// An operation that failed. The texts fit after "failed to", but for those that state what is the case.
 #[derive(Debug, thiserror::Error)]
@@ -39,25 +40,111 @@ impl From<podlink::Error> for Error {
     }
 }
 
-impl From<Error> for cni::Error {
-    fn from(error: Error) -> Self {
-        let (code, msg) = match &error {
-            Error::Netns(_) => (Code::InvalidEnvironment, "invalid CNI_NETNS"),
+/// What a verb does at the kernel's side, as its messages say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// ADD.
+    SetUp,
+    /// DEL.
+    Remove,
+    /// CHECK.
+    Compare,
+    /// GC.
+    Collect,
+}
+
+impl Activity {
+    /// "failed to" this.
+    fn failed(self) -> &'static str {
+        match self {
+            Self::SetUp => "failed to set up the pod's link",
+            Self::Remove => "failed to remove the pod's link",
+            Self::Compare => "failed to look at the pod's link",
+            Self::Collect => "failed to remove the links of pods that are not listed",
+        }
+    }
+
+    /// The error that the runtime is given: CNI's code, what was being done, and what went wrong.
+    pub(crate) fn error(self, error: impl Into<Error>) -> cni::Error {
+        let error = error.into();
+        let (code, msg) = self.code(&error);
+        cni::Error::new(code, msg).with_details(error.to_string())
+    }
+
+    fn code(self, error: &Error) -> (Code, &'static str) {
+        match error {
+            _ if error.is_passing() => (Code::TryAgain, "kernel is busy"),
+            Error::Netns(netns) => match (netns.fault(), self) {
+                (Fault::Gone, Self::Compare) => (Code::UnknownContainer, "container does not exist"),
+                (Fault::Gone | Fault::Unusable, _) => (Code::InvalidEnvironment, "invalid CNI_NETNS"),
+                (Fault::Passing | Fault::Refused, _) => (Code::Kernel, "failed to enter the pod's network namespace"),
+            },
             Error::InterfaceExists { .. } => (Code::InterfaceExists, "interface exists already"),
-            Error::Refused { source, .. } if passing(source.errno) => (Code::TryAgain, "kernel is busy"),
             Error::Sysctl(_)
             | Error::Netlink(_)
             | Error::Refused { .. }
             | Error::HostLinkExists { .. }
             | Error::AddressRouted { .. }
             | Error::LinkVanished { .. }
-            | Error::Forwarding(_) => (Code::Kernel, "failed to set up the pod's link"),
-        };
-        cni::Error::new(code, msg).with_details(error.to_string())
+            | Error::Forwarding(_) => (Code::Kernel, self.failed()),
+        }
     }
 }
 
-/// Errors that another try may not meet.
-fn passing(errno: Errno) -> bool {
-    matches!(errno, Errno::EBUSY | Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS)
+impl Error {
+    /// Another try may not meet it.
+    fn is_passing(&self) -> bool {
+        podlink::errno_of(self).is_some_and(|errno| podlink::is_passing(Errno::from_raw(errno)))
+    }
+}
+
+/// Of ADD, the verb that changes most.
+impl From<Error> for cni::Error {
+    fn from(error: Error) -> Self {
+        Activity::SetUp.error(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use podlink::NetnsError;
+
+    use super::*;
+
+    /// B10: only a namespace that is gone tells the runtime that there is nothing to delete.
+    #[test]
+    fn what_keeps_a_namespace_from_being_opened_has_a_code_of_its_kind() {
+        let open = |errno: Errno| NetnsError::Open { path: "/run/netns/x".into(), source: errno.into() };
+        let enter = |source: Errno| NetnsError::Enter { path: "/run/netns/x".into(), source };
+        let socket = |errno: Errno| NetnsError::Netlink(netlink::Error::Open(errno.into()));
+        let unmounted = NetnsError::Unmounted { path: "/run/netns/x".into() };
+        let other = NetnsError::OtherKind { path: "/run/netns/x".into() };
+        let thread = NetnsError::Thread { path: "/run/netns/x".into(), source: io::Error::from(Errno::EAGAIN) };
+        for (error, check, add) in [
+            (open(Errno::ENOENT), 3, 4),
+            (open(Errno::ENOTDIR), 3, 4),
+            (open(Errno::ESRCH), 3, 4),
+            (unmounted, 3, 4),
+            (other, 4, 4),
+            (open(Errno::ELOOP), 4, 4),
+            (open(Errno::EMFILE), 11, 11),
+            (open(Errno::ENFILE), 11, 11),
+            (open(Errno::ENOMEM), 11, 11),
+            (open(Errno::EINTR), 11, 11),
+            (open(Errno::EACCES), 104, 104),
+            (open(Errno::EPERM), 104, 104),
+            (open(Errno::EIO), 104, 104),
+            (enter(Errno::EPERM), 104, 104),
+            (enter(Errno::ENOMEM), 11, 11),
+            (socket(Errno::EMFILE), 11, 11),
+            (socket(Errno::EPERM), 104, 104),
+            (thread, 11, 11),
+        ] {
+            let error = Error::Netns(error);
+            let codes = [Activity::Compare, Activity::SetUp].map(|activity| activity.code(&error).0.number());
+            assert_eq!(codes, [check, add], "{error}");
+        }
+    }
 }

@@ -24,13 +24,11 @@ pub(crate) struct Beyond {
     pub(crate) pod: Socket,
     /// The pod's namespace.
     pub(crate) netns: Netns,
-    /// The pod has an interface of the attachment's name already.
-    pub(crate) interface_exists: bool,
 }
 
 impl Passage {
     /// Opens both sides. Fails, with nothing changed, on a path that is not a network namespace of a pod.
-    pub(crate) fn open(path: &Path, ifname: &str) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let host = Socket::open()?;
         let own = Netns::of(&host)?;
         let netns = Netns::of_pod(path, &own)?;
@@ -38,12 +36,16 @@ impl Passage {
         let pod = Socket::open();
         own.enter()?;
         let pod = pod?;
-        let interface_exists = Link::index(&pod, ifname).is_some();
-        Ok(Self { host, own, beyond: Beyond { pod, netns, interface_exists } })
+        Ok(Self { host, own, beyond: Beyond { pod, netns } })
     }
 }
 
 impl Beyond {
+    /// Whether the pod has an interface of this name.
+    pub(crate) fn has_interface(&self, ifname: &str) -> bool {
+        Link::index(&self.pod, ifname).is_some()
+    }
+
     /// Moves the thread into the pod's namespace, for good: settings and link names are the pod's from now on.
     pub(crate) fn enter(&self) -> Result<(), Error> {
         Ok(self.netns.enter()?)

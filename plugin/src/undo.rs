@@ -1,18 +1,24 @@
-//! What an ADD has made so far, and its undoing: in reverse, the link before the addresses, unless it is kept.
+//! What an ADD has made so far, and its undoing: in reverse, the link before the addresses, unless it is kept. By value: the
+//! link by its index, the leases as they were given. What another process has given or made since stays.
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use cni::Attachment;
-use netlink::Socket;
+use netlink::{Link, Socket};
 use podlink::{Identity, Netns, removal};
 
-use crate::addressing::Addressing;
+use crate::addressing::{Addressing, Assignment};
 
 /// A step that was done.
 enum Step<'a> {
-    Assigned { addressing: &'a Addressing<'a>, attachment: &'a Attachment, addresses: Vec<IpAddr> },
-    Linking { identity: &'a Identity },
+    Assigned {
+        addressing: &'a Addressing<'a>,
+        assignment: Assignment,
+    },
+    /// `device` is the link's index, once it is known.
+    Linking {
+        identity: &'a Identity,
+        device: Option<u32>,
+    },
 }
 
 /// The steps done so far. Dropped, it undoes them; what cannot be undone is left to DEL, GC and scavenge.
@@ -31,18 +37,20 @@ impl<'a> Undo<'a> {
     }
 
     /// Addresses were taken.
-    pub(crate) fn assigned(
-        &mut self,
-        addressing: &'a Addressing<'a>,
-        attachment: &'a Attachment,
-        addresses: Vec<IpAddr>,
-    ) {
-        self.steps.push(Step::Assigned { addressing, attachment, addresses });
+    pub(crate) fn assigned(&mut self, addressing: &'a Addressing<'a>, assignment: &Assignment) {
+        self.steps.push(Step::Assigned { addressing, assignment: assignment.clone() });
     }
 
     /// The link pair is about to be made. The kernel may have made it, and its answer be lost.
     pub(crate) fn linking(&mut self, identity: &'a Identity) {
-        self.steps.push(Step::Linking { identity });
+        self.steps.push(Step::Linking { identity, device: None });
+    }
+
+    /// The link pair was made.
+    pub(crate) fn linked(&mut self, host: &Socket) {
+        if let Some(Step::Linking { identity, device }) = self.steps.last_mut() {
+            *device = Link::index(host, &identity.host_name);
+        }
     }
 
     /// Everything stays.
@@ -57,13 +65,18 @@ impl<'a> Undo<'a> {
         }
         match step {
             // By a socket of its own: on another one an answer may be lost.
-            Step::Linking { identity } => {
-                Socket::open().is_ok_and(|mut host| removal::remove_made(&mut host, identity).is_ok())
-            }
-            // The rules before the lease: it tells a DEL what is left to do.
-            Step::Assigned { addressing, attachment, addresses } => {
-                let forgotten = |host| removal::forget_rules(&host, self.pod, addresses).is_ok();
-                Socket::open().is_ok_and(forgotten) && addressing.release(attachment).is_ok()
+            Step::Linking { identity, device } => Socket::open().is_ok_and(|mut host| {
+                let removed = match device {
+                    Some(device) => removal::remove_index(&mut host, *device, &identity.host_name),
+                    // No other ADD of the attachment is under way: it is ours, or left by one that has ended.
+                    None => removal::remove_made(&mut host, identity),
+                };
+                removed.is_ok()
+            }),
+            // The rules before the lease, by which a DEL knows what is left to do.
+            Step::Assigned { addressing, assignment } => {
+                let forgotten = |host| removal::forget_rules(&host, self.pod, &assignment.addresses).is_ok();
+                Socket::open().is_ok_and(forgotten) && addressing.give_back(assignment).is_ok()
             }
         }
     }

@@ -14,5 +14,5 @@ mod second;
 pub use error::Error;
 pub use identity::{ALIAS, Identity};
 pub use liveness::HostLinks;
-pub use netns::{Error as NetnsError, Netns};
+pub use netns::{Error as NetnsError, Fault, Netns, errno_of, is_passing};
 pub use second::{ANY_TABLE, second_table, source_rule};

@@ -7,7 +7,7 @@ use ipam::{Lease, Presence, Prover};
 use netlink::{Link, Selector, Socket};
 
 use crate::identity::Identity;
-use crate::removal::routed;
+use crate::removal::{remove_unleased, routed};
 
 /// Looks for the host ends of one network through a socket of the node's namespace.
 pub struct HostLinks<'a> {
@@ -34,5 +34,11 @@ impl Prover for HostLinks<'_> {
             }
             known => known,
         }
+    }
+
+    /// Best effort: a link that cannot be removed here is left to DEL and GC.
+    fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        let identity = Identity::of(self.network, &lease.owner);
+        let _ = remove_unleased(&mut self.host.borrow_mut(), &identity, leased);
     }
 }

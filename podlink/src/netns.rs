@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use netlink::Socket;
+use netlink::{KernelError, Socket};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{FsType, fstatfs};
@@ -26,6 +26,8 @@ pub enum Error {
     Open { path: PathBuf, source: io::Error },
     #[error("{path} is not a namespace")]
     NotNamespace { path: PathBuf },
+    #[error("{path} is not a namespace")]
+    Unmounted { path: PathBuf },
     #[error("{path} is not a network namespace")]
     OtherKind { path: PathBuf },
     #[error("{path} is the network namespace of the node itself; a pod must have one of its own")]
@@ -36,6 +38,74 @@ pub enum Error {
     Thread { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Netlink(#[from] netlink::Error),
+}
+
+/// What kind of failure it is, for those who must tell "gone" from "not now".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no namespace at that path: nothing, or the plain file that one was mounted on.
+    Gone,
+    /// There is something else at that path, or the path is none.
+    Unusable,
+    /// Short of something that may be there at the next try: descriptors, memory, threads.
+    Passing,
+    /// The kernel refuses.
+    Refused,
+}
+
+impl Error {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Unmounted { .. } => Fault::Gone,
+            Self::NotNamespace { .. } | Self::OtherKind { .. } | Self::Own { .. } => Fault::Unusable,
+            Self::Open { source, .. } | Self::Thread { source, .. } => source.raw_os_error().map_or(Fault::Refused, of),
+            Self::Enter { source, .. } => of(*source as i32),
+            Self::Netlink(error) => errno_of(error).map_or(Fault::Refused, |errno| match of(errno) {
+                Fault::Passing => Fault::Passing,
+                _ => Fault::Refused,
+            }),
+        }
+    }
+}
+
+fn of(errno: i32) -> Fault {
+    match Errno::from_raw(errno) {
+        // ESRCH: the process of a /proc/PID/ns/net has ended.
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => Fault::Gone,
+        Errno::ELOOP | Errno::ENAMETOOLONG | Errno::EINVAL => Fault::Unusable,
+        errno if is_passing(errno) => Fault::Passing,
+        _ => Fault::Refused,
+    }
+}
+
+/// Errors that another try may not meet.
+#[must_use]
+pub fn is_passing(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR | Errno::EBUSY
+    )
+}
+
+/// The kernel's number for what is at the root of an error, if it came from the kernel.
+#[must_use]
+pub fn errno_of(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(refused) = error.downcast_ref::<KernelError>() {
+            return Some(refused.errno as i32);
+        }
+        if let Some(failed) = error.downcast_ref::<io::Error>() {
+            return failed.raw_os_error();
+        }
+        if let Some(errno) = error.downcast_ref::<Errno>() {
+            return Some(*errno as i32);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// An open network namespace. It lives on while this value does, whatever becomes of its path.
@@ -72,7 +142,7 @@ impl Netns {
         let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let file = File::from(opened.map_err(|errno| open(errno.into()))?);
         if fstatfs(&file).map_err(|errno| open(errno.into()))?.filesystem_type() != NSFS_MAGIC {
-            return Err(Error::NotNamespace { path: path.to_owned() });
+            return Err(Error::Unmounted { path: path.to_owned() });
         }
         Self::new(file, path)
     }

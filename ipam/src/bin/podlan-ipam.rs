@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cni::{AddResult, Attachment, Code, Error, IpConfig, Plugin, Request, Role};
-use ipam::{Lease, NoLinks, Place, Proof, Settings};
+use ipam::{Lease, NoLinks, Place, Proof, Settings, Stamp};
 
 fn main() -> ExitCode {
     ipam::process::run(&Ipam)
@@ -57,13 +57,13 @@ impl Plugin for Ipam {
     }
 
     fn gc(&self, request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), Error> {
-        ipam::retain(&Place::from_request(request)?, valid, &mut |_| true)?;
+        ipam::retain(&Place::from_request(request)?, valid, Stamp::now()?, &mut ())?;
         Ok(())
     }
 
     fn status(&self, request: &Request) -> Result<(), Error> {
         let settings = Settings::from_request(request)?;
-        ipam::status(&settings.place, &settings.want)?;
+        ipam::status(&settings.place, &settings.want, &NoLinks)?;
         Ok(())
     }
 }

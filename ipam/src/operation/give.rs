@@ -13,6 +13,7 @@ use crate::place::Place;
 use crate::range::Range;
 use crate::store::View;
 use crate::store::disk::Shelf;
+use crate::store::head::offset;
 use crate::store::layout::Layout;
 use crate::store::ledger::pool_of;
 use crate::store::pool::Pool;
@@ -112,7 +113,8 @@ impl Request<'_> {
                 return Ok(Outcome::Unswept);
             }
             let layout = *transaction.layout();
-            let crowded = layout.is_crowded(transaction.state().slots);
+            let long = offset(layout.slot(transaction.state().slots));
+            let crowded = layout.is_crowded(transaction.state().slots) && shelf.may_grow(long);
             let full = self.lacks_pools(&transaction)?;
             if !crowded && !full {
                 return self.choose_all(transaction, dead, without);

@@ -44,6 +44,11 @@ pub(super) fn owned<S: Shelf>(shelf: &S, owner: &Attachment) -> Result<Vec<Lease
     Ok(leases)
 }
 
+/// Whether an attachment has any lease. A store that cannot be read may hold one.
+pub(super) fn is_leased<S: Shelf>(shelf: &S, owner: &Attachment) -> bool {
+    owned(shelf, owner).map_or(true, |leases| !leases.is_empty())
+}
+
 /// The leases that a selector picks, and the first damage that was met on the way.
 pub(super) fn select<S: Shelf>(
     shelf: &S,

@@ -15,9 +15,9 @@ mod tests;
 
 pub use self::give::lease;
 pub use self::import::{Imported, Refusal, Refused, import, rehearse_import};
-pub use self::look::{audit, are_held, leases, leases_of};
-pub use self::remove::{Scavenged, give_back, release, retain, scavenge};
-pub use self::status::{Counts, SetCounts, status};
+pub use self::look::{are_held, audit, leases, leases_of};
+pub use self::remove::{Collector, Scavenged, give_back, release, retain, scavenge};
+pub use self::status::{Counts, SetCounts, counts, status};
 pub use self::want::{MOST_SETS, Require, Want};
 
 use crate::lease::{Lease, Presence, Proof, Prover};
@@ -30,6 +30,9 @@ pub(crate) trait Judge {
     fn netns(&self, proof: &Proof, same_boot: bool) -> Presence;
     /// Is the host link there?
     fn host_link(&self, lease: &Lease) -> Presence;
+
+    /// A lease that was proved dead has been taken back, see [`Prover::taken_back`].
+    fn taken_back(&self, _lease: &Lease, _leased: &dyn Fn() -> bool) {}
 
     /// Can this lease be taken back? Only when all that proves it alive is gone: a link that is not there yet, in a
     /// namespace that is, belongs to an ADD under way.
@@ -57,5 +60,9 @@ impl Judge for World<'_> {
 
     fn host_link(&self, lease: &Lease) -> Presence {
         self.0.host_link(lease)
+    }
+
+    fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        self.0.taken_back(lease, leased);
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::Judge;
 use super::give::Request;
+use super::look::is_leased;
 use super::remove::remove;
 use super::want::Asked;
 use crate::error::Error;
@@ -54,7 +55,7 @@ impl Request<'_> {
             }
             dead.len() < BATCH && strays.len() < BATCH
         })?;
-        remove(shelf, &dead, self.now, &mut |_| {})?;
+        remove(shelf, &dead, self.now, &mut |lease| judge.taken_back(lease, &|| is_leased(shelf, &lease.owner)))?;
         // Also when somebody else took them back first: what was theirs can be had.
         seen.any = !dead.is_empty();
         for address in strays {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use cni::Attachment;
 
-use super::look::{owned, select};
+use super::look::{is_leased, owned, select};
 use super::{Judge, World};
 use crate::error::Error;
 use crate::lease::{Lease, Presence, Prover};
@@ -60,33 +60,46 @@ pub fn give_back(place: &Place, leases: &[Lease]) -> Result<(), Error> {
     remove(&place.shelf()?, leases, Stamp::now()?, &mut |_| {})
 }
 
+/// What GC does beside the store, the lock not held.
+pub trait Collector {
+    /// A lease is about to go: remove what it served. False keeps it.
+    fn detach(&mut self, lease: &Lease) -> bool;
+
+    /// A lease was taken back.
+    fn taken_back(&mut self, _lease: &Lease) {}
+}
+
+/// Serves nothing: leases go at once.
+impl Collector for () {
+    fn detach(&mut self, _lease: &Lease) -> bool {
+        true
+    }
+}
+
 /// Take back every lease of the network whose owner is not in `keep`, alive or not (the GC verb).
-/// A lease that was given after this began is kept: the list cannot know of it. `detach` is asked before a lease goes, the
-/// lock not held: false keeps it. Returns what was taken back; when some could not be, the others were, and the error says
-/// why.
+/// A lease that was given after `began` is kept: the list cannot know of it. When some could not be taken back, the others
+/// were, and the error says why.
 pub fn retain(
     place: &Place,
     keep: &BTreeSet<Attachment>,
-    detach: &mut dyn FnMut(&Lease) -> bool,
-) -> Result<Vec<Lease>, Error> {
-    retain_on(&place.shelf()?, keep, Stamp::now()?, detach)
+    began: Stamp,
+    collector: &mut dyn Collector,
+) -> Result<(), Error> {
+    retain_on(&place.shelf()?, keep, began, Stamp::now()?, collector)
 }
 
 pub(super) fn retain_on<S: Shelf>(
     shelf: &S,
     keep: &BTreeSet<Attachment>,
+    began: Stamp,
     now: Stamp,
-    detach: &mut dyn FnMut(&Lease) -> bool,
-) -> Result<Vec<Lease>, Error> {
-    let newer = |lease: &Lease| lease.since.boot == now.boot && lease.since.millis > now.millis;
+    collector: &mut dyn Collector,
+) -> Result<(), Error> {
+    let newer = |lease: &Lease| lease.since.boot == began.boot && lease.since.millis > began.millis;
     let (mut victims, damage) = select(shelf, |lease| !keep.contains(&lease.owner) && !newer(lease))?;
-    victims.retain(|lease| detach(lease));
-    let mut removed = Vec::new();
-    let failed = remove(shelf, &victims, now, &mut |lease| removed.push(lease.clone()));
-    match damage.map_or(failed, Err) {
-        Ok(()) => Ok(removed),
-        Err(error) => Err(error),
-    }
+    victims.retain(|lease| collector.detach(lease));
+    let done = remove(shelf, &victims, now, &mut |lease| collector.taken_back(lease));
+    damage.map_or(done, Err)
 }
 
 /// What a scavenge saw.
@@ -125,6 +138,7 @@ pub(super) fn scavenge_on<S: Shelf>(
     })?;
     let done = remove(shelf, &victims, now, &mut |lease| {
         seen.removed += 1;
+        judge.taken_back(lease, &|| is_leased(shelf, &lease.owner));
         removed(lease);
     });
     damage.map_or(done, Err).map(|()| seen)
@@ -189,7 +203,9 @@ fn remove_some<S: Shelf>(
             break;
         }
         let slots = slots_of(&transaction, &victim.owner)?;
-        if let Some((number, slot)) = slots.iter().find(|(_, slot)| slot.lease().is_some_and(|lease| lease.is_same(victim))) {
+        if let Some((number, slot)) =
+            slots.iter().find(|(_, slot)| slot.lease().is_some_and(|lease| lease.is_same(victim)))
+        {
             transaction.take_back(*number, slot, now)?;
             taken.push(victim);
         }

@@ -1,19 +1,24 @@
-//! STATUS: can an address be given right now? Without the lock, without writing, in a handful of reads.
+//! STATUS: would an ADD be given its addresses right now? And how full the pools are.
+//! Owns no judgement of its own: what ADD would do is what STATUS says.
 
-use std::fs;
-use std::path::Path;
+use cni::{Attachment, ContainerId, Ifname};
 
-use nix::unistd::{AccessFlags, access};
-
+use super::give::Request;
 use super::want::Want;
+use super::{Judge, World};
 use crate::error::Error;
+use crate::lease::{Lease, Presence, Proof, Prover};
+use crate::now::Stamp;
 use crate::place::Place;
-use crate::range::{Range, RangeSet};
+use crate::range::RangeSet;
 use crate::store::View;
 use crate::store::disk::Shelf;
 use crate::store::ledger::pool_of;
-use crate::store::pool::Pool;
 use crate::store::read::{Snapshot, read};
+use crate::store::rehearsal::Rehearsal;
+
+/// Answers that other processes' commits may spoil before the last one is taken as it is.
+const TRIES: usize = 16;
 
 /// How full the pools are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,18 +40,62 @@ pub struct SetCounts {
     pub capacity: u64,
 }
 
-/// Every set has an address to give, and the store can be written; otherwise [`Error::NotReady`] says what is wrong.
-pub fn status(place: &Place, want: &Want) -> Result<Counts, Error> {
-    let not_ready = |error| Error::NotReady(Box::new(error));
-    let writable = writable(&place.store()).map_err(not_ready);
-    writable.and_then(|()| place.shelf().and_then(|shelf| count(&shelf, want)).map_err(not_ready))
+/// Whether an ADD would be given addresses now; otherwise [`Error::NotReady`] says why not. ADD itself answers, on a copy of
+/// the store in memory: it takes back what is provably dead there, brings home what waits in other pools' queues, and gives
+/// the addresses that are returned. The store and its lock are only looked at.
+pub fn status(place: &Place, want: &Want, prover: &dyn Prover) -> Result<Vec<Lease>, Error> {
+    let now = Stamp::now()?;
+    let rehearsed = place.shelf().and_then(|shelf| rehearse(&shelf, want, place.network.as_str(), &World(prover), now));
+    rehearsed.map_err(|error| Error::NotReady(Box::new(error)))
 }
 
-pub(super) fn count<S: Shelf>(shelf: &S, want: &Want) -> Result<Counts, Error> {
-    let look = |view: &Snapshot<'_, S::Disk>| {
-        want.asked.iter().map(|asked| set(view, &asked.set)).collect::<Result<Vec<_>, _>>()
-    };
-    match read(shelf, look)? {
+pub(super) fn rehearse<S: Shelf>(
+    shelf: &S,
+    want: &Want,
+    network: &str,
+    judge: &dyn Judge,
+    now: Stamp,
+) -> Result<Vec<Lease>, Error> {
+    let owner = nobody().map_err(|_| Error::Unsteady { path: shelf.path().to_path_buf() })?;
+    let request = Request { want, owner: &owner, proof: &Proof::default(), network, now };
+    // What damages the answer: a commit of somebody else between two looks at the store.
+    let newest = || read(shelf, |snapshot| Ok(snapshot.number())).map_err(|error| error.to_string());
+    let mut before = newest();
+    for _ in 0..TRIES {
+        let answer = request.give(&Rehearsal::new(shelf), &Looking(judge));
+        let after = newest();
+        if answer.is_ok() || before == after {
+            return answer;
+        }
+        before = after;
+    }
+    request.give(&Rehearsal::new(shelf), &Looking(judge))
+}
+
+/// An attachment that no runtime makes: its pod has no address, and gets none.
+fn nobody() -> Result<Attachment, cni::Error> {
+    let container_id = ContainerId::parse("podlan.status")?;
+    Ok(Attachment { container_id, ifname: Ifname::parse("status")? })
+}
+
+/// Judges, and changes nothing.
+struct Looking<'j>(&'j dyn Judge);
+
+impl Judge for Looking<'_> {
+    fn netns(&self, proof: &Proof, same_boot: bool) -> Presence {
+        self.0.netns(proof, same_boot)
+    }
+
+    fn host_link(&self, lease: &Lease) -> Presence {
+        self.0.host_link(lease)
+    }
+}
+
+/// How full the pools of each set are. Full ones are no error.
+pub fn counts(place: &Place, want: &Want) -> Result<Counts, Error> {
+    let look =
+        |view: &Snapshot<'_, _>| want.asked.iter().map(|asked| set(view, &asked.set)).collect::<Result<Vec<_>, _>>();
+    match read(&place.shelf()?, look)? {
         Some(sets) => Ok(Counts { sets }),
         None => Ok(Counts { sets: want.asked.iter().map(|asked| empty(&asked.set)).collect() }),
     }
@@ -59,29 +108,11 @@ fn empty(set: &RangeSet) -> SetCounts {
 
 fn set(view: &impl View, set: &RangeSet) -> Result<SetCounts, Error> {
     let mut counts = empty(set);
-    let mut available = false;
     for range in set.ranges() {
-        let Some((_, pool)) = pool_of(view, range.start(), range.end())? else {
-            available = true;
-            continue;
-        };
-        counts.leased += u64::from(pool.leased);
-        counts.released += u64::from(pool.free);
-        available |= has_some(range, &pool);
+        if let Some((_, pool)) = pool_of(view, range.start(), range.end())? {
+            counts.leased += u64::from(pool.leased);
+            counts.released += u64::from(pool.free);
+        }
     }
-    if available {
-        return Ok(counts);
-    }
-    let SetCounts { set, leased: used, released: cooling, .. } = counts;
-    Err(Error::Exhausted { set, used, cooling, unprovable: 0 })
-}
-
-fn has_some(range: &Range, pool: &Pool) -> bool {
-    u64::from(pool.leased) < range.capacity() && (pool.free > 0 || pool.cursor.is_some())
-}
-
-/// The store can be written, or made: the nearest directory above it that exists is writable.
-fn writable(store: &Path) -> Result<(), Error> {
-    let there = store.ancestors().find(|path| fs::symlink_metadata(path).is_ok()).unwrap_or(Path::new("/"));
-    access(there, AccessFlags::W_OK).map_err(|errno| Error::io("write", there)(errno.into()))
+    Ok(counts)
 }

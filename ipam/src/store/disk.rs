@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags};
+use nix::unistd::{AccessFlags, access};
+use rustix::fs::{Mode, OFlags, StatVfs};
 
 use super::lock::Lock;
 use crate::error::Error;
@@ -26,6 +27,8 @@ pub(crate) trait Disk {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// All that was written before is on the medium when this returns.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether a write that ends there would be refused, as far as that is known without writing.
+    fn would_write(&self, end: u64) -> io::Result<()>;
 }
 
 /// The place where one network keeps its lock and its store.
@@ -47,6 +50,14 @@ pub(crate) trait Shelf {
     fn publish(&self, draft: Self::Disk) -> io::Result<Self::Disk>;
     /// Throw a draft away.
     fn discard(&self);
+    /// Whether the directory could be made and the lock be taken, as far as that is known without doing it.
+    fn probe(&self) -> Result<(), Error>;
+    /// Whether a draft would be refused, as far as that is known without making one.
+    fn would_draft(&self) -> io::Result<()>;
+    /// Whether a store of this length, bytes, may be written anew only because its chains have grown long.
+    fn may_grow(&self, _length: u64) -> bool {
+        true
+    }
     /// The store's path, for messages.
     fn path(&self) -> &Path;
 }
@@ -81,6 +92,35 @@ impl Disk for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
+
+    fn would_write(&self, end: u64) -> io::Result<()> {
+        // Opened for reading only, because more was not to be had.
+        if !rustix::fs::fcntl_getfl(self)?.contains(OFlags::RDWR) {
+            return Err(Errno::EROFS.into());
+        }
+        let grown = end.saturating_sub(Disk::len(self)?);
+        if grown == 0 { Ok(()) } else { has_room(&rustix::fs::fstatvfs(self)?, grown, 0) }
+    }
+}
+
+/// Bytes that an empty draft grows to at least: head, pools and the smallest index.
+const DRAFT: u64 = 128 * 1024;
+
+/// A file system that does not say how much it has is taken to have it. What is kept for root counts: we are root.
+fn has_room(of: &StatVfs, bytes: u64, files: u64) -> io::Result<()> {
+    let free = of.f_bfree.saturating_mul(of.f_frsize);
+    let full = of.f_blocks > 0 && free < bytes || of.f_files > 0 && of.f_ffree < files;
+    if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+/// The directory, or where it is not there the nearest one above it.
+fn nearest(directory: &Path) -> &Path {
+    directory.ancestors().find(|path| fs::symlink_metadata(path).is_ok()).unwrap_or(Path::new("/"))
+}
+
+/// Files can be made there.
+fn takes_files(directory: &Path) -> io::Result<()> {
+    Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 /// A network's directory on a real file system.
@@ -121,7 +161,8 @@ impl Shelf for Directory {
         match opened.map(File::from) {
             Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A file in the directory's place holds no store either.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -157,6 +198,26 @@ impl Shelf for Directory {
     fn discard(&self) {
         // Best effort: a draft that stays is overwritten by the next one.
         let _ = fs::remove_file(self.draft_path());
+    }
+
+    fn probe(&self) -> Result<(), Error> {
+        let there = nearest(&self.home);
+        if there != self.home {
+            let made = takes_files(there).and_then(|()| has_room(&rustix::fs::statvfs(there)?, 0, 2));
+            return made.map_err(Error::io("make directory", &self.home));
+        }
+        let lock = self.home.join("lock");
+        if fs::symlink_metadata(&lock).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let made = takes_files(there).and_then(|()| has_room(&rustix::fs::statvfs(there)?, 0, 1));
+            made.map_err(Error::io("open", &lock))?;
+        }
+        Lock::probe(&lock)
+    }
+
+    fn would_draft(&self) -> io::Result<()> {
+        let there = nearest(&self.home);
+        takes_files(there)?;
+        has_room(&rustix::fs::statvfs(there)?, DRAFT, 1)
     }
 
     fn path(&self) -> &Path {

@@ -206,6 +206,12 @@ impl Disk for Handle {
         content.dirty.clear();
         Ok(())
     }
+
+    fn would_write(&self, end: u64) -> io::Result<()> {
+        let inner = self.0.borrow();
+        let grows = end > inner.files[self.1].cache.len() as u64;
+        if inner.full && grows { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
 }
 
 impl Shelf for Memory {
@@ -254,6 +260,14 @@ impl Shelf for Memory {
 
     fn discard(&self) {
         self.0.borrow_mut().draft = None;
+    }
+
+    fn probe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn would_draft(&self) -> io::Result<()> {
+        if self.0.borrow().full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn path(&self) -> &Path {

@@ -3,7 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod disk;
-mod head;
+pub(crate) mod head;
 mod index;
 pub(crate) mod layout;
 pub(crate) mod ledger;
@@ -13,6 +13,7 @@ pub(crate) mod pool;
 pub(crate) mod read;
 pub(crate) mod rebuild;
 mod redo;
+pub(crate) mod rehearsal;
 pub(crate) mod slot;
 pub(crate) mod transaction;
 

@@ -34,6 +34,11 @@ impl<'d, D: Disk> Snapshot<'d, D> {
         Ok(Self { disk, path, head: Head::read(disk, path, BootId(0))? })
     }
 
+    /// The number of the commit that it shows.
+    pub(crate) fn number(&self) -> u64 {
+        self.head.seq
+    }
+
     fn still_newest(&self) -> Result<bool, Error> {
         Ok(Head::read(self.disk, self.path, BootId(0))?.seq == self.head.seq)
     }

@@ -69,7 +69,8 @@ impl Drop for Stopped {
     }
 }
 
-/// E-38, E-62, E-68: a stopped holder costs others their deadline and no more, and STATUS nothing.
+/// E-38, E-62, E-68: a stopped holder costs others their deadline and no more. STATUS waits for nothing, and says what ADD will
+/// say.
 #[test]
 fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
     if !has_strace() {
@@ -82,7 +83,10 @@ fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
     let begun = Instant::now();
     let adds: Vec<_> = (2..22).map(|n| net.start(net.command(Path::new(PROGRAM), "ADD", &format!("c{n}")))).collect();
     let status = Instant::now();
-    net.call("STATUS", "").unwrap();
+    let error = net.call("STATUS", "").unwrap_err();
+    assert_eq!(error["code"], 50);
+    let named = format!("/net/lock is still held by process {}", stopped.pid());
+    assert!(error["msg"].as_str().unwrap().contains(&named), "{error}");
     assert!(status.elapsed() < Duration::from_secs(1), "STATUS waited: {:?}", status.elapsed());
     for add in adds {
         let error = verdict(&add.wait_with_output().unwrap()).unwrap_err();

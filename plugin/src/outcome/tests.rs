@@ -16,6 +16,7 @@ fn given(addresses: &[&str], routes: &[(&str, Option<&str>)]) -> Assignment {
         gateways: vec![ip("10.1.0.1")],
         routes: routes.iter().map(|(dst, gw)| Route::via(dst.parse().unwrap(), gw.map(ip))).collect(),
         dns: Dns::default(),
+        leases: Vec::new(),
     }
 }
 

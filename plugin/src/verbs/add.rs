@@ -33,8 +33,9 @@ pub(crate) fn add(
     let addressing = Addressing::of(request)?;
     let previous = outcome::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { mut host, own, mut beyond } = Passage::open(netns, attachment.ifname.as_str())?;
-    if beyond.interface_exists {
+    let Passage { mut host, own, mut beyond } = Passage::open(netns)?;
+    let _claim = addressing.claim(attachment)?;
+    if beyond.has_interface(attachment.ifname.as_str()) {
         return Err(taken(&addressing, attachment));
     }
 
@@ -46,7 +47,7 @@ pub(crate) fn add(
         pod: request.args.pod.as_ref().map(ToString::to_string),
     };
     let assignment = addressing.assign(attachment, &proof, &mut host)?;
-    undo.assigned(&addressing, attachment, assignment.addresses.clone());
+    undo.assigned(&addressing, &assignment);
 
     let plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
@@ -70,9 +71,11 @@ pub(crate) fn add(
     };
     undo.linking(&identity);
     make_pair(&mut host, &pair, &identity)?;
+    undo.linked(&host);
     make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
 
+    addressing.confirm(attachment, &assignment)?;
     let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
     print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
     undo.keep();

@@ -9,7 +9,7 @@ use netlink::{Hardening, Link, Procfs, Selector, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
-use crate::error::Error;
+use crate::error::{Activity, Error};
 use crate::observe::differences;
 use crate::outcome;
 use crate::passage::{Beyond, Passage};
@@ -24,7 +24,7 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         return Err(CniError::new(Code::InvalidConfig, "required prevResult missing"));
     };
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { mut host, mut beyond, .. } = Passage::open(netns, attachment.ifname.as_str()).map_err(gone)?;
+    let Passage { mut host, mut beyond, .. } = Passage::open(netns).map_err(failed)?;
     addressing.check()?;
     let known = addresses_of(&previous, attachment, netns);
     let held = addressing.held(attachment)?.unwrap_or_else(|| known.clone());
@@ -38,17 +38,17 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         host_source: settings.host_source,
     };
     let mut drift = unlike(&known, &held);
-    drift.extend(host_drift(&mut host, &plan, &identity)?);
-    drift.extend(pod_drift(&mut beyond, &plan, attachment.ifname.as_str())?);
+    drift.extend(host_drift(&mut host, &plan, &identity).map_err(failed)?);
+    drift.extend(pod_drift(&mut beyond, &plan, attachment.ifname.as_str()).map_err(failed)?);
     if drift.is_empty() {
         return Ok(());
     }
     Err(CniError::new(Code::Drift, "the attachment is not as ADD left it").with_details(drift.join("; ")))
 }
 
-/// Nothing is there to compare with.
-fn gone(error: Error) -> CniError {
-    CniError::new(Code::UnknownContainer, "container does not exist").with_details(error.to_string())
+/// Code 3, nothing is there to compare with, only where the namespace is gone: it tells the runtime that no DEL is needed.
+fn failed(error: Error) -> CniError {
+    Activity::Compare.error(error)
 }
 
 /// The MAC that the runtime knows our interface to have.

@@ -1,39 +1,82 @@
-//! GC: everything of this network that is not listed goes, host ends before leases (spec 1.1.0, section 2, "GC").
+//! GC: everything of this network that is not listed goes, host ends before leases (spec 1.1.0, section 2, "GC"). What an ADD
+//! was given after GC began is not of its list: it stays whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cni::{Attachment, Code, Error as CniError, Request};
-use ipam::Lease;
-use netlink::Socket;
+use cni::{Attachment, Code, Error as CniError, NetworkName, Request};
+use ipam::{Collector, Lease, Stamp};
+use netlink::{Link, Socket};
 use podlink::{Identity, removal};
 
 use crate::addressing::Addressing;
-use crate::error::Error;
+use crate::error::{Activity, Error};
 
-/// Removes what no valid attachment needs. Goes on past failures and tells them all at the end.
+/// Removes what no valid attachment needs. Goes on past failures and reports them all at the end.
 pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), CniError> {
     let addressing = Addressing::of_removal(request)?;
     let network = &request.config.name;
-    let name_of = |attachment: &Attachment| Identity::of(network, attachment).host_name;
-    let mut host = Socket::open().map_err(Error::from)?;
-    let (mut left, mut failures) = (BTreeSet::new(), Vec::new());
-    let keep = valid.iter().map(name_of).collect();
-    for stray in removal::strays(&mut host, network, &keep).map_err(Error::from)? {
-        if let Err(error) = removal::remove(&mut host, &stray) {
-            failures.push(error.to_string());
-            left.insert(stray.name);
-        }
-    }
-    let mut detach = |lease: &Lease| {
-        // A link that stays keeps its lease.
-        if left.contains(&name_of(&lease.owner)) {
-            return false;
-        }
-        removal::detach(&mut host, network, lease).map_err(|error| failures.push(error.to_string())).is_ok()
-    };
-    addressing.retain(valid, &mut detach)?;
-    if failures.is_empty() {
+    let began = Stamp::now()?;
+    let mut host = Socket::open().map_err(failed)?;
+    let keep = valid.iter().map(|attachment| name_of(network, attachment)).collect();
+    let strays = removal::strays(&mut host, network, &keep).map_err(failed)?;
+    let strays = strays.into_iter().map(|link| (link.name.clone(), link)).collect();
+    let mut links = Links { network, addressing: &addressing, host, strays, failures: Vec::new() };
+    links.remove_unleased();
+    addressing.retain(valid, began, &mut links)?;
+    if links.failures.is_empty() {
         return Ok(());
     }
-    Err(CniError::new(Code::Kernel, "garbage is left").with_details(failures.join("; ")))
+    Err(CniError::new(Code::Kernel, "garbage is left").with_details(links.failures.join("; ")))
+}
+
+/// The links of one network, while its leases are collected.
+struct Links<'a> {
+    network: &'a NetworkName,
+    addressing: &'a Addressing<'a>,
+    host: Socket,
+    /// The host ends of attachments that are not listed, as they were at the beginning, by name.
+    strays: BTreeMap<String, Link>,
+    failures: Vec<String>,
+}
+
+impl Links<'_> {
+    /// Removes the strays whose attachment has no lease. They were seen before the leases, which an ADD takes first.
+    fn remove_unleased(&mut self) {
+        let leases = self.addressing.leases().unwrap_or_default();
+        let leased: BTreeSet<String> = leases.iter().map(|lease| name_of(self.network, &lease.owner)).collect();
+        for (_, stray) in self.strays.iter().filter(|(name, _)| !leased.contains(*name)) {
+            if let Err(error) = removal::remove(&mut self.host, stray) {
+                self.failures.push(error.to_string());
+            }
+        }
+    }
+}
+
+impl Collector for Links<'_> {
+    /// A link that stays keeps its lease.
+    fn detach(&mut self, lease: &Lease) -> bool {
+        let Self { network, addressing, host, strays, failures } = self;
+        // Seen before the lease, which is older than GC: it is this lease's link, or one of before.
+        let stray = strays.get(&name_of(network, &lease.owner));
+        let removed = stray.map_or(Ok(()), |stray| removal::remove(host, stray));
+        let detached = removed.and_then(|()| removal::detach(host, network, lease, &|| addressing.is_held(lease)));
+        detached.map_err(|error| failures.push(error.to_string())).is_ok()
+    }
+
+    fn taken_back(&mut self, lease: &Lease) {
+        let Self { network, addressing, host, failures, .. } = self;
+        let identity = Identity::of(network, &lease.owner);
+        let removed = removal::remove_unleased(host, &identity, &|| addressing.is_leased(&lease.owner));
+        if let Err(error) = removed {
+            failures.push(error.to_string());
+        }
+    }
+}
+
+fn name_of(network: &NetworkName, attachment: &Attachment) -> String {
+    Identity::of(network, attachment).host_name
+}
+
+fn failed(error: impl Into<Error>) -> CniError {
+    Activity::Collect.error(error)
 }

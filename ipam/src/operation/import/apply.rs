@@ -34,6 +34,10 @@ impl<D: Disk> Disk for Unsynced<'_, D> {
         self.0.write_at(bytes, offset)
     }
 
+    fn would_write(&self, end: u64) -> io::Result<()> {
+        self.0.would_write(end)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }

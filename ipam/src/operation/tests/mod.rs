@@ -7,6 +7,7 @@ mod golden;
 mod import;
 mod laws;
 mod model;
+mod status;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use cni::{Attachment, ContainerId, Ifname};
 
 use super::give::Request;
 use super::import::{Found, Imported, Wanted, import_on};
-use super::remove::{Scavenged, release_on, retain_on, scavenge_on};
+use super::remove::{Collector, Scavenged, release_on, retain_on, scavenge_on};
 use super::want::{Require, Want};
 use super::{Judge, look};
 use crate::error::Error;
@@ -80,6 +81,20 @@ impl Judge for RefCell<Fate> {
     }
 }
 
+/// The leases that GC took back.
+#[derive(Default)]
+struct Removed(Vec<Lease>);
+
+impl Collector for Removed {
+    fn detach(&mut self, _lease: &Lease) -> bool {
+        true
+    }
+
+    fn taken_back(&mut self, lease: &Lease) {
+        self.0.push(lease.clone());
+    }
+}
+
 impl Node {
     fn new() -> Self {
         Self::of(Memory::default())
@@ -129,7 +144,9 @@ impl Node {
     }
 
     fn gc(&self, keep: &[Attachment]) -> Result<Vec<Lease>, Error> {
-        retain_on(&self.memory, &keep.iter().cloned().collect(), self.now, &mut |_| true)
+        let mut removed = Removed::default();
+        retain_on(&self.memory, &keep.iter().cloned().collect(), self.now, self.now, &mut removed)?;
+        Ok(removed.0)
     }
 
     fn scavenge(&self) -> Result<Scavenged, Error> {

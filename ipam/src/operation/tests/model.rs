@@ -349,6 +349,6 @@ proptest! {
 }
 
 /// `PODLAN_LONG` is the number of cases of the long form.
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var("PODLAN_LONG").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
 }
