@@ -26,11 +26,6 @@ impl Spare {
         is_out && self.0.take().is_some()
     }
 
-    /// Whether it was given up.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Takes one again, if there is one.
     pub(crate) fn refill(&mut self) {
         if self.0.is_none() {
@@ -46,8 +41,8 @@ mod tests {
     #[test]
     fn it_is_given_up_once_and_only_where_that_helps() {
         let mut spare = Spare::new();
-        assert!(!spare.give_up(&Errno::ECONNABORTED.into()) && !spare.is_gone());
-        assert!(spare.give_up(&Errno::EMFILE.into()) && spare.is_gone());
+        assert!(!spare.give_up(&Errno::ECONNABORTED.into()) && spare.0.is_some());
+        assert!(spare.give_up(&Errno::EMFILE.into()) && spare.0.is_none());
         assert!(!spare.give_up(&Errno::EMFILE.into()), "there is nothing left to give up");
         spare.refill();
         assert!(spare.give_up(&Errno::ENFILE.into()));
