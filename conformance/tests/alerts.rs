@@ -42,5 +42,5 @@ fn each_alert_fires_on_its_trouble_and_the_tests_notice_one_that_does_not() {
         let said = run(&promtool, spoiled.path(), &["test", "rules", "podlan.test.yaml"]);
         assert!(!said.status.success(), "nobody notices that {expression} never fires");
     }
-    assert_eq!(expressions.len(), 13);
+    assert_eq!(expressions.len(), 15);
 }

@@ -19,7 +19,7 @@ const BUILTINS: &str = "! . : [ break builtin cd command continue declare echo e
 /// Of the packages that Debian marks essential, or that those need: coreutils, util-linux, sed, grep, findutils, gzip,
 /// tar, diffutils, mawk, hostname, libc-bin, dpkg, passwd. Only what is used.
 const ESSENTIAL: &str = "awk basename bash cat chmod chown chroot cmp comm cp cut date dirname dpkg dpkg-deb dpkg-query du \
-    env find flock getent grep gzip head hostname id install ldd ln ls mkdir mktemp mount mv nice nproc nsenter paste \
+    env find flock getent grep gzip head hostname id install ldd ln ls mkdir mkfifo mktemp mount mv nice nproc nsenter paste \
     pivot_root prlimit readlink realpath rm sed seq setpriv sh sha256sum sleep sort stat tail tar tee timeout touch tr \
     umount uname uniq unshare useradd wc xargs";
 

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netlink::{Event, ForwardingError, Monitor, Procfs, Route, Socket, forwards, link_forwards};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::carry_out::{self, carry_out};
 use super::observe::{may_carry, observe};
@@ -16,6 +16,9 @@ use crate::readiness::Readiness;
 
 /// How soon what could not be switched on is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How soon the kernel is asked again after it could not be.
+const REOPEN: Duration = Duration::from_millis(500);
 
 /// What the agent is given for it.
 #[derive(Clone)]
@@ -57,11 +60,20 @@ struct Family {
     warning: Option<String>,
 }
 
-/// Keeps it on for ever; ends when the kernel cannot be asked, or not be listened to.
+/// Keeps it on for ever. While the kernel cannot be asked, or its events cannot be had, it says so and tries again.
 pub(crate) async fn keep(options: Options, activity: Activity) -> String {
     let Options { every, keeps, output } = options;
-    let Err(why) = hold(every, keeps, &output, &activity).await;
-    why
+    let mut reported = String::new();
+    loop {
+        let Err(why) = hold(every, keeps, &output, &activity).await;
+        if reported != why {
+            tracing::warn!(why, "forwarding cannot be looked at; trying again");
+        }
+        let warning = format!("whether pods' packets are forwarded cannot be looked at: failed to {why}");
+        output.set(Forwarding { warnings: vec![warning], ..output.latest(Clone::clone) });
+        reported = why;
+        sleep(REOPEN).await;
+    }
 }
 
 async fn hold(
