@@ -224,14 +224,19 @@ func kernelState(t *testing.T) {
 	})
 	t.Run("H-065 E-48 a /proc/sys that is as it should be is not written, and may be read-only", func(t *testing.T) {
 		w := newWorld(t)
-		w.on(w.node, func() { check(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("0"), 0)) })
+		other := newWorld(t)
+		for _, world := range []*world{w, other} {
+			world.on(world.node, func() { check(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("0"), 0)) })
+		}
 		conf := w.podnet("1.0.0", "10.1.2.0/24")
 		w.run(call{conf: conf}).ok()
 		w.run(call{verb: "DEL", conf: conf}).ok()
 		w.readOnlySysctls(func() {
 			w.run(call{conf: conf}).ok()
-			other := newWorld(t)
-			other.run(call{conf: conf}).fails(104, "/proc/sys/net/ipv4/ip_forward")
+			// IPv4 forwarding is switched on by netlink, for which there is no way with IPv6.
+			other.run(call{conf: conf}).ok()
+			other.run(call{verb: "DEL", conf: conf}).ok()
+			other.run(call{conf: other.podnet("1.0.0", dualStack...)}).fails(104, "/proc/sys/net/ipv6/conf/all/forwarding")
 		})
 	})
 }

@@ -78,6 +78,7 @@ fn furnish() -> Result<(), Error> {
     mounts::keep_to_ourselves().map_err(refused)?;
     mounts::proc().map_err(refused)?;
     mounts::tmpfs("/run").map_err(refused)?;
+    mounts::shared_memory().map_err(refused)?;
     mounts::own_results(Path::new("/run/var-lib")).map_err(refused)?;
     mounts::sysfs().map_err(refused)?;
     fs::create_dir(SHARED).map_err(|source| Error::System { doing: "make the shared folder", source })

@@ -28,6 +28,16 @@ pub(super) fn tmpfs(at: &str) -> Result<(), Errno> {
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
 }
 
+/// Shared memory of the lab's own, where there is any: what a program leaves there outlives it, and podman's locks are one
+/// file for all that run.
+pub(super) fn shared_memory() -> Result<(), Errno> {
+    const AT: &str = "/dev/shm";
+    match Path::new(AT).is_dir() {
+        true => mount(Some("tmpfs"), AT, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=1777")),
+        false => Ok(()),
+    }
+}
+
 /// A /var/lib in memory with every folder as it was, but for an empty [`CNI_RESULTS`]. It is furnished at `aside`. What
 /// else lies there is not hidden: the checkout may, and with it the programs under test.
 pub(super) fn own_results(aside: &Path) -> Result<(), Errno> {

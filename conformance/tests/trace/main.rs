@@ -192,12 +192,13 @@ fn each_damage_turns_its_own_hop_red() {
             well()?;
         }
 
+        // An agent that does not run for a while puts nothing back, and the pods' links follow no MTU.
+        agent.signal(Signal::SIGSTOP)?;
+
         write(one, "/sys/class/net/eth0/mtu", "1400")?;
         is_red(one, both(0), &["there uplink"], &["eth0 has an MTU of 1400"])?;
         write(one, "/sys/class/net/eth0/mtu", "1500")?;
 
-        // An agent that does not run for a while puts nothing back.
-        agent.signal(Signal::SIGSTOP)?;
         for family in FAMILIES {
             let theirs = two.pod_cidrs()[family];
             one.place().remove_route(theirs)?;

@@ -25,6 +25,16 @@ use crate::undo::Undo;
 const HOPS: u32 = 3;
 const HOP_LIMIT: &str = "64";
 
+/// One ADD: what it is asked for.
+struct Call<'a> {
+    request: &'a Request,
+    attachment: &'a Attachment,
+    netns: &'a Path,
+    settings: &'a Settings,
+    addressing: &'a Addressing<'a>,
+    identity: &'a Identity,
+}
+
 /// Attaches the pod. The result is printed when all is in place; what was made stays only if that succeeded.
 pub(crate) fn add(
     request: &Request,
@@ -39,13 +49,30 @@ pub(crate) fn add(
     let addressing = Addressing::of(request)?;
     let previous = outcome::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { mut host, own, mut beyond } = Passage::open(netns)?;
+    let Passage { host, own, beyond } = Passage::open(netns)?;
     let _claim = addressing.claim(attachment)?;
     if beyond.has_interface(attachment.ifname.as_str())? {
         return Err(taken(&addressing, attachment));
     }
 
     let mut undo = Undo::new(own, netns);
+    let call = Call { request, attachment, netns, settings: &settings, addressing: &addressing, identity: &identity };
+    // Its descriptors are closed before anything is undone: where there were too few, undoing needs them.
+    let result = attach(&call, host, beyond, &mut undo, previous)?;
+    print(&result)?;
+    undo.keep();
+    Ok(())
+}
+
+/// Leases the addresses and makes the link. Each step is known to `undo` before it may have been done.
+fn attach<'a>(
+    call: &Call<'a>,
+    mut host: Socket,
+    mut beyond: Beyond,
+    undo: &mut Undo<'a>,
+    previous: AddResult,
+) -> Result<AddResult, CniError> {
+    let &Call { request, attachment, netns, settings, addressing, identity } = call;
     let proof = Proof {
         host_link: Some(identity.host_name.clone()),
         netns: netns.to_owned(),
@@ -53,19 +80,19 @@ pub(crate) fn add(
         pod: request.args.pod.as_ref().map(ToString::to_string),
     };
     let assignment = addressing.assign(attachment, &proof, &mut host)?;
-    undo.assigned(&addressing, &assignment);
+    undo.assigned(addressing, &assignment);
 
     let plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
         routes: outcome::pod_routes(&assignment)?,
         host_mac: identity.host_mac,
         pod_mac: settings.mac.unwrap_or(identity.pod_mac),
-        alias: outcome::alias(request, attachment, &identity),
+        alias: outcome::alias(request, attachment, identity),
         host_source: settings.host_source.clone(),
     };
     // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
     let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
-    let mtu = prepare_node(&mut host, &procfs, &plan, &settings)?;
+    let mtu = prepare_node(&mut host, &procfs, &plan, settings)?;
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
@@ -75,18 +102,16 @@ pub(crate) fn add(
         peer_netns: beyond.netns.as_fd(),
         mtu,
     };
-    undo.linking(&identity);
-    make_pair(&mut host, &pair, &identity)?;
+    undo.linking(identity);
+    make_pair(&mut host, &pair, identity)?;
     undo.linked(&host);
     let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
     make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
     ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
 
     addressing.confirm(attachment, &assignment)?;
-    let outcome = Outcome { netns, attachment, identity: &identity, plan: &plan, mtu };
-    print(&outcome.result(previous, outcome::dns(request, assignment.dns)))?;
-    undo.keep();
-    Ok(())
+    let outcome = Outcome { netns, attachment, identity, plan: &plan, mtu };
+    Ok(outcome.result(previous, outcome::dns(request, assignment.dns)))
 }
 
 /// The pod has an interface of that name: ours, or another's (E-23, E-24).

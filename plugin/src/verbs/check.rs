@@ -85,10 +85,15 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
     let mut drift = Vec::new();
     let procfs = Procfs::of_machine();
     // IPv4 is forwarded by the setting of the link that a packet comes in by, IPv6 by that of the node.
-    let settings = [(false, Sysctl::link_v4(&identity.host_name, "forwarding")), (true, Sysctl::forwarding_v6())];
-    for (v6, forwarding) in settings {
-        if plan.has(v6) && forwarding.read(&procfs)?.as_deref() == Some("0") {
-            drift.push(format!("{} is 0: the node forwards nothing of the pod", forwarding.path().display()));
+    let link = Sysctl::link_v4(&identity.host_name, "forwarding");
+    for (v6, decides, of_node) in
+        [(false, link, Sysctl::forwarding_v4()), (true, Sysctl::forwarding_v6(), Sysctl::forwarding_v6())]
+    {
+        let is_off = |setting: &Sysctl| setting.read(&procfs).map(|value| value.as_deref() == Some("0"));
+        if plan.has(v6) && is_off(&decides)? {
+            // Whoever switched it off for the node switched it off for each link.
+            let named = if is_off(&of_node)? { of_node } else { decides };
+            drift.push(format!("{} is 0: the node forwards nothing of the pod", named.path().display()));
         }
     }
     match Link::find(host, Selector::Name(&identity.host_name))? {
