@@ -15,6 +15,7 @@ mod operation;
 mod place;
 pub mod process;
 mod range;
+pub mod regular;
 mod settings;
 mod store;
 

@@ -139,7 +139,7 @@ impl Metrics {
         let unreadable = metrics.unreadable.clone();
         to.register("unreadable_objects", "Links, addresses and routes of the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
-        to.register("part_troubles", "Parts of the agent that ended, panicked or do not come on", parts);
+        to.register("part_troubles", "Parts of the agent that ended, panicked or are stuck", parts);
         let synced = metrics.source_synced.clone();
         to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
         to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());

@@ -1,12 +1,9 @@
-//! Opens regular files alone. A named pipe, a socket, a device or a directory where a file belongs is an error that says so;
-//! none of them can block the reader.
+//! Reads regular files alone ([`ipam::regular`]), and tells whether one has changed.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use nix::fcntl::OFlag;
 
 /// A regular file that is open for reading.
 #[derive(Debug)]
@@ -56,12 +53,7 @@ impl File {
 
 /// Opens a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    // Looked at before it is opened: to open a device can do something already.
-    regular(&fs::metadata(path)?)?;
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    regular(&file.metadata()?)?;
-    Ok(File(file))
+    ipam::regular::open(path).map(File)
 }
 
 /// The whole of a regular file, if it has no more than `most` bytes.
@@ -78,19 +70,6 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text (UTF-16?); save it as UTF-8");
     String::from_utf8(read(path, most)?).map_err(not_text)
-}
-
-fn regular(metadata: &Metadata) -> io::Result<()> {
-    let kind = metadata.file_type();
-    let found = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a named pipe",
-        () if kind.is_socket() => "a socket",
-        () if kind.is_char_device() || kind.is_block_device() => "a device",
-        () => "something else",
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {found}, not a file")))
 }
 
 #[cfg(test)]

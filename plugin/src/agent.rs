@@ -1,8 +1,8 @@
-//! What the node agent says of itself, for STATUS and ADD: a small file, written anew every few seconds
+//! What the node agent says of itself, for STATUS and ADD: a small file, written again every few seconds
 //! (`node/src/state.rs`).
 
+use std::io::{self, Read};
 use std::path::Path;
-use std::{fs, io};
 
 use cni::{Code, Error, Fields};
 use nix::time::{ClockId, clock_gettime};
@@ -11,9 +11,12 @@ use serde_json::Value;
 /// The version of the file that we can read.
 const VERSION: u32 = 1;
 
+/// The most bytes of the file that are read.
+const LONGEST: u64 = 1 << 20;
+
 /// Error 50 unless the agent lives and its routes are in.
 pub(crate) fn require_ready(path: &Path) -> Result<(), Error> {
-    let told = fs::read(path).map_err(|source| not_ready(path, &unreadable(&source)))?;
+    let told = read(path).map_err(|source| not_ready(path, &unreadable(&source)))?;
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned());
     judge(&told, now).map_err(|why| not_ready(path, &why))
 }
@@ -21,7 +24,7 @@ pub(crate) fn require_ready(path: &Path) -> Result<(), Error> {
 /// Error 11 until the agent has had this node's routes in once since the node started: a pod of before could reach nobody.
 /// An agent that fails later holds up no pod; the routes are still there.
 pub(crate) fn require_routed(path: &Path) -> Result<(), Error> {
-    let why = match fs::read(path) {
+    let why = match read(path) {
         Ok(told) if has_routed(&told) => return Ok(()),
         Ok(_) => "its routes have not been in yet".to_owned(),
         Err(source) => unreadable(&source),
@@ -38,8 +41,15 @@ fn has_routed(told: &[u8]) -> bool {
 /// The MTU of the links by which the agent reaches the other nodes, where it says one: pods that inherit have the last of
 /// those that it has written.
 pub(crate) fn inherited_mtu(path: &Path) -> Option<u32> {
-    let told: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let told: Value = serde_json::from_slice(&read(path).ok()?).ok()?;
     told["podMtus"].as_array()?.last()?.as_u64()?.try_into().ok()
+}
+
+/// The file, which is small. What lies in its place may be anything, and is not waited for.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut told = Vec::new();
+    ipam::regular::open(path)?.take(LONGEST).read_to_end(&mut told)?;
+    Ok(told)
 }
 
 fn unreadable(source: &io::Error) -> String {

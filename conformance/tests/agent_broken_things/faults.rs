@@ -83,17 +83,17 @@ pub(crate) fn all() -> Vec<Fault> {
             },
             ..PLAIN
         },
-        Fault { name: "hung-nodes", named: &["has not come on", NODES], begin: hang_nodes, ..PLAIN },
+        Fault { name: "hung-nodes", named: &["has been stuck", NODES], begin: hang_nodes, ..PLAIN },
         Fault {
             name: "hung-configs",
-            named: &["has not come on", CONFIGS],
+            named: &["has been stuck", CONFIGS],
             begin: |world| hang(world.node.place(), CONFIGS),
             ..PLAIN
         },
         Fault { name: "hung-run", begin: |world| hang(world.node.place(), RUN), ..PLAIN },
         Fault {
             name: "hung-leases",
-            named: &["has not come on", LEASES],
+            named: &["has been stuck", LEASES],
             serves_others: false,
             begin: |world| hang(world.node.place(), LEASES),
             ..PLAIN
@@ -225,7 +225,7 @@ fn broken_network(world: &World<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Somebody has the lock of a store and does not come on, while a lease there is dead.
+/// A stopped process holds the lock of a store, while a lease there is dead.
 fn hold_lock(world: &World<'_>) -> Result<Lift, String> {
     let lock = File::open(world.path(&format!("{LEASES}/broken/lock"))).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;

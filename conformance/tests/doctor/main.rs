@@ -47,6 +47,8 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
         rig.write(&mtu, "1400")?;
         rig.is_red("mtu", &[&link, "1400", "default/web", "is not 1500"])?;
         rig.write(&mtu, "1500")?;
+        // While it runs, the pods' links follow the node's MTU, and files that it wrote are put back.
+        rig.agent.signal(Signal::SIGSTOP)?;
         rig.write("/sys/class/net/eth0/mtu", "1450")?;
         rig.is_red("mtu", &["eth0", "1450"])?;
         rig.write("/sys/class/net/eth0/mtu", "1500")?;
@@ -70,6 +72,7 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
         rig.is_red("plugins", &["/run/bin/podlan is not the podlan"])?;
         rig.put("bin/podlan", &plugin)?;
         rig.is_well()?;
+        rig.agent.signal(Signal::SIGCONT)?;
 
         if rig.nft("add table ip docker")? {
             rig.nft("add chain ip docker FORWARD { type filter hook forward priority 0 ; policy drop ; }")?;

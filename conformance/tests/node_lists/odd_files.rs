@@ -95,7 +95,7 @@ fn an_odd_file_in_the_nodes_directory_is_its_own_fault_and_the_others_count() {
             make(&second);
             errs(one, "/run/nodes.d/b.yaml")?;
             errs(one, words)?;
-            errs(one, "what it said last stands")?;
+            errs(one, "its last good content stays in force")?;
             fs::write(&first, of(&[one, two, four])).unwrap();
             knows(one, four)?;
             assert_eq!(ours(one)?.len(), 8, "{what}: {:?}", ours(one)?);
@@ -103,7 +103,7 @@ fn an_odd_file_in_the_nodes_directory_is_its_own_fault_and_the_others_count() {
             stop(agent)?;
             fs::write(&first, of(&[one, two])).unwrap();
             let agent = agent_on(one, "/run/nodes.d", &["--resync", "1h", "--withdraw-hold", "1s"])?;
-            errs(one, "no node is taken for gone meanwhile")?;
+            errs(one, "until then no node counts as removed")?;
             one.place().remove_route(two.pod_cidrs()[0])?;
             knows(one, two)?;
             assert_eq!(ours(one)?.len(), 8, "{what}: {:?}", ours(one)?);

@@ -1,10 +1,11 @@
 //! A resolv.conf read into DNS settings (H-085, resolv.conf(5)).
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use cni::{Code, Dns, Error};
+
+use crate::regular;
 
 /// A longer one is not read to its end.
 const CAP: u64 = 64 * 1024;
@@ -12,7 +13,7 @@ const CAP: u64 = 64 * 1024;
 /// Read the file; one that cannot be read is code 5.
 pub(super) fn read(path: &Path) -> Result<Dns, Error> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(CAP).read_to_end(&mut bytes));
+    let read = regular::open(path).and_then(|file| file.take(CAP).read_to_end(&mut bytes));
     read.map_err(|error| Error::new(Code::Io, format!("resolvConf {}: {error}", path.display())))?;
     Ok(parse(&String::from_utf8_lossy(&bytes)))
 }

@@ -64,7 +64,7 @@ impl Listener {
         self.open.is_some() && std::mem::take(&mut self.lost)
     }
 
-    /// Why events are not heard of now.
+    /// Why events are not received now.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -73,7 +73,7 @@ impl Listener {
         (self.open, self.lost) = (None, true);
         let trouble = error.to_string();
         if self.trouble.as_ref() != Some(&trouble) {
-            tracing::warn!(error = trouble, "changes of the kernel's routes are not heard of");
+            tracing::warn!(error = trouble, "route changes in the kernel are not received");
         }
         self.trouble = Some(trouble);
         self.due = Instant::now() + REOPEN;

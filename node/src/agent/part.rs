@@ -1,5 +1,5 @@
 //! The agent's parts: each owns what can block (files, locks, nftables), on a thread of its own, and the loop hears of it
-//! by messages alone. A part that ends or panics is started again; one that does not come on is named.
+//! by messages alone. A part that ends or panics is started again; one that is stuck is named.
 //!
 //! ```text
 //!   the loop ── what should be (watch) ──▶ a part ── how it stands (watch), news ──▶ the loop
@@ -110,11 +110,7 @@ impl Parts {
         }
         self.parts.retain(runs);
         for part in &self.parts {
-            tracing::warn!(
-                part = part.name,
-                doing = part.activity.doing(),
-                "ended without a part that does not come on"
-            );
+            tracing::warn!(part = part.name, doing = part.activity.doing(), "a part of the agent did not end in time");
         }
     }
 }
@@ -124,7 +120,7 @@ impl Part {
         self.standing = match std::mem::replace(&mut self.standing, Standing::Waiting { until: now }) {
             Standing::Running { thread, since } if !thread.is_finished() => {
                 if self.trouble.is_some() && now.saturating_duration_since(since) > WELL {
-                    tracing::info!(part = self.name, "the part is well again");
+                    tracing::info!(part = self.name, "the part runs again");
                     (self.trouble, self.ends) = (None, 0);
                 }
                 Standing::Running { thread, since }
@@ -182,7 +178,7 @@ impl Part {
         let ended =
             self.trouble.as_ref().map(|why| format!("the agent's part {:?} {why}; it is started again", self.name));
         let slow = self.activity.slow(now, SLOW).map(|doing| {
-            format!("the agent's part {:?} has not come on for more than {}s: {doing}", self.name, SLOW.as_secs())
+            format!("the agent's part {:?} has been stuck for more than {}s: {doing}", self.name, SLOW.as_secs())
         });
         ended.into_iter().chain(slow)
     }

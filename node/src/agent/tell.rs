@@ -153,7 +153,7 @@ impl Agent {
     /// What is wrong with the agent itself.
     fn own_warnings(&self) -> Vec<String> {
         let deaf = self.listener.trouble();
-        let deaf = deaf.map(|why| format!("changes of the kernel's routes are not heard of: failed to {why}"));
+        let deaf = deaf.map(|why| format!("route changes in the kernel are not received: failed to {why}"));
         let unfiled = self.desk.unfiled.borrow().clone();
         unfiled.into_iter().chain(self.kernel_trouble.clone()).chain(deaf).chain(self.part_troubles.clone()).collect()
     }

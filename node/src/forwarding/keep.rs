@@ -67,9 +67,9 @@ pub(crate) async fn keep(options: Options, activity: Activity) -> String {
     loop {
         let Err(why) = hold(every, keeps, &output, &activity).await;
         if reported != why {
-            tracing::warn!(why, "forwarding cannot be looked at; trying again");
+            tracing::warn!(why, "forwarding cannot be checked; trying again");
         }
-        let warning = format!("whether pods' packets are forwarded cannot be looked at: failed to {why}");
+        let warning = format!("cannot check whether pods' packets are forwarded: failed to {why}");
         output.set(Forwarding { warnings: vec![warning], ..output.latest(Clone::clone) });
         reported = why;
         sleep(REOPEN).await;

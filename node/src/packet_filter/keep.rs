@@ -185,7 +185,7 @@ impl Keeper {
     }
 
     fn deaf(&mut self, error: &Error) {
-        tracing::debug!(%error, "changes of the packet filter are not heard of");
+        tracing::debug!(%error, "changes of the packet filter are not received");
         (self.events, self.is_deaf) = (None, true);
         self.due.reopen = Some(Instant::now() + REOPEN);
     }

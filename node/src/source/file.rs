@@ -1,7 +1,7 @@
 //! Nodes from a file, or from a directory of files: lists of Nodes or Nodes in JSON or YAML, as `kubectl get nodes` writes
 //! them.
 //!
-//! In a directory a file that cannot be read is that file's fault alone: what it said last stands, and the others count.
+//! In a directory a file that cannot be read is that file's fault alone: its last good content stays in force, and the others count.
 //! Where it never said anything the list is partial, and no node is gone by it.
 
 use std::collections::BTreeMap;
@@ -160,8 +160,11 @@ impl Memory {
     fn together(&self, now: Instant) -> Snapshot {
         let nodes = self.files.values().flat_map(|known| known.nodes.iter().flatten().cloned()).collect();
         let fault = |known: &Known| {
-            let stands =
-                if known.nodes.is_some() { "what it said last stands" } else { "no node is taken for gone meanwhile" };
+            let stands = if known.nodes.is_some() {
+                "its last good content stays in force"
+            } else {
+                "until then no node counts as removed"
+            };
             known.fault.as_ref().map(|fault| format!("{fault}; {stands}"))
         };
         let mut snapshot = Snapshot::new(nodes, now);

@@ -71,7 +71,7 @@ fn a_part_that_hangs_is_named_with_what_it_is_at_and_does_not_keep_the_agent() {
         parts
             .troubles(now)
             .iter()
-            .any(|said| said.contains("\"stuck\" has not come on") && said.contains("a disk that hangs"))
+            .any(|said| said.contains("\"stuck\" has been stuck") && said.contains("a disk that hangs"))
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
