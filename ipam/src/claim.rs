@@ -127,11 +127,11 @@ mod tests {
         Attachment { container_id: ContainerId::parse(id).unwrap(), ifname: Ifname::parse("eth0").unwrap() }
     }
 
-    /// Run by the test below in a process of its own: record locks do not keep apart what one process does.
+    /// Nothing by itself. Run by the test below in a process of its own: record locks do not keep apart what one process
+    /// does.
     #[test]
-    #[ignore = "a helper of another test"]
     fn holds_a_claim_until_stdin_ends() {
-        let home = std::env::var("PODLAN_CLAIM").unwrap();
+        let Ok(home) = std::env::var("PODLAN_CLAIM") else { return };
         let place = Place::new(home, NetworkName::parse("net").unwrap());
         let _claim = Claim::take(&place, &owner("c1")).unwrap();
         println!("claimed");
@@ -146,7 +146,7 @@ mod tests {
             ..Place::new(home.path(), NetworkName::parse("net").unwrap())
         };
         assert!(Claim::wait(&place, &owner("c1")).unwrap().is_none() && !place.directory().exists());
-        let helper = ["--exact", "claim::tests::holds_a_claim_until_stdin_ends", "--ignored", "--nocapture"];
+        let helper = ["--exact", "claim::tests::holds_a_claim_until_stdin_ends", "--nocapture"];
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.args(helper).env("PODLAN_CLAIM", home.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = child.spawn().unwrap();
