@@ -23,10 +23,10 @@ pub(crate) fn status(request: &Request) -> Result<(), CniError> {
     let Some(assignment) = addressing.status(&mut host)? else { return Ok(()) };
     // The rest of what an ADD refuses a configuration for.
     outcome::pod_routes(&assignment)?;
-    let families = [false, true].into_iter().filter(|v6| assignment.addresses.iter().any(|ip| ip.is_ipv6() == *v6));
+    let has = |v6: bool| assignment.addresses.iter().any(|ip| ip.is_ipv6() == v6);
+    host::pod_mtu(&mut host, &settings, has(true))?;
     let procfs = Procfs::of_machine();
-    for v6 in families {
-        host::pod_mtu(&mut host, &settings, v6)?;
+    for v6 in [false, true].into_iter().filter(|v6| has(*v6)) {
         netlink::may_forward(&mut host, &procfs, v6).map_err(Error::from).map_err(|error| {
             CniError::new(Code::NotAvailable, "the node cannot forward what pods send").with_details(error.to_string())
         })?;
