@@ -9,13 +9,17 @@
 mod stopped;
 mod world;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use podlan_conformance::lab::{Error, Lab, within};
+use podlan_conformance::lab::{Error, Lab, eventually, within};
 use world::{Call, World};
 
 /// How long the short form goes on.
 const SHORT: Duration = Duration::from_secs(30);
+
+/// Where the agent serves its metrics.
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9799);
 
 /// Calls that begin one shortly after the other.
 const ROUNDS: [&[Call]; 8] = [
@@ -96,9 +100,17 @@ fn a_pod_that_ends_while_it_is_added_is_taken_back_whole_by_a_sweep_and_by_the_n
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let mut agent = node.agent(&[])?;
+        let mut agent = node.agent(&["--listen", &METRICS.to_string(), "--resync", "1s"])?;
         let world = World::new(node)?;
         let next = node.pod("next")?;
+        // Nothing dead is taken back before a living pod's namespace was seen: not to see it could be the agent's fault.
+        next.add(world.config())?;
+        eventually(Duration::from_secs(20), "the agent sees a pod", || {
+            let metrics = node.place().http_get(METRICS, "/metrics")?;
+            let seen = metrics.lines().any(|line| line.contains("state=\"alive\"") && line.ends_with(" 2"));
+            if seen { Ok(()) } else { Err(metrics) }
+        })?;
+        next.del(world.config())?;
         let mut passed_on = 0;
         let played = play(&world, |world, number, dice| {
             let web = world.start(Call::Add)?;
