@@ -15,7 +15,6 @@ mod leases;
 mod log;
 mod metrics;
 mod mtu;
-mod nft;
 mod packet_filter;
 mod place;
 mod pools;

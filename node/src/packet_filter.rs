@@ -11,8 +11,8 @@ mod source_rule;
 pub(crate) mod translation;
 
 use ipnetwork::IpNetwork;
+use nftables::{Error, Nfnetlink, Table};
 
-use crate::nft::{self, Error, Nfnetlink, Table};
 use forward::{Finding, Packet};
 
 pub(crate) use keep::{Filtered, Options, Wanted, keep};
@@ -129,8 +129,8 @@ impl PacketFilter {
     /// Makes the rules right, each as far as the kernel can have it; true when there was something to change.
     pub(crate) fn put(&mut self) -> bool {
         // One that the kernel cannot have does not stop the other.
-        let [source, arp] =
-            [source_rule::table(), arp_guard::table()].map(|table| self.with_socket(|socket| nft::put(socket, &table)));
+        let [source, arp] = [source_rule::table(), arp_guard::table()]
+            .map(|table| self.with_socket(|socket| nftables::put(socket, &table)));
         let changed = [&source, &arp].into_iter().any(|done| matches!(done, Ok(true)));
         self.standings.source = stand("source", &self.standings.source, source.and(arp));
         self.put_masquerade() || changed
@@ -142,11 +142,11 @@ impl PacketFilter {
             Egress::Unknown => return false,
             Egress::Off => {
                 let (family, name) = masquerade::TABLE;
-                self.with_socket(|socket| nft::remove(socket, family, name))
+                self.with_socket(|socket| nftables::remove(socket, family, name))
             }
             Egress::On(sides) => {
                 let table = masquerade::table(sides);
-                self.with_socket(|socket| nft::put(socket, &table))
+                self.with_socket(|socket| nftables::put(socket, &table))
             }
         };
         let changed = matches!(done, Ok(true));
@@ -178,8 +178,8 @@ impl PacketFilter {
 /// Whether the rules that always stand are there: the source rule and the ARP guard. For whoever is not the agent.
 pub(crate) fn look() -> Result<[(&'static str, bool); 2], Error> {
     let mut socket = Nfnetlink::requests()?;
-    let source = nft::stands(&mut socket, &source_rule::table())?;
-    Ok([("source", source), ("ARP guard", nft::stands(&mut socket, &arp_guard::table())?)])
+    let source = nftables::stands(&mut socket, &source_rule::table())?;
+    Ok([("source", source), ("ARP guard", nftables::stands(&mut socket, &arp_guard::table())?)])
 }
 
 /// What came of an attempt, told once.
@@ -202,7 +202,7 @@ pub(crate) fn remove() -> Result<Vec<String>, Error> {
     let mut removed = Vec::new();
     let ours = [source_rule::table(), arp_guard::table()].map(|Table { family, name, .. }| (family, name));
     for (family, name) in ours.into_iter().chain([masquerade::TABLE]) {
-        if nft::remove(&mut socket, family, name)? {
+        if nftables::remove(&mut socket, family, name)? {
             removed.push(format!("the table {} {name}", family.word()));
         }
     }

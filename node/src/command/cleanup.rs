@@ -10,7 +10,6 @@ use crate::agent::Stop;
 use crate::conflist;
 use crate::install;
 use crate::leases::{Read, Sight, Stores};
-use crate::nft;
 use crate::packet_filter;
 use crate::routes::kernel::{Kernel, Rtnetlink};
 use crate::routes::plan::plan;
@@ -48,7 +47,7 @@ enum Error {
     #[error("remove routes: {0}")]
     Routes(#[from] netlink::Error),
     #[error("remove the rules of the packet filter: {0}")]
-    PacketFilter(#[from] nft::Error),
+    PacketFilter(#[from] nftables::Error),
     #[error("remove {path}: {source}")]
     File { path: String, source: io::Error },
     #[error("print: {0}")]

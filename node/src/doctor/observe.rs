@@ -11,13 +11,13 @@ use std::{fs, io};
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
 use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
+use nftables::Nfnetlink;
 
 use super::facts::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
 use crate::conflist::{self, directory};
 use crate::forwarding::observe::observe as observe_forwarding;
 use crate::install::{BINARIES, same};
 use crate::leases::{Read, Sight, Stores};
-use crate::nft::Nfnetlink;
 use crate::packet_filter::{self, forward};
 use crate::routes::Target;
 use crate::routes::kernel::{Kernel as _, Rtnetlink};

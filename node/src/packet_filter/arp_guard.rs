@@ -4,9 +4,9 @@
 use std::net::Ipv4Addr;
 
 use netlink::HOST_LINK_PREFIX;
+use nftables::{Chain, Cmp, Expression, Family, Hook, Rule, Table, Verdict};
 
 use super::keep::TABLE;
-use crate::nft::{Chain, Cmp, Expression, Family, Hook, Rule, Table, Verdict};
 
 /// The pods' gateway on every pod link.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);

@@ -13,8 +13,7 @@ use std::fs;
 
 use ipnetwork::IpNetwork;
 use netlink::HOST_LINK_PREFIX;
-
-use crate::nft::{BaseChain, Error, Family, ForeignRule, Nfnetlink, base_chains, rules};
+use nftables::{BaseChain, Error, Family, ForeignRule, Nfnetlink, base_chains, rules};
 
 pub(super) use accept::{accept, withdraw};
 pub(crate) use judge::Packet;

@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use nftables::{Error, Event, Nfnetlink};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::{Drops, Egress, Forwarded, PacketFilter, Sides, Standings};
 use crate::agent::part::{Activity, Output};
-use crate::nft::{Error, Event, Nfnetlink};
 use crate::readiness::Readiness;
 use crate::state::HEARTBEAT;
 

@@ -7,8 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-
-use crate::nft::{Chain, Cmp, Expression, Family, Hook, Rule, Set, Subnets, Table};
+use nftables::{Chain, Cmp, Expression, Family, Hook, Rule, Set, Subnets, Table};
 
 /// A table of its own: a kernel that cannot masquerade has the source rule all the same.
 pub(super) const TABLE: (Family, &str) = (Family::Inet, "podlan-masquerade");

@@ -6,9 +6,9 @@
 //! localhost, lets those in by the pod's link (`route_localnet`), and kube-proxy by every link.
 
 use netlink::HOST_LINK_PREFIX;
+use nftables::{Chain, Cmp, Error, Expression, Family, Hook, Nfnetlink, Rule, Table, Verdict, counted};
 
 use super::keep::TABLE;
-use crate::nft::{Chain, Cmp, Error, Expression, Family, Hook, Nfnetlink, Rule, Table, Verdict, counted};
 
 /// `AF_INET`.
 const IPV4: u8 = 2;

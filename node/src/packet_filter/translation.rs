@@ -1,8 +1,9 @@
 //! Whether somebody's rules give a packet that this node forwards another source address: our masquerade, or the rules of
 //! others. Asked, never changed.
 
+use nftables::{Error, Nfnetlink, base_chains};
+
 use super::forward::{Fate, Packet, Walk};
-use crate::nft::{Error, Nfnetlink, base_chains};
 
 /// `NF_INET_POST_ROUTING`.
 const POST_ROUTING: u32 = 4;

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use netlink::{Forwarded, Known, Link, Lookup, Route, Socket};
+use nftables::Nfnetlink;
 
 use super::facts::{At, End, Leg};
 use crate::doctor::facts::{Facts, Seen};
-use crate::nft::Nfnetlink;
 use crate::packet_filter::forward::{self, Packet};
 use crate::packet_filter::translation;
 use crate::routes::Target;
@@ -93,7 +93,7 @@ fn rules(
     let name = |link: Option<&Link>| link.map(|link| link.name.clone()).unwrap_or_default();
     let packet =
         Packet { source: from.address, destination: to.address, incoming: name(incoming), outgoing: name(outgoing) };
-    let failed = |error: crate::nft::Error| format!("failed to look at the packet filter: {error}");
+    let failed = |error: nftables::Error| format!("failed to look at the packet filter: {error}");
     match Nfnetlink::requests() {
         Ok(mut socket) => (
             forward::look(&mut socket, std::slice::from_ref(&packet)).map_err(failed),

@@ -2,11 +2,11 @@
 //! goes to them passes where nobody's rule decided otherwise. Each is marked by its comment, and by that it is found again.
 
 use ipnetwork::IpNetwork;
-
-use super::FORWARD;
-use crate::nft::{
+use nftables::{
     BaseChain, Cmp, Error, Expression, Family, Nfnetlink, Rule, Verdict, base_chains, change, octets, rules,
 };
+
+use super::FORWARD;
 
 /// What the comment of each begins with.
 const SAYS: &str = "podlan: forward for the pods of this node";

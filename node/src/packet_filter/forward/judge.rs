@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::nft::{Cmp, End, Field, ForeignRule, Step, octets};
+use nftables::{Cmp, End, Field, ForeignRule, Step, octets};
 
 /// The first packet of a TCP connection that the node forwards.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::Subnets;
 
 /// Sets of up to `most` subnets: runs of neighbours, single addresses, wide ones around them, both ends of the range.
 /// They come from few places, so that two of them overlap in every way.
-pub(in crate::nft) fn any_subnets(v6: bool, most: usize) -> impl Strategy<Value = Subnets> {
+pub(crate) fn any_subnets(v6: bool, most: usize) -> impl Strategy<Value = Subnets> {
     proptest::collection::vec(any_run(v6), 0..6)
         .prop_map(move |runs| runs.into_iter().flatten().collect::<Subnets>().iter().take(most).collect())
 }
@@ -43,10 +43,10 @@ fn subnet(v6: bool, number: u128, prefix: u8) -> IpNetwork {
 
 /// Ranges of numbers, ends included, ascending, none touching another.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::nft) struct Ranges(Vec<(u128, u128)>);
+pub(crate) struct Ranges(Vec<(u128, u128)>);
 
 impl Ranges {
-    pub(in crate::nft) fn of(subnets: impl Iterator<Item = IpNetwork>) -> Self {
+    pub(crate) fn of(subnets: impl Iterator<Item = IpNetwork>) -> Self {
         let number = |address| match address {
             IpAddr::V4(v4) => u128::from(v4.to_bits()),
             IpAddr::V6(v6) => v6.to_bits(),
@@ -66,11 +66,11 @@ impl Ranges {
         Self(merged)
     }
 
-    pub(in crate::nft) fn union(&self, other: &Self) -> Self {
+    pub(crate) fn union(&self, other: &Self) -> Self {
         Self::merged(self.0.iter().chain(&other.0).copied().collect())
     }
 
-    pub(in crate::nft) fn intersection(&self, other: &Self) -> Self {
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
         let mut common = Vec::new();
         let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
         while let (Some(one), Some(two)) = (ours.peek(), theirs.peek()) {
@@ -87,7 +87,7 @@ impl Ranges {
         Self(common)
     }
 
-    pub(in crate::nft) fn lie_in(&self, other: &Self) -> bool {
+    pub(crate) fn lie_in(&self, other: &Self) -> bool {
         self.intersection(other) == *self
     }
 }

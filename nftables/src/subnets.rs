@@ -6,16 +6,16 @@ use ipnetwork::IpNetwork;
 
 /// The same addresses in the fewest of the subnets that were given: one that lies in another is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Subnets(BTreeSet<IpNetwork>);
+pub struct Subnets(BTreeSet<IpNetwork>);
 
 impl Subnets {
     /// Those that begin in ascending order, IPv4 first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = IpNetwork> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = IpNetwork> + '_ {
         self.0.iter().copied()
     }
 
     /// Those of one family.
-    pub(crate) fn of_family(&self, v6: bool) -> Self {
+    pub fn of_family(&self, v6: bool) -> Self {
         Self(self.iter().filter(|subnet| subnet.is_ipv6() == v6).collect())
     }
 

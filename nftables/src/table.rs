@@ -12,16 +12,20 @@ use super::subnets::Subnets;
 
 /// Netfilter's families (linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Family {
+pub enum Family {
+    /// `NFPROTO_INET`: IPv4 and IPv6.
     Inet = 1,
+    /// `NFPROTO_IPV4`.
     Ipv4 = 2,
+    /// `NFPROTO_ARP`.
     Arp = 3,
+    /// `NFPROTO_IPV6`.
     Ipv6 = 10,
 }
 
 impl Family {
     /// As nft(8) calls it.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Inet => "inet",
             Self::Ipv4 => "ip",
@@ -33,50 +37,62 @@ impl Family {
 
 /// Everything under one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Table {
-    pub(crate) family: Family,
-    pub(crate) name: &'static str,
-    pub(crate) sets: Vec<Set>,
-    pub(crate) chains: Vec<Chain>,
+pub struct Table {
+    /// Of the table and all that is in it.
+    pub family: Family,
+    /// By which it is found; a table of another's making under this name is taken over.
+    pub name: &'static str,
+    /// Its sets, all of them.
+    pub sets: Vec<Set>,
+    /// Its chains, all of them.
+    pub chains: Vec<Chain>,
 }
 
 /// Subnets of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Set {
-    pub(crate) name: &'static str,
-    pub(crate) v6: bool,
-    pub(crate) subnets: Subnets,
+pub struct Set {
+    /// Unique in its table.
+    pub name: &'static str,
+    /// Its subnets are of IPv6.
+    pub v6: bool,
+    /// Its elements.
+    pub subnets: Subnets,
 }
 
 /// A chain at a hook; what no rule decides goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chain {
-    pub(crate) name: &'static str,
-    pub(crate) hook: Hook,
-    pub(crate) rules: Vec<Rule>,
+pub struct Chain {
+    /// Unique in its table.
+    pub name: &'static str,
+    /// Where it hangs.
+    pub hook: Hook,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
 }
 
 /// Where a chain hangs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hook {
+pub struct Hook {
     /// `filter` or `nat`.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// `NF_INET_PRE_ROUTING` and `NF_ARP_IN` 0, `NF_INET_FORWARD` 2, `NF_INET_POST_ROUTING` 4.
-    pub(crate) number: u32,
-    pub(crate) priority: i32,
+    pub number: u32,
+    /// Chains with lower ones see the packet first.
+    pub priority: i32,
 }
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// What it is for, in a few words.
-    pub(crate) says: &'static str,
-    pub(crate) expressions: Vec<Expression>,
+    pub says: &'static str,
+    /// Evaluated in order.
+    pub expressions: Vec<Expression>,
 }
 
 impl Rule {
     /// What `nft list` shows behind it; another rule has another one.
-    pub(crate) fn comment(&self) -> String {
+    pub fn comment(&self) -> String {
         format!("{} [{:08x}]", self.says, digest(&format!("{:?}", self.expressions)))
     }
 }
@@ -148,7 +164,7 @@ pub(super) fn behind(subnet: IpNetwork) -> Option<IpAddr> {
 }
 
 /// An address as it stands in a header.
-pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
+pub fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),

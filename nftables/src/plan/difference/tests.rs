@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::nft::samples::{Ranges, any_subnets};
+use crate::samples::{Ranges, any_subnets};
 
 fn cidrs(texts: &[&str]) -> Subnets {
     texts.iter().map(|text| text.parse::<IpNetwork>().unwrap()).collect()

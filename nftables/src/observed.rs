@@ -164,7 +164,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nft::table::behind;
+    use crate::table::behind;
 
     fn bounds(subnets: &[&str]) -> BTreeSet<(IpAddr, bool)> {
         let subnets = subnets.iter().map(|text| text.parse::<IpNetwork>().unwrap());

@@ -10,57 +10,45 @@ use super::table::{Family, INTERVAL_END, Rule, new_rule};
 
 /// A chain at a hook of the IP families.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BaseChain {
-    pub(crate) family: Family,
-    pub(crate) table: String,
-    pub(crate) name: String,
+pub struct BaseChain {
+    /// The family of its table.
+    pub family: Family,
+    /// The name of its table.
+    pub table: String,
+    /// The name of the chain.
+    pub name: String,
     /// What no rule decides is dropped.
-    pub(crate) drops: bool,
+    pub drops: bool,
 }
 
 /// A rule of a chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ForeignRule {
-    pub(crate) handle: u64,
-    pub(crate) comment: String,
-    pub(crate) steps: Vec<Step>,
+pub struct ForeignRule {
+    /// By which the kernel knows it within its table.
+    pub handle: u64,
+    /// "" where it has none.
+    pub comment: String,
+    /// Its expressions, in order.
+    pub steps: Vec<Step>,
 }
 
-/// What a rule does, one after the other.
+/// One expression of a rule. Registers are numbered as in linux/netfilter/nf_tables.h.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Load {
-        register: u32,
-        what: Field,
-    },
-    Mask {
-        from: u32,
-        to: u32,
-        mask: Vec<u8>,
-        xor: Vec<u8>,
-    },
-    Compare {
-        register: u32,
-        op: Cmp,
-        value: Vec<u8>,
-    },
+#[expect(missing_docs, reason = "each field is the attribute of its name")]
+pub enum Step {
+    /// Loads a field of the packet.
+    Load { register: u32, what: Field },
+    /// Register `to` becomes `from & mask ^ xor`.
+    Mask { from: u32, to: u32, mask: Vec<u8>, xor: Vec<u8> },
+    /// Goes on when the register's first bytes compare so.
+    Compare { register: u32, op: Cmp, value: Vec<u8> },
     /// Compares with every value of a set of single values.
-    Lookup {
-        register: u32,
-        op: Cmp,
-        values: Vec<Vec<u8>>,
-    },
+    Lookup { register: u32, op: Cmp, values: Vec<Vec<u8>> },
     /// Asks whether an address lies in one of the subnets of a set.
-    Within {
-        register: u32,
-        op: Cmp,
-        subnets: Subnets,
-    },
+    Within { register: u32, op: Cmp, subnets: Subnets },
     /// An extension of iptables by name, with its parameters.
-    Extension {
-        name: String,
-        parameters: Vec<u8>,
-    },
+    Extension { name: String, parameters: Vec<u8> },
+    /// Ends the rule.
     End(End),
     /// Counts or logs; the packet goes on.
     Neutral,
@@ -70,7 +58,8 @@ pub(crate) enum Step {
 
 /// Something of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
+#[expect(missing_docs, reason = "each is the field of its name")]
+pub enum Field {
     IncomingLinkName,
     OutgoingLinkName,
     AddressFamily,
@@ -85,18 +74,23 @@ pub(crate) enum Field {
 
 /// How a rule ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
+    /// `NF_ACCEPT`.
     Accept,
+    /// `NF_DROP`, or a rejection.
     Drop,
     /// Gives the packet another address or port.
     Translate,
+    /// `NFT_RETURN`.
     Return,
+    /// `NFT_JUMP` to a chain of the same table.
     Jump(String),
+    /// `NFT_GOTO` to a chain of the same table.
     Goto(String),
 }
 
 /// The chains of the IP families at a hook, but for our own tables.
-pub(crate) fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, Error> {
+pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, Error> {
     let all = socket.dump(0, nfnetlink::GET_CHAIN, &[])?;
     let read = |(family, chain): &(u8, Vec<u8>)| {
         let family = [Family::Inet, Family::Ipv4, Family::Ipv6].into_iter().find(|known| *known as u8 == *family)?;
@@ -110,12 +104,7 @@ pub(crate) fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseC
 }
 
 /// The rules of a chain, in order.
-pub(crate) fn rules(
-    socket: &mut Nfnetlink,
-    family: Family,
-    table: &str,
-    chain: &str,
-) -> Result<Vec<ForeignRule>, Error> {
+pub fn rules(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str) -> Result<Vec<ForeignRule>, Error> {
     let of_chain = [Attribute::text(1, table), Attribute::text(2, chain)];
     let all = socket.dump(family as u8, nfnetlink::GET_RULE, &of_chain)?;
     let ours = all.iter().map(|(_, rule)| Attributes(rule));
@@ -172,7 +161,7 @@ fn values(socket: &mut Nfnetlink, family: Family, table: &str, set: &str) -> Res
 }
 
 /// Appends `add` to a chain and takes the rules with these handles out of it, in one transaction.
-pub(crate) fn change(socket: &mut Nfnetlink, chain: &BaseChain, add: &[Rule], remove: &[u64]) -> Result<(), Error> {
+pub fn change(socket: &mut Nfnetlink, chain: &BaseChain, add: &[Rule], remove: &[u64]) -> Result<(), Error> {
     let removal = |handle: &u64| Message {
         family: chain.family as u8,
         kind: nfnetlink::DELETE_RULE,

@@ -49,7 +49,8 @@ const GENERIC: usize = 4;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Error {
     #[error("open a netfilter socket: {0}")]
     Open(#[source] io::Error),
     #[error("send rules: {0}")]
@@ -94,13 +95,15 @@ pub(super) struct Message {
 }
 
 /// An event: who caused it, and of which table it speaks.
-pub(crate) struct Event<'a> {
-    pub(crate) port: u32,
-    pub(crate) table: Option<&'a str>,
+pub struct Event<'a> {
+    /// The netlink port of the socket that made the change.
+    pub port: u32,
+    /// The table's name.
+    pub table: Option<&'a str>,
 }
 
 /// A netfilter socket of the network namespace in which it was opened. It never blocks.
-pub(crate) struct Nfnetlink {
+pub struct Nfnetlink {
     socket: Socket,
     port: u32,
     /// The number of the last message sent.
@@ -109,7 +112,7 @@ pub(crate) struct Nfnetlink {
 
 impl Nfnetlink {
     /// A socket for transactions.
-    pub(crate) fn requests() -> Result<Self, Error> {
+    pub fn requests() -> Result<Self, Error> {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
         let address = socket.bind_auto().map_err(Error::Open)?;
         socket.set_cap_ack(true).map_err(Error::Open)?;
@@ -117,7 +120,7 @@ impl Nfnetlink {
     }
 
     /// A socket that hears of every change of the ruleset.
-    pub(crate) fn events() -> Result<Self, Error> {
+    pub fn events() -> Result<Self, Error> {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
         socket.bind(&SocketAddr::new(0, 0)).map_err(Error::Open)?;
         socket.add_membership(GROUP).map_err(Error::Open)?;
@@ -126,7 +129,7 @@ impl Nfnetlink {
     }
 
     /// By which events tell their cause.
-    pub(crate) fn port(&self) -> u32 {
+    pub fn port(&self) -> u32 {
         self.port
     }
 
@@ -244,7 +247,7 @@ impl Nfnetlink {
     }
 
     /// Reads all events that wait; true when the kernel dropped some because the reader was slow.
-    pub(crate) fn news(&mut self, mut each: impl FnMut(&Event<'_>)) -> Result<bool, Error> {
+    pub fn news(&mut self, mut each: impl FnMut(&Event<'_>)) -> Result<bool, Error> {
         let mut lost = false;
         let mut buffer = Vec::with_capacity(64 * 1024);
         loop {

@@ -6,8 +6,8 @@
 
 use ipnetwork::IpNetwork;
 
-use crate::nft::subnets::{Subnets, holds};
-use crate::nft::table::behind;
+use crate::subnets::{Subnets, holds};
+use crate::table::behind;
 
 /// So many subnets at most come or go in one step, each way: a netlink attribute holds 64 KiB, and an IPv6 subnet takes 72
 /// bytes.

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 
 use super::*;
-use crate::nft::expression::{Expression, Verdict};
-use crate::nft::nfnetlink::{DELETE_ELEMENTS, DELETE_TABLE, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE};
-use crate::nft::table::{Family, Hook, Rule};
+use crate::expression::{Expression, Verdict};
+use crate::nfnetlink::{DELETE_ELEMENTS, DELETE_TABLE, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE};
+use crate::table::{Family, Hook, Rule};
 
 fn subnets(texts: &[&str]) -> Subnets {
     texts.iter().map(|text| text.parse::<IpNetwork>().unwrap()).collect()
@@ -92,7 +92,7 @@ fn a_rule_that_somebody_added_or_changed_goes_and_the_sets_stay() {
     let mut seen = held(&table);
     seen.chains.get_mut("masquerade").unwrap().rules.push(String::new());
     let kinds = kinds(&plan(&table, Some(&seen)));
-    assert_eq!(kinds, [[crate::nft::nfnetlink::DELETE_RULE, NEW_RULE]]);
+    assert_eq!(kinds, [[crate::nfnetlink::DELETE_RULE, NEW_RULE]]);
 }
 
 #[test]

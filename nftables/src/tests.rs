@@ -32,7 +32,7 @@ fn within(test: &str, body: impl FnOnce()) {
         eprintln!("SKIPPED: {why}");
         return;
     }
-    let exact = format!("nft::tests::{test}");
+    let exact = format!("tests::{test}");
     let done = unshare()
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", &exact, "--nocapture", "--test-threads=1"])

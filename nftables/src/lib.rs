@@ -18,19 +18,19 @@ mod table;
 
 use nix::errno::Errno;
 
-pub(crate) use counted::counted;
-pub(crate) use expression::{Cmp, Expression, Verdict};
-pub(crate) use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
-pub(crate) use nfnetlink::{Error, Event, Nfnetlink};
-pub(crate) use subnets::Subnets;
-pub(crate) use table::{Chain, Family, Hook, Rule, Set, Table, octets};
+pub use counted::counted;
+pub use expression::{Cmp, Expression, Verdict};
+pub use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
+pub use nfnetlink::{Error, Event, Nfnetlink};
+pub use subnets::Subnets;
+pub use table::{Chain, Family, Hook, Rule, Set, Table, octets};
 
 use observed::observe;
 use plan::{Plan, again, plan};
 
 /// Makes `table` what the kernel holds under its name; true when there was something to change. A change in place that the
 /// kernel refuses is followed by another way: the table made again as a whole.
-pub(crate) fn put(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+pub fn put(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
     let plan = plan(table, observe(socket, table.family, table.name)?.as_ref());
     if plan.is_empty() {
         return Ok(false);
@@ -68,12 +68,12 @@ fn carry_out(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
 }
 
 /// Whether the kernel holds `table` as it should be. Asks, and changes nothing.
-pub(crate) fn stands(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+pub fn stands(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
     Ok(plan(table, observe(socket, table.family, table.name)?.as_ref()).is_empty())
 }
 
 /// Removes a table with all that is in it; false when there was none.
-pub(crate) fn remove(socket: &mut Nfnetlink, family: Family, name: &str) -> Result<bool, Error> {
+pub fn remove(socket: &mut Nfnetlink, family: Family, name: &str) -> Result<bool, Error> {
     match socket.transaction(vec![table::remove_table(family, name)]) {
         Ok(()) => Ok(true),
         Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(false),

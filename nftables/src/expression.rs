@@ -9,21 +9,25 @@ const VERDICT: u32 = 0;
 
 /// How a register is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cmp {
+pub enum Cmp {
+    /// `NFT_CMP_EQ`.
     Equal = 0,
+    /// `NFT_CMP_NEQ`.
     NotEqual = 1,
 }
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// `NF_DROP`.
     Drop = 0,
+    /// `NF_ACCEPT`.
     Accept = 1,
 }
 
 /// One expression of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Expression {
+pub enum Expression {
     /// Loads the name of the link that the packet came in by.
     IncomingLinkName,
     /// Loads the packet's family, one byte (`AF_INET` 2, `AF_INET6` 10).
@@ -31,7 +35,12 @@ pub(crate) enum Expression {
     /// Loads 1 when the packet's source is routed back to the link that it came in by, else 0.
     RouteBackToLinkExists,
     /// Loads bytes of the network header: an address of IPv4, IPv6 or ARP.
-    NetworkHeader { offset: u32, length: u32 },
+    NetworkHeader {
+        /// From the header's first byte, bytes.
+        offset: u32,
+        /// Bytes.
+        length: u32,
+    },
     /// Keeps of the register's bytes those bits that are set here.
     Mask(Vec<u8>),
     /// Goes on when the register's first bytes compare so.
