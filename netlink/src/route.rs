@@ -12,9 +12,9 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::reply::KernelError;
 use crate::request::{Request, family};
 use crate::socket::{Error, Socket};
+use crate::wire::KernelError;
 
 /// The table in which a node keeps its routes (`RT_TABLE_MAIN`).
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
