@@ -2,13 +2,13 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use nix::errno::Errno;
-use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage, State,
 };
+use nix::errno::Errno;
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::net::netdevice::name_to_index;
 

@@ -1,8 +1,8 @@
 //! Whether a link passes packets. Asking is what makes it true: since Linux 6.8 the kernel does a link's overdue work (its
 //! link watch: activate the transmit queue, set the operational state) before it answers `RTM_GETLINK`.
 
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
 
 use crate::link::{Selector, select};
 use crate::request::Request;

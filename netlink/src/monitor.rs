@@ -2,13 +2,13 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::libc::{RTM_DELRULE, RTM_NEWRULE};
 use nix::sys::socket::{
     setsockopt,
     sockopt::{RcvBuf, RcvBufForce},
 };
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
 use crate::netconf::{Switched, switched};
 use crate::nexthop::{RTM_DELNEXTHOP, RTM_NEWNEXTHOP};

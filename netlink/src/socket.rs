@@ -4,8 +4,8 @@ use std::io;
 use std::ops::ControlFlow::{Break, Continue};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_core::{DecodeError, NLM_F_REQUEST};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
 use crate::netns::netns_of;
 use crate::request::Request;

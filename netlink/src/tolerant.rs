@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_core::{DecodeError, NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
 use crate::wire::{Attributes, HEADER, append, u16_at};
 
