@@ -10,5 +10,6 @@ pub mod cost;
 pub mod demo;
 pub mod first_packets;
 pub mod lab;
+pub mod sent;
 pub mod traffic;
 pub mod ways;

@@ -27,8 +27,8 @@ fn sources(folder: &Path, text: &mut String) {
 #[test]
 fn what_troubleshooting_quotes_the_programs_print() {
     let mut text = String::new();
-    for part in ["cni", "ipam", "netlink", "node", "plugin", "podlink"] {
-        sources(&root().join(part).join("src"), &mut text);
+    for part in ["cni/src", "ipam/src", "netlink/src", "nftables/src", "node", "plugin/src", "podlink/src"] {
+        sources(&root().join(part), &mut text);
     }
     let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
     let quoted: Vec<&str> = page.split('"').skip(1).step_by(2).filter(|quote| !FOREIGN.contains(quote)).collect();

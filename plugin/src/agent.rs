@@ -1,5 +1,5 @@
 //! What the node agent says of itself, for STATUS and ADD: a small file, written again every few seconds
-//! (`node/src/state.rs`).
+//! (`node/state/src/lib.rs`).
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -72,7 +72,7 @@ impl fmt::Debug for Error {
 
 impl Error {
     /// For `map_err`: the system call that failed, by what was being done.
-    pub(crate) fn system<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+    pub fn system<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
         |source| Self::System { doing: doing.into(), source: source.into() }
     }
 }

@@ -1,0 +1,264 @@
+//! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. What a step is that
+//! is not known here is said to be so. A chain that drops what no rule decides can get a rule of ours behind its own.
+
+use super::attribute::{Attribute, Attributes};
+use super::expression::Cmp;
+use super::nfnetlink::{self, Error, Message, Nfnetlink};
+use super::observed::{comment, subnets};
+use super::subnets::Subnets;
+use super::table::{Family, INTERVAL_END, Rule, new_rule};
+
+/// A chain at a hook of the IP families.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseChain {
+    /// The family of its table.
+    pub family: Family,
+    /// The name of its table.
+    pub table: String,
+    /// The name of the chain.
+    pub name: String,
+    /// What no rule decides is dropped.
+    pub drops: bool,
+}
+
+/// A rule of a chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignRule {
+    /// By which the kernel knows it within its table.
+    pub handle: u64,
+    /// "" where it has none.
+    pub comment: String,
+    /// Its expressions, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One expression of a rule. Registers are numbered as in linux/netfilter/nf_tables.h.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the attribute of its name")]
+pub enum Step {
+    /// Loads a field of the packet.
+    Load { register: u32, what: Field },
+    /// Register `to` becomes `from & mask ^ xor`.
+    Mask { from: u32, to: u32, mask: Vec<u8>, xor: Vec<u8> },
+    /// Goes on when the register's first bytes compare so.
+    Compare { register: u32, op: Cmp, value: Vec<u8> },
+    /// Compares with every value of a set of single values.
+    Lookup { register: u32, op: Cmp, values: Vec<Vec<u8>> },
+    /// Asks whether an address lies in one of the subnets of a set.
+    Within { register: u32, op: Cmp, subnets: Subnets },
+    /// An extension of iptables by name, with its parameters.
+    Extension { name: String, parameters: Vec<u8> },
+    /// Ends the rule.
+    End(End),
+    /// Counts or logs; the packet goes on.
+    Neutral,
+    /// Nobody knows whether the packet goes on.
+    Unknown,
+}
+
+/// Something of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of its name")]
+pub enum Field {
+    IncomingLinkName,
+    OutgoingLinkName,
+    AddressFamily,
+    EtherType,
+    TransportProtocol,
+    Mark,
+    NetworkHeader { offset: u32, length: u32 },
+    ConnectionState,
+    ConnectionStatus,
+    Unknown,
+}
+
+/// How a rule ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `NF_ACCEPT`.
+    Accept,
+    /// `NF_DROP`, or a rejection.
+    Drop,
+    /// Gives the packet another address or port.
+    Translate,
+    /// `NFT_RETURN`.
+    Return,
+    /// `NFT_JUMP` to a chain of the same table.
+    Jump(String),
+    /// `NFT_GOTO` to a chain of the same table.
+    Goto(String),
+}
+
+/// The chains of the IP families at a hook, but for our own tables.
+pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, Error> {
+    let all = socket.dump(0, nfnetlink::GET_CHAIN, &[])?;
+    let read = |(family, chain): &(u8, Vec<u8>)| {
+        let family = [Family::Inet, Family::Ipv4, Family::Ipv6].into_iter().find(|known| *known as u8 == *family)?;
+        let chain = Attributes(chain);
+        // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1}, _POLICY 5: NF_DROP 0.
+        (chain.inside(4).number(1)? == hook).then_some(())?;
+        let (table, name) = (chain.text(1)?.to_owned(), chain.text(3)?.to_owned());
+        Some(BaseChain { family, table, name, drops: chain.number(5) == Some(0) })
+    };
+    Ok(all.iter().filter_map(read).collect())
+}
+
+/// The rules of a chain, in order.
+pub fn rules(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str) -> Result<Vec<ForeignRule>, Error> {
+    let of_chain = [Attribute::text(1, table), Attribute::text(2, chain)];
+    let all = socket.dump(family as u8, nfnetlink::GET_RULE, &of_chain)?;
+    let ours = all.iter().map(|(_, rule)| Attributes(rule));
+    // Old kernels heed no chain.
+    let ours = ours.filter(|rule| rule.text(1) == Some(table) && rule.text(2) == Some(chain));
+    let mut rules = Vec::new();
+    for rule in ours {
+        // NFTA_RULE_HANDLE 3, _EXPRESSIONS 4.
+        let mut steps = Vec::new();
+        for (_, expression) in rule.inside(4) {
+            let expression = Attributes(expression);
+            steps.push(match lookup(expression) {
+                Some((register, op, set)) => match values(socket, family, table, set)? {
+                    Some(values) => Step::Lookup { register, op, values },
+                    None => subnets(socket, family, table, set)?.map_or(Step::Unknown, |subnets| Step::Within {
+                        register,
+                        op,
+                        subnets,
+                    }),
+                },
+                None => step(expression),
+            });
+        }
+        let comment = comment(rule).unwrap_or_default().to_owned();
+        rules.push(ForeignRule { handle: rule.long(3).unwrap_or_default(), comment, steps });
+    }
+    Ok(rules)
+}
+
+/// NFTA_LOOKUP_SET 1, _SREG 2, _DREG 3 for a map, _FLAGS 5: NFT_LOOKUP_F_INV 1.
+fn lookup(expression: Attributes<'_>) -> Option<(u32, Cmp, &str)> {
+    let data = expression.inside(2);
+    if expression.text(1) != Some("lookup") || data.find(3).is_some() {
+        return None;
+    }
+    let inverted = data.number(5).is_some_and(|flags| flags & 1 != 0);
+    Some((data.number(2)?, if inverted { Cmp::NotEqual } else { Cmp::Equal }, data.text(1)?))
+}
+
+/// The values of a set; `None` for a set of intervals.
+fn values(socket: &mut Nfnetlink, family: Family, table: &str, set: &str) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    let of_set = [Attribute::text(1, table), Attribute::text(2, set)];
+    let mut values = Vec::new();
+    for (_, part) in socket.dump(family as u8, nfnetlink::GET_ELEMENTS, &of_set)? {
+        for (_, element) in Attributes(&part).inside(3) {
+            let element = Attributes(element);
+            // NFTA_SET_ELEM_FLAGS 3, _KEY_END 10.
+            let is_bound = element.number(3).unwrap_or_default() & INTERVAL_END != 0 || element.find(10).is_some();
+            let Some(value) = element.inside(1).find(1).filter(|_| !is_bound) else { return Ok(None) };
+            values.push(value.to_vec());
+        }
+    }
+    Ok(Some(values))
+}
+
+/// Appends `add` to a chain and takes the rules with these handles out of it, in one transaction.
+pub fn change(socket: &mut Nfnetlink, chain: &BaseChain, add: &[Rule], remove: &[u64]) -> Result<(), Error> {
+    let removal = |handle: &u64| Message {
+        family: chain.family as u8,
+        kind: nfnetlink::DELETE_RULE,
+        attributes: vec![
+            Attribute::text(1, &chain.table),
+            Attribute::text(2, &chain.name),
+            Attribute::long(3, *handle),
+        ],
+    };
+    let additions = add.iter().map(|rule| new_rule(chain.family, &chain.table, &chain.name, rule));
+    let messages: Vec<Message> = remove.iter().map(removal).chain(additions).collect();
+    if messages.is_empty() { Ok(()) } else { socket.transaction(messages) }
+}
+
+/// NFTA_EXPR_NAME 1, NFTA_EXPR_DATA 2; the attributes of each as in `expression.rs`.
+fn step(expression: Attributes<'_>) -> Step {
+    let data = expression.inside(2);
+    let load = |what| data.number(1).map_or(Step::Unknown, |register| Step::Load { register, what });
+    match expression.text(1).unwrap_or_default() {
+        "meta" => load(meta(data.number(2))),
+        "payload" if data.number(2) == Some(1) => {
+            let (offset, length) = (data.number(3).unwrap_or_default(), data.number(4).unwrap_or_default());
+            load(Field::NetworkHeader { offset, length })
+        }
+        // NFTA_CT_DREG 1, _KEY 2: NFT_CT_STATE 0, NFT_CT_STATUS 2.
+        "ct" => load(match data.number(2) {
+            Some(0) => Field::ConnectionState,
+            Some(2) => Field::ConnectionStatus,
+            _ => Field::Unknown,
+        }),
+        "payload" | "fib" | "rt" | "socket" | "exthdr" => load(Field::Unknown),
+        "bitwise" => mask(data).unwrap_or(Step::Unknown),
+        "cmp" => compare(data).unwrap_or(Step::Unknown),
+        "immediate" => end(data),
+        "counter" | "log" | "notrack" => Step::Neutral,
+        "reject" => Step::End(End::Drop),
+        "masq" | "nat" => Step::End(End::Translate),
+        // NFTA_TARGET_NAME 1.
+        "target" => match data.text(1).unwrap_or_default() {
+            "REJECT" => Step::End(End::Drop),
+            "MASQUERADE" | "SNAT" | "NETMAP" => Step::End(End::Translate),
+            "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
+            _ => Step::Unknown,
+        },
+        // NFTA_MATCH_NAME 1, _INFO 3.
+        "match" => Step::Extension {
+            name: data.text(1).unwrap_or_default().to_owned(),
+            parameters: data.find(3).unwrap_or_default().to_vec(),
+        },
+        _ => Step::Unknown,
+    }
+}
+
+fn meta(key: Option<u32>) -> Field {
+    match key {
+        Some(1) => Field::EtherType,
+        Some(3) => Field::Mark,
+        Some(6) => Field::IncomingLinkName,
+        Some(7) => Field::OutgoingLinkName,
+        Some(15) => Field::AddressFamily,
+        Some(16) => Field::TransportProtocol,
+        _ => Field::Unknown,
+    }
+}
+
+/// A shift (NFTA_BITWISE_OP 6) is not known here.
+fn mask(data: Attributes<'_>) -> Option<Step> {
+    if data.number(6).is_some_and(|op| op != 0) {
+        return None;
+    }
+    let (mask, xor) = (data.inside(4).find(1)?.to_vec(), data.inside(5).find(1)?.to_vec());
+    Some(Step::Mask { from: data.number(1)?, to: data.number(2)?, mask, xor })
+}
+
+/// Greater and less are not known here.
+fn compare(data: Attributes<'_>) -> Option<Step> {
+    let op = match data.number(2)? {
+        0 => Cmp::Equal,
+        1 => Cmp::NotEqual,
+        _ => return None,
+    };
+    Some(Step::Compare { register: data.number(1)?, op, value: data.inside(3).find(1)?.to_vec() })
+}
+
+/// NFTA_IMMEDIATE_DREG 1, _DATA 2 {NFTA_DATA_VERDICT 2 {NFTA_VERDICT_CODE 1, _CHAIN 2}}; linux/netfilter/nf_tables.h,
+/// `enum nft_verdicts`.
+fn end(data: Attributes<'_>) -> Step {
+    let verdict = data.inside(2).inside(2);
+    let chain = || verdict.text(2).unwrap_or_default().to_owned();
+    match (data.number(1), verdict.number(1).map(u32::cast_signed)) {
+        (Some(0), Some(0)) => Step::End(End::Drop),
+        (Some(0), Some(1)) => Step::End(End::Accept),
+        (Some(0), Some(-1)) => Step::Neutral,
+        (Some(0), Some(-3)) => Step::End(End::Jump(chain())),
+        (Some(0), Some(-4)) => Step::End(End::Goto(chain())),
+        (Some(0), Some(-5)) => Step::End(End::Return),
+        // A value for another expression, or a queue.
+        _ => Step::Unknown,
+    }
+}

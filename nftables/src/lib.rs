@@ -1,0 +1,85 @@
+//! nf_tables of the kernel, spoken over nfnetlink: tables as values, what the kernel holds of them, and the change that
+//! makes the one the other. Which rules there should be is not known here.
+//!
+//! A table that is right is left alone, and one that is nearly right is changed where it differs: a set loses and gains
+//! elements, and no rule is loaded again for it. Each rule carries a comment with a digest of itself, by which it is known.
+
+mod attribute;
+mod counted;
+mod expression;
+mod foreign;
+mod nfnetlink;
+mod observed;
+mod plan;
+#[cfg(test)]
+mod samples;
+mod subnets;
+mod table;
+
+use nix::errno::Errno;
+
+pub use counted::counted;
+pub use expression::{Cmp, Expression, Verdict};
+pub use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
+pub use nfnetlink::{Error, Event, Nfnetlink};
+pub use subnets::Subnets;
+pub use table::{Chain, Family, Hook, Rule, Set, Table, octets};
+
+use observed::observe;
+use plan::{Plan, again, plan};
+
+/// Makes `table` what the kernel holds under its name; true when there was something to change. A change in place that the
+/// kernel refuses is followed by another way: the table made again as a whole.
+pub fn put(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+    let plan = plan(table, observe(socket, table.family, table.name)?.as_ref());
+    if plan.is_empty() {
+        return Ok(false);
+    }
+    match carry_out(socket, &plan) {
+        Err(in_place @ Error::Refused { .. }) if !plan.whole => carry_out(socket, &again(table))
+            .map_err(|again| Error::Twice { in_place: in_place.into(), again: again.into() })?,
+        done => done?,
+    }
+    Ok(true)
+}
+
+/// A table that is made as a whole is made in one transaction where the socket has room for it, so that at no moment a part
+/// of it is missing.
+fn carry_out(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
+    if plan.whole {
+        match socket.transaction(plan.at_once()) {
+            Err(error) if error.is_too_large() => {}
+            done => return done,
+        }
+    }
+    let mut refused = None;
+    for transaction in &plan.sets {
+        match socket.transaction(transaction.clone()) {
+            // The others change other subnets.
+            Err(error @ Error::Refused { .. }) => refused = refused.or(Some(error)),
+            done => done?,
+        }
+    }
+    match refused {
+        Some(error) => Err(error),
+        None if plan.rules.is_empty() => Ok(()),
+        None => socket.transaction(plan.rules.clone()),
+    }
+}
+
+/// Whether the kernel holds `table` as it should be. Asks, and changes nothing.
+pub fn stands(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+    Ok(plan(table, observe(socket, table.family, table.name)?.as_ref()).is_empty())
+}
+
+/// Removes a table with all that is in it; false when there was none.
+pub fn remove(socket: &mut Nfnetlink, family: Family, name: &str) -> Result<bool, Error> {
+    match socket.transaction(vec![table::remove_table(family, name)]) {
+        Ok(()) => Ok(true),
+        Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

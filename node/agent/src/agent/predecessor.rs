@@ -1,0 +1,62 @@
+//! What the agent before this one said of this node. It stands until it is stale or this one knows better: a node must
+//! not become unready because its agent is replaced. It refuses to believe what the kernel does not bear out.
+
+use ipnetwork::IpNetwork;
+
+use routes::{Key, Routes};
+use state::State;
+
+/// The last word of a former agent.
+pub(super) struct Predecessor(State);
+
+impl Predecessor {
+    /// Its last word on the node `me`, if the routes that it speaks of are among `held`: they go with a reboot.
+    pub(super) fn borne_out(said: State, me: &str, held: &Routes) -> Option<Self> {
+        let own = |cidr: &String| cidr.parse::<IpNetwork>().is_ok_and(|cidr| held.contains_key(&Key::own(cidr)));
+        let borne_out = said.node == me && !said.pod_cidrs.is_empty() && said.pod_cidrs.iter().all(own);
+        borne_out.then_some(Self(said))
+    }
+
+    /// Whether the node counts as ready by it still.
+    pub(super) fn vouches(&self) -> bool {
+        self.0.ready && !self.0.is_stale()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use routes::Target;
+
+    fn said(ready: bool, cidrs: &[&str]) -> State {
+        let mut state = State::starting("n1", "file x");
+        state.ready = ready;
+        state.pod_cidrs = cidrs.iter().map(|cidr| (*cidr).to_owned()).collect();
+        state
+    }
+
+    fn held(cidrs: &[&str]) -> Routes {
+        cidrs.iter().map(|cidr| (Key::own(cidr.parse().unwrap()), Target::Unreachable)).collect()
+    }
+
+    #[test]
+    fn a_word_counts_for_its_node_while_the_routes_are_there() {
+        let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
+        let borne_out = |said, me, held: &[&str]| Predecessor::borne_out(said, me, &self::held(held)).is_some();
+        assert!(borne_out(said(true, &cidrs), "n1", &cidrs));
+        assert!(!borne_out(said(true, &cidrs), "n2", &cidrs), "another node's");
+        assert!(!borne_out(said(true, &cidrs), "n1", &cidrs[..1]), "a route is gone");
+        assert!(!borne_out(said(true, &[]), "n1", &cidrs), "it knew of no CIDR");
+    }
+
+    #[test]
+    fn only_a_fresh_word_of_readiness_vouches() {
+        let cidrs = ["10.244.1.0/24"];
+        let word = |said| Predecessor::borne_out(said, "n1", &held(&cidrs)).unwrap();
+        assert!(word(said(true, &cidrs)).vouches());
+        assert!(!word(said(false, &cidrs)).vouches());
+        let mut old = said(true, &cidrs);
+        old.boot_time = 0;
+        assert!(!word(old).vouches());
+    }
+}

@@ -1,0 +1,244 @@
+//! `podlan-node adopt host-local DIR`: takes the leases over that host-local keeps of a network, so that its pods run on and
+//! nobody else gets their addresses. It reads what others wrote and changes nothing but the lease store, which it locks: the
+//! agent and pods that come and go may be at work meanwhile.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cni::{Attachment, NetworkName};
+use ipam::{Imported, Lease, Place, Range, RangeSet, Require, Want};
+use ipnetwork::IpNetwork;
+use serde::Serialize;
+
+use crate::adopt::{Live, RESULTS, Verdict, Witness};
+use state::{RUN_DIR, RunDir};
+
+/// Whose leases are taken over.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    from: From,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum From {
+    /// Those of the reference IPAM plugin `host-local`, below ptp, bridge or flannel
+    HostLocal(HostLocal),
+}
+
+#[derive(Debug, clap::Args)]
+struct HostLocal {
+    /// host-local's directory of the network: /var/lib/cni/networks/NAME, or what its dataDir says
+    directory: PathBuf,
+    /// The name of podlan's network; best the name that the network has had, which libcni and portmap know its pods by
+    #[arg(long, value_name = "NAME", default_value = "podnet")]
+    network_name: String,
+    /// This node's pod CIDRs; may be given again. Without it, those of the running agent
+    #[arg(long, value_name = "CIDR")]
+    cidr: Vec<IpNetwork>,
+    /// The ids of the living containers (`crictl pods -q`), `-` for stdin: what it does not name is left, unless its network
+    /// namespace is there
+    #[arg(long, value_name = "FILE")]
+    live: Option<PathBuf>,
+    /// Where libcni keeps its records, by which the pods' namespaces and links are known
+    #[arg(long, value_name = "DIR", default_value = RESULTS)]
+    results: PathBuf,
+    /// Where podlan's leases lie (`ipam.dataDir`)
+    #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// The agent's run directory
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why nothing was taken over.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("read {path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("read the list of living containers: {0}")]
+    Live(#[from] crate::adopt::LiveError),
+    #[error("--network-name: {0}")]
+    Network(cni::Error),
+    #[error("--cidr: {0}")]
+    Cidr(#[from] ipam::RangeError),
+    #[error("--cidr: {0}")]
+    Want(#[source] ipam::Error),
+    #[error("know this node's pod CIDRs: no agent says them ({0}); name them with --cidr")]
+    NoAgent(String),
+    #[error(transparent)]
+    Store(#[from] ipam::Error),
+    #[error("print: {0}")]
+    Print(#[from] io::Error),
+}
+
+/// What was done, for people and machines.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    network: String,
+    dry_run: bool,
+    /// Leased from podlan now.
+    adopted: Vec<Line>,
+    /// Were already.
+    known: Vec<Line>,
+    /// Of pods that are no more.
+    left: Vec<Line>,
+    /// Could not be taken over.
+    refused: Vec<Refused>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    address: String,
+    container_id: String,
+    ifname: String,
+    /// "" when nothing tells.
+    pod: String,
+    /// Why it was left; "" otherwise.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why: &'static str,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    file: String,
+    why: String,
+}
+
+/// Takes over; the exit code is 0 when nothing was refused.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let From::HostLocal(args) = &args.from;
+    let done = adopt(args).and_then(|told| {
+        print(args.json, &told)?;
+        Ok(told.refused.is_empty())
+    });
+    match done {
+        Ok(whole) => ExitCode::from(u8::from(!whole)),
+        Err(error) => {
+            // Nobody to tell if stderr is gone too.
+            let _ = writeln!(io::stderr(), "failed to {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn adopt(args: &HostLocal) -> Result<Told, Error> {
+    let network = NetworkName::parse(&args.network_name).map_err(Error::Network)?;
+    let want = want(&cidrs(args)?)?;
+    let live = args.live.as_deref().map(read).transpose()?.map(|text| Live::parse(&text)).transpose()?;
+    // host-local names the directory after its network, and libcni names that in its records.
+    let theirs = args.directory.file_name().unwrap_or_default().to_string_lossy();
+    let failed = |source| Error::Read { path: args.results.display().to_string(), source };
+    let witness = Witness::of(&theirs, &args.results, live).map_err(failed)?;
+    let place = Place::new(&args.data_dir, network);
+    let reasons = RefCell::new(BTreeMap::new());
+    let vouch = |owner: &Attachment| match witness.verdict(owner) {
+        Verdict::Adopt(proof) => Some(proof),
+        Verdict::Leave(why) => {
+            reasons.borrow_mut().insert(owner.clone(), why);
+            None
+        }
+    };
+    let import = if args.dry_run { ipam::rehearse_import } else { ipam::import };
+    let Imported { leases, known, left, refused } = import(&place, &want, &args.directory, &vouch)?;
+    let reasons = reasons.into_inner();
+    let left = left.into_iter().map(|(address, owner)| Line {
+        address: address.to_string(),
+        why: reasons.get(&owner).copied().unwrap_or_default(),
+        container_id: owner.container_id.to_string(),
+        ifname: owner.ifname.to_string(),
+        pod: String::new(),
+    });
+    let refused =
+        refused.into_iter().map(|one| Refused { file: one.file.display().to_string(), why: one.why.to_string() });
+    Ok(Told {
+        network: args.network_name.clone(),
+        dry_run: args.dry_run,
+        adopted: leases.iter().map(line).collect(),
+        known: known.iter().map(line).collect(),
+        left: left.collect(),
+        refused: refused.collect(),
+    })
+}
+
+fn line(lease: &Lease) -> Line {
+    Line {
+        address: lease.address.ip().to_string(),
+        container_id: lease.owner.container_id.to_string(),
+        ifname: lease.owner.ifname.to_string(),
+        pod: lease.proof.pod.clone().unwrap_or_default(),
+        why: "",
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(path)
+    };
+    text.map_err(|source| Error::Read { path: path.display().to_string(), source })
+}
+
+/// Those named, else those of the running agent.
+fn cidrs(args: &HostLocal) -> Result<Vec<IpNetwork>, Error> {
+    if !args.cidr.is_empty() {
+        return Ok(args.cidr.clone());
+    }
+    let run_dir = RunDir(args.run_dir.clone());
+    let state =
+        run_dir.read_state().map_err(|error| Error::NoAgent(format!("{}: {error}", run_dir.state_file().display())))?;
+    let cidrs: Vec<IpNetwork> = state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
+    if cidrs.is_empty() { Err(Error::NoAgent("it knows of none".to_owned())) } else { Ok(cidrs) }
+}
+
+/// What the pods will get from podlan: an address of each family.
+fn want(cidrs: &[IpNetwork]) -> Result<Want, Error> {
+    let mut sets = Vec::new();
+    for v4 in [true, false] {
+        let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
+        let ranges = family.map(|cidr| Range::new(*cidr, None, None, None)).collect::<Result<Vec<_>, _>>()?;
+        if !ranges.is_empty() {
+            sets.push(RangeSet::new(ranges)?);
+        }
+    }
+    Want::new(&sets, &[], Duration::ZERO, Require::Both).map_err(Error::Want)
+}
+
+fn print(json: bool, told: &Told) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, told).map_err(io::Error::from)?;
+        return Ok(writeln!(out)?);
+    }
+    let would = if told.dry_run { "would be " } else { "" };
+    for (word, lines) in [("adopted", &told.adopted), ("known", &told.known), ("left", &told.left)] {
+        for Line { address, container_id, ifname, pod, why } in lines {
+            let pod = if pod.is_empty() { String::new() } else { format!(" ({pod})") };
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            writeln!(out, "{would}{word} {address} of {container_id} {ifname}{pod}{why}")?;
+        }
+    }
+    for Refused { file, why } in &told.refused {
+        writeln!(out, "{would}refused {file}: {why}")?;
+    }
+    let Told { network, adopted, known, left, refused, .. } = told;
+    let count = |lines: &[Line]| lines.len();
+    let (adopted, known, left, refused) = (count(adopted), count(known), count(left), refused.len());
+    writeln!(out, "{network}: {adopted} {would}adopted, {known} known before, {left} left, {refused} refused")?;
+    Ok(())
+}

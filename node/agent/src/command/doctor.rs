@@ -1,0 +1,56 @@
+//! `podlan-node doctor`: each check of this node is ok, or says what is wrong, why it matters and how to mend it. Exit code
+//! 0: nothing is wrong; 1: something is; 2: nothing that was seen is, but not everything could be looked at.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use facts::observe::{Places, observe};
+use inspect::doctor::report::Report;
+use inspect::doctor::{checks, mend};
+use state::{RUN_DIR, RunDir};
+
+/// Where to look, and what to do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The agent's run directory
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// The runtime's directory of network configurations [default: the agent's, else /etc/cni/net.d]
+    #[arg(long, value_name = "DIR")]
+    cni_conf_dir: Option<PathBuf>,
+    /// The runtime's directory of plugins [default: the agent's, else /opt/cni/bin]
+    #[arg(long, value_name = "DIR")]
+    cni_bin_dir: Option<PathBuf>,
+    /// Where the leases lie, beside what the configurations name [default: the agent's, else /run/podlan]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Mend what is safe to mend, say what was done, and look again
+    #[arg(long)]
+    fix: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Examines this node.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let Args { run_dir, cni_conf_dir, cni_bin_dir, data_dir, .. } = args;
+    let run_dir = RunDir(run_dir.clone());
+    let places = Places::new(run_dir, cni_conf_dir.clone(), cni_bin_dir.clone(), data_dir.clone());
+    let mut report = Report { done: Vec::new(), fixed: args.fix, outcomes: checks::judge(&observe(&places)) };
+    if args.fix {
+        let due = mend::due(report.outcomes.iter().map(|(_, outcome)| outcome));
+        report.done = due.into_iter().map(|mend| mend::carry_out(mend, &places)).collect();
+        if !report.done.is_empty() {
+            report.outcomes = checks::judge(&observe(&places));
+        }
+    }
+    let mut out = io::stdout().lock();
+    let printed = if args.json {
+        serde_json::to_writer(&mut out, &report.json()).map_err(io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        report.print(&mut out)
+    };
+    printed.map_or(ExitCode::FAILURE, |()| ExitCode::from(report.code()))
+}

@@ -1,0 +1,238 @@
+//! `podlan-node run`: the agent itself.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::{duration, period, share, subnet};
+use crate::agent::{self, Agent, Options, Spared};
+use crate::log::Log;
+use files::place::private_directory;
+use install::Install;
+use install::conflist::{Chained, Conflist};
+use pods::leases::Stores;
+use routes::guard::Limits;
+use routes::reconcile::Settings;
+use source::Source;
+use source::kubernetes::Access;
+use state::{RUN_DIR, RunDir};
+
+/// How the agent runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// This node's name in the list of nodes
+    #[arg(long, env = "NODE_NAME")]
+    node_name: String,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Where the agent's own files lie
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// How often everything is compared again, a nodes file included, whatever events say
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = period)]
+    resync: Duration,
+    /// Hold a list of nodes that would withdraw more than this share of the peers' routes
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share)]
+    withdraw_share: f64,
+    /// Believe such a list once a later one still says so after this time
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    withdraw_hold: Duration,
+    /// Routers between the segments know the pod subnets: set routes by them to nodes of other segments
+    #[arg(long)]
+    by_routers: bool,
+    /// Give what pods send out of the cluster the node's address as its source; never what they send to pods or nodes
+    #[arg(long)]
+    masquerade: bool,
+    /// A subnet outside of the cluster that pods reach with their own addresses all the same; may be given again
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', requires = "masquerade", value_parser = subnet)]
+    no_masquerade_to: Vec<IpNetwork>,
+    /// Let pods of this node pass chains of others at forward whose policy is to drop (Docker's), by rules behind theirs
+    #[arg(long)]
+    accept_forward: bool,
+    /// Leave forwarding off where somebody switches it off while pods live, and only say so
+    #[arg(long)]
+    no_keep_forwarding: bool,
+    /// Serve /healthz, /readyz and /metrics here
+    #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Install the plugins `podlan` and `podlan-ipam`, which lie beside this program, in this directory
+    #[arg(long, value_name = "DIR")]
+    cni_bin_dir: Option<PathBuf>,
+    /// Write the runtime's network configuration in this directory, once this node's routes are in
+    #[arg(long, value_name = "DIR")]
+    cni_conf_dir: Option<PathBuf>,
+    /// The name of the network in that configuration
+    #[arg(long, value_name = "NAME", default_value = "podnet")]
+    network_name: String,
+    /// A plugin of the runtime's bin directory to chain after podlan; may be given again
+    #[arg(long, value_name = "PLUGIN")]
+    chain: Vec<Plugin>,
+    /// The same, as long as its binary lies in the directory of `--cni-bin-dir`
+    #[arg(long, value_name = "PLUGIN", requires = "cni_bin_dir")]
+    chain_if_installed: Vec<Plugin>,
+    /// The pods' MTU, bytes; without it, that of the default route's link, else of the links by which the nodes are reached
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u32>,
+    /// Where the leases lie (`ipam.dataDir`)
+    #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// How much is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: Level,
+}
+
+/// A plugin that may be chained after podlan.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Plugin {
+    /// hostPort
+    Portmap,
+    /// kubernetes.io/ingress-bandwidth and egress-bandwidth
+    Bandwidth,
+}
+
+impl From<Plugin> for Chained {
+    fn from(plugin: Plugin) -> Self {
+        match plugin {
+            Plugin::Portmap => Self::Portmap,
+            Plugin::Bandwidth => Self::Bandwidth,
+        }
+    }
+}
+
+/// Where the nodes come from: one of these.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
+    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json` or `-o yaml`), or a directory of such files; watched
+    #[arg(long, value_name = "PATH")]
+    nodes: Option<PathBuf>,
+    /// The Kubernetes API, as a pod of the cluster reaches it
+    #[arg(long)]
+    kubernetes: bool,
+    /// The Kubernetes API, as a kubeconfig file says
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    fn source(self) -> Source {
+        match (self.nodes, self.kubeconfig) {
+            (Some(path), _) => Source::File(path),
+            (None, Some(path)) => Source::Kubernetes(Access::Kubeconfig(path)),
+            // The group leaves nothing else: `--kubernetes` was given.
+            (None, None) => Source::Kubernetes(Access::InCluster),
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT. The routes stay.
+pub(crate) fn run(args: Args) -> ExitCode {
+    let log = log(args.log_level);
+    let code = match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the agent stops");
+            ExitCode::FAILURE
+        }
+    };
+    log.iter().for_each(Log::flush);
+    code
+}
+
+/// Logs on stderr. The client of the API server says each failed attempt by itself: the agent does, once.
+fn log(level: Level) -> Option<Log> {
+    let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level).with_target("kube_client", client);
+    let log = Log::start(io::stderr());
+    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+    match &log {
+        Some(log) => to_stderr.with_writer(log.clone()).finish().with(targets).init(),
+        None => to_stderr.with_writer(io::stderr).finish().with(targets).init(),
+    }
+    log
+}
+
+fn start(args: Args) -> Result<(), agent::Error> {
+    let run_dir = RunDir(args.run_dir);
+    private_directory(&run_dir.0)
+        .map_err(|source| agent::Error::RunDir { path: run_dir.0.display().to_string(), source })?;
+    let _alone = lock(&run_dir)?;
+    let settings = Settings {
+        me: args.node_name.into(),
+        limits: Limits { share: args.withdraw_share, hold: args.withdraw_hold },
+        by_routers: args.by_routers,
+    };
+    let conflist = Conflist {
+        network: args.network_name,
+        agent: run_dir.state_file().display().to_string(),
+        data_dir: args.data_dir.display().to_string(),
+        mtu: args.mtu,
+        chain: args.chain.into_iter().map(Chained::from).collect(),
+        chain_if_installed: args.chain_if_installed.into_iter().map(Chained::from).collect(),
+    };
+    let own_binary = std::env::current_exe().map_err(agent::Error::Binary)?;
+    let from = own_binary.parent().map(PathBuf::from).unwrap_or_default();
+    let install = Install { from, bin_dir: args.cni_bin_dir, conf_dir: args.cni_conf_dir, conflist };
+    let options = Options {
+        settings,
+        source: args.source.source(),
+        run_dir,
+        resync: args.resync,
+        listen: args.listen,
+        stores: Stores::below(args.data_dir),
+        install,
+        egress: args.masquerade.then_some(Spared(args.no_masquerade_to)),
+        accept_forward: args.accept_forward,
+        keep_forwarding: !args.no_keep_forwarding,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
+    runtime.block_on(Agent::run(options))
+}
+
+/// Holds the run directory until the process ends, whichever way it ends: by the directory itself, and by a file in it that
+/// names the process, where there is room for one.
+fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
+    let path = run_dir.lock_file();
+    let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
+    let directory = match File::open(&run_dir.0) {
+        Ok(directory) => {
+            directory.try_lock().map_err(|error| failed(error.into()))?;
+            Some(directory)
+        }
+        Err(_) => None,
+    };
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(&path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if is_full(&error) && directory.is_some() => {
+            tracing::warn!(path = %path.display(), %error, "the directory alone is locked");
+            return Ok([directory, None]);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    file.try_lock().map_err(|error| failed(error.into()))?;
+    match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        Err(error) if !is_full(&error) => Err(failed(error)),
+        _ => Ok([directory, Some(file)]),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,138 @@
+//! The reconciler's knowledge in the words of `node.json` and `verdicts.json`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use routes::apply::Trouble;
+use routes::guard::{Guard, Held};
+use routes::reconcile::Reconciler;
+use routes::verdict::{Ruling, Verdict};
+use routes::{Family, Key, Target};
+use state::{Counts, HeldState, State, VerdictLine, unix_now};
+
+/// Fills in what the reconciler knows; the source and the warnings stay as they are.
+pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
+    state.beat();
+    state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
+    let mine = reconciler.in_force().nodes.iter().filter(|node| &*node.name == me);
+    state.addresses = mine.flat_map(|node| node.addresses.iter().copied()).collect();
+    state.v4 = counts(reconciler, Family::V4);
+    state.v6 = counts(reconciler, Family::V6);
+    state.verdicts = BTreeMap::new();
+    for verdict in reconciler.verdicts() {
+        *state.verdicts.entry(verdict.ruling.word().to_owned()).or_default() += 1;
+    }
+    state.held = match reconciler.guard() {
+        Guard::Holding(held) => Some(held_state(held, now)),
+        Guard::Open | Guard::Released => None,
+    };
+    state.reasons = unready(reconciler, me);
+}
+
+/// The verdicts as lines, each overlaid with what became of its route.
+pub(crate) fn lines(reconciler: &Reconciler) -> Vec<VerdictLine> {
+    let line = |verdict: &Verdict| line(verdict, trouble(reconciler, verdict), wanted(reconciler, verdict));
+    reconciler.verdicts().iter().map(line).collect()
+}
+
+fn line(verdict: &Verdict, trouble: Option<&Trouble>, wanted: Option<Target>) -> VerdictLine {
+    let reason = match trouble {
+        Some(Trouble::HeldByForeign(_)) => "held-by-foreign-route",
+        Some(Trouble::Refused(_)) => "refused-by-kernel",
+        None => verdict.ruling.reason(),
+    };
+    VerdictLine {
+        node: verdict.node.to_string(),
+        cidr: verdict.cidr.map_or_else(String::new, |cidr| cidr.to_string()),
+        verdict: verdict.ruling.word().to_owned(),
+        reason: reason.to_owned(),
+        text: trouble.map_or_else(|| verdict.ruling.to_string(), |trouble| format!("{}, {trouble}", verdict.ruling)),
+        wanted,
+    }
+}
+
+fn trouble<'a>(reconciler: &'a Reconciler, verdict: &Verdict) -> Option<&'a Trouble> {
+    reconciler.trouble(&key(verdict)?)
+}
+
+fn wanted(reconciler: &Reconciler, verdict: &Verdict) -> Option<Target> {
+    reconciler.desired().get(&key(verdict)?).copied()
+}
+
+/// The key of the route that a verdict speaks of, if it speaks of one.
+fn key(verdict: &Verdict) -> Option<Key> {
+    let cidr = verdict.cidr?;
+    match verdict.ruling {
+        Ruling::Own | Ruling::Draining => Some(Key::own(cidr)),
+        Ruling::Direct { .. } | Ruling::OnLink { .. } | Ruling::Router { .. } => Some(Key::peer(cidr)),
+        Ruling::Kept(_) | Ruling::Skipped(_) => None,
+    }
+}
+
+fn own<'a>(reconciler: &'a Reconciler, me: &str) -> impl Iterator<Item = &'a Verdict> {
+    reconciler.verdicts().iter().filter(move |verdict| &*verdict.node == me && verdict.ruling == Ruling::Own)
+}
+
+fn counts(reconciler: &Reconciler, family: Family) -> Counts {
+    let mut counts = Counts::default();
+    for (key, target) in reconciler.desired().iter().filter(|(key, _)| Family::of(key.destination) == family) {
+        counts.desired += 1;
+        counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
+        counts.failed += usize::from(reconciler.trouble(key).is_some());
+    }
+    counts
+}
+
+/// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
+pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
+    if !reconciler.has_decided() {
+        return vec![
+            "the routes are not decided yet: the kernel could not be asked (the agent's log says why)".to_owned(),
+        ];
+    }
+    let missing = |verdict: &Verdict| {
+        let key = key(verdict)?;
+        let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);
+        (!installed).then(|| match reconciler.trouble(&key) {
+            Some(trouble) => format!("the unreachable route of {} is not in: {trouble}", key.destination),
+            None => format!("the unreachable route of {} is not in", key.destination),
+        })
+    };
+    let mut reasons: Vec<String> = own(reconciler, me).filter_map(missing).collect();
+    if own(reconciler, me).next().is_none() {
+        let why = reconciler.verdicts().iter().filter(|verdict| &*verdict.node == me);
+        let why: Vec<String> = why.map(|verdict| verdict.ruling.to_string()).collect();
+        reasons.push(match why.as_slice() {
+            [] => format!("no node is called {me} (is --node-name right?)"),
+            why => format!("{me} has no pod CIDR that can be used: {}", why.join("; ")),
+        });
+    }
+    reasons
+}
+
+fn held_state(held: Held, now: Instant) -> HeldState {
+    HeldState {
+        withdraws: held.withdrawal.peers,
+        of: held.withdrawal.of,
+        until: unix_now() + held.until.saturating_duration_since(now).as_secs(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use routes::guard::Limits;
+    use routes::reconcile::Settings;
+    use source::{Node, Snapshot};
+
+    #[test]
+    fn a_node_without_verdicts_yet_is_not_taken_for_one_that_is_not_in_the_list() {
+        let limits = Limits { share: 0.5, hold: Duration::from_secs(60) };
+        let settings = Settings { me: "n1".into(), limits, by_routers: false };
+        let list = Snapshot::new(vec![Node::of("n1", &["10.0.0.1"], &["10.244.1.0/24"])], Instant::now());
+        let reasons = unready(&Reconciler::new(settings, list), "n1");
+        assert!(matches!(&reasons[..], [one] if one.contains("not decided yet")), "{reasons:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! podlan's node agent: plain routes to the other nodes' pod subnets, kept right, each with its reason.
+
+mod adopt;
+mod agent;
+mod command;
+mod control;
+mod describe;
+mod host_source;
+mod http;
+mod log;
+mod metrics;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

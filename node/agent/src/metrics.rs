@@ -1,0 +1,256 @@
+//! What the agent counts, under names after Prometheus' conventions. Everything here repeats what the state says, or
+//! counts what happened; nothing is decided by it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use filter::Drops;
+use install::pools::Dangers;
+use pods::forwarding::keep::Forwarding;
+use pods::leases::Census;
+use state::{Counts, State, VerdictLine};
+
+/// Two labels and their values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Labels([(&'static str, String); 2]);
+
+impl EncodeLabelSet for Labels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
+    Labels([(one.0, one.1.to_owned()), (other.0, other.1.to_owned())])
+}
+
+type Level = Gauge<f64, AtomicU64>;
+
+/// What the agent says of its own inside.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inner {
+    /// Objects of the kernel's that could not be read at the last look.
+    pub(crate) unreadable: u64,
+    /// Troubles with the agent's parts.
+    pub(crate) part_troubles: usize,
+}
+
+/// All metrics, and the registry that prints them.
+pub(crate) struct Metrics {
+    registry: Registry,
+    ready: Gauge,
+    routes: Family<Labels, Gauge>,
+    verdicts: Family<Labels, Gauge>,
+    leases: Family<Labels, Gauge>,
+    held: Gauge,
+    dangers: Gauge,
+    warnings: Gauge,
+    source_failing: Gauge,
+    pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
+    masquerade: Gauge,
+    forward_drops: Gauge,
+    forwarding: Family<Vec<(&'static str, String)>, Gauge>,
+    forwarding_heals: Counter,
+    source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
+    former_mtu_pods: Gauge,
+    unreadable: Gauge,
+    part_troubles: Gauge,
+    source_synced: Level,
+    /// A source's errors.
+    pub(crate) source_errors: Counter,
+    /// Routes that somebody took away and the agent put back.
+    pub(crate) heals: Counter,
+    /// Messages to the kernel that changed a route.
+    pub(crate) changes: Counter,
+    /// Leases taken back because their owners were provably gone.
+    reclaimed: Counter,
+    /// How long a turn takes.
+    pub(crate) reconcile: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("podlan_node"),
+            ready: Gauge::default(),
+            routes: Family::default(),
+            verdicts: Family::default(),
+            leases: Family::default(),
+            held: Gauge::default(),
+            dangers: Gauge::default(),
+            warnings: Gauge::default(),
+            source_failing: Gauge::default(),
+            pool_addresses: Family::default(),
+            masquerade: Gauge::default(),
+            forward_drops: Gauge::default(),
+            forwarding: Family::default(),
+            forwarding_heals: Counter::default(),
+            source_rule_drops: Family::default(),
+            former_mtu_pods: Gauge::default(),
+            unreadable: Gauge::default(),
+            part_troubles: Gauge::default(),
+            source_synced: Level::default(),
+            source_errors: Counter::default(),
+            heals: Counter::default(),
+            changes: Counter::default(),
+            reclaimed: Counter::default(),
+            reconcile: Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.2, 1.0]),
+        };
+        let to = &mut metrics.registry;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        to.register("build", "The version of this agent", Info::new(version));
+        to.register("ready", "1 when the routes of this node are in and its pools are sound", metrics.ready.clone());
+        to.register("routes", "Routes by family and by state: desired, installed, failed", metrics.routes.clone());
+        to.register("verdicts", "Pod CIDRs of the cluster by verdict and reason", metrics.verdicts.clone());
+        to.register("leases", "Leases and free addresses by network and state", metrics.leases.clone());
+        to.register("withdrawal_held_routes", "Routes that a held list of nodes would withdraw", metrics.held.clone());
+        to.register("pool_dangers", "Pools or leases that may not be unique in the cluster", metrics.dangers.clone());
+        to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
+        to.register(
+            "warnings",
+            "What an operator should know, as `podlan-node status` tells it",
+            metrics.warnings.clone(),
+        );
+        let pool = metrics.pool_addresses.clone();
+        to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
+        to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
+        let drops = metrics.forward_drops.clone();
+        to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
+        let forwarding = metrics.forwarding.clone();
+        to.register("forwarding", "0 while packets of pods are not forwarded, by family; otherwise 1", forwarding);
+        let heals = metrics.forwarding_heals.clone();
+        to.register("forwarding_heals", "Forwarding switched on again after somebody switched it off", heals);
+        let drops = metrics.source_rule_drops.clone();
+        to.register(
+            "source_rule_drops",
+            "Packets of pods dropped: forged by their source, or for the node's loopback",
+            drops,
+        );
+        let former = metrics.former_mtu_pods.clone();
+        to.register("former_mtu_pods", "Pods whose links keep an MTU that the node no longer has", former);
+        let unreadable = metrics.unreadable.clone();
+        to.register("unreadable_objects", "Links, addresses and routes of the kernel that cannot be read", unreadable);
+        let parts = metrics.part_troubles.clone();
+        to.register("part_troubles", "Parts of the agent that ended, panicked or are stuck", parts);
+        let synced = metrics.source_synced.clone();
+        to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
+        to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
+        to.register("route_heals", "Routes put back after somebody removed them", metrics.heals.clone());
+        to.register("route_changes", "Routes added, replaced or removed", metrics.changes.clone());
+        to.register("leases_reclaimed", "Leases whose owners were provably gone", metrics.reclaimed.clone());
+        let reconcile = metrics.reconcile.clone();
+        to.register_with_unit("reconcile_duration", "How long a turn took", Unit::Seconds, reconcile);
+        metrics
+    }
+
+    /// Repeats the state.
+    pub(crate) fn tell(&self, state: &State, dangers: &Dangers, census: &Census, inner: Inner) {
+        self.ready.set(state.ready.into());
+        self.counts("ipv4", &state.v4);
+        self.counts("ipv6", &state.v6);
+        self.held.set(state.held.as_ref().map_or(0, |held| number(held.withdraws as u64)));
+        self.dangers.set(number((dangers.grave.len() + dangers.slight.len()) as u64));
+        self.forward_drops.set(number(state.forward_drops as u64));
+        self.former_mtu_pods.set(number(state.former_mtu_pods as u64));
+        self.masquerade.set((state.masquerade == "on").into());
+        self.warnings.set(number(state.warnings.len() as u64));
+        self.source_failing.set((!state.source.error.is_empty()).into());
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
+        self.source_synced.set(state.source.last_sync as f64);
+        self.leases.clear();
+        self.pool_addresses.clear();
+        for counts in &census.leases {
+            let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
+            level("alive").set(number(counts.alive));
+            level("unknown").set(number(counts.unknown));
+        }
+        self.reclaimed.inner().store(census.reclaimed, Ordering::Relaxed);
+        self.unreadable.set(number(inner.unreadable));
+        self.part_troubles.set(number(inner.part_troubles as u64));
+        if let Some((network, room)) = &census.room {
+            let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
+            level("cooling").set(number(room.cooling));
+            level("free").set(number(room.capacity.saturating_sub(room.used)));
+            self.pool_addresses.get_or_create(&vec![("network", network.clone())]).set(number(room.capacity));
+        }
+    }
+
+    /// Repeats what the kernel has counted; it counts from nothing when the rules are put in place anew.
+    pub(crate) fn tell_drops(&self, drops: Drops) {
+        let Drops { forged, loopback } = drops;
+        for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
+            let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
+            counter.inner().store(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// Repeats how forwarding stands.
+    pub(crate) fn tell_forwarding(&self, forwarding: &Forwarding) {
+        let Forwarding { off: [v4, v6], heals, .. } = forwarding;
+        for (family, off) in [("ipv4", v4), ("ipv6", v6)] {
+            self.forwarding.get_or_create(&vec![("family", family.to_owned())]).set((!off).into());
+        }
+        self.forwarding_heals.inner().store(*heals, Ordering::Relaxed);
+    }
+
+    /// Counts the verdicts anew.
+    pub(crate) fn tell_verdicts(&self, lines: &[VerdictLine]) {
+        self.verdicts.clear();
+        for line in lines {
+            self.verdicts.get_or_create(&labels(("verdict", &line.verdict), ("reason", &line.reason))).inc();
+        }
+    }
+
+    fn counts(&self, family: &str, counts: &Counts) {
+        let Counts { desired, installed, failed } = *counts;
+        for (state, value) in [("desired", desired), ("installed", installed), ("failed", failed)] {
+            self.routes.get_or_create(&labels(("family", family), ("state", state))).set(number(value as u64));
+        }
+    }
+
+    /// The metrics as Prometheus reads them (OpenMetrics text).
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod dashboards;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_can_be_read() {
+        let metrics = Metrics::new();
+        let mut state = State::starting("n1", "file x");
+        state.v4 = Counts { desired: 3, installed: 2, failed: 1 };
+        metrics.tell(&state, &Dangers::default(), &Census::default(), Inner::default());
+        metrics.heals.inc();
+        let text = metrics.text();
+        for line in [
+            "podlan_node_ready 0",
+            "podlan_node_routes{family=\"ipv4\",state=\"installed\"} 2",
+            "podlan_node_route_heals_total 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+    }
+}

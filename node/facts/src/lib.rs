@@ -1,0 +1,188 @@
+//! Everything that the checks judge, as values. What could not be looked at says why.
+
+pub mod legs;
+pub mod observe;
+
+use std::net::IpAddr;
+
+use ipam::{Lease, Presence, Stamp};
+use ipnetwork::IpNetwork;
+use netlink::{InheritedMtu, Link, Loss, Route};
+use serde_json::{Map, Value};
+
+use filter::forward;
+use install::conflist;
+use pods::forwarding;
+use routes::here::Here;
+use state::{State, VerdictLine};
+
+/// What was looked for, or why it could not be seen.
+pub type Seen<T> = Result<T, String>;
+
+/// The facts of this node.
+#[derive(Debug)]
+pub struct Facts {
+    pub agent: Seen<Option<AgentSaid>>,
+    pub kernel: Seen<Kernel>,
+    pub settings: Settings,
+    /// The agent's packet filter rules that always stand, each with whether it does.
+    pub packet_filter: Seen<Vec<(&'static str, bool)>>,
+    /// What rules of others drop between pods; `None` where no agent knows the pod CIDRs.
+    pub forward: Seen<Option<Vec<forward::Finding>>>,
+    pub configurations: Seen<Vec<Configuration>>,
+    /// The plugins that our configurations name.
+    pub plugins: Seen<Vec<Plugin>>,
+    pub leases: Seen<Leases>,
+}
+
+/// What the agent last said.
+#[derive(Debug)]
+pub struct AgentSaid {
+    pub state: State,
+    pub stale: bool,
+    pub verdicts: Vec<VerdictLine>,
+}
+
+/// What route netlink said.
+#[derive(Debug, Default)]
+pub struct Kernel {
+    pub links: Vec<Link>,
+    pub here: Here,
+    /// Those of the main table.
+    pub routes: Vec<Route>,
+    /// The MTU that pods inherit where none is configured.
+    pub inherited_mtu: InheritedMtu,
+    /// Addresses of pods on this node, each with the source address that the node would send to it from.
+    pub sources: Vec<(IpAddr, Option<IpAddr>)>,
+}
+
+/// Settings below /proc/sys/net; `None` where the kernel has none of that name.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the kernel forwards: IPv4 and IPv6.
+    pub forwarding: [Seen<forwarding::Seen>; 2],
+    /// What the node has by router advertisements and loses by forwarding.
+    pub losses: Seen<Vec<Loss>>,
+    pub kernel_has_v6: bool,
+    /// `conf.all.disable_ipv6`.
+    pub disable_v6: Seen<Option<String>>,
+    /// `conf.all.rp_filter`, and each pod link's.
+    pub rp_filter_all: Seen<Option<String>>,
+    pub rp_filter: Seen<Vec<(String, String)>>,
+    /// The two families' `neigh.default.gc_thresh3`.
+    pub neighbours: [Seen<Option<String>>; 2],
+}
+
+/// A file in the runtime's configuration directory, in the runtime's order.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    pub file: String,
+    pub text: String,
+    /// `None` when it is no JSON.
+    pub json: Option<Value>,
+    /// Why it cannot be read.
+    pub unread: Option<String>,
+}
+
+/// A plugin's binary in the runtime's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    pub name: String,
+    pub path: String,
+    pub file: PluginFile,
+}
+
+/// How that binary is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginFile {
+    Missing,
+    NotExecutable,
+    /// It is there; of ours, whether it is the one that this program came with, where that can be said.
+    Present {
+        same: Option<bool>,
+    },
+}
+
+/// The leases of all networks, each with whether its owner is there.
+#[derive(Debug)]
+pub struct Leases {
+    pub now: Stamp,
+    pub all: Vec<(String, Lease, Presence)>,
+    /// Stores that could not be read, each with the error.
+    pub unreadable: Vec<String>,
+}
+
+impl Configuration {
+    pub fn new(file: String, text: String) -> Self {
+        let json = serde_json::from_str(&text).ok();
+        Self { file, text, json, unread: None }
+    }
+
+    /// One that cannot be read, and why.
+    pub fn unread(file: String, why: String) -> Self {
+        Self { unread: Some(why), ..Self::new(file, String::new()) }
+    }
+
+    pub fn plugins(&self) -> Vec<&Map<String, Value>> {
+        self.json.as_ref().map(conflist::plugins).unwrap_or_default()
+    }
+
+    /// The plugin `podlan` in it, if it is there.
+    pub fn podlan(&self) -> Option<&Map<String, Value>> {
+        self.plugins().into_iter().find(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"))
+    }
+
+    pub fn network(&self) -> &str {
+        self.json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or_default()
+    }
+}
+
+impl Facts {
+    /// What the agent said, where it said something.
+    pub fn said(&self) -> Seen<Option<&AgentSaid>> {
+        self.agent.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+
+    pub fn kernel(&self) -> Seen<&Kernel> {
+        self.kernel.as_ref().map_err(Clone::clone)
+    }
+
+    pub fn configurations(&self) -> Seen<&[Configuration]> {
+        self.configurations.as_deref().map_err(Clone::clone)
+    }
+
+    pub fn leases(&self) -> Seen<&Leases> {
+        self.leases.as_ref().map_err(Clone::clone)
+    }
+
+    /// What does not forward of a family, if its pods are forwarded at all.
+    pub fn not_forwarding(&self, v6: bool) -> Seen<Option<forwarding::Off>> {
+        let seen = self.settings.forwarding[usize::from(v6)].clone()?;
+        match forwarding::judge(v6, forwarding::Seen { pods: true, ..seen }) {
+            forwarding::Standing::Off(off) => Ok(Some(off)),
+            forwarding::Standing::On | forwarding::Standing::Moot => Ok(None),
+        }
+    }
+
+    /// This node's own pod CIDRs, as the agent knows them.
+    pub fn own_cidrs(&self) -> Vec<IpNetwork> {
+        let said = self.said().ok().flatten();
+        said.into_iter().flat_map(|said| &said.state.pod_cidrs).filter_map(|cidr| cidr.parse().ok()).collect()
+    }
+
+    /// Whether pods of this node have addresses of a family, or will have.
+    pub fn pods_have(&self, v6: bool) -> bool {
+        let pools = self.configurations.iter().flatten().flat_map(|file| conflist::pools(&file.file, &file.text));
+        let leased = self.leases.iter().flat_map(|leases| &leases.all).map(|(_, lease, _)| lease.address);
+        let subnets = pools.map(|pool| pool.subnet).chain(leased).chain(self.own_cidrs());
+        subnets.into_iter().any(|subnet| subnet.is_ipv6() == v6)
+    }
+}
+
+impl AgentSaid {
+    /// The pod CIDRs of the other nodes, with their names.
+    pub fn others(&self) -> impl Iterator<Item = (&str, IpNetwork)> + Clone {
+        let peers = self.verdicts.iter().filter(|line| line.node != self.state.node);
+        peers.filter_map(|line| Some((line.node.as_str(), line.cidr.parse().ok()?)))
+    }
+}

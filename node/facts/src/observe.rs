@@ -1,0 +1,237 @@
+//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. What cannot be looked at is an error in
+//! the place of that fact, and keeps nobody from looking at the others.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use ipam::{Presence, Stamp};
+use ipnetwork::IpNetwork;
+use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
+use nftables::Nfnetlink;
+
+use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
+use filter::{self, forward};
+use install::conflist::{self, directory};
+use install::{BINARIES, same};
+use pods::forwarding::observe::observe as observe_forwarding;
+use pods::leases::{Read, Sight, Stores};
+use routes::Target;
+use routes::kernel::{Kernel as _, Rtnetlink};
+use state::{RunDir, Told};
+
+/// Where the runtime looks, where nobody said otherwise.
+const BIN_DIR: &str = "/opt/cni/bin";
+
+/// Where things lie: as the operator says, else as the agent was told, else where runtimes look.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub run_dir: RunDir,
+    pub conf_dir: PathBuf,
+    pub bin_dir: PathBuf,
+    /// The agent's, and those that configurations name.
+    pub data_dirs: Vec<PathBuf>,
+}
+
+impl Places {
+    pub fn new(
+        run_dir: RunDir,
+        conf_dir: Option<PathBuf>,
+        bin_dir: Option<PathBuf>,
+        data_dir: Option<PathBuf>,
+    ) -> Self {
+        let told = run_dir.read_state().map(|state| state.told).unwrap_or_default();
+        let Told { cni_bin_dir, cni_conf_dir, data_dir: agents } = told;
+        let conf_dir = conf_dir.or(cni_conf_dir).unwrap_or_else(|| conflist::DIR.into());
+        let mut data_dirs = vec![data_dir.or(agents).unwrap_or_else(|| ipam::DEFAULT_DATA_DIR.into())];
+        for file in configurations(&conf_dir).unwrap_or_default() {
+            let ipams = file.plugins().into_iter().filter_map(|plugin| plugin.get("ipam"));
+            let ours = ipams.filter(|ipam| ipam["type"] == "podlan-ipam");
+            data_dirs.extend(ours.filter_map(|ipam| ipam["dataDir"].as_str()).map(PathBuf::from));
+        }
+        data_dirs.sort();
+        data_dirs.dedup();
+        Self { run_dir, conf_dir, bin_dir: bin_dir.or(cni_bin_dir).unwrap_or_else(|| BIN_DIR.into()), data_dirs }
+    }
+
+    /// The networks whose pods have an MTU that a configuration chose.
+    pub fn chosen_mtus(&self) -> Seen<BTreeSet<String>> {
+        let files = configurations(&self.conf_dir)?;
+        Ok(files.iter().filter_map(|file| conflist::chooses_mtu(&file.text)).collect())
+    }
+}
+
+/// Gathers everything.
+pub fn observe(places: &Places) -> Facts {
+    let configurations = configurations(&places.conf_dir);
+    let leases = leases(places);
+    let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
+    let agent = agent(&places.run_dir);
+    let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
+    let settings = settings(kernel.as_ref().ok());
+    let packet_filter =
+        filter::look().map(Vec::from).map_err(|error| format!("failed to look at the packet filter: {error}"));
+    let forward = forward(&agent, kernel.as_ref().ok());
+    Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
+}
+
+fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
+    let failed = |path: &Path, error: &io::Error| format!("failed to read {}: {error}", path.display());
+    let state = match run_dir.read_state() {
+        Ok(state) => state,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&run_dir.state_file(), &error)),
+    };
+    let verdicts = match run_dir.read_verdicts() {
+        Ok(verdicts) => verdicts,
+        // There are none before the first whole list of nodes.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
+    };
+    Ok(Some(AgentSaid { stale: state.is_stale(), state, verdicts }))
+}
+
+/// Follows packets between pods through the rules of others, as the agent does.
+fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::Finding>>> {
+    let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
+    let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
+    let names: Vec<(IpNetwork, Arc<str>)> = said
+        .verdicts
+        .iter()
+        .filter_map(|line| match line.wanted? {
+            Target::Hop { link, .. } => Some((line.cidr.parse().ok()?, kernel.here.link_name(link))),
+            Target::Unreachable | Target::Foreign => None,
+        })
+        .collect();
+    let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
+    let failed = |error| format!("failed to look at the rules of others: {error}");
+    let mut socket = Nfnetlink::requests().map_err(failed)?;
+    forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
+}
+
+fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
+    let living = leases.into_iter().flat_map(|leases| &leases.all).filter(|(.., there)| *there == Presence::Present);
+    let living: Vec<IpAddr> = living.map(|(_, lease, _)| lease.address.ip()).collect();
+    let look = || -> Result<Kernel, netlink::Error> {
+        let (mut rtnetlink, mut socket) = (Rtnetlink::open()?, Socket::open()?);
+        let links = socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
+        let mut sources = Vec::new();
+        // All pods of a family are spoken to alike.
+        for v6 in [false, true] {
+            if let Some(pod) = living.iter().find(|address| address.is_ipv6() == v6) {
+                let route = Route::ask(&mut socket, Lookup::Packet, *pod)?;
+                sources.push((*pod, route.and_then(|route| route.source)));
+            }
+        }
+        let inherited_mtu = netlink::inherited_mtu(&mut socket, || said?.state.pod_mtus.last().copied())?;
+        Ok(Kernel { links, here: rtnetlink.here()?, routes: rtnetlink.all_routes()?, inherited_mtu, sources })
+    };
+    look().map_err(|error| format!("failed to ask the kernel: {error}"))
+}
+
+fn settings(kernel: Option<&Kernel>) -> Settings {
+    let procfs = Procfs::of_machine();
+    let read = |sysctl: &Sysctl| sysctl.read(&procfs).map_err(|error| format!("failed to {error}"));
+    let neighbours = |family: &str| {
+        let path = Path::new("/proc/sys/net").join(family).join("neigh/default/gc_thresh3");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("failed to read {}: {error}", path.display())),
+        }
+    };
+    let ask = || Socket::open().map_err(|error| format!("failed to {error}"));
+    let forwarding = [false, true].map(|v6| {
+        let seen = observe_forwarding(&mut ask()?, &procfs, v6).map_err(|error| format!("failed to {error}"))?;
+        Ok(seen.0)
+    });
+    let losses = ask().and_then(|mut socket| {
+        netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
+    });
+    let links = kernel.ok_or_else(|| "the links of pods are not known".to_owned());
+    let pods =
+        links.map(|kernel| kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX)));
+    let rp_filter = pods.and_then(|pods| {
+        let mut all = Vec::new();
+        for link in pods {
+            // A pod that ended meanwhile has none.
+            all.extend(read(&Sysctl::link_v4(&link.name, "rp_filter"))?.map(|value| (link.name.clone(), value)));
+        }
+        Ok(all)
+    });
+    Settings {
+        forwarding,
+        losses,
+        kernel_has_v6: netlink::kernel_has_v6(),
+        disable_v6: read(&Sysctl::link_v6("all", "disable_ipv6")),
+        rp_filter_all: read(&Sysctl::link_v4("all", "rp_filter")),
+        rp_filter,
+        neighbours: [neighbours("ipv4"), neighbours("ipv6")],
+    }
+}
+
+fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
+    let read = directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))?;
+    let texts = read.texts.into_iter().map(|(name, text)| Configuration::new(name, text));
+    let faults = read.faults.into_iter().map(|(name, why)| Configuration::unread(name, why));
+    let mut files: Vec<Configuration> = texts.chain(faults).collect();
+    files.sort_unstable_by(|one, other| one.file.cmp(&other.file));
+    Ok(files)
+}
+
+/// The plugins that configurations with podlan in them name, and podlan's own.
+fn plugins(files: &[Configuration], dir: &Path) -> Vec<Plugin> {
+    let mut names: Vec<&str> = Vec::new();
+    for plugin in files.iter().filter(|file| file.podlan().is_some()).flat_map(Configuration::plugins) {
+        names.extend(plugin.get("type").and_then(|kind| kind.as_str()));
+        let below = plugin.get("ipam").and_then(|ipam| ipam["type"].as_str());
+        names.extend(below.filter(|below| *below != "podlan-ipam"));
+    }
+    names.sort_unstable();
+    names.dedup();
+    let beside = std::env::current_exe().ok().and_then(|own| own.parent().map(PathBuf::from));
+    let look = |name: &&str| {
+        let path = dir.join(name);
+        Plugin {
+            name: (*name).to_owned(),
+            path: path.display().to_string(),
+            file: file(&path, name, beside.as_deref()),
+        }
+    };
+    names.iter().map(look).collect()
+}
+
+fn file(path: &Path, name: &str, beside: Option<&Path>) -> PluginFile {
+    let Some(metadata) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { return PluginFile::Missing };
+    if metadata.permissions().mode() & 0o111 == 0 {
+        return PluginFile::NotExecutable;
+    }
+    let origin = beside.filter(|_| BINARIES.contains(&name)).map(|dir| dir.join(name));
+    let known = origin.and_then(|origin| same(&origin, path).ok());
+    PluginFile::Present { same: known }
+}
+
+fn leases(places: &Places) -> Seen<Leases> {
+    let now = Stamp::now().map_err(|error| format!("failed to {error}"))?;
+    let mut sight = Sight::default();
+    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
+    let mut leases = Leases { now, all: Vec::new(), unreadable: Vec::new() };
+    for dir in &places.data_dirs {
+        let judged = Stores::below(dir.clone()).judged(&sight);
+        let Read { leases: all, unread } =
+            judged.unwrap_or_else(|error| Read { leases: Vec::new(), unread: vec![error] });
+        leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)));
+        for error in unread {
+            match error {
+                ipam::Error::Io { op, path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
+                }
+                error => leases.unreadable.push(format!("failed to read the leases: {error}")),
+            }
+        }
+    }
+    Ok(leases)
+}

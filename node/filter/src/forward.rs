@@ -1,0 +1,164 @@
+//! Whether somebody else's rules drop what this node forwards between pods: Docker sets the policy of FORWARD to drop,
+//! firewalld rejects what no zone allows. A verdict of ours elsewhere cannot overrule them, so they are found and told.
+//!
+//! `--accept-forward` answers a *policy*: behind all rules of such a chain come two of ours for each pod CIDR of this node, so
+//! that what others forbid by a rule stays forbidden. A rule of others that rejects is never overruled.
+
+mod accept;
+mod judge;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+
+use ipnetwork::IpNetwork;
+use netlink::HOST_LINK_PREFIX;
+use nftables::{BaseChain, Error, Family, ForeignRule, Nfnetlink, base_chains, rules};
+
+pub(super) use accept::{accept, withdraw};
+pub use judge::Packet;
+pub(super) use judge::{Fate, Judgement, judge};
+
+/// `NF_INET_FORWARD`.
+const FORWARD: u32 = 2;
+
+/// A place where traffic between pods ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Such as `ip filter FORWARD`: family, table, chain.
+    pub chain: String,
+    pub by: By,
+    /// False where a rule that is not understood may let it pass.
+    pub certain: bool,
+    pub cure: String,
+}
+
+/// What drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Policy,
+    Rule,
+    /// iptables of before nftables: its rules are not read.
+    Legacy,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.certain { "drops" } else { "may drop" };
+        let by = match self.by {
+            By::Policy => "by its policy",
+            By::Rule => "by a rule",
+            By::Legacy => "(its rules cannot be read)",
+        };
+        write!(f, "the chain {} {verb} traffic between pods {by}: {}", self.chain, self.cure)
+    }
+}
+
+/// The packets by which chains are judged: between two pods of this node, and with a peer's pod both ways. `peers` are
+/// pod CIDRs with the name of the link that leads there.
+pub fn packets(own: &[IpNetwork], peers: &[(IpNetwork, &str)]) -> Vec<Packet> {
+    let pod = |cidr: &IpNetwork, number| cidr.iter().nth(number).unwrap_or(cidr.ip());
+    let link = format!("{HOST_LINK_PREFIX}0");
+    let mut packets = Vec::new();
+    for cidr in own {
+        let (one, other) = (pod(cidr, 2), pod(cidr, 3));
+        let mut packet = |source, destination, incoming: &str, outgoing: &str| {
+            packets.push(Packet { source, destination, incoming: incoming.into(), outgoing: outgoing.into() });
+        };
+        packet(one, other, &link, &link);
+        if let Some((peer, uplink)) = peers.iter().find(|(peer, _)| peer.is_ipv4() == cidr.is_ipv4()) {
+            packet(one, pod(peer, 2), &link, uplink);
+            packet(pod(peer, 2), one, uplink, &link);
+        }
+    }
+    packets
+}
+
+/// Asks the kernel what becomes of `packets`.
+pub fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for chain in base_chains(socket, FORWARD)? {
+        if let Some((by, certain)) = verdict(socket, &chain, packets)? {
+            let name = format!("{} {} {}", chain.family.word(), chain.table, chain.name);
+            findings.push(Finding { cure: cure(&chain, by), chain: name, by, certain });
+        }
+    }
+    findings.extend(legacy());
+    Ok(findings)
+}
+
+/// Follows packets through one chain; its rules are asked for once.
+pub(super) struct Walk<'a> {
+    chain: &'a BaseChain,
+    known: BTreeMap<String, Vec<ForeignRule>>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn of(chain: &'a BaseChain) -> Self {
+        Self { chain, known: BTreeMap::new() }
+    }
+
+    /// `None` for a packet that the chain never sees.
+    pub(super) fn judge(&mut self, socket: &mut Nfnetlink, packet: &Packet) -> Result<Option<Judgement>, Error> {
+        let sees = match self.chain.family {
+            Family::Ipv4 => packet.source.is_ipv4(),
+            Family::Ipv6 => packet.source.is_ipv6(),
+            _ => true,
+        };
+        let mut ask = |name: &str| -> Result<Vec<ForeignRule>, Error> {
+            if let Some(known) = self.known.get(name) {
+                return Ok(known.clone());
+            }
+            let found = rules(socket, self.chain.family, &self.chain.table, name)?;
+            self.known.insert(name.to_owned(), found.clone());
+            Ok(found)
+        };
+        sees.then(|| judge(packet, &self.chain.name, &mut ask)).transpose()
+    }
+}
+
+/// The worst that a chain does to one of the packets.
+fn verdict(socket: &mut Nfnetlink, chain: &BaseChain, packets: &[Packet]) -> Result<Option<(By, bool)>, Error> {
+    let mut walk = Walk::of(chain);
+    let mut worst: Option<(By, bool)> = None;
+    for packet in packets {
+        let Some(judgement) = walk.judge(socket, packet)? else { continue };
+        let by = match judgement.fate {
+            Fate::Dropped => By::Rule,
+            Fate::Undecided if chain.drops => By::Policy,
+            Fate::Undecided | Fate::Accepted | Fate::Translated => continue,
+        };
+        if worst.is_none_or(|(_, certain)| judgement.certain && !certain) {
+            worst = Some((by, judgement.certain));
+        }
+    }
+    Ok(worst)
+}
+
+fn cure(chain: &BaseChain, by: By) -> String {
+    match (chain.table.as_str(), chain.family, by) {
+        ("firewalld", ..) => "firewall-cmd --permanent --zone=trusted --add-source=POD-CIDR for the pod CIDRs of all \
+                              nodes, then firewall-cmd --reload"
+            .to_owned(),
+        (_, _, By::Policy) => {
+            "podlan-node run --accept-forward, or accept the pod CIDRs there (Docker's place for that \
+                               is the chain DOCKER-USER)"
+                .to_owned()
+        }
+        _ => "accept the pod CIDRs before that rule".to_owned(),
+    }
+}
+
+/// The tables of the old iptables that have a FORWARD chain, where the kernel has any.
+fn legacy() -> Vec<Finding> {
+    let files = [("/proc/net/ip_tables_names", "iptables-legacy"), ("/proc/net/ip6_tables_names", "ip6tables-legacy")];
+    let has_filter =
+        |path: &str| fs::read_to_string(path).is_ok_and(|names| names.lines().any(|name| name == "filter"));
+    let finding = |program: &str| Finding {
+        chain: format!("FORWARD of {program}"),
+        by: By::Legacy,
+        certain: false,
+        cure: format!("look with {program} -S FORWARD; its policy should be ACCEPT"),
+    };
+    files.into_iter().filter(|(path, _)| has_filter(path)).map(|(_, program)| finding(program)).collect()
+}

@@ -1,0 +1,72 @@
+//! The rules that a pod sends with its own addresses only, the first line of defence on every pod link in both families,
+//! and nothing to what listens on the node's loopback.
+//!
+//! A packet from a pod link whose source is not routed back to that very link is dropped before anything else sees it
+//! (`fib saddr . iif oif missing`, at prerouting raw). So is one for 127.0.0.0/8: portmap, chained for a hostPort on
+//! localhost, lets those in by the pod's link (`route_localnet`), and kube-proxy by every link.
+
+use netlink::HOST_LINK_PREFIX;
+use nftables::{Chain, Cmp, Error, Expression, Family, Hook, Nfnetlink, Rule, Table, Verdict, counted};
+
+use super::keep::TABLE;
+
+/// `AF_INET`.
+const IPV4: u8 = 2;
+
+/// The first byte of 127.0.0.0/8.
+const LOOPBACK: u8 = 127;
+
+const CHAIN: &str = "source";
+const OWN_ADDRESSES: &str = "podlan: pods send with their own addresses only";
+const LOOPBACK_IS_THE_NODES: &str = "podlan: the node's loopback is not for pods";
+
+/// How many packets the rules have dropped since they were put in place, of both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// With an address that is not the pod's.
+    pub forged: u64,
+    /// For the node's loopback.
+    pub loopback: u64,
+}
+
+/// Asks the rules what they have dropped.
+pub(super) fn drops(socket: &mut Nfnetlink) -> Result<Drops, Error> {
+    let mut drops = Drops::default();
+    for (comment, packets) in counted(socket, Family::Inet, TABLE, CHAIN)? {
+        if comment.starts_with(OWN_ADDRESSES) {
+            drops.forged += packets;
+        } else if comment.starts_with(LOOPBACK_IS_THE_NODES) {
+            drops.loopback += packets;
+        }
+    }
+    Ok(drops)
+}
+
+pub(super) fn table() -> Table {
+    let from_a_pod = |says, condition: Vec<Expression>| {
+        let mut expressions =
+            vec![Expression::IncomingLinkName, Expression::Compare(Cmp::Equal, HOST_LINK_PREFIX.as_bytes().to_vec())];
+        expressions.extend(condition);
+        expressions.extend([Expression::Counter, Expression::Decide(Verdict::Drop)]);
+        Rule { says, expressions }
+    };
+    let own_addresses =
+        from_a_pod(OWN_ADDRESSES, vec![Expression::RouteBackToLinkExists, Expression::Compare(Cmp::Equal, vec![0; 4])]);
+    let loopback = from_a_pod(
+        LOOPBACK_IS_THE_NODES,
+        vec![
+            Expression::AddressFamily,
+            Expression::Compare(Cmp::Equal, vec![IPV4]),
+            // RFC 791: the destination lies at 16.
+            Expression::NetworkHeader { offset: 16, length: 1 },
+            Expression::Compare(Cmp::Equal, vec![LOOPBACK]),
+        ],
+    );
+    let hook = Hook { kind: "filter", number: 0, priority: -300 };
+    Table {
+        family: Family::Inet,
+        name: TABLE,
+        sets: Vec::new(),
+        chains: vec![Chain { name: CHAIN, hook, rules: vec![own_addresses, loopback] }],
+    }
+}

@@ -1,0 +1,32 @@
+//! Whether somebody's rules give a packet that this node forwards another source address: our masquerade, or the rules of
+//! others. Asked, never changed.
+
+use nftables::{Error, Nfnetlink, base_chains};
+
+use super::forward::{Fate, Packet, Walk};
+
+/// `NF_INET_POST_ROUTING`.
+const POST_ROUTING: u32 = 4;
+
+/// A chain that translates the first packet of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// Such as `ip nat POSTROUTING`: family, table, chain.
+    pub chain: String,
+    /// False where a rule that is not understood decides.
+    pub certain: bool,
+}
+
+/// Asks the kernel's rules what becomes of the packet's source.
+pub fn look(socket: &mut Nfnetlink, packet: &Packet) -> Result<Vec<Translation>, Error> {
+    let mut found = Vec::new();
+    for chain in base_chains(socket, POST_ROUTING)? {
+        let Some(judgement) = Walk::of(&chain).judge(socket, packet)? else { continue };
+        let certain = judgement.fate == Fate::Translated && judgement.certain;
+        if certain || !judgement.certain {
+            let name = format!("{} {} {}", chain.family.word(), chain.table, chain.name);
+            found.push(Translation { chain: name, certain });
+        }
+    }
+    Ok(found)
+}

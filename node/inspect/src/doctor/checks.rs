@@ -1,0 +1,58 @@
+//! The checks: each is one small file with one judgement of the facts. None looks at anything itself.
+
+mod agent;
+mod conflist;
+mod forward_policy;
+mod forwarding;
+mod ipv6;
+mod leases;
+mod mtu;
+mod neighbours;
+mod nodes;
+mod plugins;
+mod pools;
+mod reverse_path;
+mod router_advertisement;
+mod routes;
+mod source_address;
+mod source_rule;
+mod store_clock;
+mod strangers;
+
+use super::finding::Outcome;
+use facts::Facts;
+
+/// A check's name and its judgement.
+pub type Check = (&'static str, fn(&Facts) -> Outcome);
+
+/// All of them, in the order in which a packet, and then an operator, meets them.
+pub const ALL: [Check; 18] = [
+    ("agent", agent::judge),
+    ("nodes", nodes::judge),
+    ("routes", routes::judge),
+    ("foreign-routes", strangers::judge),
+    ("forwarding", forwarding::judge),
+    ("router-advertisement", router_advertisement::judge),
+    ("ipv6", ipv6::judge),
+    ("rp-filter", reverse_path::judge),
+    ("source-rule", source_rule::judge),
+    ("forward-policy", forward_policy::judge),
+    ("mtu", mtu::judge),
+    ("neighbours", neighbours::judge),
+    ("source-address", source_address::judge),
+    ("conflist", conflist::judge),
+    ("pools", pools::judge),
+    ("plugins", plugins::judge),
+    ("leases", leases::judge),
+    ("store", store_clock::judge),
+];
+
+/// Judges the facts by every check.
+pub fn judge(facts: &Facts) -> Vec<(&'static str, Outcome)> {
+    ALL.iter().map(|(name, check)| (*name, check(facts))).collect()
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub use tests::{forwards_no_v4, healthy};

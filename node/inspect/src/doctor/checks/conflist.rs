@@ -1,0 +1,53 @@
+//! Does the runtime take podlan's configuration, and is there one of each network?
+
+use super::super::finding::{Finding, Outcome, Problem};
+use facts::{Configuration, Facts};
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let files = facts.configurations()?;
+    let mut problems = Vec::new();
+    let Some(first) = files.iter().position(|file| file.podlan().is_some()) else {
+        return Ok(Finding::Wrong(vec![Problem::new(
+            "there is no network configuration with podlan in it",
+            "the runtime makes no pod with podlan on this node",
+            "the agent writes it once its routes are in (run --cni-conf-dir): see the check `agent`; or write one, README, \
+             \"Use it with containerd\"",
+        )]));
+    };
+    let ours = &files[first];
+    for winner in &files[..first] {
+        let broken = match (&winner.unread, &winner.json) {
+            (Some(why), _) => format!(", which cannot be read: {why}"),
+            (None, None) => ", which is no JSON".to_owned(),
+            (None, Some(_)) => String::new(),
+        };
+        problems.push(Problem::new(
+            format!("{}{broken} comes before {} by name", winner.file, ours.file),
+            "containerd and CRI-O take the first file by name: pods get the other network, or none",
+            format!("if podlan is to be this node's network, move {} away; podlan never touches it", winner.file),
+        ));
+    }
+    for file in &files[first..] {
+        let Some(why) = &file.unread else { continue };
+        problems.push(Problem::new(
+            format!("{} cannot be read: {why}", file.file),
+            "a runtime that reads it waits for it or refuses all networks",
+            format!("remove {}", file.file),
+        ));
+    }
+    let of_podlan = || files[first..].iter().filter(|file| file.podlan().is_some());
+    for (index, file) in of_podlan().enumerate() {
+        if let Some(twin) = of_podlan().take(index).find(|other| other.network() == file.network()) {
+            problems.push(second(twin, file));
+        }
+    }
+    Ok(Finding::of(problems, format!("{} is the first", ours.file)))
+}
+
+fn second(first: &Configuration, second: &Configuration) -> Problem {
+    Problem::new(
+        format!("{} and {} both configure the network {}", first.file, second.file, second.network()),
+        "the runtime takes the first; when that one goes, pods get what the other says, which nobody keeps up to date",
+        format!("move {} away", second.file),
+    )
+}

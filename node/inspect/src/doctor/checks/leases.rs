@@ -1,0 +1,34 @@
+//! Are there leases whose pods are gone?
+
+use ipam::Presence;
+
+use super::super::finding::{Finding, Mend, Outcome, Problem, some};
+use facts::Facts;
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let leases = facts.leases()?;
+    if let Some(error) = leases.unreadable.first() {
+        return Err(error.clone());
+    }
+    let dead: Vec<String> = leases
+        .all
+        .iter()
+        .filter(|(.., presence)| *presence == Presence::Gone)
+        .map(|(network, lease, _)| {
+            let pod = lease.proof.pod.clone().unwrap_or_else(|| lease.owner.container_id.to_string());
+            format!("{} of {pod} ({network})", lease.address.ip())
+        })
+        .collect();
+    let problem = || {
+        Problem::new(
+            format!("leases whose pods are provably gone ({}): {}", dead.len(), some(&dead)),
+            "no other pod gets those addresses; when all are gone so, new pods fail with \"no IP addresses available\"",
+            "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir",
+        )
+        .mended_by(Mend::TakeBackLeases)
+    };
+    let problems = if dead.is_empty() { Vec::new() } else { vec![problem()] };
+    let unknown = leases.all.iter().filter(|(.., presence)| *presence == Presence::Unknown).count();
+    let unsure = if unknown == 0 { String::new() } else { format!(", {unknown} not to be seen from here") };
+    Ok(Finding::of(problems, format!("none of {} is provably dead{unsure}", leases.all.len())))
+}

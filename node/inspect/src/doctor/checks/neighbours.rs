@@ -1,0 +1,32 @@
+//! Has the kernel's neighbour table room for every node?
+
+use super::super::finding::{Finding, Outcome, Problem};
+use facts::Facts;
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent knows how many nodes there are")) };
+    let mut nodes: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
+    nodes.dedup();
+    let mut problems = Vec::new();
+    let mut least = None;
+    for (family, value) in ["ipv4", "ipv6"].iter().zip(&facts.settings.neighbours) {
+        let Some(limit) = value.clone()?.and_then(|text| text.parse::<usize>().ok()) else { continue };
+        least = Some(least.map_or(limit, |least: usize| least.min(limit)));
+        // Each node is a neighbour, and what else is on the segment takes room too.
+        if nodes.len() * 5 / 4 > limit {
+            problems.push(Problem::new(
+                format!("net.{family}.neigh.default.gc_thresh3 is {limit}, and the cluster has {} nodes", nodes.len()),
+                "when the neighbour table is full, packets to nodes that are not in it are dropped (\"neighbour table \
+                 overflow\" in dmesg)",
+                format!(
+                    "sysctl -w net.{family}.neigh.default.gc_thresh3={}, gc_thresh2 to half of it",
+                    (nodes.len() * 4).next_power_of_two()
+                ),
+            ));
+        }
+    }
+    Ok(match least {
+        None => Finding::moot("the limits are the machine's and do not show in this network namespace"),
+        Some(least) => Finding::of(problems, format!("room for {least}, {} nodes", nodes.len())),
+    })
+}

@@ -1,0 +1,54 @@
+//! Are the addresses that this node gives its alone?
+
+use std::net::IpAddr;
+
+use super::super::finding::{Finding, Outcome, Problem};
+use facts::Facts;
+use install::conflist;
+use install::pools::{self, Pool};
+use routes::overlap;
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let files = facts.configurations()?;
+    let mut problems = Vec::new();
+    let pools: Vec<(&str, Pool)> = files
+        .iter()
+        .flat_map(|file| conflist::pools(&file.file, &file.text).into_iter().map(|pool| (file.network(), pool)))
+        .collect();
+    for (index, (network, pool)) in pools.iter().enumerate() {
+        let twin = pools[..index].iter().find(|(other, them)| other != network && overlap(them.subnet, pool.subnet));
+        if let Some((other, theirs)) = twin {
+            problems.push(Problem::new(
+                format!(
+                    "the networks {other} ({}, {}) and {network} ({}, {}) share addresses",
+                    theirs.file, theirs.subnet, pool.file, pool.subnet
+                ),
+                "each network leases by itself: two pods of this node get the same address",
+                "give each network a subnet of its own",
+            ));
+        }
+    }
+    if let Some(said) = facts.said()? {
+        let former: Vec<_> = said.verdicts.iter().filter(|line| line.verdict == "draining").collect();
+        let drains = |address: &IpAddr| {
+            former.iter().any(|line| line.cidr.parse().is_ok_and(|cidr: ipnetwork::IpNetwork| cidr.contains(*address)))
+        };
+        let leased: Vec<IpAddr> = facts
+            .leases()?
+            .all
+            .iter()
+            .map(|(_, lease, _)| lease.address.ip())
+            .filter(|address| !drains(address))
+            .collect();
+        let subnets: Vec<Pool> = pools.iter().map(|(_, pool)| pool.clone()).collect();
+        let dangers = pools::judge(&subnets, &leased, &facts.own_cidrs(), said.others());
+        problems.extend(dangers.grave.into_iter().chain(dangers.slight).map(|danger| {
+            Problem::new(
+                danger,
+                "addresses are unique in the cluster only while each node leases from its own pod CIDRs; no route leads here",
+                "make the pool of that file one of this node's own CIDRs (podlan-node status), and make those pods anew",
+            )
+        }));
+    }
+    Ok(Finding::of(problems, "every pool is this node's alone"))
+}

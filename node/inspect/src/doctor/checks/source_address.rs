@@ -1,0 +1,32 @@
+//! Does the node speak to its pods from the address by which the cluster knows it?
+
+use super::super::finding::{Finding, Outcome, Problem};
+use facts::Facts;
+
+pub(super) fn judge(facts: &Facts) -> Outcome {
+    let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent knows this node's InternalIP")) };
+    let internal = &said.state.addresses;
+    let kernel = facts.kernel()?;
+    let mut problems = Vec::new();
+    let mut asked = 0;
+    for (pod, source) in &kernel.sources {
+        let Some(source) = source else { continue };
+        let family: Vec<String> =
+            internal.iter().filter(|address| address.is_ipv4() == pod.is_ipv4()).map(ToString::to_string).collect();
+        if family.is_empty() {
+            continue;
+        }
+        asked += 1;
+        if !internal.contains(source) {
+            problems.push(Problem::new(
+                format!("this node speaks to its pods from {source}, and its InternalIP is {}", family.join(", ")),
+                "probes and policies know the node by its InternalIP: a NetworkPolicy that allows the node does not match",
+                format!("set `hostSource` to {} in the conflist of podlan; pods made after that have it", family[0]),
+            ));
+        }
+    }
+    if asked == 0 {
+        return Ok(Finding::moot("there are no pods to speak to"));
+    }
+    Ok(Finding::of(problems, "the node's InternalIP"))
+}

@@ -1,0 +1,81 @@
+//! What a check finds.
+
+use serde::Serialize;
+
+/// The outcome of one check that could look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// All is well, and what that means here.
+    Fine(String),
+    /// There is nothing to check, and why.
+    Moot(String),
+    /// Something is wrong.
+    Wrong(Vec<Problem>),
+}
+
+/// The outcome, or why the check could not look. Unknown is not fine.
+pub type Outcome = Result<Finding, String>;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub wrong: String,
+    pub why: String,
+    pub cure: String,
+    /// What `--fix` would do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<Mend>,
+    /// Why `--fix` leaves it, and the one command that does not; "" where the cure says it all.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub left: &'static str,
+}
+
+/// What `--fix` may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mend {
+    /// Switch IPv4 forwarding on.
+    ForwardV4,
+    /// Switch IPv6 forwarding on, unless that would cut the node off.
+    ForwardV6,
+    /// Take back leases whose owners are provably gone.
+    TakeBackLeases,
+    /// Give pods' links the MTU that the node's pods inherit.
+    PodMtu,
+    /// Have the running agent look at everything again.
+    WakeAgent,
+}
+
+impl Problem {
+    pub fn new(wrong: impl Into<String>, why: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None, left: "" }
+    }
+
+    pub fn left_because(self, left: &'static str) -> Self {
+        Self { left, ..self }
+    }
+
+    pub fn mended_by(self, mend: Mend) -> Self {
+        Self { mend: Some(mend), ..self }
+    }
+}
+
+impl Finding {
+    /// Fine when there are no problems.
+    pub fn of(problems: Vec<Problem>, fine: impl Into<String>) -> Self {
+        if problems.is_empty() { Self::Fine(fine.into()) } else { Self::Wrong(problems) }
+    }
+
+    pub fn moot(why: impl Into<String>) -> Self {
+        Self::Moot(why.into())
+    }
+}
+
+/// The first few of many, for a line that people read.
+pub fn some(texts: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match texts.len().checked_sub(SHOWN) {
+        None | Some(0) => texts.join(", "),
+        Some(more) => format!("{} and {more} more", texts[..SHOWN].join(", ")),
+    }
+}

@@ -1,0 +1,96 @@
+//! Mends what is safe to mend, each by the code that does it in the plugin or the agent; never a route or a file of others.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use netlink::{ForwardingError, Procfs, Socket, ensure_forwarding};
+
+use super::finding::{Finding, Mend, Outcome, some};
+use facts::observe::Places;
+use pods::forwarding::carry_out::carry_out as carry_out_change;
+use pods::forwarding::observe::observe as observe_forwarding;
+use pods::forwarding::{self, Standing};
+use pods::leases::{Sight, Stores};
+use pods::mtu::{Followed, Whose, follow};
+use state::control::{self, Command};
+
+/// How long the agent may take to put things right.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the outcomes ask to be mended, each once.
+pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Mend> {
+    let problems = outcomes.filter_map(|outcome| match outcome {
+        Ok(Finding::Wrong(problems)) => Some(problems),
+        _ => None,
+    });
+    problems.flatten().filter_map(|problem| problem.mend).collect()
+}
+
+/// Mends one thing; says what was done, or why it could not be.
+pub fn carry_out(mend: Mend, places: &Places) -> Result<String, String> {
+    match mend {
+        Mend::ForwardV4 => forward(false),
+        Mend::ForwardV6 => forward(true),
+        Mend::TakeBackLeases => take_back(places),
+        Mend::PodMtu => pod_mtu(places),
+        Mend::WakeAgent => wake(places),
+    }
+}
+
+fn forward(v6: bool) -> Result<String, String> {
+    let family = if v6 { "IPv6" } else { "IPv4" };
+    let failed = |error: &dyn std::fmt::Display| format!("failed to switch {family} forwarding on: {error}");
+    let mut host = Socket::open().map_err(|error| failed(&error))?;
+    let procfs = Procfs::of_machine();
+    let (seen, _) = observe_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
+    match forwarding::judge(v6, seen) {
+        Standing::Off(off) => match off.change() {
+            Ok(change) => carry_out_change(&mut host, &procfs, &change).map_err(|error| failed(&error))?,
+            Err(loss) => return Err(failed(&ForwardingError::from(loss.clone()))),
+        },
+        // There is no pod yet.
+        Standing::Moot | Standing::On => {
+            ensure_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(format!("switched {family} forwarding on"))
+}
+
+fn take_back(places: &Places) -> Result<String, String> {
+    let (mut gone, mut sight) = (Vec::new(), Sight::default());
+    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
+    let mut failed = Vec::new();
+    for dir in &places.data_dirs {
+        let stores = Stores::below(dir.clone());
+        failed.extend(stores.take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string())));
+    }
+    let taken = format!("took back the leases of {}", gone.join(", "));
+    match failed.first() {
+        None => Ok(taken),
+        Some(error) if gone.is_empty() => Err(format!("failed to take dead leases back: {error}")),
+        Some(error) => Err(format!("{taken}; failed to take others back: {error}")),
+    }
+}
+
+fn pod_mtu(places: &Places) -> Result<String, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("failed to change the MTU of pods: {error}");
+    let mut host = Socket::open().map_err(|error| failed(&error))?;
+    let by_agent = || places.run_dir.read_state().ok()?.pod_mtus.last().copied();
+    let wanted = netlink::inherited_mtu(&mut host, by_agent).map_err(|error| failed(&error))?.mtu;
+    let stores: Vec<Stores> = places.data_dirs.iter().cloned().map(Stores::below).collect();
+    let chosen = places.chosen_mtus().map_err(|error| failed(&error))?;
+    let Followed { changed, kept } = follow(&stores, wanted, Whose::Any, &chosen).map_err(|error| failed(&error))?;
+    match (changed.is_empty(), kept.is_empty()) {
+        (_, false) => Err(format!("the MTU of pods is not {wanted} yet: {}", some(&kept))),
+        (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
+        (false, true) => Ok(format!("gave {wanted} as MTU to {}", some(&changed))),
+    }
+}
+
+fn wake(places: &Places) -> Result<String, String> {
+    let socket = places.run_dir.control_socket();
+    let answer = control::command(&socket, Command::Look);
+    answer.map_err(|error| format!("failed to wake the agent at {}: {error} (is it running?)", socket.display()))?;
+    std::thread::sleep(PATIENCE);
+    Ok("woke the agent, which looks at every route again".to_owned())
+}

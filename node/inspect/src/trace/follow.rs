@@ -1,0 +1,226 @@
+//! Follows a packet through the facts of one direction, from hop to hop: the pods, their links, and the way to and from
+//! other nodes. The node's own decision is the room `node`. Pure.
+
+use ipam::Presence;
+use netlink::{Known, Link};
+
+use super::hop::{Hop, State};
+use super::node;
+use crate::doctor::finding::Problem;
+use facts::legs::{At, End, Leg, Peer};
+use routes::Target;
+
+/// The hops of one direction, in the order in which a packet meets them.
+pub fn follow(leg: &Leg) -> Vec<Hop> {
+    let mut hops = match &leg.from.at {
+        At::Here(_) => vec![pod(&leg.from, &leg.node), host_link(&leg.from, leg, entering_link)],
+        At::Peer(peer) => vec![sender(&leg.from, peer, leg), uplink_in(leg)],
+    };
+    hops.push(node::node(leg));
+    hops.extend(match &leg.to.at {
+        At::Here(_) => [narrowed(host_link(&leg.to, leg, leaving_link), leg), pod(&leg.to, &leg.node)],
+        At::Peer(peer) => [narrowed(uplink_out(peer, leg), leg), receiver(&leg.to, peer, leg)],
+    });
+    hops
+}
+
+fn pod(end: &End, node: &str) -> Hop {
+    let Some(pod) = end.pod() else {
+        let problem = Problem::new(
+            format!("no pod of {node} has {}: no lease says who it is", end.address),
+            "packets to it are answered \"destination unreachable\"",
+            "look at the address again: podlan-node leases lists those of this node",
+        );
+        return Hop::at("pod", end.address.to_string()).with([problem]);
+    };
+    let mut problems = Vec::new();
+    if pod.presence == Presence::Gone {
+        problems.push(Problem::new(
+            format!("the pod that had {} is provably gone, its lease is dead", end.address),
+            "nobody answers at that address, and no other pod gets it",
+            "podlan-node doctor --fix takes the lease back; a running agent does so by itself, in its own --data-dir",
+        ));
+    } else if let Some(link) = pod.link.as_ref().filter(|link| link.up && !link.carrier) {
+        problems.push(Problem::new(
+            format!("{} in the pod is down ({} has no carrier)", pod.ifname, link.name),
+            "the pod sends nothing and hears nothing",
+            format!(
+                "in the pod's namespace: ip link set {} up; the pod lost its default route, better make it anew",
+                pod.ifname
+            ),
+        ));
+    }
+    let text = format!("{} {} has {}", end.name, pod.ifname, end.address);
+    let hop = Hop { interface: Some(pod.ifname.clone()), ..Hop::at("pod", text) };
+    hop.with(problems)
+}
+
+/// The host end of a pod of this node; what else is to say of one that is up, `of_link` says.
+fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop {
+    let Some(pod) = end.pod() else {
+        return Hop::at("host-link", "none, for there is no such pod").but(State::Cut);
+    };
+    let Some(link) = &pod.link else {
+        let name = if pod.host_link.is_empty() { "link" } else { &pod.host_link };
+        if pod.presence == Presence::Gone {
+            return Hop::at("host-link", format!("{name} went with the pod")).but(State::Cut);
+        }
+        let problem = Problem::new(
+            format!("the pod's host end ({name}) is not there, and no route leads to {}", end.address),
+            "the pod has no way in or out",
+            "make the pod anew: kubectl delete pod …",
+        );
+        return Hop::at("host-link", name).with([problem]);
+    };
+    if !link.up {
+        let cure = format!("ip link set {} up, then make the pod anew: its routes went with the link", link.name);
+        let problem = Problem::new(format!("{} is down", link.name), "the pod has no way in or out", cure);
+        return at_link("host-link", link, String::new()).with([problem]);
+    }
+    of_link(end, link, leg)
+}
+
+/// Where what the pod sends comes in.
+fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
+    let by_kernel = leg.is_refused_at_source();
+    let device = leg.back.as_ref().and_then(|route| route.device);
+    if device != Some(link.index) || by_kernel {
+        return at_link("host-link", link, String::new()).with([forged(end, link, leg, by_kernel)]);
+    }
+    let rule = match &leg.source_rule {
+        Ok(true) => "as the source rule asks",
+        Ok(false) => "though no source rule of an agent asks",
+        Err(_) => "the source rule cannot be read",
+    };
+    at_link("host-link", link, format!("up; {} is routed back to it, {rule}", end.address))
+}
+
+/// Where what is for the pod leaves.
+fn leaving_link(end: &End, link: &Link, leg: &Leg) -> Hop {
+    let text = format!("up, leads to {}", end.name);
+    match leg.neighbour {
+        // A pod whose end is down cannot answer: the hop of the pod says that.
+        Some(Known::Silent) if link.carrier => at_link("host-link", link, String::new()).with([silent(end, link)]),
+        Some(Known::Absent) => {
+            let asked = format!("{text}; no neighbour entry of {}: it is asked for with the next packet", end.address);
+            at_link("host-link", link, asked)
+        }
+        Some(Known::Silent | Known::At(_)) | None => at_link("host-link", link, text),
+    }
+}
+
+fn silent(end: &End, link: &Link) -> Problem {
+    let ifname = end.pod().map_or("eth0", |pod| pod.ifname.as_str());
+    let cure = if end.address.is_ipv4() {
+        format!(
+            "in the pod's namespace: ip link set {ifname} up; sysctl -w net.ipv4.conf.all.arp_ignore=0 \
+             net.ipv4.conf.{ifname}.arp_ignore=0"
+        )
+    } else {
+        format!("in the pod's namespace: ip link set {ifname} up; sysctl -w net.ipv6.conf.{ifname}.disable_ipv6=0")
+    };
+    Problem::new(
+        format!("{} does not answer on {}: its neighbour entry is FAILED or INCOMPLETE", end.address, link.name),
+        "the node does not know the pod's link-layer address, and drops what is for it",
+        cure,
+    )
+}
+
+fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Problem {
+    let back =
+        leg.back.as_ref().map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", node::shown(route, leg)));
+    let who = if by_kernel { "the kernel's look at sources (rp_filter)" } else { "the source rule" };
+    Problem::new(
+        format!("{} is not routed back to {}, but {back}: {who} drops what it sends", end.address, link.name),
+        "what a pod sends with an address that is not routed to its link is taken for forged",
+        format!(
+            "ip route replace {} dev {} proto {} puts the pod's route back; or make the pod anew",
+            end.address,
+            link.name,
+            netlink::POD_ROUTE
+        ),
+    )
+}
+
+fn sender(end: &End, peer: &Peer, leg: &Leg) -> Hop {
+    let text = format!("{} sends what {} says; ask there: {}", peer.node, end.address, question(leg));
+    Hop::at("peer", text).but(State::Elsewhere)
+}
+
+fn receiver(end: &End, peer: &Peer, leg: &Leg) -> Hop {
+    let text = format!("{} hands it to {}; ask there: {}", peer.node, end.address, question(leg));
+    Hop::at("peer", text).but(State::Elsewhere)
+}
+
+fn question(leg: &Leg) -> String {
+    format!("podlan-node trace {} {}", leg.from.address, leg.to.address)
+}
+
+/// Where packets of another node come in.
+fn uplink_in(leg: &Leg) -> Hop {
+    let Some(link) = &leg.incoming else {
+        return Hop::at("uplink", "no link is known by which that node would send").but(State::Unknown);
+    };
+    if let Some(problem) = broken(link) {
+        return at_link("uplink", link, String::new()).with([problem]);
+    }
+    if leg.is_refused_at_source() {
+        let back =
+            leg.back.as_ref().map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", node::shown(route, leg)));
+        let problem = Problem::new(
+            format!("rp_filter drops it: {} is not routed back to {}, but {back}", leg.from.address, link.name),
+            "a strict reverse path filter takes what comes another way than the answer goes for forged",
+            format!("send the answer the same way, or: sysctl -w net.ipv4.conf.{}.rp_filter=2", link.name),
+        );
+        return at_link("uplink", link, String::new()).with([problem]);
+    }
+    at_link("uplink", link, "up; what comes from there is let in")
+}
+
+/// Where packets leave for another node.
+fn uplink_out(peer: &Peer, leg: &Leg) -> Hop {
+    let Some(link) = leg.outgoing.as_ref().or(leg.taken.as_ref()) else {
+        return Hop::at("uplink", "none is known").but(State::Cut);
+    };
+    let via = match peer.wanted {
+        Some(Target::Hop { via, .. }) => Some(via),
+        _ => leg.answer.as_ref().and_then(|answer| answer.as_ref().ok()?.gateway),
+    };
+    let text = via.map_or_else(|| "up".to_owned(), |via| format!("up, next hop {via}"));
+    Hop { next_hop: via, ..at_link("uplink", link, text) }.with(broken(link))
+}
+
+fn broken(link: &Link) -> Option<Problem> {
+    let wrong = match (link.up, link.carrier) {
+        (true, true) => return None,
+        (false, _) => format!("{} is down", link.name),
+        (true, false) => format!("{} has no carrier", link.name),
+    };
+    let cure = if link.up {
+        "look at its cable, switch or virtual switch".to_owned()
+    } else {
+        format!("ip link set {} up", link.name)
+    };
+    Some(Problem::new(wrong, "nothing comes from that node or goes to it", cure))
+}
+
+/// Whether what came in fits.
+fn narrowed(hop: Hop, leg: &Leg) -> Hop {
+    let (Some(wide), Some(narrow)) = (leg.incoming.as_ref(), hop.mtu) else { return hop };
+    if narrow >= wide.mtu || hop.state != State::Ok {
+        return hop;
+    }
+    let name = hop.interface.clone().unwrap_or_default();
+    let problem = Problem::new(
+        format!("{name} has an MTU of {narrow}, and {} one of {}", wide.name, wide.mtu),
+        "large packets do not fit: where the answer that says so is lost, connections open and then hang",
+        format!("podlan-node doctor, check mtu; or raise the MTU of {name}"),
+    );
+    hop.with([problem])
+}
+
+fn at_link(place: &'static str, link: &Link, text: impl Into<String>) -> Hop {
+    let (name, text) = (&link.name, text.into());
+    let text = if text.is_empty() { name.clone() } else { format!("{name} {text}") };
+    Hop { interface: Some(name.clone()), mtu: Some(link.mtu), ..Hop::at(place, text) }
+}

@@ -1,0 +1,70 @@
+//! A hop as it is told.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::doctor::finding::Problem;
+
+/// One place on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hop {
+    /// `pod`, `host-link`, `node`, `uplink` or `peer`.
+    pub place: &'static str,
+    pub state: State,
+    pub text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<IpAddr>,
+    /// The entry of the routing table that decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+/// How a hop stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Ok,
+    Wrong,
+    /// What is wrong with another hop keeps packets from it, or from being judged here.
+    Cut,
+    /// It is another node's to say.
+    Elsewhere,
+    Unknown,
+}
+
+impl Hop {
+    /// All is well there, as far as is known yet.
+    pub fn at(place: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            place,
+            state: State::Ok,
+            text: text.into(),
+            interface: None,
+            mtu: None,
+            next_hop: None,
+            route: None,
+            problems: Vec::new(),
+        }
+    }
+
+    pub fn but(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
+    /// Adds what is wrong there.
+    pub fn with(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
+        self.problems.extend(problems);
+        if !self.problems.is_empty() {
+            self.state = State::Wrong;
+        }
+        self
+    }
+}

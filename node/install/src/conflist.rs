@@ -1,0 +1,189 @@
+//! The network configuration that the agent writes for the runtime, and what it reads of those that lie beside it. Pure, but
+//! for [`directory`].
+
+pub mod directory;
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use serde_json::{Map, Value, json};
+
+use crate::pools::Pool;
+
+/// Where runtimes look for configurations, where nobody said otherwise.
+pub const DIR: &str = "/etc/cni/net.d";
+
+/// The file's name in the runtime's directory. The runtime takes the first by name.
+pub const FILE: &str = "10-podlan.conflist";
+
+/// A plugin that may be chained after podlan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chained {
+    /// hostPort
+    Portmap,
+    /// kubernetes.io/ingress-bandwidth and egress-bandwidth
+    Bandwidth,
+}
+
+/// What the agent's conflist says.
+#[derive(Clone, Debug)]
+pub struct Conflist {
+    pub network: String,
+    /// Where the plugin finds what the agent says of itself.
+    pub agent: String,
+    pub data_dir: String,
+    pub mtu: Option<u32>,
+    pub chain: Vec<Chained>,
+    /// Chained behind those, each as long as the runtime has its binary.
+    pub chain_if_installed: Vec<Chained>,
+}
+
+impl Conflist {
+    /// The file's text for this node's CIDRs: one set of ranges for each family. `installed` says whether the runtime has
+    /// a plugin's binary.
+    pub fn text(&self, cidrs: &[IpNetwork], host_source: &[IpAddr], installed: &dyn Fn(Chained) -> bool) -> String {
+        let set = |v4: bool| -> Vec<Value> {
+            let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
+            family.map(|cidr| json!({ "subnet": cidr.to_string() })).collect()
+        };
+        let ranges: Vec<Vec<Value>> = [set(true), set(false)].into_iter().filter(|set| !set.is_empty()).collect();
+        let mut podlan = json!({
+            "type": "podlan",
+            "agent": self.agent,
+            "ipam": { "type": "podlan-ipam", "ranges": ranges, "dataDir": self.data_dir },
+        });
+        if let Some(mtu) = self.mtu {
+            podlan["mtu"] = mtu.into();
+        }
+        if !host_source.is_empty() {
+            podlan["hostSource"] = host_source.iter().map(ToString::to_string).collect();
+        }
+        let if_installed = self.chain_if_installed.iter().filter(|plugin| installed(**plugin));
+        let chained: Vec<Value> = self.chain.iter().chain(if_installed).map(|plugin| plugin.config()).collect();
+        let mut versions = vec!["0.4.0", "1.0.0"];
+        // A runtime that takes 1.1.0 hands it to the whole chain, and the reference plugins before 1.6 refuse it.
+        if chained.is_empty() {
+            versions.push("1.1.0");
+        }
+        let plugins: Vec<Value> = [podlan].into_iter().chain(chained).collect();
+        let list = json!({
+            "cniVersion": "1.0.0",
+            "cniVersions": versions,
+            "name": self.network,
+            "plugins": plugins,
+        });
+        format!("{list:#}\n")
+    }
+}
+
+impl Chained {
+    /// Its name in the runtime's directory.
+    pub fn binary(self) -> &'static str {
+        match self {
+            Self::Portmap => "portmap",
+            Self::Bandwidth => "bandwidth",
+        }
+    }
+
+    fn config(self) -> Value {
+        match self {
+            Self::Portmap => json!({ "type": self.binary(), "capabilities": { "portMappings": true } }),
+            Self::Bandwidth => json!({ "type": self.binary(), "capabilities": { "bandwidth": true } }),
+        }
+    }
+}
+
+/// Whether a runtime reads a file of this name as configuration.
+pub fn is_configuration(name: &str) -> bool {
+    [".conflist", ".conf", ".json"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
+}
+
+/// The plugins of a configuration: those of a list, or the one that it is.
+pub fn plugins(config: &Value) -> Vec<&Map<String, Value>> {
+    match config.get("plugins").and_then(Value::as_array) {
+        Some(plugins) => plugins.iter().filter_map(Value::as_object).collect(),
+        None => config.as_object().into_iter().collect(),
+    }
+}
+
+/// The network whose pods have an MTU that this configuration chose, if it chose one.
+pub fn chooses_mtu(text: &str) -> Option<String> {
+    let config = serde_json::from_str::<Value>(text).ok()?;
+    let ours = plugins(&config).into_iter().filter(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"));
+    // 0 is the plugin's way to say none.
+    let chosen = ours.filter_map(|podlan| podlan.get("mtu")?.as_u64()).any(|mtu| mtu != 0);
+    chosen.then(|| config["name"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The pools that a configuration of podlan's, or of another plugin that leases from podlan-ipam, gives this node.
+pub fn pools(file: &str, text: &str) -> Vec<Pool> {
+    let Ok(config) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+    let ours = plugins(&config)
+        .into_iter()
+        .filter_map(|plugin| plugin.get("ipam"))
+        .filter(|ipam| ipam["type"] == "podlan-ipam");
+    ours.flat_map(|ipam| {
+        let sets = ipam["ranges"].as_array().into_iter().flatten().filter_map(Value::as_array).flatten();
+        sets.chain([ipam]).filter_map(|range| range["subnet"].as_str()?.parse().ok())
+    })
+    .map(|subnet| Pool { subnet, file: file.to_owned() })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &dyn Fn(Chained) -> bool = &|_| true;
+    const NOT_HERE: &dyn Fn(Chained) -> bool = &|_| false;
+
+    fn conflist() -> Conflist {
+        Conflist {
+            network: "podnet".into(),
+            agent: "/run/podlan/node.json".into(),
+            data_dir: "/run/podlan".into(),
+            mtu: None,
+            chain: Vec::new(),
+            chain_if_installed: vec![Chained::Portmap],
+        }
+    }
+
+    #[test]
+    fn the_conflist_has_a_set_for_each_family_and_serves_old_and_new_runtimes() {
+        let cidrs = ["10.244.1.0/24", "10.244.9.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs, &[], NOT_HERE)).unwrap();
+        assert_eq!(list["cniVersion"], "1.0.0");
+        assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0", "1.1.0"]));
+        let podlan = &list["plugins"][0];
+        assert_eq!(podlan["agent"], "/run/podlan/node.json");
+        let sets =
+            json!([[{"subnet": "10.244.1.0/24"}, {"subnet": "10.244.9.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]);
+        assert_eq!(podlan["ipam"]["ranges"], sets);
+        assert_eq!(list["plugins"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn a_foreign_plugin_is_chained_while_it_is_there_and_gets_no_version_that_it_may_refuse() {
+        let cidrs = ["10.244.1.0/24".parse().unwrap()];
+        let list: Value = serde_json::from_str(&conflist().text(&cidrs, &[], HERE)).unwrap();
+        assert_eq!(list["plugins"][1], json!({"type": "portmap", "capabilities": {"portMappings": true}}));
+        assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0"]));
+        let always = Conflist { chain: vec![Chained::Bandwidth], ..conflist() };
+        let list: Value = serde_json::from_str(&always.text(&cidrs, &[], NOT_HERE)).unwrap();
+        assert_eq!(list["plugins"][1]["type"], "bandwidth", "whether it is there or not");
+        assert_eq!(list["plugins"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn what_it_writes_it_reads_back_as_its_pools() {
+        let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
+        let read: Vec<IpNetwork> =
+            pools(FILE, &conflist().text(&cidrs, &[], HERE)).into_iter().map(|pool| pool.subnet).collect();
+        assert_eq!(read, cidrs);
+        let below_bridge = r#"{"type":"bridge","ipam":{"type":"podlan-ipam","subnet":"10.9.0.0/24"}}"#;
+        assert_eq!(pools("x", below_bridge).len(), 1);
+        for foreign in ["", "{", "[]", r#"{"type":"bridge","ipam":{"type":"host-local","subnet":"10.9.0.0/24"}}"#] {
+            assert_eq!(pools("x", foreign), []);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Puts the plugins' binaries and the conflist where a runtime looks for them, each whole or not at all, and keeps them
+//! there. Only where the operator said so. A file that is as it should be is not touched.
+
+pub mod conflist;
+pub mod pools;
+pub mod upkeep;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnetwork::IpNetwork;
+
+use crate::conflist::directory::{self, Directory};
+use crate::conflist::{Chained, Conflist, FILE, pools};
+use crate::pools::Pool;
+use files::place::{Lasting, place};
+use files::regular;
+
+/// The most bytes of a plugin.
+const LONGEST: u64 = 64 << 20;
+
+/// What is installed.
+pub const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
+
+/// Where things go.
+#[derive(Clone, Debug)]
+pub struct Install {
+    /// Where the binaries come from: the directory of this one.
+    pub from: PathBuf,
+    pub bin_dir: Option<PathBuf>,
+    pub conf_dir: Option<PathBuf>,
+    pub conflist: Conflist,
+}
+
+/// A file that could not be put in place, or not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("read {path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("install {path}: {source}")]
+    Install { path: String, source: io::Error },
+    #[error("list {path}: {source}")]
+    List { path: String, source: io::Error },
+}
+
+impl Install {
+    /// Puts the binaries in place; names those that changed.
+    pub fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut changed = Vec::new();
+        let Some(bin_dir) = &self.bin_dir else { return Ok(changed) };
+        for name in BINARIES {
+            let (from, to) = (self.from.join(name), bin_dir.join(name));
+            let failed = |source| Error::Read { path: from.display().to_string(), source };
+            if !same(&from, &to).map_err(failed)? {
+                changed.extend(put(&to, &regular::read(&from, LONGEST).map_err(failed)?, 0o755)?);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Puts the conflist in place for these CIDRs and this source of the node's traffic to its pods; names it when it changed.
+    pub fn conflist(&self, cidrs: &[IpNetwork], host_source: &[IpAddr]) -> Result<Option<PathBuf>, Error> {
+        match &self.conf_dir {
+            Some(dir) if !cidrs.is_empty() => put(
+                &dir.join(FILE),
+                self.conflist.text(cidrs, host_source, &|plugin| self.has(plugin)).as_bytes(),
+                0o644,
+            ),
+            _ => Ok(None),
+        }
+    }
+
+    fn has(&self, plugin: Chained) -> bool {
+        // Some distributions link to another directory, which a container does not see.
+        let there = |dir: &PathBuf| fs::symlink_metadata(dir.join(plugin.binary())).is_ok_and(|entry| !entry.is_dir());
+        self.bin_dir.as_ref().is_some_and(there)
+    }
+
+    /// The configurations of others that a runtime takes before ours.
+    pub fn winners(&self) -> Result<Vec<String>, Error> {
+        let names = self.configurations()?;
+        Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
+    }
+
+    /// The pools that the configurations in place give this node, and what is wrong with those that cannot be read.
+    pub fn pools(&self) -> Result<(Vec<Pool>, Vec<String>), Error> {
+        let Some(dir) = &self.conf_dir else { return Ok((Vec::new(), Vec::new())) };
+        let Directory { texts, faults } = read(dir)?;
+        let fault = |(name, why): &(String, String)| format!("failed to read {}: {why}", dir.join(name).display());
+        Ok((texts.iter().flat_map(|(name, text)| pools(name, text)).collect(), faults.iter().map(fault).collect()))
+    }
+
+    /// The networks whose pods have an MTU that somebody chose: by the agent's own word, or by a configuration in place.
+    pub fn chosen_mtus(&self) -> Result<BTreeSet<String>, Error> {
+        let own = self.conflist.mtu.map(|_| self.conflist.network.clone());
+        let there = match read(self.conf_dir.as_deref().unwrap_or(Path::new(conflist::DIR))) {
+            // Whoever has none there says so to its runtime alone.
+            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Directory::default(),
+            there => there?,
+        };
+        Ok(there.texts.iter().filter_map(|(_, text)| conflist::chooses_mtu(text)).chain(own).collect())
+    }
+
+    fn configurations(&self) -> Result<Vec<String>, Error> {
+        self.conf_dir.as_deref().map_or_else(|| Ok(Vec::new()), configurations)
+    }
+}
+
+fn configurations(dir: &Path) -> Result<Vec<String>, Error> {
+    directory::names(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
+}
+
+fn read(dir: &Path) -> Result<Directory, Error> {
+    directory::read(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
+}
+
+/// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.
+pub fn same(from: &Path, to: &Path) -> io::Result<bool> {
+    let mut from = BufReader::new(regular::open(from)?.inner()?);
+    // What lies there may be anything, a pipe too.
+    let Ok(to) = regular::open(to).and_then(|file| file.inner()) else { return Ok(false) };
+    let mut to = BufReader::new(to);
+    loop {
+        let (ours, theirs) = (from.fill_buf()?, to.fill_buf()?);
+        if ours.is_empty() || theirs.is_empty() {
+            return Ok(ours.is_empty() && theirs.is_empty());
+        }
+        let both = ours.len().min(theirs.len());
+        if ours[..both] != theirs[..both] {
+            return Ok(false);
+        }
+        from.consume(both);
+        to.consume(both);
+    }
+}
+
+/// Puts `bytes` at `path`, unless they are there.
+fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
+    if regular::read(path, bytes.len() as u64).is_ok_and(|there| there == bytes) {
+        return Ok(None);
+    }
+    let failed = |source| Error::Install { path: path.display().to_string(), source };
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+    place(path, bytes, mode, Lasting::Yes).map_err(failed)?;
+    Ok(Some(path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn install(root: &Path) -> Install {
+        let conflist = Conflist {
+            network: "podnet".into(),
+            agent: "/run/podlan/node.json".into(),
+            data_dir: "/run/podlan".into(),
+            mtu: None,
+            chain: Vec::new(),
+            chain_if_installed: vec![Chained::Portmap],
+        };
+        let dir = |name: &str| root.join(name);
+        Install { from: dir("from"), bin_dir: Some(dir("bin")), conf_dir: Some(dir("net.d")), conflist }
+    }
+
+    #[test]
+    fn binaries_are_installed_healed_and_renewed_and_one_that_runs_is_not_cut() {
+        let root = std::env::temp_dir().join(format!("podlan-node-install-{}", std::process::id()));
+        let install = install(&root);
+        fs::create_dir_all(&install.from).unwrap();
+        for name in BINARIES {
+            fs::write(install.from.join(name), "one").unwrap();
+        }
+        assert_eq!(install.binaries().unwrap().len(), 2);
+        assert_eq!(install.binaries().unwrap(), Vec::<PathBuf>::new(), "what is right is not touched");
+        let installed = root.join("bin/podlan");
+        assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o777, 0o755);
+        let mut runs = File::open(&installed).unwrap();
+        fs::write(install.from.join("podlan"), "two").unwrap();
+        assert_eq!(install.binaries().unwrap(), std::slice::from_ref(&installed), "of the same size, and renewed");
+        let mut running = String::new();
+        io::Read::read_to_string(&mut runs, &mut running).unwrap();
+        assert_eq!(running, "one", "who had it open has the whole old one");
+        fs::remove_file(&installed).unwrap();
+        assert_eq!(install.binaries().unwrap(), [installed]);
+
+        let cidr = ["10.244.1.0/24".parse().unwrap()];
+        fs::create_dir_all(root.join("net.d")).unwrap();
+        fs::write(root.join("net.d/05-other.conflist"), "{}").unwrap();
+        assert_eq!(install.conflist(&[], &[]).unwrap(), None, "no CIDR, no conflist");
+        assert!(install.conflist(&cidr, &[]).unwrap().is_some());
+        assert_eq!(install.conflist(&cidr, &[]).unwrap(), None);
+        let chains_portmap = || fs::read_to_string(root.join("net.d").join(FILE)).unwrap().contains("portmap");
+        assert!(!chains_portmap());
+        std::os::unix::fs::symlink("/seen/by/the/runtime/alone", root.join("bin/portmap")).unwrap();
+        assert!(install.conflist(&cidr, &[]).unwrap().is_some() && chains_portmap(), "its binary came");
+        fs::remove_file(root.join("bin/portmap")).unwrap();
+        assert!(install.conflist(&cidr, &[]).unwrap().is_some() && !chains_portmap(), "and went");
+        assert_eq!(install.winners().unwrap(), ["05-other.conflist"]);
+        assert_eq!(install.pools().unwrap().0[0].subnet, cidr[0]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

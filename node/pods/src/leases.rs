@@ -1,0 +1,119 @@
+//! The leases of this node as the agent sees them: who has which address, and which are provably dead. The stores are the
+//! ipam crate's; here they are only asked, and asked to take the dead ones back. Each network's store is its own: what is
+//! wrong with one says nothing of another.
+
+mod census;
+mod ears;
+mod keep;
+mod sight;
+mod sweep;
+mod workers;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cni::NetworkName;
+use ipam::{Error, Lease, Place, Presence, Stamp};
+use netlink::Socket;
+use podlink::HostLinks;
+
+pub use census::Census;
+pub use keep::{Asked, Options, keep};
+pub use sight::Sight;
+use sweep::Witness;
+pub use sweep::{Counts, Room, SweepError};
+
+/// The agent does not wait for a plugin at work: it comes again.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The stores below one directory.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    data_dir: PathBuf,
+}
+
+/// What was read of all stores, and why some could not be.
+#[derive(Debug, Default)]
+pub struct Read<T> {
+    pub leases: Vec<T>,
+    pub unread: Vec<Error>,
+}
+
+impl Stores {
+    pub fn below(data_dir: PathBuf) -> Self {
+        Self { data_dir }
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The networks, and why some cannot be known.
+    fn places(&self) -> Result<(Vec<Place>, Vec<Error>), Error> {
+        let (mut places, mut unread) = (Vec::new(), Vec::new());
+        for directory in ipam::network_directories(&self.data_dir)? {
+            match place(&directory) {
+                Ok(place) => places.extend(place),
+                Err(error) => unread.push(error),
+            }
+        }
+        places.sort_by(|one, other| one.network.cmp(&other.network));
+        Ok((places, unread))
+    }
+
+    /// All leases that can be read, with the name of their network.
+    pub fn all(&self) -> Read<(NetworkName, Lease)> {
+        let (places, unread) = match self.places() {
+            Ok(found) => found,
+            Err(error) => return Read { leases: Vec::new(), unread: vec![error] },
+        };
+        let mut read = Read { leases: Vec::new(), unread };
+        for place in places {
+            match ipam::leases(&place) {
+                Ok(leases) => read.leases.extend(leases.into_iter().map(|lease| (place.network.clone(), lease))),
+                Err(error) => read.unread.push(error),
+            }
+        }
+        read
+    }
+
+    /// All leases with what is known of their owners, by what `sight` has taken in.
+    pub fn judged(&self, sight: &Sight) -> Result<Read<(NetworkName, Lease, Presence)>, Error> {
+        let now = Stamp::now()?;
+        // Without one nothing is known of any link.
+        let mut host = Socket::open().ok();
+        let judge = |(network, lease): (NetworkName, Lease)| {
+            let there = host.as_mut().map_or(Presence::Unknown, |host| {
+                let witness = Witness { links: HostLinks::new(host, &network), sight };
+                ipam::presence(&lease, &witness, now)
+            });
+            (network, lease, there)
+        };
+        let Read { leases, unread } = self.all();
+        Ok(Read { leases: leases.into_iter().map(judge).collect(), unread })
+    }
+
+    /// Takes in what is seen of the owners' namespaces. Nothing where the leases cannot be read.
+    pub fn show(&self, sight: &mut Sight) {
+        self.all().leases.iter().for_each(|(_, lease)| {
+            sight.take_in(lease);
+        });
+    }
+
+    /// Takes back what is provably dead, of each network for itself; says what kept it from the others. `removed` is called
+    /// with each lease that went.
+    pub fn take_back(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Vec<SweepError> {
+        let (places, unread) = match self.places() {
+            Ok(found) => found,
+            Err(error) => return vec![error.into()],
+        };
+        let swept = places.iter().filter_map(|place| sweep::sweep(place, sight, removed).err());
+        let failed: Vec<SweepError> = swept.collect();
+        unread.into_iter().map(SweepError::from).chain(failed).collect()
+    }
+}
+
+/// The network whose store lies in a directory, as the agent asks it.
+fn place(directory: &Path) -> Result<Option<Place>, Error> {
+    Ok(ipam::place_in(directory)?.map(|place| Place { lock_timeout: PATIENCE, ..place }))
+}

@@ -1,0 +1,114 @@
+//! One look at one network's leases: the dead ones are taken back, the rest is counted. What is wrong with a store is that
+//! network's trouble alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cni::NetworkName;
+use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
+use ipnetwork::IpNetwork;
+use netlink::Socket;
+use podlink::HostLinks;
+
+use super::sight::{self, Id, Sight};
+
+/// One network's leases, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub network: String,
+    /// Owners that are provably there.
+    pub alive: u64,
+    /// Owners of which nothing can be said from here.
+    pub unknown: u64,
+}
+
+/// How full the agent's own pools are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    pub used: u64,
+    pub cooling: u64,
+    pub capacity: u64,
+}
+
+/// What a sweep saw.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) counts: Counts,
+    /// The addresses that are leased.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Where the leases' namespaces are.
+    pub(super) directories: BTreeSet<PathBuf>,
+    /// Those where a living pod's namespace is not to be seen, and what they are now.
+    pub(super) unseen: BTreeMap<PathBuf, Option<Id>>,
+}
+
+/// Why there was no sweep, or not a whole one.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error("{0}")]
+    Store(#[from] Error),
+    #[error("{0}")]
+    Netlink(#[from] netlink::Error),
+}
+
+/// Answers for the links of this network namespace and for what this process sees of the others.
+pub(super) struct Witness<'a> {
+    pub(super) links: HostLinks<'a>,
+    pub(super) sight: &'a Sight,
+}
+
+impl Prover for Witness<'_> {
+    fn host_link(&self, lease: &Lease) -> Presence {
+        self.links.host_link(lease)
+    }
+
+    fn sees(&self, directory: &Path) -> bool {
+        self.sight.sees(directory)
+    }
+
+    fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        self.links.taken_back(lease, leased);
+    }
+}
+
+/// Takes back what is provably dead and counts the rest. `removed` is called with each lease that went.
+pub(super) fn sweep(place: &Place, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<Swept, SweepError> {
+    let mut host = Socket::open()?;
+    let leases = ipam::leases(place)?;
+    let directories = sight::directories(leases.iter());
+    let links = HostLinks::new(&mut host, &place.network);
+    let unseen = leases.iter().filter(|lease| !sight.take_in(lease));
+    // A link that is there has a namespace at its other end.
+    let living = unseen.filter(|lease| links.host_link(lease) == Presence::Present);
+    let unseen: BTreeSet<_> = living.filter_map(|lease| lease.proof.netns.parent()).map(Path::to_owned).collect();
+    let mut gone = BTreeSet::new();
+    let mut note = |lease: &Lease| {
+        gone.insert(lease.address.ip());
+        removed(lease);
+    };
+    let seen = ipam::scavenge(place, &Witness { links, sight }, &mut note)?;
+    let unseen = unseen.into_iter().filter(|directory| !sight.sees(directory));
+    let unseen = unseen.map(|directory| (directory.clone(), sight::identity(&directory))).collect();
+    let counts = Counts { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown };
+    let addresses = leases.iter().map(|lease| lease.address.ip()).filter(|address| !gone.contains(address)).collect();
+    Ok(Swept { counts, addresses, directories, unseen })
+}
+
+/// How full the pools of `network` are that the agent's conflist gives it. Full pools are no error here.
+pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
+    let mut room = Room::default();
+    for cidr in cidrs {
+        let Ok(set) = Range::new(*cidr, None, None, None).and_then(|range| RangeSet::new(vec![range])) else {
+            continue;
+        };
+        room.capacity = set.ranges().iter().fold(room.capacity, |sum, range| sum.saturating_add(range.capacity()));
+        let want = Want::new(&[set], &[], Duration::ZERO, Require::Both)?;
+        for set in ipam::counts(&Place::new(data_dir, network.clone()), &want)?.sets {
+            room.used = room.used.saturating_add(set.leased);
+            room.cooling = room.cooling.saturating_add(set.released);
+        }
+    }
+    Ok(room)
+}

@@ -1,0 +1,110 @@
+//! Routes to the other nodes' pod subnets: what they should be (pure), what they are, and how the one becomes the other.
+
+pub mod apply;
+pub mod claims;
+pub mod compare;
+pub mod desired;
+pub mod guard;
+pub mod here;
+pub mod kernel;
+pub mod news;
+pub mod pace;
+pub mod plan;
+pub mod protocol;
+pub mod reach;
+pub mod reconcile;
+pub mod verdict;
+pub mod ways;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+/// The metric of every route to a peer: fixed, so that a route of ours never takes the place of another's.
+pub const PEER_METRIC: u32 = 110;
+
+/// The metric of the own pod CIDR's unreachable route: the worst there is. At 0 it would win over a bridge's connected
+/// route to the same subnet.
+pub const OWN_METRIC: u32 = u32::MAX;
+
+/// What the kernel tells two routes of one table apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub destination: IpNetwork,
+    pub metric: u32,
+}
+
+/// Where a route of ours sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// To a next hop on a link, of the other address family too; `onlink` where no subnet of the link covers the hop.
+    Hop { via: IpAddr, link: u32, onlink: bool },
+    /// Nowhere: the answer is "destination unreachable".
+    Unreachable,
+    /// A shape that podlan does not make, under its number all the same.
+    Foreign,
+}
+
+impl Target {
+    /// The link by which a packet leaves.
+    pub fn link(&self) -> Option<u32> {
+        match self {
+            Self::Hop { link, .. } => Some(*link),
+            Self::Unreachable | Self::Foreign => None,
+        }
+    }
+}
+
+/// The routes of one owner: what is desired, or what was observed.
+pub type Routes = BTreeMap<Key, Target>;
+
+impl Key {
+    /// The key of the route to a peer's pod CIDR.
+    pub fn peer(destination: IpNetwork) -> Self {
+        Self { destination, metric: PEER_METRIC }
+    }
+
+    /// The key of the own pod CIDR's route.
+    pub fn own(destination: IpNetwork) -> Self {
+        Self { destination, metric: OWN_METRIC }
+    }
+
+    pub fn is_own(&self) -> bool {
+        self.metric == OWN_METRIC
+    }
+}
+
+/// An address family, as operators count routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub fn of(cidr: IpNetwork) -> Self {
+        if cidr.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    pub fn holds(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// Whether two subnets share an address.
+pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
+    a.is_ipv4() == b.is_ipv4() && (a.contains(b.network()) || b.contains(a.network()))
+}

@@ -1,8 +1,0 @@
-//! What is wrong with this node, why it matters and how to mend it: facts are gathered once ([`observe`]), each check
-//! judges them alone ([`checks`]), and what may be mended safely is mended by the code that owns it ([`mend`]).
-
-pub(crate) mod checks;
-pub(crate) mod facts;
-pub(crate) mod finding;
-pub(crate) mod mend;
-pub(crate) mod observe;

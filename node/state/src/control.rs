@@ -1,0 +1,52 @@
+//! An operator's commands to the running agent: one line over a socket in the run directory, one line back. This is the
+//! operator's side; the agent serves them. Who can enter the directory can command the agent.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::State;
+
+/// How long either side waits for the other.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What an operator may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Let the held withdrawal go.
+    Release,
+    /// Look at everything again and put right what is not.
+    Look,
+    /// Say what `node.json` would say if it could be written now.
+    State,
+}
+
+impl Command {
+    /// All that there are.
+    pub const ALL: [Self; 3] = [Self::Release, Self::Look, Self::State];
+
+    /// The line by which it is asked.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Look => "look",
+            Self::State => "state",
+        }
+    }
+}
+
+/// What the agent that runs on `socket` says of itself now.
+pub fn state(socket: &Path) -> io::Result<State> {
+    Ok(serde_json::from_str(&command(socket, Command::State)?)?)
+}
+
+/// Sends a command to the agent that runs on `socket` and returns its answer.
+pub fn command(socket: &Path, command: Command) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{}\n", command.word()).as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(answer.trim_end().to_owned())
+}

@@ -1,0 +1,268 @@
+//! What the agent says of itself, as values and as the files in its run directory: `node.json`, small, which the plugin's
+//! STATUS reads, and `verdicts.json`, one line of judgement per peer, for people. Both are 0600 in a 0700 directory.
+
+pub mod control;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use files::place::{Lasting, place};
+use files::regular;
+use routes::{Key, Target};
+
+/// The default run directory.
+pub const RUN_DIR: &str = "/run/podlan";
+
+/// How often the agent says that it lives.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How old `node.json` may be before the agent must be taken for dead: three missed heartbeats, in seconds.
+const STALE_AFTER: u64 = 35;
+
+/// The most bytes of a file of the agent's.
+const LONGEST: u64 = 256 << 20;
+
+/// `node.json`. Times are seconds since 1970, for people; the age of it all goes by the boot clock, which nobody sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// 1; a reader refuses what it does not know.
+    pub version: u32,
+    pub node: String,
+    pub pid: u32,
+    pub updated: u64,
+    /// When it was written, in seconds of `CLOCK_BOOTTIME`.
+    pub boot_time: u64,
+    /// Seconds after `boot_time` from which on this says nothing any more.
+    pub stale_after: u64,
+    /// The first whole snapshot is in force, and so are this node's own routes.
+    pub ready: bool,
+    /// Why it is not ready; empty when it is.
+    pub reasons: Vec<String>,
+    /// This node's own routes have been in since it started, whatever became of them: before that no pod is added.
+    #[serde(default)]
+    pub routed: bool,
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<String>,
+    /// This node's InternalIPs, by the list of nodes.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// Where it was told that things lie.
+    #[serde(default)]
+    pub told: Told,
+    pub source: SourceState,
+    pub v4: Counts,
+    pub v6: Counts,
+    /// How many peers' CIDRs have each verdict, by its word.
+    pub verdicts: BTreeMap<String, usize>,
+    /// A withdrawal that the guard holds.
+    pub held: Option<HeldState>,
+    /// Whether egress is masqueraded: `on`, `off`, `failed`, or `unknown` before the first list of nodes.
+    #[serde(default)]
+    pub masquerade: String,
+    /// How many chains of others drop traffic between pods.
+    #[serde(default)]
+    pub forward_drops: usize,
+    /// The MTUs that pods of this node inherited since it booted, the present one last.
+    #[serde(default)]
+    pub pod_mtus: Vec<u32>,
+    /// How many pods keep a former one of these.
+    #[serde(default)]
+    pub former_mtu_pods: usize,
+    /// What an operator should know, ready or not.
+    pub warnings: Vec<String>,
+}
+
+/// What the agent was told on its command line of things that the operator's commands look at too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    pub cni_bin_dir: Option<PathBuf>,
+    pub cni_conf_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Where the nodes come from and how that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceState {
+    pub name: String,
+    /// When it last yielded a whole snapshot; 0 before the first.
+    pub last_sync: u64,
+    /// Why it yields none now; "" when it does.
+    pub error: String,
+}
+
+/// Routes of one family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    pub desired: usize,
+    pub installed: usize,
+    pub failed: usize,
+}
+
+/// A held withdrawal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldState {
+    pub withdraws: usize,
+    pub of: usize,
+    pub until: u64,
+}
+
+/// One line of `verdicts.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictLine {
+    pub node: String,
+    /// "" for a node of which no CIDR can be used.
+    pub cidr: String,
+    pub verdict: String,
+    /// One word where the verdict is `skipped` or the route is not in; otherwise "".
+    pub reason: String,
+    pub text: String,
+    /// The route that there should be, if there should be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Target>,
+}
+
+impl VerdictLine {
+    /// The route that it speaks of, if it speaks of one.
+    pub fn route(&self) -> Option<(Key, Target)> {
+        let (cidr, wanted) = (self.cidr.parse().ok()?, self.wanted?);
+        Some((if wanted == Target::Unreachable { Key::own(cidr) } else { Key::peer(cidr) }, wanted))
+    }
+}
+
+impl State {
+    /// An agent that knows nothing yet.
+    pub fn starting(node: &str, source: &str) -> Self {
+        Self {
+            version: 1,
+            node: node.to_owned(),
+            pid: std::process::id(),
+            updated: unix_now(),
+            boot_time: boot_now(),
+            stale_after: STALE_AFTER,
+            ready: false,
+            reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
+            routed: false,
+            pod_cidrs: Vec::new(),
+            addresses: Vec::new(),
+            told: Told::default(),
+            source: SourceState { name: source.to_owned(), last_sync: 0, error: String::new() },
+            v4: Counts::default(),
+            v6: Counts::default(),
+            verdicts: BTreeMap::new(),
+            held: None,
+            masquerade: "unknown".to_owned(),
+            forward_drops: 0,
+            pod_mtus: Vec::new(),
+            former_mtu_pods: 0,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Says that the agent lives.
+    pub fn beat(&mut self) {
+        self.updated = unix_now();
+        self.boot_time = boot_now();
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.boot_time.abs_diff(boot_now()) > self.stale_after
+    }
+}
+
+/// Seconds of `CLOCK_BOOTTIME`: of this boot, suspended time included.
+fn boot_now() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned())
+}
+
+/// Seconds since 1970.
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The files of a run directory.
+#[derive(Clone, Debug)]
+pub struct RunDir(pub PathBuf);
+
+impl RunDir {
+    pub fn state_file(&self) -> PathBuf {
+        self.0.join("node.json")
+    }
+
+    pub fn verdicts_file(&self) -> PathBuf {
+        self.0.join("verdicts.json")
+    }
+
+    /// What the nodes have, the last good of what the list lacks now included, as a list of nodes.
+    pub fn kept_file(&self) -> PathBuf {
+        self.0.join("kept.json")
+    }
+
+    /// Held by the agent while it runs: two agents would fight over the routes.
+    pub fn lock_file(&self) -> PathBuf {
+        self.0.join("node.lock")
+    }
+
+    /// Where the agent takes an operator's commands.
+    pub fn control_socket(&self) -> PathBuf {
+        self.0.join("node.sock")
+    }
+
+    pub fn write_state(&self, state: &State) -> io::Result<()> {
+        write(&self.state_file(), state)
+    }
+
+    pub fn write_verdicts(&self, verdicts: &[VerdictLine]) -> io::Result<()> {
+        write(&self.verdicts_file(), verdicts)
+    }
+
+    /// What the nodes have, as a list in JSON.
+    pub fn write_kept(&self, kept: &[u8]) -> io::Result<()> {
+        place(&self.kept_file(), kept, 0o600, Lasting::No)
+    }
+
+    pub fn read_state(&self) -> io::Result<State> {
+        read(&self.state_file())
+    }
+
+    pub fn read_verdicts(&self) -> io::Result<Vec<VerdictLine>> {
+        read(&self.verdicts_file())
+    }
+}
+
+fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    place(path, &bytes, 0o600, Lasting::No)
+}
+
+fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<T> {
+    Ok(serde_json::from_slice(&regular::read(path, LONGEST)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_speaks_of_the_route_that_it_wants() {
+        let hop = Target::Hop { via: [172, 31, 0, 2].into(), link: 2, onlink: false };
+        let route = |cidr: &str, wanted| VerdictLine { cidr: cidr.into(), wanted, ..VerdictLine::default() }.route();
+        let (own, peer) = ("10.244.1.0/24".parse().unwrap(), "10.244.2.0/24".parse().unwrap());
+        assert_eq!(route("10.244.1.0/24", Some(Target::Unreachable)), Some((Key::own(own), Target::Unreachable)));
+        assert_eq!(route("10.244.2.0/24", Some(hop)), Some((Key::peer(peer), hop)));
+        assert_eq!(route("10.244.2.0/24", None), None);
+        assert_eq!(route("", None), None, "a node without a CIDR");
+    }
+}
