@@ -1,4 +1,4 @@
-//! The pages in docs/ quote programs, name files and point at each other: what they quote is printed, what they name is there.
+//! The pages quote programs, name files and link to each other: what they quote is printed, what they name exists.
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
 
@@ -43,7 +43,7 @@ fn what_the_pages_point_at_is_there() {
     let files = [docs.clone(), docs.join("bench")].map(|folder| fs::read_dir(folder).unwrap());
     let pages = files.into_iter().flatten().map(|entry| entry.unwrap().path());
     let pages = pages.filter(|page| page.extension().is_some_and(|extension| extension == "md"));
-    for page in pages.chain([root().join("README.md")]) {
+    for page in pages.chain(["README.md", "README.ko.md", "CONTRIBUTING.md"].map(|page| root().join(page))) {
         let text = fs::read_to_string(&page).unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
         for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
@@ -55,4 +55,26 @@ fn what_the_pages_point_at_is_there() {
             assert!(root().join(script).exists(), "{}: {script}", page.display());
         }
     }
+}
+
+/// Whether a word between backticks names a file or folder of the repository, and not one of a node, a pattern or an
+/// option.
+fn is_path(word: &str) -> bool {
+    let of_a_file = [".rs", ".md", ".toml", ".txt"].iter().any(|end| word.ends_with(end));
+    (word.contains('/') || of_a_file) && !word.starts_with(['/', '-', '.']) && !word.contains([' ', '*', ':', '<', '='])
+}
+
+#[test]
+fn the_files_that_the_pages_for_developers_name_exist() {
+    let mut missing = Vec::new();
+    for page in ["docs/architecture.md", "docs/layout.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        // A fence is three backticks: what stands in it is no word.
+        let prose: String = text.split("```").step_by(2).collect();
+        let named: Vec<&str> = prose.split('`').skip(1).step_by(2).filter(|word| is_path(word)).collect();
+        assert!(named.len() > 10, "{page}: {named:?}");
+        let gone = named.into_iter().filter(|word| !root().join(word).exists());
+        missing.extend(gone.map(|word| format!("{page}: {word}")));
+    }
+    assert!(missing.is_empty(), "these do not exist:\n{}", missing.join("\n"));
 }

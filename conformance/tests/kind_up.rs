@@ -94,9 +94,9 @@ fn a_family_that_there_is_not_is_refused_before_anything_is_made() {
 fn the_smoke_test_fails_where_a_pod_is_not_seen_at_its_own_address_and_removes_its_pods() {
     let fakes = Fakes::new();
     let flat = fakes.run("smoke", &["kubectl"], "");
-    assert!(String::from_utf8_lossy(&flat.stdout).contains("flat: 2 pods, 10 questions"), "{flat:?}");
+    assert!(String::from_utf8_lossy(&flat.stdout).contains("flat: 2 pods, 10 requests"), "{flat:?}");
     let translated = fakes.run("smoke", &["kubectl"], "fd31::1");
     let said = String::from_utf8_lossy(&translated.stderr).into_owned();
-    assert!(!translated.status.success() && said.contains("was seen by one (fd00:10:244:1::2) at fd31::1"), "{said}");
+    assert!(!translated.status.success() && said.contains("one (fd00:10:244:1::2) saw one at fd31::1"), "{said}");
     assert_eq!(fakes.calls().matches("delete --filename").count(), 2);
 }

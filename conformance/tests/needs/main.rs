@@ -103,9 +103,11 @@ fn each_program_that_a_script_starts_is_essential_or_listed_or_named_where_it_is
     let mut strange = Vec::new();
     let scripts = scripts();
     assert!(scripts.len() > 25, "{}", scripts.len());
+    // The functions that every script sources are no programs.
+    let shared = fs::read_to_string(root().join("scripts/lib/usage.sh")).unwrap();
     for (path, text) in &scripts {
         let here: BTreeSet<&String> = installed(text).iter().filter_map(|name| lists.get(name)).flatten().collect();
-        for program in shell::programs(text) {
+        for program in shell::programs(&format!("{shared}\n{text}")) {
             let named = NAMED.iter().any(|(name, ..)| *name == program);
             if !own.contains(&program) && !here.contains(&program) && !named {
                 strange.push(format!("{}: {program}", path.display()));
