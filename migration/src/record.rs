@@ -1,5 +1,5 @@
 //! libcni's record of an ADD (`/var/lib/cni/results`, kind `cniCacheV1`): where the pod's network namespace is and which
-//! link leads to it. Written by whatever runtime made the pod; read alone.
+//! link leads to it. The runtime that made the pod wrote it; this crate only reads it.
 
 use std::path::PathBuf;
 
@@ -7,19 +7,19 @@ use cni::{Attachment, ContainerId, Ifname};
 use ipam::Proof;
 use serde_json::Value;
 
-/// What is of use in one.
+/// The fields that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) netns: PathBuf,
+pub(crate) struct Record {
+    pub(crate) netns: PathBuf,
     /// The link on the node that the plugin made last before the pod's.
-    pub(super) host_link: Option<String>,
+    pub(crate) host_link: Option<String>,
     /// `namespace/name`.
-    pub(super) pod: Option<String>,
+    pub(crate) pod: Option<String>,
 }
 
 impl Record {
     /// Reads the record of an attachment to `network`; `None` for any other text.
-    pub(super) fn read(text: &str, network: &str) -> Option<(Attachment, Self)> {
+    pub(crate) fn read(text: &str, network: &str) -> Option<(Attachment, Self)> {
         let record: Value = serde_json::from_str(text).ok()?;
         let word = |key: &str| record[key].as_str();
         if word("kind") != Some("cniCacheV1") || word("networkName") != Some(network) {
@@ -43,7 +43,7 @@ impl Record {
     }
 
     /// What proves the pod alive.
-    pub(super) fn proof(&self, netns_id: Option<(u64, u64)>) -> Proof {
+    pub(crate) fn proof(&self, netns_id: Option<(u64, u64)>) -> Proof {
         let Self { netns, host_link, pod } = self.clone();
         Proof { host_link, netns, netns_id, pod }
     }
