@@ -3,9 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+mod host_local;
+mod import;
 mod known_pods;
 mod living;
+mod plan;
 mod record;
 
+pub use host_local::Found;
+pub use import::{Imported, Reading, Refusal, Refused, Wanted, dry_run, import, import_in};
 pub use known_pods::{Decision, KnownPods, RESULTS};
 pub use living::{Error as LivingError, Living};

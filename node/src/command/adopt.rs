@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cni::{Attachment, NetworkName};
-use ipam::{Imported, Lease, Place, Range, RangeSet, Require, Want};
+use ipam::{Lease, Place, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
-use migration::{Decision, KnownPods, Living, RESULTS};
+use migration::{Decision, Imported, KnownPods, Living, RESULTS};
 use serde::Serialize;
 
 use crate::state::{RUN_DIR, RunDir};
@@ -152,7 +152,7 @@ fn adopt(args: &HostLocal) -> Result<Told, Error> {
             None
         }
     };
-    let import = if args.dry_run { ipam::rehearse_import } else { ipam::import };
+    let import = if args.dry_run { migration::dry_run } else { migration::import };
     let Imported { leases, known: known_leases, left, refused } = import(&place, &want, &args.directory, &vouch)?;
     let reasons = reasons.into_inner();
     let left = left.into_iter().map(|(address, owner)| Line {
