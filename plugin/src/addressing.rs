@@ -61,10 +61,10 @@ impl<'a> Addressing<'a> {
     /// Keeps other ADDs of the attachment off until the claim is dropped; an error 11 at once where one is under way.
     pub(crate) fn claim(&self, attachment: &Attachment) -> Result<Option<Claim>, Error> {
         match self {
-            Self::Within(request) => Ok(Some(Claim::take(&Place::from_request(request)?, attachment)?)),
-            Self::Delegate(delegate) => match Claim::take(&delegate.claims(), attachment) {
+            Self::Within(request) => Ok(Some(Place::from_request(request)?.claim(attachment)?)),
+            Self::Delegate(delegate) => match delegate.claims().claim(attachment) {
                 Ok(claim) => Ok(Some(claim)),
-                Err(busy @ ipam::Error::Claimed { .. }) => Err(busy.into()),
+                Err(busy @ ipam::Error::Store(ipam::StoreError::Claimed { .. })) => Err(busy.into()),
                 // A delegate's pods need no directory of ours.
                 Err(_) => Ok(None),
             },
@@ -76,9 +76,9 @@ impl<'a> Addressing<'a> {
     pub(crate) fn outlast_add(&self, attachment: &Attachment) -> Result<Option<Claim>, Error> {
         match self {
             Self::Within(_) => Ok(None),
-            Self::Delegate(delegate) => match Claim::wait(&delegate.claims(), attachment) {
+            Self::Delegate(delegate) => match delegate.claims().wait_for_add(attachment) {
                 Ok(claim) => Ok(claim),
-                Err(busy @ ipam::Error::Claimed { .. }) => Err(busy.into()),
+                Err(busy @ ipam::Error::Store(ipam::StoreError::Claimed { .. })) => Err(busy.into()),
                 Err(_) => Ok(None),
             },
         }

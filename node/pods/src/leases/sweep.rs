@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
-use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
+use ipam::{Error, Lease, Liveness, Place, Presence, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
 use netlink::Socket;
 use podlink::HostLinks;
@@ -59,7 +59,7 @@ pub(super) struct Witness<'a> {
     pub(super) sight: &'a Sight,
 }
 
-impl Prover for Witness<'_> {
+impl Liveness for Witness<'_> {
     fn host_link(&self, lease: &Lease) -> Presence {
         self.links.host_link(lease)
     }
