@@ -157,8 +157,11 @@ impl Node {
         let Self { name, place, .. } = self;
         place.kill_all()?;
         drop(place);
-        let failed = |errno| Error::Kernel { doing: format!("unplug {name}"), errno };
-        Place::lab()?.enter(|| wire::remove(&name))?.map_err(failed)?;
+        match Place::lab()?.enter(|| wire::remove(&name))? {
+            // The kernel has taken the network namespace apart already, and with it the cable.
+            Ok(()) | Err(Errno::ENODEV) => {}
+            Err(errno) => return Err(Error::Kernel { doing: format!("unplug {name}"), errno }),
+        }
         let run = PathBuf::from(RUNS).join(&name);
         fs::remove_dir_all(&run).map_err(Error::system(format!("empty {}", run.display())))
     }

@@ -2,10 +2,10 @@
 
 use ipnetwork::IpNetwork;
 use netlink::{Address, Link, NODE_ROUTE, Request, Route, Socket};
+use netlink_packet_route::RouteNetlinkMessage;
 use podlan_conformance::lab::{Error, Node};
 use rtnetlink::LinkUnspec;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket as Raw, protocols::NETLINK_ROUTE};
 
 fn request(node: &Node, doing: &str, request: impl FnOnce() -> Request + Send) -> Result<(), Error> {

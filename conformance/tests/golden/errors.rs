@@ -144,9 +144,11 @@ impl Said {
         let mut config = config.clone();
         for (name, change) in cases {
             config["type"] = json!(program);
-            self.add(&format!("{program}: {name}"), change(pod.cni("ADD", "eth0", &config)?))?;
+            // Where the programs under test lie is in one of the texts.
+            let add = || Ok::<_, Error>(change(pod.cni("ADD", "eth0", &config)?.env("CNI_PATH", "/opt/podlan/bin")));
+            self.add(&format!("{program}: {name}"), add()?)?;
             // What was not refused leaves nothing for the next case.
-            change(pod.cni("ADD", "eth0", &config)?).env("CNI_COMMAND", "DEL").run()?;
+            add()?.env("CNI_COMMAND", "DEL").run()?;
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use netlink::{Event, Monitor};
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
 use parts::Readiness;
 

@@ -1,4 +1,4 @@
-//! The kernel's answers as bytes: message headers, acknowledgements, and the error with the text that goes with it.
+//! Netlink messages: the header, acknowledgements, and the kernel's error with its text.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,13 +6,19 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_ACK_TLVS, NLM_F_CAPPED};
 
-pub(crate) const NLMSG_ERROR: u16 = 2;
-pub(crate) const NLMSG_DONE: u16 = 3;
+use super::attribute::{Attribute, Attributes};
+
+pub(super) use rtnetlink::packet_core::NLM_F_DUMP_INTR;
+
+/// The kind of an acknowledgement or an error.
+pub const NLMSG_ERROR: u16 = 2;
+/// The kind of a dump's end.
+pub(super) const NLMSG_DONE: u16 = 3;
 /// Length of `struct nlmsghdr`, bytes.
 pub(crate) const HEADER: usize = 16;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// A request that the kernel refused: its errno, and its own words where it gave any (`NETLINK_EXT_ACK`).
+/// A request that the kernel refused: the errno, and the kernel's text where it gives one (`NETLINK_EXT_ACK`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelError {
     /// The errno.
@@ -39,28 +45,59 @@ impl KernelError {
     }
 }
 
-/// One netlink message inside a datagram: `struct nlmsghdr` and what follows it.
-pub(crate) struct Raw<'a> {
-    pub(crate) kind: u16,
-    pub(crate) flags: u16,
-    pub(crate) sequence: u32,
-    /// Header and payload, as the decoder wants them.
-    pub(crate) bytes: &'a [u8],
+/// A received message: `struct nlmsghdr` and what follows it.
+pub struct Message<'a> {
+    /// `nlmsg_type`.
+    pub kind: u16,
+    /// `nlmsg_flags`.
+    pub flags: u16,
+    /// `nlmsg_seq`: of the request that it answers.
+    pub sequence: u32,
+    /// `nlmsg_pid`: the port of the socket whose request it answers, or that caused the event.
+    pub port: u32,
+    /// Header and payload.
+    pub bytes: &'a [u8],
 }
 
-/// The messages of a datagram, in order; ends at the first one that does not fit.
-pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Raw<'_>> {
+/// The messages of a datagram, in order, up to the first one that does not fit.
+pub fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
         let bytes = datagram.get(..length).filter(|bytes| bytes.len() >= HEADER)?;
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Raw { kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, sequence: u32_at(bytes, 8)?, bytes })
+        let (kind, flags) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?);
+        Some(Message { kind, flags, sequence: u32_at(bytes, 8)?, port: u32_at(bytes, 12)?, bytes })
     })
 }
 
-impl Raw<'_> {
-    /// Reads `struct nlmsgerr`: `Ok` for an acknowledgement. Of use for [`NLMSG_ERROR`] and, in a dump, [`NLMSG_DONE`].
-    pub(crate) fn verdict(&self) -> Result<(), KernelError> {
+/// Appends a message to `datagram`: the header, the family's fixed structure, and attributes. The kernel fills
+/// in the sender's port.
+pub fn write(datagram: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, fixed: &[u8], attributes: &[Attribute]) {
+    let length = HEADER + fixed.len() + attributes.iter().map(|attribute| attribute.encoded().len()).sum::<usize>();
+    datagram.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    datagram.extend(kind.to_ne_bytes());
+    datagram.extend(flags.to_ne_bytes());
+    datagram.extend(sequence.to_ne_bytes());
+    datagram.extend(0u32.to_ne_bytes());
+    datagram.extend(fixed);
+    datagram.extend(attributes.iter().flat_map(Attribute::encoded));
+}
+
+impl<'a> Message<'a> {
+    /// What follows the header: the family's fixed structure of `fixed` bytes, and behind it the attributes. Both are empty
+    /// where the message is too short.
+    pub fn split(&self, fixed: usize) -> (&'a [u8], Attributes<'a>) {
+        let (fixed, attributes) = self.bytes[HEADER..].split_at_checked(fixed).unwrap_or_default();
+        (fixed, Attributes(attributes))
+    }
+
+    /// The attributes behind a fixed structure of `fixed` bytes.
+    pub fn attributes(&self, fixed: usize) -> Attributes<'a> {
+        self.split(fixed).1
+    }
+
+    /// Reads `struct nlmsgerr`: `Ok` for an acknowledgement. Meant for [`NLMSG_ERROR`] and the end of a dump (`NLMSG_DONE`).
+    pub fn verdict(&self) -> Result<(), KernelError> {
         match u32_at(self.bytes, HEADER).map_or(0, u32::cast_signed) {
             0 => Ok(()),
             code => {
@@ -69,7 +106,7 @@ impl Raw<'_> {
         }
     }
 
-    /// The message among the attributes that follow the refused request (or its header alone, when capped).
+    /// The text among the attributes that follow the refused request (or only its header: `NLM_F_CAPPED`).
     fn text(&self) -> Option<String> {
         if self.flags & NLM_F_ACK_TLVS == 0 {
             return None;
@@ -79,7 +116,7 @@ impl Raw<'_> {
             0 => usize::try_from(u32_at(self.bytes, refused)?).ok()?.next_multiple_of(4),
             _ => HEADER,
         };
-        let text = attribute(self.bytes.get(refused + skipped..)?, NLMSGERR_ATTR_MSG)?;
+        let text = Attributes(self.bytes.get(refused + skipped..)?).find(NLMSGERR_ATTR_MSG)?;
         Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
     }
 }
@@ -93,31 +130,6 @@ pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// One netlink attribute (`struct nlattr`), its kind without the flags.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attribute<'a> {
-    pub(crate) kind: u16,
-    pub(crate) value: &'a [u8],
-}
-
-/// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
-const NLA_FLAGS: u16 = 0xc000;
-
-/// The attributes in a row of them, in order; ends at the first one that does not fit.
-pub(crate) fn attributes(mut row: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(row, 0)?);
-        let (kind, value) = (u16_at(row, 2)? & !NLA_FLAGS, row.get(4..length)?);
-        row = row.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Attribute { kind, value })
-    })
-}
-
-/// The value of the first attribute of a kind, among these.
-pub(crate) fn attribute(row: &[u8], wanted: u16) -> Option<&[u8]> {
-    attributes(row).find(|attribute| attribute.kind == wanted).map(|attribute| attribute.value)
-}
-
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).and_then(|value| value.try_into().ok()).map(u16::from_ne_bytes)
 }
@@ -126,26 +138,27 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4).and_then(|value| value.try_into().ok()).map(u32::from_ne_bytes)
 }
 
+/// A message as the kernel would send it.
 #[cfg(test)]
-mod fuzz;
+pub(crate) fn sample(kind: u16, fixed: &[u8], attributes: &[(u16, &[u8])]) -> Vec<u8> {
+    let attributes: Vec<_> = attributes.iter().map(|(kind, value)| Attribute::bytes(*kind, value)).collect();
+    let mut message = Vec::new();
+    write(&mut message, kind, 0, 0, fixed, &attributes);
+    message
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER + payload.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend(sequence.to_ne_bytes());
-        bytes.extend(0u32.to_ne_bytes());
-        bytes.extend(payload);
+        let mut bytes = Vec::new();
+        write(&mut bytes, kind, flags, sequence, payload, &[]);
         bytes
     }
 
     #[test]
-    fn an_error_carries_the_kernels_own_words() {
+    fn an_error_has_the_kernels_text() {
         let refused = message(24, 0, 7, &[]);
         let mut payload = (-101i32).to_ne_bytes().to_vec();
         payload.extend(&refused);
