@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -77,4 +78,39 @@ fn the_files_that_the_pages_for_developers_name_exist() {
         missing.extend(gone.map(|word| format!("{page}: {word}")));
     }
     assert!(missing.is_empty(), "these do not exist:\n{}", missing.join("\n"));
+}
+
+/// The crates of the workspace that the crate in `folder` depends on, by their names.
+fn uses<'a>(folder: &Path, crates: &[&'a str]) -> BTreeSet<&'a str> {
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
+    let names: Vec<&str> =
+        lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split(['.', ' ']).next()).collect();
+    crates.iter().copied().filter(|name| names.contains(name)).collect()
+}
+
+#[test]
+fn the_table_of_the_crates_has_the_arrows_of_cargo() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    // `| `FOLDER/` | what | NAME, NAME |`
+    let rows: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .filter_map(|row| Some((row.split_once("/` | ")?.0, row.rsplit_once(" | ")?.1)))
+        .collect();
+    let crates: Vec<&str> = rows.iter().map(|(folder, _)| folder.rsplit('/').next().unwrap()).collect();
+    assert!(crates.len() > 18, "{crates:?}");
+    let mut wrong = Vec::new();
+    for (folder, used) in rows.iter().filter(|(_, used)| !used.starts_with("all ") && *used != "the programs") {
+        if !root().join(folder).exists() {
+            wrong.push(format!("{folder} does not exist"));
+            continue;
+        }
+        let (said, real) =
+            (used.split(", ").filter(|name| *name != "none").collect(), uses(&root().join(folder), &crates));
+        if real != said {
+            wrong.push(format!("{folder}: the table has {said:?}, cargo has {real:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
