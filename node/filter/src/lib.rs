@@ -50,7 +50,7 @@ pub struct Forwarded {
 }
 
 /// The rules that there should be, and how they stand.
-pub struct PacketFilter {
+pub(crate) struct PacketFilter {
     requests: Option<Nfnetlink>,
     egress: Egress,
     /// Whether others' policies are answered.
@@ -62,11 +62,11 @@ pub struct PacketFilter {
 
 impl PacketFilter {
     /// Changes no rule yet.
-    pub fn new(egress: Egress, accepts: bool) -> Self {
+    pub(crate) fn new(egress: Egress, accepts: bool) -> Self {
         Self { requests: None, egress, accepts, forwarded: None, standings: Standings::default() }
     }
 
-    pub fn standings(&self) -> &Standings {
+    pub(crate) fn standings(&self) -> &Standings {
         &self.standings
     }
 
@@ -78,7 +78,7 @@ impl PacketFilter {
     }
 
     /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.
-    pub fn tell_sides(&mut self, sides: Sides) {
+    pub(crate) fn tell_sides(&mut self, sides: Sides) {
         // What failed is tried again.
         if self.standings.masquerade == Standing::InPlace
             && matches!(&self.egress, Egress::On(known) if *known == sides)
@@ -90,7 +90,7 @@ impl PacketFilter {
     }
 
     /// Tells what is forwarded between pods now.
-    pub fn tell_forwarded(&mut self, forwarded: Forwarded) {
+    pub(crate) fn tell_forwarded(&mut self, forwarded: Forwarded) {
         if self.forwarded.as_ref() != Some(&forwarded) {
             self.forwarded = Some(forwarded);
             self.look_at_others();
@@ -98,7 +98,7 @@ impl PacketFilter {
     }
 
     /// Looks for rules of others that drop it; answers their policies where that is asked for.
-    pub fn look_at_others(&mut self) {
+    pub(crate) fn look_at_others(&mut self) {
         let Some(Forwarded { own, packets }) = self.forwarded.clone() else { return };
         let accepts = self.accepts;
         let looked = self.with_socket(|socket| {
@@ -122,12 +122,12 @@ impl PacketFilter {
     }
 
     /// What the source rule has dropped; `None` where it cannot be asked.
-    pub fn drops(&mut self) -> Option<Drops> {
+    pub(crate) fn drops(&mut self) -> Option<Drops> {
         self.with_socket(source_rule::drops).ok()
     }
 
     /// Makes the rules right, each as far as the kernel can have it; true when there was something to change.
-    pub fn put(&mut self) -> bool {
+    pub(crate) fn put(&mut self) -> bool {
         // One that the kernel cannot have does not stop the other.
         let [source, arp] = [source_rule::table(), arp_guard::table()]
             .map(|table| self.with_socket(|socket| nftables::put(socket, &table)));

@@ -78,7 +78,7 @@ impl Conflist {
 
 impl Chained {
     /// Its name in the runtime's directory.
-    pub fn binary(self) -> &'static str {
+    pub(crate) fn binary(self) -> &'static str {
         match self {
             Self::Portmap => "portmap",
             Self::Bandwidth => "bandwidth",
@@ -94,7 +94,7 @@ impl Chained {
 }
 
 /// Whether a runtime reads a file of this name as configuration.
-pub fn is_configuration(name: &str) -> bool {
+pub(crate) fn is_configuration(name: &str) -> bool {
     [".conflist", ".conf", ".json"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
 }
 

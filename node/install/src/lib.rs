@@ -48,7 +48,7 @@ pub enum Error {
 
 impl Install {
     /// Puts the binaries in place; names those that changed.
-    pub fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
+    pub(crate) fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
         let mut changed = Vec::new();
         let Some(bin_dir) = &self.bin_dir else { return Ok(changed) };
         for name in BINARIES {
@@ -80,7 +80,7 @@ impl Install {
     }
 
     /// The configurations of others that a runtime takes before ours.
-    pub fn winners(&self) -> Result<Vec<String>, Error> {
+    pub(crate) fn winners(&self) -> Result<Vec<String>, Error> {
         let names = self.configurations()?;
         Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
     }

@@ -32,25 +32,25 @@ impl Here {
     }
 
     /// Whether `address` lies in a subnet with a prefix of that length of which this node has an address on `link`.
-    pub fn is_in(&self, address: IpAddr, prefix: u8, link: u32) -> bool {
+    pub(crate) fn is_in(&self, address: IpAddr, prefix: u8, link: u32) -> bool {
         let mut subnets = self.subnets_around(address);
         subnets.any(|(index, subnet)| index == link && subnet.prefix() == prefix)
     }
 
     /// Whether `address` lies in a subnet of this node.
-    pub fn is_near(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_near(&self, address: IpAddr) -> bool {
         self.subnets_around(address).next().is_some()
     }
 
     /// The link in whose subnet `address` lies, where every such link is down.
-    pub fn link_down(&self, address: IpAddr) -> Option<&Link> {
+    pub(crate) fn link_down(&self, address: IpAddr) -> Option<&Link> {
         let (index, _) =
             self.subnets_around(address).max_by_key(|(index, subnet)| (self.is_up(*index), subnet.prefix()))?;
         self.links.get(&index).filter(|link| !link.up)
     }
 
     /// A subnet or an own address that `cidr` would swallow.
-    pub fn covered_by(&self, cidr: IpNetwork) -> Option<IpNetwork> {
+    pub(crate) fn covered_by(&self, cidr: IpNetwork) -> Option<IpNetwork> {
         let swallowed =
             |own: IpNetwork| cidr.contains(own.ip()) || (cidr.contains(own.network()) && cidr.prefix() <= own.prefix());
         self.addresses.iter().map(|(_, own)| *own).find(|own| own.is_ipv4() == cidr.is_ipv4() && swallowed(*own))

@@ -59,7 +59,7 @@ pub struct Malformed {
     /// The field's name, as its path in the object.
     at: String,
     text: String,
-    pub fault: Fault,
+    pub(crate) fault: Fault,
     /// Where the node stands in its file.
     place: String,
 }
@@ -80,7 +80,7 @@ pub enum Field {
 
 /// Why a value is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+pub(crate) enum Fault {
     Missing,
     Empty,
     WrongType { found: Kind, wanted: Kind },

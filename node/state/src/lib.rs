@@ -36,7 +36,7 @@ pub struct State {
     pub version: u32,
     pub node: String,
     pub pid: u32,
-    pub updated: u64,
+    pub(crate) updated: u64,
     /// When it was written, in seconds of `CLOCK_BOOTTIME`.
     pub boot_time: u64,
     /// Seconds after `boot_time` from which on this says nothing any more.

@@ -51,11 +51,11 @@ impl Problem {
         Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None, left: "" }
     }
 
-    pub fn left_because(self, left: &'static str) -> Self {
+    pub(crate) fn left_because(self, left: &'static str) -> Self {
         Self { left, ..self }
     }
 
-    pub fn mended_by(self, mend: Mend) -> Self {
+    pub(crate) fn mended_by(self, mend: Mend) -> Self {
         Self { mend: Some(mend), ..self }
     }
 }
@@ -66,13 +66,13 @@ impl Finding {
         if problems.is_empty() { Self::Fine(fine.into()) } else { Self::Wrong(problems) }
     }
 
-    pub fn moot(why: impl Into<String>) -> Self {
+    pub(crate) fn moot(why: impl Into<String>) -> Self {
         Self::Moot(why.into())
     }
 }
 
 /// The first few of many, for a line that people read.
-pub fn some(texts: &[String]) -> String {
+pub(crate) fn some(texts: &[String]) -> String {
     const SHOWN: usize = 4;
     match texts.len().checked_sub(SHOWN) {
         None | Some(0) => texts.join(", "),

@@ -19,7 +19,7 @@ pub struct Hop {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_hop: Option<IpAddr>,
+    pub(crate) next_hop: Option<IpAddr>,
     /// The entry of the routing table that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
@@ -55,7 +55,7 @@ impl Hop {
         }
     }
 
-    pub fn but(self, state: State) -> Self {
+    pub(crate) fn but(self, state: State) -> Self {
         Self { state, ..self }
     }
 

@@ -16,7 +16,7 @@ pub struct Known {
     /// The addresses that were leased when it was last read; none where it never was.
     pub addresses: Option<Arc<[IpAddr]>>,
     /// It could be read this time.
-    pub is_read: bool,
+    pub(crate) is_read: bool,
 }
 
 /// How the leases stand.
@@ -32,7 +32,7 @@ pub struct Census {
     pub reclaimed: u64,
     pub warnings: Vec<String>,
     /// The directory of the stores could be listed.
-    pub is_listed: bool,
+    pub(crate) is_listed: bool,
 }
 
 impl Census {
