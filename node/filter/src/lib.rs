@@ -27,6 +27,7 @@ pub enum Standing {
     Unknown,
     /// Nobody asked for it.
     Off,
+    /// The kernel holds it.
     InPlace,
     /// It could not be put in place, and why.
     Missing(String),
@@ -37,6 +38,7 @@ pub enum Standing {
 pub struct Standings {
     /// The source rule and the ARP guard.
     pub source: Standing,
+    /// The masquerade of egress.
     pub masquerade: Standing,
     /// What others drop between pods.
     pub forward: Vec<Finding>,
@@ -45,7 +47,9 @@ pub struct Standings {
 /// The traffic between pods that others must let pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
+    /// This node's pod CIDRs.
     pub own: Vec<IpNetwork>,
+    /// A packet of each kind that is forwarded between pods.
     pub packets: Vec<Packet>,
 }
 

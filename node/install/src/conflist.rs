@@ -28,11 +28,15 @@ pub enum Chained {
 /// What the agent's conflist says.
 #[derive(Clone, Debug)]
 pub struct Conflist {
+    /// The network's name.
     pub network: String,
     /// Where the plugin finds what the agent says of itself.
     pub agent: String,
+    /// Where the leases lie.
     pub data_dir: String,
+    /// The pods' MTU in bytes; none: the plugin takes the node's.
     pub mtu: Option<u32>,
+    /// Chained after podlan in this order, whether their binaries are there or not.
     pub chain: Vec<Chained>,
     /// Chained behind those, each as long as the runtime has its binary.
     pub chain_if_installed: Vec<Chained>,

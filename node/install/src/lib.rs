@@ -30,13 +30,17 @@ pub const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
 pub struct Install {
     /// Where the binaries come from: the directory of this one.
     pub from: PathBuf,
+    /// The runtime's directory of plugins; none: no binary is installed.
     pub bin_dir: Option<PathBuf>,
+    /// The runtime's directory of network configurations; none: no conflist is written.
     pub conf_dir: Option<PathBuf>,
+    /// What the conflist says beside this node's CIDRs.
     pub conflist: Conflist,
 }
 
 /// A file that could not be put in place, or not be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
     #[error("read {path}: {source}")]
     Read { path: String, source: io::Error },

@@ -69,6 +69,7 @@ enum Standing {
 }
 
 impl Parts {
+    /// None yet.
     pub fn new() -> Self {
         Self { parts: Vec::new(), stop: watch::channel(false).0 }
     }

@@ -9,7 +9,9 @@ use ipnetwork::IpNetwork;
 /// A link of this node. Links to pods are left out: they come and go with the pods and say nothing of peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// Its name.
     pub name: Arc<str>,
+    /// Whether it is up (`IFF_UP`).
     pub up: bool,
     /// Whether there is somebody at its other end, as the link says (`IFF_LOWER_UP`) and as the kernel has taken note of it a
     /// moment later (its operational state). It may pass over routes by a link without (`ignore_routes_with_linkdown`).
@@ -21,12 +23,14 @@ pub struct Link {
 /// The links and global addresses of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Here {
+    /// By their indexes.
     pub links: BTreeMap<u32, Link>,
     /// Each with the index of its link; the address keeps its host bits.
     pub addresses: BTreeSet<(u32, IpNetwork)>,
 }
 
 impl Here {
+    /// Whether this node has the address.
     pub fn is_own(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|(_, own)| own.ip() == address)
     }
@@ -56,6 +60,7 @@ impl Here {
         self.addresses.iter().map(|(_, own)| *own).find(|own| own.is_ipv4() == cidr.is_ipv4() && swallowed(*own))
     }
 
+    /// The name of a link; `link N` where it is not known.
     pub fn link_name(&self, index: u32) -> Arc<str> {
         self.links.get(&index).map_or_else(|| format!("link {index}").into(), |link| link.name.clone())
     }

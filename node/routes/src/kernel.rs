@@ -45,6 +45,7 @@ pub struct Rtnetlink {
 }
 
 impl Rtnetlink {
+    /// Opens a socket in this network namespace.
     pub fn open() -> Result<Self, netlink::Error> {
         Ok(Self { socket: Socket::open()? })
     }

@@ -19,8 +19,11 @@ pub type Outcome = Result<Finding, String>;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// What is wrong.
     pub wrong: String,
+    /// Why it matters.
     pub why: String,
+    /// What an operator can do about it.
     pub cure: String,
     /// What `--fix` would do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,7 @@ pub enum Mend {
 }
 
 impl Problem {
+    /// A problem that `--fix` does nothing about.
     pub fn new(wrong: impl Into<String>, why: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None, left: "" }
     }

@@ -24,12 +24,15 @@ pub struct Known {
 pub struct Census {
     /// When the look began. None before the first.
     pub begun: Option<Instant>,
+    /// Of each network that could be read.
     pub leases: Vec<Counts>,
+    /// What is known of each network's store.
     pub stores: Vec<Known>,
     /// How full this node's pools are, under the name of the network; known where the agent writes the conflist.
     pub room: Option<(String, Room)>,
     /// How many leases were taken back since the agent started.
     pub reclaimed: u64,
+    /// What an operator should know.
     pub warnings: Vec<String>,
     /// The directory of the stores could be listed.
     pub(crate) is_listed: bool,
