@@ -17,9 +17,11 @@ use routes::Target;
 /// One of the two pods.
 #[derive(Clone, Debug)]
 pub struct End {
+    /// The pod's address.
     pub address: IpAddr,
     /// `namespace/name` where that is known, else its container id, else its address.
     pub name: String,
+    /// Where the pod is.
     pub at: At,
 }
 
@@ -28,26 +30,31 @@ pub struct End {
 pub enum At {
     /// On this node; `None` where no lease has its address.
     Here(Option<Pod>),
+    /// On another node.
     Peer(Peer),
 }
 
 /// A pod of this node.
 #[derive(Clone, Debug)]
 pub struct Pod {
+    /// The name of its interface inside the pod.
     pub ifname: String,
     /// The name of its host end, by its lease; "" where the lease has none.
     pub host_link: String,
     /// That link, or the one that the address is routed to.
     pub link: Option<Link>,
+    /// Whether the pod is there.
     pub presence: Presence,
 }
 
 /// Another node, which has the pod's CIDR.
 #[derive(Clone, Debug)]
 pub struct Peer {
+    /// Its name.
     pub node: String,
-    /// The route that podlan wants to it, and its verdict in words.
+    /// The route that podlan wants to it.
     pub wanted: Option<Target>,
+    /// The verdict on its pod CIDR, in words.
     pub verdict: String,
 }
 
@@ -56,7 +63,9 @@ pub struct Peer {
 pub struct Leg {
     /// This node's name.
     pub node: String,
+    /// The pod that sends.
     pub from: End,
+    /// The pod that receives.
     pub to: End,
     /// The link that the packet comes in by, if there is one.
     pub incoming: Option<Link>,
@@ -76,7 +85,9 @@ pub struct Leg {
     pub forwarding: Seen<Option<forwarding::Off>>,
     /// Whether the rule stands that a pod sends with its own address.
     pub source_rule: Seen<bool>,
+    /// What rules of others drop.
     pub dropped: Seen<Vec<forward::Finding>>,
+    /// What gives the packet another source address.
     pub translated: Seen<Vec<Translation>>,
 }
 
@@ -96,10 +107,12 @@ impl Leg {
 }
 
 impl End {
+    /// Whether the pod is on this node.
     pub fn is_here(&self) -> bool {
         matches!(self.at, At::Here(_))
     }
 
+    /// The pod, where it is on this node and has a lease.
     pub fn pod(&self) -> Option<&Pod> {
         match &self.at {
             At::Here(pod) => pod.as_ref(),

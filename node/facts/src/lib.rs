@@ -22,31 +22,41 @@ pub type Seen<T> = Result<T, String>;
 /// The facts of this node.
 #[derive(Debug)]
 pub struct Facts {
+    /// What the agent last said; `None` where there is no agent.
     pub agent: Seen<Option<AgentSaid>>,
+    /// Links, addresses and routes.
     pub kernel: Seen<Kernel>,
+    /// Settings of the kernel.
     pub settings: Settings,
     /// The agent's packet filter rules that always stand, each with whether it does.
     pub packet_filter: Seen<Vec<(&'static str, bool)>>,
     /// What rules of others drop between pods; `None` where no agent knows the pod CIDRs.
     pub forward: Seen<Option<Vec<forward::Finding>>>,
+    /// The files of the runtime's configuration directory.
     pub configurations: Seen<Vec<Configuration>>,
     /// The plugins that our configurations name.
     pub plugins: Seen<Vec<Plugin>>,
+    /// The leases of this node.
     pub leases: Seen<Leases>,
 }
 
 /// What the agent last said.
 #[derive(Debug)]
 pub struct AgentSaid {
+    /// `node.json`
     pub state: State,
+    /// Whether it is too old to say anything.
     pub stale: bool,
+    /// `verdicts.json`
     pub verdicts: Vec<VerdictLine>,
 }
 
 /// What route netlink said.
 #[derive(Debug, Default)]
 pub struct Kernel {
+    /// All links.
     pub links: Vec<Link>,
+    /// This node as the route planner sees it.
     pub here: Here,
     /// Those of the main table.
     pub routes: Vec<Route>,
@@ -63,11 +73,13 @@ pub struct Settings {
     pub forwarding: [Seen<forwarding::Seen>; 2],
     /// What the node has by router advertisements and loses by forwarding.
     pub losses: Seen<Vec<Loss>>,
+    /// Whether the kernel has IPv6 at all.
     pub kernel_has_v6: bool,
     /// `conf.all.disable_ipv6`.
     pub disable_v6: Seen<Option<String>>,
     /// `conf.all.rp_filter`, and each pod link's.
     pub rp_filter_all: Seen<Option<String>>,
+    /// `rp_filter` of each pod link, by the link's name.
     pub rp_filter: Seen<Vec<(String, String)>>,
     /// The two families' `neigh.default.gc_thresh3`.
     pub neighbours: [Seen<Option<String>>; 2],
@@ -76,7 +88,9 @@ pub struct Settings {
 /// A file in the runtime's configuration directory, in the runtime's order.
 #[derive(Clone, Debug)]
 pub struct Configuration {
+    /// The file's name.
     pub file: String,
+    /// What it says; "" where it cannot be read.
     pub text: String,
     /// `None` when it is no JSON.
     pub json: Option<Value>,
@@ -87,18 +101,24 @@ pub struct Configuration {
 /// A plugin's binary in the runtime's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
+    /// Its name in configurations.
     pub name: String,
+    /// Where the runtime finds it.
     pub path: String,
+    /// What is there.
     pub file: PluginFile,
 }
 
 /// How that binary is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginFile {
+    /// There is no such file.
     Missing,
+    /// The file cannot be executed.
     NotExecutable,
     /// It is there; of ours, whether it is the one that this program came with, where that can be said.
     Present {
+        /// None: it is not ours, or the two could not be compared.
         same: Option<bool>,
     },
 }
@@ -106,13 +126,16 @@ pub enum PluginFile {
 /// The leases of all networks, each with whether its owner is there.
 #[derive(Debug)]
 pub struct Leases {
+    /// When they were read.
     pub now: Stamp,
+    /// Network, lease, and whether the owner is there.
     pub all: Vec<(String, Lease, Presence)>,
     /// Stores that could not be read, each with the error.
     pub unreadable: Vec<String>,
 }
 
 impl Configuration {
+    /// A file that could be read.
     pub fn new(file: String, text: String) -> Self {
         let json = serde_json::from_str(&text).ok();
         Self { file, text, json, unread: None }
@@ -123,6 +146,7 @@ impl Configuration {
         Self { unread: Some(why), ..Self::new(file, String::new()) }
     }
 
+    /// The plugins that it names.
     pub fn plugins(&self) -> Vec<&Map<String, Value>> {
         self.json.as_ref().map(conflist::plugins).unwrap_or_default()
     }
@@ -132,6 +156,7 @@ impl Configuration {
         self.plugins().into_iter().find(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"))
     }
 
+    /// The network's name; "" where it has none.
     pub fn network(&self) -> &str {
         self.json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or_default()
     }
@@ -143,14 +168,17 @@ impl Facts {
         self.agent.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
+    /// Links, addresses and routes.
     pub fn kernel(&self) -> Seen<&Kernel> {
         self.kernel.as_ref().map_err(Clone::clone)
     }
 
+    /// The files of the runtime's configuration directory.
     pub fn configurations(&self) -> Seen<&[Configuration]> {
         self.configurations.as_deref().map_err(Clone::clone)
     }
 
+    /// The leases of this node.
     pub fn leases(&self) -> Seen<&Leases> {
         self.leases.as_ref().map_err(Clone::clone)
     }

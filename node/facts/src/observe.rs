@@ -29,14 +29,18 @@ const BIN_DIR: &str = "/opt/cni/bin";
 /// Where things lie: as the operator says, else as the agent was told, else where runtimes look.
 #[derive(Clone, Debug)]
 pub struct Places {
+    /// The agent's run directory.
     pub run_dir: RunDir,
+    /// The runtime's directory of network configurations.
     pub conf_dir: PathBuf,
+    /// The runtime's directory of plugins.
     pub bin_dir: PathBuf,
     /// The agent's, and those that configurations name.
     pub data_dirs: Vec<PathBuf>,
 }
 
 impl Places {
+    /// Settles the places; what is `None` is taken from the agent's state.
     pub fn new(
         run_dir: RunDir,
         conf_dir: Option<PathBuf>,

@@ -22,6 +22,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The stamp that this metadata gives.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),

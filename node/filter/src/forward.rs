@@ -27,16 +27,20 @@ const FORWARD: u32 = 2;
 pub struct Finding {
     /// Such as `ip filter FORWARD`: family, table, chain.
     pub chain: String,
+    /// What drops the packet there.
     pub by: By,
     /// False where a rule that is not understood may let it pass.
     pub certain: bool,
+    /// What an operator can do about it.
     pub cure: String,
 }
 
 /// What drops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
+    /// The chain's policy: no rule accepts it.
     Policy,
+    /// A rule.
     Rule,
     /// iptables of before nftables: its rules are not read.
     Legacy,

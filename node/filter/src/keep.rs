@@ -33,6 +33,7 @@ const NEXT_LOOK: Duration = Duration::from_secs(3);
 /// What the agent is given for its rules.
 #[derive(Clone)]
 pub struct Options {
+    /// How often all rules are compared, whatever events say.
     pub every: Duration,
     /// How often what the source rule dropped is read.
     pub count_every: Duration,
@@ -40,7 +41,9 @@ pub struct Options {
     pub egress: Egress,
     /// Whether others' policies are answered.
     pub accepts: bool,
+    /// What should be.
     pub wanted: watch::Receiver<Wanted>,
+    /// How the rules stand.
     pub output: Output<Filtered>,
 }
 
@@ -58,6 +61,7 @@ pub struct Wanted {
 /// How the rules stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
+    /// Each rule.
     pub standings: Standings,
     /// What the source rule has dropped; `None` where it cannot be asked.
     pub drops: Option<Drops>,

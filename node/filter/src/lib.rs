@@ -27,6 +27,7 @@ pub enum Standing {
     Unknown,
     /// Nobody asked for it.
     Off,
+    /// The kernel holds it.
     InPlace,
     /// It could not be put in place, and why.
     Missing(String),
@@ -37,6 +38,7 @@ pub enum Standing {
 pub struct Standings {
     /// The source rule and the ARP guard.
     pub source: Standing,
+    /// The masquerade of egress.
     pub masquerade: Standing,
     /// What others drop between pods.
     pub forward: Vec<Finding>,
@@ -45,12 +47,14 @@ pub struct Standings {
 /// The traffic between pods that others must let pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
+    /// This node's pod CIDRs.
     pub own: Vec<IpNetwork>,
+    /// A packet of each kind that is forwarded between pods.
     pub packets: Vec<Packet>,
 }
 
 /// The rules that there should be, and how they stand.
-pub struct PacketFilter {
+pub(crate) struct PacketFilter {
     requests: Option<Nfnetlink>,
     egress: Egress,
     /// Whether others' policies are answered.
@@ -62,11 +66,11 @@ pub struct PacketFilter {
 
 impl PacketFilter {
     /// Changes no rule yet.
-    pub fn new(egress: Egress, accepts: bool) -> Self {
+    pub(crate) fn new(egress: Egress, accepts: bool) -> Self {
         Self { requests: None, egress, accepts, forwarded: None, standings: Standings::default() }
     }
 
-    pub fn standings(&self) -> &Standings {
+    pub(crate) fn standings(&self) -> &Standings {
         &self.standings
     }
 
@@ -78,7 +82,7 @@ impl PacketFilter {
     }
 
     /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.
-    pub fn tell_sides(&mut self, sides: Sides) {
+    pub(crate) fn tell_sides(&mut self, sides: Sides) {
         // What failed is tried again.
         if self.standings.masquerade == Standing::InPlace
             && matches!(&self.egress, Egress::On(known) if *known == sides)
@@ -90,7 +94,7 @@ impl PacketFilter {
     }
 
     /// Tells what is forwarded between pods now.
-    pub fn tell_forwarded(&mut self, forwarded: Forwarded) {
+    pub(crate) fn tell_forwarded(&mut self, forwarded: Forwarded) {
         if self.forwarded.as_ref() != Some(&forwarded) {
             self.forwarded = Some(forwarded);
             self.look_at_others();
@@ -98,7 +102,7 @@ impl PacketFilter {
     }
 
     /// Looks for rules of others that drop it; answers their policies where that is asked for.
-    pub fn look_at_others(&mut self) {
+    pub(crate) fn look_at_others(&mut self) {
         let Some(Forwarded { own, packets }) = self.forwarded.clone() else { return };
         let accepts = self.accepts;
         let looked = self.with_socket(|socket| {
@@ -122,12 +126,12 @@ impl PacketFilter {
     }
 
     /// What the source rule has dropped; `None` where it cannot be asked.
-    pub fn drops(&mut self) -> Option<Drops> {
+    pub(crate) fn drops(&mut self) -> Option<Drops> {
         self.with_socket(source_rule::drops).ok()
     }
 
     /// Makes the rules right, each as far as the kernel can have it; true when there was something to change.
-    pub fn put(&mut self) -> bool {
+    pub(crate) fn put(&mut self) -> bool {
         // One that the kernel cannot have does not stop the other.
         let [source, arp] = [source_rule::table(), arp_guard::table()]
             .map(|table| self.with_socket(|socket| nftables::put(socket, &table)));

@@ -19,6 +19,7 @@ pub enum Egress {
     Off,
     /// It shall be masqueraded, but the nodes are not known yet.
     Unknown,
+    /// What leaves these is masqueraded.
     On(Sides),
 }
 

@@ -28,11 +28,15 @@ pub enum Chained {
 /// What the agent's conflist says.
 #[derive(Clone, Debug)]
 pub struct Conflist {
+    /// The network's name.
     pub network: String,
     /// Where the plugin finds what the agent says of itself.
     pub agent: String,
+    /// Where the leases lie.
     pub data_dir: String,
+    /// The pods' MTU in bytes; none: the plugin takes the node's.
     pub mtu: Option<u32>,
+    /// Chained after podlan in this order, whether their binaries are there or not.
     pub chain: Vec<Chained>,
     /// Chained behind those, each as long as the runtime has its binary.
     pub chain_if_installed: Vec<Chained>,
@@ -78,7 +82,7 @@ impl Conflist {
 
 impl Chained {
     /// Its name in the runtime's directory.
-    pub fn binary(self) -> &'static str {
+    pub(crate) fn binary(self) -> &'static str {
         match self {
             Self::Portmap => "portmap",
             Self::Bandwidth => "bandwidth",
@@ -94,7 +98,7 @@ impl Chained {
 }
 
 /// Whether a runtime reads a file of this name as configuration.
-pub fn is_configuration(name: &str) -> bool {
+pub(crate) fn is_configuration(name: &str) -> bool {
     [".conflist", ".conf", ".json"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
 }
 

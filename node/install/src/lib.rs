@@ -30,13 +30,17 @@ pub const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
 pub struct Install {
     /// Where the binaries come from: the directory of this one.
     pub from: PathBuf,
+    /// The runtime's directory of plugins; none: no binary is installed.
     pub bin_dir: Option<PathBuf>,
+    /// The runtime's directory of network configurations; none: no conflist is written.
     pub conf_dir: Option<PathBuf>,
+    /// What the conflist says beside this node's CIDRs.
     pub conflist: Conflist,
 }
 
 /// A file that could not be put in place, or not be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
     #[error("read {path}: {source}")]
     Read { path: String, source: io::Error },
@@ -48,7 +52,7 @@ pub enum Error {
 
 impl Install {
     /// Puts the binaries in place; names those that changed.
-    pub fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
+    pub(crate) fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
         let mut changed = Vec::new();
         let Some(bin_dir) = &self.bin_dir else { return Ok(changed) };
         for name in BINARIES {
@@ -80,7 +84,7 @@ impl Install {
     }
 
     /// The configurations of others that a runtime takes before ours.
-    pub fn winners(&self) -> Result<Vec<String>, Error> {
+    pub(crate) fn winners(&self) -> Result<Vec<String>, Error> {
         let names = self.configurations()?;
         Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
     }

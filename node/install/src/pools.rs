@@ -10,7 +10,9 @@ use routes::overlap;
 /// A subnet from which this node leases addresses, and the file that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
+    /// The subnet.
     pub subnet: IpNetwork,
+    /// The name of the file.
     pub file: String,
 }
 

@@ -16,7 +16,9 @@ use parts::{Activity, Output};
 /// How they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// What endangers the uniqueness of addresses.
     pub dangers: Dangers,
+    /// What could not be done, and configurations that come before ours.
     pub warnings: Vec<String>,
 }
 

@@ -23,7 +23,7 @@ mod readiness;
 mod slot;
 mod spare;
 
-pub use activity::Activity;
+pub use activity::{Activity, Begun};
 pub use output::Output;
 pub use readiness::Readiness;
 pub use slot::Slot;
@@ -69,6 +69,7 @@ enum Standing {
 }
 
 impl Parts {
+    /// None yet.
     pub fn new() -> Self {
         Self { parts: Vec::new(), stop: watch::channel(false).0 }
     }

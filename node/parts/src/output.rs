@@ -12,6 +12,7 @@ pub struct Output<T> {
 }
 
 impl<T: PartialEq> Output<T> {
+    /// Both ends. `news` is notified of each change.
     pub fn new(first: T, news: Arc<Notify>) -> (Self, watch::Receiver<T>) {
         let (latest, receiver) = watch::channel(first);
         (Self { latest, news }, receiver)

@@ -13,10 +13,12 @@ struct Inner<T> {
 }
 
 impl<T> Slot<T> {
+    /// An empty one.
     pub fn new() -> Self {
         Self(Arc::new(Inner { latest: Mutex::new(None), put: Notify::new() }))
     }
 
+    /// Puts the latest; what nobody took is dropped.
     pub fn put(&self, value: T) {
         *self.lock() = Some(value);
         self.0.put.notify_one();
@@ -27,6 +29,7 @@ impl<T> Slot<T> {
         self.lock().get_or_insert(value);
     }
 
+    /// Takes what was put last, if nobody took it yet.
     pub fn take(&self) -> Option<T> {
         self.lock().take()
     }

@@ -33,7 +33,9 @@ pub enum Standing {
     /// No pod needs it.
     #[default]
     Moot,
+    /// It is on where pods need it.
     On,
+    /// It is off where pods need it.
     Off(Off),
 }
 
@@ -53,7 +55,9 @@ pub enum Off {
 pub enum Change {
     /// The setting of the node; where that cannot be written, of these links.
     NodeV4(Vec<u32>),
+    /// IPv4, on the links of these indexes.
     LinksV4(Vec<u32>),
+    /// IPv6, on all links.
     NodeV6,
 }
 

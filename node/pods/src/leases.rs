@@ -35,15 +35,19 @@ pub struct Stores {
 /// What was read of all stores, and why some could not be.
 #[derive(Debug, Default)]
 pub struct Read<T> {
+    /// Those that were read.
     pub leases: Vec<T>,
+    /// One error for each store, or directory, that was not.
     pub unread: Vec<Error>,
 }
 
 impl Stores {
+    /// The stores of all networks below `data_dir`.
     pub fn below(data_dir: PathBuf) -> Self {
         Self { data_dir }
     }
 
+    /// The directory that they lie below.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }

@@ -34,7 +34,7 @@ impl Applied {
 
 impl Trouble {
     /// Another state of the node may let the kernel take the route.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 }

@@ -43,7 +43,7 @@ impl<'a> Claims<'a> {
     }
 
     /// A CIDR that holds `address`, the widest, with its node.
-    pub fn cidr_around(&self, address: IpAddr) -> Option<(IpNetwork, &'a Node)> {
+    pub(crate) fn cidr_around(&self, address: IpAddr) -> Option<(IpNetwork, &'a Node)> {
         let prefixes = if address.is_ipv4() { &self.v4_prefixes } else { &self.v6_prefixes };
         prefixes.iter().find_map(|prefix| {
             let around = network(address, *prefix)?;
@@ -52,7 +52,7 @@ impl<'a> Claims<'a> {
     }
 
     /// The near addresses that lie in `cidr`.
-    pub fn near_address_in(&self, cidr: IpNetwork) -> impl Iterator<Item = (IpAddr, &'a Node)> + '_ {
+    pub(crate) fn near_address_in(&self, cidr: IpNetwork) -> impl Iterator<Item = (IpAddr, &'a Node)> + '_ {
         self.near.range(cidr.network()..=cidr.broadcast()).map(|(address, node)| (*address, *node))
     }
 }

@@ -19,7 +19,7 @@ use super::{Family, Key, Routes, Target, overlap};
 use source::{Field, Node, Snapshot};
 
 /// All that decides which routes are desired.
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     /// This node's name.
     pub me: &'a str,
     pub snapshot: &'a Snapshot,
@@ -34,13 +34,13 @@ pub struct View<'a> {
 
 /// What should be, and why.
 #[derive(Debug, Default)]
-pub struct Desired {
+pub(crate) struct Desired {
     pub routes: Routes,
     pub verdicts: Vec<Verdict>,
 }
 
 /// The addresses of the peers: how each is reached is asked of the kernel.
-pub fn peer_addresses<'a>(snapshot: &'a Snapshot, me: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
+pub(crate) fn peer_addresses<'a>(snapshot: &'a Snapshot, me: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
     snapshot.nodes.iter().filter(move |node| &*node.name != me).flat_map(|node| &node.addresses).copied()
 }
 
@@ -50,7 +50,7 @@ pub fn own_cidrs<'a>(snapshot: &'a Snapshot, me: &str) -> &'a [IpNetwork] {
 }
 
 /// The desired routes and the verdicts.
-pub fn desired(view: &View<'_>) -> Desired {
+pub(crate) fn desired(view: &View<'_>) -> Desired {
     // Nodes without a name are no namesakes.
     let unique = view.snapshot.nodes.chunk_by(|a, b| a.name == b.name && !a.name.is_empty());
     // The subnets count too: the kernel's answer may be a route of ours to the very CIDR in question.

@@ -16,13 +16,13 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withdrawal {
     /// All of its removals.
-    pub removals: usize,
+    pub(crate) removals: usize,
     /// Those of routes to peers.
     pub peers: usize,
     /// How many routes to peers there are now.
     pub of: usize,
     /// The snapshot names no node at all.
-    pub by_empty_list: bool,
+    pub(crate) by_empty_list: bool,
 }
 
 /// The guard's memory.
@@ -89,7 +89,7 @@ impl Guard {
 
 impl Withdrawal {
     /// Whether the guard holds it.
-    pub fn is_large(&self, limits: Limits) -> bool {
+    pub(crate) fn is_large(&self, limits: Limits) -> bool {
         let Self { removals, peers, of, by_empty_list } = *self;
         let most = peers > 0 && (peers >= of || share(peers, of) > limits.share);
         removals > 0 && (by_empty_list || most)

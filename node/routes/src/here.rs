@@ -9,7 +9,9 @@ use ipnetwork::IpNetwork;
 /// A link of this node. Links to pods are left out: they come and go with the pods and say nothing of peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// Its name.
     pub name: Arc<str>,
+    /// Whether it is up (`IFF_UP`).
     pub up: bool,
     /// Whether there is somebody at its other end, as the link says (`IFF_LOWER_UP`) and as the kernel has taken note of it a
     /// moment later (its operational state). It may pass over routes by a link without (`ignore_routes_with_linkdown`).
@@ -21,41 +23,44 @@ pub struct Link {
 /// The links and global addresses of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Here {
+    /// By their indexes.
     pub links: BTreeMap<u32, Link>,
     /// Each with the index of its link; the address keeps its host bits.
     pub addresses: BTreeSet<(u32, IpNetwork)>,
 }
 
 impl Here {
+    /// Whether this node has the address.
     pub fn is_own(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|(_, own)| own.ip() == address)
     }
 
     /// Whether `address` lies in a subnet with a prefix of that length of which this node has an address on `link`.
-    pub fn is_in(&self, address: IpAddr, prefix: u8, link: u32) -> bool {
+    pub(crate) fn is_in(&self, address: IpAddr, prefix: u8, link: u32) -> bool {
         let mut subnets = self.subnets_around(address);
         subnets.any(|(index, subnet)| index == link && subnet.prefix() == prefix)
     }
 
     /// Whether `address` lies in a subnet of this node.
-    pub fn is_near(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_near(&self, address: IpAddr) -> bool {
         self.subnets_around(address).next().is_some()
     }
 
     /// The link in whose subnet `address` lies, where every such link is down.
-    pub fn link_down(&self, address: IpAddr) -> Option<&Link> {
+    pub(crate) fn link_down(&self, address: IpAddr) -> Option<&Link> {
         let (index, _) =
             self.subnets_around(address).max_by_key(|(index, subnet)| (self.is_up(*index), subnet.prefix()))?;
         self.links.get(&index).filter(|link| !link.up)
     }
 
     /// A subnet or an own address that `cidr` would swallow.
-    pub fn covered_by(&self, cidr: IpNetwork) -> Option<IpNetwork> {
+    pub(crate) fn covered_by(&self, cidr: IpNetwork) -> Option<IpNetwork> {
         let swallowed =
             |own: IpNetwork| cidr.contains(own.ip()) || (cidr.contains(own.network()) && cidr.prefix() <= own.prefix());
         self.addresses.iter().map(|(_, own)| *own).find(|own| own.is_ipv4() == cidr.is_ipv4() && swallowed(*own))
     }
 
+    /// The name of a link; `link N` where it is not known.
     pub fn link_name(&self, index: u32) -> Arc<str> {
         self.links.get(&index).map_or_else(|| format!("link {index}").into(), |link| link.name.clone())
     }

@@ -45,6 +45,7 @@ pub struct Rtnetlink {
 }
 
 impl Rtnetlink {
+    /// Opens a socket in this network namespace.
     pub fn open() -> Result<Self, netlink::Error> {
         Ok(Self { socket: Socket::open()? })
     }
@@ -120,13 +121,13 @@ impl Kernel for Rtnetlink {
 }
 
 /// `RT_TABLE_MAIN`.
-pub const MAIN: u32 = 254;
+pub(crate) const MAIN: u32 = 254;
 
-pub fn is_pod_link(name: &str) -> bool {
+pub(crate) fn is_pod_link(name: &str) -> bool {
     name.starts_with(HOST_LINK_PREFIX)
 }
 
-pub fn link_here(link: &netlink::Link) -> (u32, Link) {
+pub(crate) fn link_here(link: &netlink::Link) -> (u32, Link) {
     (
         link.index,
         Link { name: link.name.as_str().into(), up: link.up, carrier: [link.carrier, link.operational], mtu: link.mtu },

@@ -11,7 +11,7 @@ pub mod news;
 pub mod pace;
 pub mod plan;
 pub mod protocol;
-pub mod reach;
+pub(crate) mod reach;
 pub mod reconcile;
 pub mod verdict;
 pub mod ways;
@@ -28,12 +28,14 @@ pub const PEER_METRIC: u32 = 110;
 
 /// The metric of the own pod CIDR's unreachable route: the worst there is. At 0 it would win over a bridge's connected
 /// route to the same subnet.
-pub const OWN_METRIC: u32 = u32::MAX;
+pub(crate) const OWN_METRIC: u32 = u32::MAX;
 
 /// What the kernel tells two routes of one table apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
+    /// The subnet that the route leads to, host bits zero.
     pub destination: IpNetwork,
+    /// Lower is preferred.
     pub metric: u32,
 }
 
@@ -41,8 +43,15 @@ pub struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
-    /// To a next hop on a link, of the other address family too; `onlink` where no subnet of the link covers the hop.
-    Hop { via: IpAddr, link: u32, onlink: bool },
+    /// To a next hop on a link, of the other address family too.
+    Hop {
+        /// The next hop.
+        via: IpAddr,
+        /// The index of the link.
+        link: u32,
+        /// Whether no subnet of the link covers the next hop.
+        onlink: bool,
+    },
     /// Nowhere: the answer is "destination unreachable".
     Unreachable,
     /// A shape that podlan does not make, under its number all the same.
@@ -73,6 +82,7 @@ impl Key {
         Self { destination, metric: OWN_METRIC }
     }
 
+    /// Whether it is the key of the own pod CIDR's route.
     pub fn is_own(&self) -> bool {
         self.metric == OWN_METRIC
     }
@@ -81,15 +91,19 @@ impl Key {
 /// An address family, as operators count routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
+    /// IPv4.
     V4,
+    /// IPv6.
     V6,
 }
 
 impl Family {
+    /// The family of a subnet.
     pub fn of(cidr: IpNetwork) -> Self {
         if cidr.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
+    /// Whether the address is of this family.
     pub fn holds(self, address: IpAddr) -> bool {
         address.is_ipv4() == (self == Self::V4)
     }

@@ -16,11 +16,28 @@ pub enum News {
     /// A route under our number went.
     Lost(Key),
     /// Another owner's route came or went, in whatever table; in the main one it may hold our place.
-    Foreign { key: Option<Key>, destination: IpNetwork, table: u32 },
+    Foreign {
+        /// Its key, where it lies in the main table.
+        key: Option<Key>,
+        /// The subnet that it leads to.
+        destination: IpNetwork,
+        /// The number of its routing table.
+        table: u32,
+    },
     /// A route to a pod of this node came or went, or one by a link that is not known.
-    Beside { destination: IpNetwork, table: u32 },
-    /// A link changed; the kernel drops routes of a link that goes down without an event. Whether it was known.
-    Link { index: u32, known: bool },
+    Beside {
+        /// The subnet that it leads to.
+        destination: IpNetwork,
+        /// The number of its routing table.
+        table: u32,
+    },
+    /// A link changed; the kernel drops routes of a link that goes down without an event.
+    Link {
+        /// Its index.
+        index: u32,
+        /// Whether it was known before.
+        known: bool,
+    },
     /// This node's addresses changed.
     Addresses,
     /// Policy rules changed.

@@ -20,6 +20,7 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Nothing is asked for yet.
     pub fn new(now: Instant) -> Self {
         Self { due: false, not_before: now }
     }
@@ -34,6 +35,7 @@ impl Pace {
         self.due.then_some(self.not_before)
     }
 
+    /// Whether a turn was asked for and its time has come.
     pub fn is_due(&self, now: Instant) -> bool {
         self.due && self.not_before <= now
     }

@@ -6,6 +6,7 @@ use super::{Key, Routes, Target};
 /// What turns the observed routes into the desired ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// In the order in which they are applied: additions and replacements first.
     pub changes: Vec<Change>,
 }
 
@@ -21,6 +22,7 @@ pub enum Change {
 }
 
 impl Change {
+    /// The key of the route that it changes.
     pub fn key(&self) -> Key {
         match self {
             Self::Add(key, _) | Self::Replace(key, _) | Self::Remove(key) => *key,

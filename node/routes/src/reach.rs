@@ -20,7 +20,7 @@ const NO_HOST: [RouteKind; 3] = [RouteKind::Other(3), RouteKind::Other(4), Route
 
 /// How the kernel would send a packet to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// Straight onto a link, by the route of a subnet in which this node has an address.
     Neighbour { link: u32 },
     /// Straight onto a link, by another route that names no gateway.
@@ -64,18 +64,18 @@ pub enum Obstacle {
 
 /// What is known of an address, and on which entry of the kernel's tables it hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
-    pub reach: Reach,
+pub(crate) struct Way {
+    pub(crate) reach: Reach,
     table: u32,
     prefix: u8,
     by_object: bool,
     /// An event may have changed it: it must be asked again.
-    pub doubtful: bool,
+    pub(crate) doubtful: bool,
 }
 
 impl Way {
     /// Judges the kernel's answer for `address`.
-    pub fn of(address: IpAddr, answer: &Result<FibEntry, KernelError>, here: &Here) -> Self {
+    pub(crate) fn of(address: IpAddr, answer: &Result<FibEntry, KernelError>, here: &Here) -> Self {
         match answer {
             Ok(entry) => Self {
                 reach: reach(address, entry, here),
@@ -92,17 +92,17 @@ impl Way {
     }
 
     /// Whether a route to `destination` in `table` that comes or goes may change it. The longer prefix of a table wins.
-    pub fn hangs_on(&self, destination: IpNetwork, table: u32) -> bool {
+    pub(crate) fn hangs_on(&self, destination: IpNetwork, table: u32) -> bool {
         table != MAIN || self.table != MAIN || destination.prefix() >= self.prefix
     }
 
     /// Whether a nexthop object that changes may change it.
-    pub fn hangs_on_objects(&self) -> bool {
+    pub(crate) fn hangs_on_objects(&self) -> bool {
         self.by_object
     }
 
     /// Whether a route of podlan's own may keep the answer from being seen that the kernel would give without it.
-    pub fn is_hidden(&self) -> bool {
+    pub(crate) fn is_hidden(&self) -> bool {
         matches!(self.reach, Reach::No(Obstacle::OwnRoute | Obstacle::Unreachable))
     }
 }
@@ -142,7 +142,7 @@ fn is_on_link(entry: &FibEntry) -> bool {
 }
 
 /// Whether the kernel takes a gateway by `link` without the flag `onlink`, by its answer for the gateway itself.
-pub fn takes_gateway(answer: &Result<FibEntry, KernelError>, link: u32) -> bool {
+pub(crate) fn takes_gateway(answer: &Result<FibEntry, KernelError>, link: u32) -> bool {
     let Ok(entry) = answer else { return false };
     let straight = matches!(entry.onward, Onward::Hop { gateway: None, device, .. } if device == link);
     entry.kind == RouteKind::Unicast && entry.protocol != NODE_ROUTE && straight && is_on_link(entry)
@@ -150,7 +150,7 @@ pub fn takes_gateway(answer: &Result<FibEntry, KernelError>, link: u32) -> bool 
 
 /// Whether an address is of the link-local subnet of IPv6: it says nothing without its link, and the kernel takes it as a
 /// gateway as it is.
-pub fn is_link_local_v6(address: IpAddr) -> bool {
+pub(crate) fn is_link_local_v6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
@@ -167,7 +167,7 @@ impl Obstacle {
     }
 
     /// One word, as `reason` gives it.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Nowhere => "other-segment",
             Self::Unreachable | Self::Prohibited | Self::Blackhole | Self::Loopback => "no-way",

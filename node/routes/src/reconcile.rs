@@ -30,8 +30,11 @@ pub use hear::Asked;
 /// What an operator decides.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// This node's name in the list of nodes.
     pub me: Arc<str>,
+    /// When a withdrawal is held.
     pub limits: Limits,
+    /// Whether nodes of other segments are routed to by routers.
     pub by_routers: bool,
 }
 
@@ -78,6 +81,7 @@ enum Grounds {
 pub struct Turn {
     /// Whether links and addresses may be other than before.
     pub looked: bool,
+    /// What became of the plan's changes.
     pub applied: Applied,
     /// Verdicts that are new or other than before.
     pub changed: Vec<Verdict>,
@@ -86,6 +90,7 @@ pub struct Turn {
 }
 
 impl Reconciler {
+    /// Starts from the first snapshot; asks the kernel nothing yet.
     pub fn new(settings: Settings, first: Snapshot) -> Self {
         Self {
             settings,
@@ -310,14 +315,17 @@ impl Reconciler {
         self.decided
     }
 
+    /// How the withdrawal guard stands.
     pub fn guard(&self) -> Guard {
         self.guard
     }
 
+    /// This node's links and addresses at the last look.
     pub fn here(&self) -> &Here {
         &self.here
     }
 
+    /// The snapshot by which the routes are decided.
     pub fn in_force(&self) -> &Snapshot {
         &self.in_force
     }
@@ -327,14 +335,17 @@ impl Reconciler {
         [&self.in_force].into_iter().chain(&self.candidate)
     }
 
+    /// The verdict on each pod CIDR, by the last decision.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }
 
+    /// The routes that there should be.
     pub fn desired(&self) -> &Routes {
         &self.desired
     }
 
+    /// The routes of ours that the kernel holds, as far as is known.
     pub fn observed(&self) -> &Routes {
         &self.observed
     }

@@ -14,8 +14,11 @@ use source::last_good::Kept;
 /// What is said of one node's CIDR, or of a node that has none that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
+    /// The node's name.
     pub node: Arc<str>,
+    /// The pod CIDR; none where the verdict is on the node as a whole.
     pub cidr: Option<IpNetwork>,
+    /// The judgement.
     pub ruling: Ruling,
 }
 
@@ -27,11 +30,26 @@ pub enum Ruling {
     /// This node's former CIDR: it stays while leases of it live.
     Draining,
     /// Its node is a neighbour in a subnet of this node.
-    Direct { via: IpAddr, link: Arc<str> },
+    Direct {
+        /// The peer's address.
+        via: IpAddr,
+        /// The link's name.
+        link: Arc<str>,
+    },
     /// Its node is on a link, by a route of the kernel and not by a subnet; or the route's gateway is the node itself.
-    OnLink { via: IpAddr, link: Arc<str> },
+    OnLink {
+        /// The peer's address.
+        via: IpAddr,
+        /// The link's name.
+        link: Arc<str>,
+    },
     /// Its node is behind a router, and the operator said that routers know the pods.
-    Router { router: IpAddr, link: Arc<str> },
+    Router {
+        /// The router's address.
+        router: IpAddr,
+        /// The link's name.
+        link: Arc<str>,
+    },
     /// The list lacks what the node had; what it had stands.
     Kept(Kept),
     /// There is no route.
@@ -40,6 +58,7 @@ pub enum Ruling {
 
 /// Why there is no route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the words and messages below say it")]
 pub enum Skip {
     NoPodCidr,
     Malformed(Malformed),

@@ -11,37 +11,37 @@ use super::reach::{Obstacle, Reach, Way, is_link_local_v6, takes_gateway};
 
 /// The answers, by address.
 #[derive(Clone, Debug, Default)]
-pub struct Ways(BTreeMap<IpAddr, Way>);
+pub(crate) struct Ways(BTreeMap<IpAddr, Way>);
 
 impl Ways {
-    pub fn reach(&self, address: IpAddr) -> Option<Reach> {
+    pub(crate) fn reach(&self, address: IpAddr) -> Option<Reach> {
         self.0.get(&address).map(|way| way.reach)
     }
 
     /// Doubts every answer.
-    pub fn doubt_all(&mut self) {
+    pub(crate) fn doubt_all(&mut self) {
         self.0.values_mut().for_each(|way| way.doubtful = true);
     }
 
     /// Doubts the answers that a route to `destination` in `table` may have changed; false where there are none.
-    pub fn doubt_route(&mut self, destination: IpNetwork, table: u32) -> bool {
+    pub(crate) fn doubt_route(&mut self, destination: IpNetwork, table: u32) -> bool {
         let inside = self.0.range_mut(destination.network()..=destination.broadcast()).map(|(_, way)| way);
         doubt(inside.filter(|way| way.hangs_on(destination, table)))
     }
 
     /// Doubts the answers that hang on a nexthop object; false where there are none.
-    pub fn doubt_objects(&mut self) -> bool {
+    pub(crate) fn doubt_objects(&mut self) -> bool {
         doubt(self.0.values_mut().filter(|way| way.hangs_on_objects()))
     }
 
     /// Doubts the answers in `destination` behind which a route of podlan's own may hide another; false where there are none.
-    pub fn doubt_hidden(&mut self, destination: IpNetwork) -> bool {
+    pub(crate) fn doubt_hidden(&mut self, destination: IpNetwork) -> bool {
         let inside = self.0.range_mut(destination.network()..=destination.broadcast()).map(|(_, way)| way);
         doubt(inside.filter(|way| way.is_hidden()))
     }
 
     /// Asks the kernel for those of `wanted` of which no answer is known, or a doubtful one; forgets all others.
-    pub fn ask(
+    pub(crate) fn ask(
         &mut self,
         wanted: &BTreeSet<IpAddr>,
         here: &Here,

@@ -16,7 +16,9 @@ use super::{Node, Snapshot};
 /// A value that the list no longer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kept {
+    /// An address of the node.
     Address(IpAddr),
+    /// A pod CIDR of the node.
     PodCidr(IpNetwork),
 }
 

@@ -39,6 +39,7 @@ const MOST: usize = 100_000;
 /// One node as its source describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Node {
+    /// Its name in the cluster; "" where the source has none.
     pub name: Arc<str>,
     /// The addresses at which other nodes reach it (`InternalIP`), in the source's order.
     pub addresses: Box<[IpAddr]>,
@@ -55,11 +56,12 @@ pub struct Node {
 /// A value in a node that cannot be what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Malformed {
+    /// What the value should have been.
     pub field: Field,
     /// The field's name, as its path in the object.
     at: String,
     text: String,
-    pub fault: Fault,
+    pub(crate) fault: Fault,
     /// Where the node stands in its file.
     place: String,
 }
@@ -73,14 +75,17 @@ struct Text<'a> {
 /// What a malformed value keeps from being known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
+    /// The node's name.
     Name,
+    /// One of its addresses.
     Address,
+    /// One of its pod CIDRs.
     PodCidr,
 }
 
 /// Why a value is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+pub(crate) enum Fault {
     Missing,
     Empty,
     WrongType { found: Kind, wanted: Kind },
@@ -193,6 +198,7 @@ fn unicast(address: IpAddr) -> Result<(), Fault> {
 /// All nodes of the cluster at one time, in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
+    /// In the order of their names; of namesakes the one that counts comes first.
     pub nodes: Vec<Node>,
     /// When the source said so.
     pub taken: Instant,
@@ -203,6 +209,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A whole snapshot; sorts the nodes.
     pub fn new(mut nodes: Vec<Node>, taken: Instant) -> Self {
         nodes.sort_unstable_by(Node::order);
         nodes.shrink_to_fit();
@@ -215,6 +222,7 @@ pub type Report = Result<Snapshot, Error>;
 
 /// Why a source has no new snapshot. The last good one stays in force.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
     #[error("read {path}: {source}")]
     Read { path: String, source: std::io::Error },
@@ -227,7 +235,9 @@ pub enum Error {
 /// Where the nodes come from.
 #[derive(Clone, Debug)]
 pub enum Source {
+    /// A file of nodes, or a directory of such files.
     File(PathBuf),
+    /// The Kubernetes API.
     Kubernetes(kubernetes::Access),
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Value {
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     Text,
     Number,
     Boolean,

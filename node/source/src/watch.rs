@@ -34,7 +34,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 const TRIES: usize = 8;
 
 /// A watch on the directories that decide what a path holds.
-pub struct Watch {
+pub(crate) struct Watch {
     inotify: Inotify,
     readiness: Readiness,
     path: PathBuf,
@@ -44,7 +44,7 @@ pub struct Watch {
 
 impl Watch {
     /// Watches `path`, a file or a directory, and the way to where it really lies.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut found = chain(path);
         for _ in 0..TRIES {
             let watch = Self::over(path, found)?;
@@ -77,7 +77,7 @@ impl Watch {
     }
 
     /// Waits for a change and then for `settle` of quiet. True: the way is another one, and must be watched instead.
-    pub async fn changed(&mut self, settle: Duration, activity: &Activity) -> bool {
+    pub(crate) async fn changed(&mut self, settle: Duration, activity: &Activity) -> bool {
         let mut gone = loop {
             if let Some(gone) = self.next().await {
                 break gone;

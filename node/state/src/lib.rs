@@ -34,9 +34,11 @@ const LONGEST: u64 = 256 << 20;
 pub struct State {
     /// 1; a reader refuses what it does not know.
     pub version: u32,
+    /// This node's name.
     pub node: String,
+    /// The agent's process.
     pub pid: u32,
-    pub updated: u64,
+    pub(crate) updated: u64,
     /// When it was written, in seconds of `CLOCK_BOOTTIME`.
     pub boot_time: u64,
     /// Seconds after `boot_time` from which on this says nothing any more.
@@ -48,6 +50,7 @@ pub struct State {
     /// This node's own routes have been in since it started, whatever became of them: before that no pod is added.
     #[serde(default)]
     pub routed: bool,
+    /// This node's pod CIDRs.
     #[serde(rename = "podCIDRs")]
     pub pod_cidrs: Vec<String>,
     /// This node's InternalIPs, by the list of nodes.
@@ -56,8 +59,11 @@ pub struct State {
     /// Where it was told that things lie.
     #[serde(default)]
     pub told: Told,
+    /// Where the list of nodes comes from.
     pub source: SourceState,
+    /// IPv4 routes.
     pub v4: Counts,
+    /// IPv6 routes.
     pub v6: Counts,
     /// How many peers' CIDRs have each verdict, by its word.
     pub verdicts: BTreeMap<String, usize>,
@@ -83,8 +89,11 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
+    /// `--cni-bin-dir`
     pub cni_bin_dir: Option<PathBuf>,
+    /// `--cni-conf-dir`
     pub cni_conf_dir: Option<PathBuf>,
+    /// `--data-dir`
     pub data_dir: Option<PathBuf>,
 }
 
@@ -92,6 +101,7 @@ pub struct Told {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceState {
+    /// The source, as `file PATH` or `kubernetes, …`.
     pub name: String,
     /// When it last yielded a whole snapshot; 0 before the first.
     pub last_sync: u64,
@@ -103,8 +113,11 @@ pub struct SourceState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
+    /// That there should be.
     pub desired: usize,
+    /// That the kernel holds as they should be.
     pub installed: usize,
+    /// That the kernel refuses, or has no place for.
     pub failed: usize,
 }
 
@@ -112,8 +125,11 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldState {
+    /// How many peers' routes would go.
     pub withdraws: usize,
+    /// Of how many.
     pub of: usize,
+    /// When a list that still says so is believed; seconds since 1970.
     pub until: u64,
 }
 
@@ -121,12 +137,15 @@ pub struct HeldState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerdictLine {
+    /// The peer's name.
     pub node: String,
     /// "" for a node of which no CIDR can be used.
     pub cidr: String,
+    /// The verdict in one word.
     pub verdict: String,
     /// One word where the verdict is `skipped` or the route is not in; otherwise "".
     pub reason: String,
+    /// The verdict as a sentence.
     pub text: String,
     /// The route that there should be, if there should be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,6 +195,7 @@ impl State {
         self.boot_time = boot_now();
     }
 
+    /// Whether it is too old to say anything.
     pub fn is_stale(&self) -> bool {
         self.boot_time.abs_diff(boot_now()) > self.stale_after
     }
@@ -196,10 +216,12 @@ pub fn unix_now() -> u64 {
 pub struct RunDir(pub PathBuf);
 
 impl RunDir {
+    /// `node.json`
     pub fn state_file(&self) -> PathBuf {
         self.0.join("node.json")
     }
 
+    /// `verdicts.json`
     pub fn verdicts_file(&self) -> PathBuf {
         self.0.join("verdicts.json")
     }
@@ -219,10 +241,12 @@ impl RunDir {
         self.0.join("node.sock")
     }
 
+    /// Replaces `node.json`.
     pub fn write_state(&self, state: &State) -> io::Result<()> {
         write(&self.state_file(), state)
     }
 
+    /// Replaces `verdicts.json`.
     pub fn write_verdicts(&self, verdicts: &[VerdictLine]) -> io::Result<()> {
         write(&self.verdicts_file(), verdicts)
     }
@@ -232,10 +256,12 @@ impl RunDir {
         place(&self.kept_file(), kept, 0o600, Lasting::No)
     }
 
+    /// Reads `node.json`.
     pub fn read_state(&self) -> io::Result<State> {
         read(&self.state_file())
     }
 
+    /// Reads `verdicts.json`.
     pub fn read_verdicts(&self) -> io::Result<Vec<VerdictLine>> {
         read(&self.verdicts_file())
     }

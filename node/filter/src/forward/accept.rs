@@ -13,7 +13,7 @@ const SAYS: &str = "podlan: forward for the pods of this node";
 
 /// Puts them behind the rules of every such chain; those that are no longer wanted go. True when there was something to
 /// change.
-pub fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, Error> {
+pub(crate) fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, Error> {
     let mut changed = false;
     for chain in base_chains(socket, FORWARD)? {
         let wanted = if chain.drops { wanted(chain.family, own) } else { Vec::new() };
@@ -23,7 +23,7 @@ pub fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, Error> 
 }
 
 /// Takes all of them away.
-pub fn withdraw(socket: &mut Nfnetlink) -> Result<bool, Error> {
+pub(crate) fn withdraw(socket: &mut Nfnetlink) -> Result<bool, Error> {
     let mut changed = false;
     for chain in base_chains(socket, FORWARD)? {
         changed |= put(socket, &chain, &[])?;

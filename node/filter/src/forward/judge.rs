@@ -9,9 +9,13 @@ use nftables::{Cmp, End, Field, ForeignRule, Step, octets};
 /// The first packet of a TCP connection that the node forwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
+    /// The pod that sends.
     pub source: IpAddr,
+    /// The pod that receives.
     pub destination: IpAddr,
+    /// The name of the link by which it comes in; "" where none is known.
     pub incoming: String,
+    /// The name of the link by which it leaves; "" where none is known.
     pub outgoing: String,
 }
 

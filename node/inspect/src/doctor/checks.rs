@@ -23,7 +23,7 @@ use super::finding::Outcome;
 use facts::Facts;
 
 /// A check's name and its judgement.
-pub type Check = (&'static str, fn(&Facts) -> Outcome);
+pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
 
 /// All of them, in the order in which a packet, and then an operator, meets them.
 pub const ALL: [Check; 18] = [

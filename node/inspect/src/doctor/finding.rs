@@ -19,8 +19,11 @@ pub type Outcome = Result<Finding, String>;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// What is wrong.
     pub wrong: String,
+    /// Why it matters.
     pub why: String,
+    /// What an operator can do about it.
     pub cure: String,
     /// What `--fix` would do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,15 +50,16 @@ pub enum Mend {
 }
 
 impl Problem {
+    /// A problem that `--fix` does nothing about.
     pub fn new(wrong: impl Into<String>, why: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None, left: "" }
     }
 
-    pub fn left_because(self, left: &'static str) -> Self {
+    pub(crate) fn left_because(self, left: &'static str) -> Self {
         Self { left, ..self }
     }
 
-    pub fn mended_by(self, mend: Mend) -> Self {
+    pub(crate) fn mended_by(self, mend: Mend) -> Self {
         Self { mend: Some(mend), ..self }
     }
 }
@@ -66,13 +70,13 @@ impl Finding {
         if problems.is_empty() { Self::Fine(fine.into()) } else { Self::Wrong(problems) }
     }
 
-    pub fn moot(why: impl Into<String>) -> Self {
+    pub(crate) fn moot(why: impl Into<String>) -> Self {
         Self::Moot(why.into())
     }
 }
 
 /// The first few of many, for a line that people read.
-pub fn some(texts: &[String]) -> String {
+pub(crate) fn some(texts: &[String]) -> String {
     const SHOWN: usize = 4;
     match texts.len().checked_sub(SHOWN) {
         None | Some(0) => texts.join(", "),

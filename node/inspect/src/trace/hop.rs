@@ -12,17 +12,22 @@ use crate::doctor::finding::Problem;
 pub struct Hop {
     /// `pod`, `host-link`, `node`, `uplink` or `peer`.
     pub place: &'static str,
+    /// How it stands.
     pub state: State,
+    /// What the kernel says of it.
     pub text: String,
+    /// The link's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The link's, or the route's, MTU in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_hop: Option<IpAddr>,
+    pub(crate) next_hop: Option<IpAddr>,
     /// The entry of the routing table that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// What is wrong there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
 }
@@ -31,12 +36,15 @@ pub struct Hop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
+    /// The packet passes.
     Ok,
+    /// Something is wrong.
     Wrong,
     /// What is wrong with another hop keeps packets from it, or from being judged here.
     Cut,
     /// It is another node's to say.
     Elsewhere,
+    /// It could not be looked at.
     Unknown,
 }
 
@@ -55,7 +63,7 @@ impl Hop {
         }
     }
 
-    pub fn but(self, state: State) -> Self {
+    pub(crate) fn but(self, state: State) -> Self {
         Self { state, ..self }
     }
 

@@ -6,6 +6,7 @@ use super::Change;
 
 /// Why it could not be switched on.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
     #[error("{0}")]
     Sysctl(#[from] SysctlError),

@@ -23,9 +23,11 @@ const REOPEN: Duration = Duration::from_millis(500);
 /// What the agent is given for it.
 #[derive(Clone)]
 pub struct Options {
+    /// How often it is looked at, whatever events say.
     pub every: Duration,
     /// Whether it is switched on again, or only looked at.
     pub keeps: bool,
+    /// How forwarding stands.
     pub output: Output<Forwarding>,
 }
 

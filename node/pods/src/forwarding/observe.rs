@@ -35,7 +35,7 @@ pub fn observe(socket: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(Seen, 
 }
 
 /// Whether a route may lead to a pod of this node or to another node's pods.
-pub fn may_carry(route: &Route) -> bool {
+pub(crate) fn may_carry(route: &Route) -> bool {
     [POD_ROUTE, NODE_ROUTE].contains(&route.protocol) || is_to_one(route.destination)
 }
 

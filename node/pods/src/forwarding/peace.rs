@@ -14,14 +14,14 @@ const MANY: u32 = 3;
 
 /// How often a setting has been put back lately.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Peace {
+pub(crate) struct Peace {
     last: Option<Instant>,
     times: u32,
 }
 
 impl Peace {
     /// When it may be put back.
-    pub fn due(&self, now: Instant) -> Instant {
+    pub(super) fn due(&self, now: Instant) -> Instant {
         let Some(last) = self.last.filter(|last| now.saturating_duration_since(*last) < CALM) else { return now };
         let wait = match self.times {
             0 | 1 => Duration::ZERO,
@@ -30,7 +30,7 @@ impl Peace {
         now.max(last + wait)
     }
 
-    pub fn put_back(&mut self, now: Instant) {
+    pub(super) fn put_back(&mut self, now: Instant) {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) >= CALM) {
             self.times = 0;
         }
@@ -38,7 +38,7 @@ impl Peace {
     }
 
     /// How often it was put back, where that is often.
-    pub fn many(&self, now: Instant) -> Option<u32> {
+    pub(super) fn many(&self, now: Instant) -> Option<u32> {
         let lately = self.last.is_some_and(|last| now.saturating_duration_since(last) < CALM);
         (lately && self.times >= MANY).then_some(self.times)
     }

@@ -16,7 +16,7 @@ pub struct Known {
     /// The addresses that were leased when it was last read; none where it never was.
     pub addresses: Option<Arc<[IpAddr]>>,
     /// It could be read this time.
-    pub is_read: bool,
+    pub(crate) is_read: bool,
 }
 
 /// How the leases stand.
@@ -24,15 +24,18 @@ pub struct Known {
 pub struct Census {
     /// When the look began. None before the first.
     pub begun: Option<Instant>,
+    /// Of each network that could be read.
     pub leases: Vec<Counts>,
+    /// What is known of each network's store.
     pub stores: Vec<Known>,
     /// How full this node's pools are, under the name of the network; known where the agent writes the conflist.
     pub room: Option<(String, Room)>,
     /// How many leases were taken back since the agent started.
     pub reclaimed: u64,
+    /// What an operator should know.
     pub warnings: Vec<String>,
     /// The directory of the stores could be listed.
-    pub is_listed: bool,
+    pub(crate) is_listed: bool,
 }
 
 impl Census {

@@ -35,11 +35,15 @@ const TURN: Duration = Duration::from_secs(1);
 /// What the agent is given for its leases.
 #[derive(Clone)]
 pub struct Options {
+    /// The stores.
     pub stores: Stores,
+    /// How often they are looked at, whatever events say.
     pub every: Duration,
     /// How many leases were taken back; it outlives a part that is started again.
     pub reclaimed: Arc<AtomicU64>,
+    /// What the loop wants to know.
     pub asked: watch::Receiver<Asked>,
+    /// How the leases stand.
     pub output: Output<Census>,
 }
 

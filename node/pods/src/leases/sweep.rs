@@ -17,6 +17,7 @@ use super::sight::{self, Id, Sight};
 /// One network's leases, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// The network's name.
     pub network: String,
     /// Owners that are provably there.
     pub alive: u64,
@@ -27,8 +28,11 @@ pub struct Counts {
 /// How full the agent's own pools are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
+    /// Addresses that are leased.
     pub used: u64,
+    /// Addresses that were released a short time ago.
     pub cooling: u64,
+    /// Addresses that can be leased in all.
     pub capacity: u64,
 }
 
@@ -46,6 +50,7 @@ pub(super) struct Swept {
 
 /// Why there was no sweep, or not a whole one.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SweepError {
     #[error("{0}")]
     Store(#[from] Error),

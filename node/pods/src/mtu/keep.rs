@@ -11,7 +11,9 @@ use parts::{Activity, Output};
 /// What the agent is given for the MTU of its pods.
 #[derive(Clone)]
 pub struct Options {
+    /// By whose configuration directory networks are known that chose an MTU.
     pub install: Install,
+    /// By whose leases the pods are known.
     pub stores: Stores,
     /// The MTUs that pods inherited since this node booted, the present one last. Each message asks for a look; none is
     /// needed before the first.

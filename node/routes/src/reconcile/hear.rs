@@ -8,6 +8,7 @@ use crate::{Key, Target};
 /// What news asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
+    /// Nothing has to be done.
     Nothing,
     /// A turn, soon: what decides may have changed.
     Turn,

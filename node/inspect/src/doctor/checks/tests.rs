@@ -55,7 +55,7 @@ fn link(index: u32, name: &str, mtu: u32) -> Link {
 }
 
 /// A node on which all is well.
-pub fn healthy() -> Facts {
+pub(crate) fn healthy() -> Facts {
     let hop = |via: &str| Target::Hop { via: via.parse().unwrap(), link: ETH0, onlink: false };
     let mut state = State::starting("node1", "file /etc/podlan/nodes.yaml");
     (state.pid, state.ready, state.reasons) = (42, true, Vec::new());
@@ -125,7 +125,7 @@ fn forwards() -> forwarding::Seen {
 }
 
 /// Somebody set net.ipv4.ip_forward to 0, and so that of each link.
-pub fn forwards_no_v4(facts: &mut Facts) {
+pub(crate) fn forwards_no_v4(facts: &mut Facts) {
     let off = vec![(ETH0, "eth0".into()), (9, "podlweb".into())];
     facts.settings.forwarding[0] = Ok(forwarding::Seen { all: Some(false), off, ..forwards() });
 }
