@@ -1,0 +1,8 @@
+//! What lies beside the sources: documents, the image, alert rules and scripts say what is true.
+
+mod alerts;
+mod docs;
+mod image;
+mod kind_up;
+mod needs;
+mod security;
