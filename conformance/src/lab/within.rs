@@ -9,6 +9,9 @@ use super::{Error, INSIDE, binaries, refusal};
 /// How long a test in a lab may take, unless PODLAN_LAB_DEADLINE gives it other seconds: the long forms do.
 const DEADLINE: Duration = Duration::from_secs(180);
 
+/// Names the test to the program inside the lab.
+const TEST: &str = "PODLAN_TEST";
+
 /// Runs a test's body inside a new lab; to be called from a `#[test]` function with a closure written there.
 ///
 /// Where the machine refuses user namespaces the test is skipped, loudly; with `CI=true` it fails.
@@ -54,11 +57,17 @@ pub fn skip(why: &str) {
 pub fn set_aside(why: &str) {
     eprintln!("SKIPPED: {why}");
     if let Some(file) = std::env::var_os("PODLAN_SKIPPED") {
-        let line =
-            format!("{}: {}\n", std::thread::current().name().unwrap_or("main"), why.lines().next().unwrap_or(""));
+        let line = format!("{}: {}\n", test_name(), why.lines().next().unwrap_or(""));
         let open = std::fs::OpenOptions::new().append(true).create(true).open(file);
         open.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes())).ok();
     }
+}
+
+/// The running test, as `module::name`: inside a lab and under cargo-nextest the environment says it, libtest alone names
+/// the test's thread after it.
+fn test_name() -> String {
+    let by_environment = ["NEXTEST_TEST_NAME", TEST].iter().find_map(|name| std::env::var(name).ok());
+    by_environment.unwrap_or_else(|| std::thread::current().name().unwrap_or("main").to_owned())
 }
 
 fn run_inside(test: &str) -> Result<(Option<i32>, String), Error> {
@@ -66,6 +75,8 @@ fn run_inside(test: &str) -> Result<(Option<i32>, String), Error> {
     let log = tempfile::tempfile().map_err(Error::system("make a file for the test's output"))?;
     let copy = || log.try_clone().map(Stdio::from).map_err(Error::system("share the test's output"));
     let mut lab = Command::new(binaries::lab()?)
+        .env(binaries::FOLDER, binaries::folder()?)
+        .env(TEST, test)
         .args(["enter", "--"])
         .arg(myself)
         .args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"])
