@@ -9,6 +9,7 @@ mod conversions;
 mod cost;
 mod delegate_bounded;
 mod first_packets;
+mod harness;
 mod inherited_mtu;
 mod inherited_settings;
 mod killed_anywhere;
