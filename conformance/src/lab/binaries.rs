@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::Error;
+use super::{Error, set_aside};
 
 /// Names the folder of the programs under test.
 pub const FOLDER: &str = "PODLAN_BIN_DIR";
@@ -38,6 +38,21 @@ pub fn folder() -> Result<PathBuf, Error> {
         true => Err(Error::NotBuilt { program: PROGRAMS.join(", "), looked: own }),
         false => Ok(own),
     }
+}
+
+/// Whether the programs under test are a release build, whose size, memory and speed are held. Of others they are not: then
+/// the test that asks is set aside.
+///
+/// # Panics
+/// When they cannot be built.
+#[must_use]
+pub fn are_release() -> bool {
+    let folder = folder().unwrap_or_else(|error| panic!("{error}"));
+    let are = folder.ends_with("release");
+    if !are {
+        set_aside("figures are those of a release build: PODLAN_BIN_DIR=$(scripts/build)");
+    }
+    are
 }
 
 /// The lab's own program, of the same build as the caller.

@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Error, INSIDE, binaries, refusal};
+use super::{Error, INSIDE, Lab, Node, binaries, has_strace, refusal};
 
 /// How long a test in a lab may take, unless PODLAN_LAB_DEADLINE gives it other seconds: the long forms do.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -20,18 +20,42 @@ const TEST: &str = "PODLAN_TEST";
 /// When the body fails, with its whole story.
 #[track_caller]
 pub fn within<F: FnOnce() -> Result<(), Error>>(body: F) {
+    run_in_lab(test_of::<F>(), body);
+}
+
+/// The test that a closure is written in: its type is named after the function, with the program before it.
+fn test_of<F>() -> &'static str {
+    let closure = std::any::type_name::<F>();
+    closure.split_once("::").map_or(closure, |(_, path)| path).trim_end_matches("::{{closure}}")
+}
+
+#[track_caller]
+fn run_in_lab(test: &str, body: impl FnOnce() -> Result<(), Error>) {
     if std::env::var_os(INSIDE).is_some() {
         return body().unwrap_or_else(|error| panic!("{error}"));
     }
-    // The closure's type is named after the function that it is written in, and so is the test.
-    let closure = std::any::type_name::<F>();
-    let test = closure.split_once("::").map_or(closure, |(_, path)| path).trim_end_matches("::{{closure}}");
     let (code, said) = run_inside(test).unwrap_or_else(|error| panic!("{error}"));
     match code {
         Some(0) if said.contains("test result: ok. 1 passed") => tell(&said),
         Some(code) if code == i32::from(refusal::EXIT_CODE) => skip(&said),
         Some(0) => panic!("no test {test:?} ran inside the lab: {said}"),
         _ => panic!("inside the lab:\n{said}"),
+    }
+}
+
+/// As [`within`], with the one node of a new lab, for a test that runs programs under strace. Where strace is missing the test
+/// is skipped.
+///
+/// # Panics
+/// As [`within`].
+#[track_caller]
+pub fn within_with_strace<F: FnOnce(&Node) -> Result<(), Error>>(body: F) {
+    if has_strace() {
+        run_in_lab(test_of::<F>(), || {
+            let lab = Lab::new(1)?;
+            let [node] = lab.these();
+            body(node)
+        });
     }
 }
 

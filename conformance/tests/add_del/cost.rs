@@ -6,7 +6,7 @@
 use std::process::Command;
 
 use podlan_conformance::cost;
-use podlan_conformance::lab::{Error, Lab, Node, Pod, binaries, has_strace, set_aside, skip, within};
+use podlan_conformance::lab::{Error, Lab, Node, Pod, binaries, has_strace, skip, within};
 use serde_json::{Value, json};
 
 /// What one call was seen to ask.
@@ -89,7 +89,7 @@ fn each<T: Send>(
 #[test]
 fn an_add_and_a_del_ask_the_kernel_no_more_than_they_did() {
     within(|| {
-        if !has_strace() {
+        if !binaries::are_release() || !has_strace() {
             return Ok(());
         }
         let lab = Lab::new(1)?;
@@ -112,11 +112,7 @@ fn an_add_and_a_del_ask_the_kernel_no_more_than_they_did() {
 #[test]
 fn an_add_and_a_del_execute_no_more_instructions_than_they_did() {
     within(|| {
-        if !has_valgrind() {
-            return Ok(());
-        }
-        if !binaries::folder()?.ends_with("release") {
-            set_aside("instructions are those of a release build: PODLAN_BIN_DIR=$(scripts/build)");
+        if !binaries::are_release() || !has_valgrind() {
             return Ok(());
         }
         let lab = Lab::new(1)?;

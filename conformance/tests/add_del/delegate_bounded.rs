@@ -9,7 +9,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use podlan_conformance::lab::{Error, Lab, Sabotage, has_strace, within};
+use podlan_conformance::lab::{Error, Lab, Sabotage, within, within_with_strace};
 use serde_json::json;
 
 fn wrong(what: &str, error: &std::io::Error) -> Error {
@@ -54,12 +54,7 @@ fn an_ipam_plugin_that_never_ends_is_killed_and_named_and_nothing_is_left() {
 /// B10: 3 tells the runtime that there is nothing to delete.
 #[test]
 fn check_calls_a_namespace_gone_only_when_it_is() {
-    within(|| {
-        if !has_strace() {
-            return Ok(());
-        }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
+    within_with_strace(|node| {
         let web = node.pod("web")?;
         let mut config = node.podnet();
         config["prevResult"] = web.add(&config)?.result;

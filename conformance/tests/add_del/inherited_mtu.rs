@@ -14,10 +14,6 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn shell(node: &Node, script: &str) -> Result<String, Error> {
-    node.command("sh").args(["-c", script]).succeeds()
-}
-
 fn mtu_of(pod: &Pod<'_>) -> Result<u64, Error> {
     let said = pod.command("ip").args(["-j", "link", "show", "eth0"]).succeeds()?;
     Ok(serde_json::from_str::<Value>(&said).unwrap_or_default()[0]["mtu"].as_u64().unwrap_or_default())
@@ -59,11 +55,10 @@ fn a_node_without_a_default_route_gives_its_pods_the_mtu_of_the_links_by_which_n
     within(|| {
         let lab = Lab::new(2)?;
         let [node, _] = lab.these();
-        shell(node, "ip link set eth0 mtu 1400")?;
+        node.shell("ip link set eth0 mtu 1400")?;
         let alone = add(node, "alone", &node.podnet())?;
         assert_eq!(mtu_of(&alone)?, 1400, "the only link with a subnet");
-        shell(
-            node,
+        node.shell(
             "ip link add spare type bridge; ip addr add 198.51.100.1/24 dev spare; ip link set spare mtu 1300 up",
         )?;
         let careful = add(node, "careful", &node.podnet())?;
@@ -83,14 +78,14 @@ fn a_node_without_a_default_route_gives_its_pods_the_mtu_of_the_links_by_which_n
         assert!(line.starts_with("ok") && line.contains("1400 on every pod link"), "{}", doctor.stdout);
         assert!(line.contains("the links by which the nodes are reached, for there is no default route"), "{line}");
 
-        shell(node, "ip link set eth0 mtu 1350")?;
+        node.shell("ip link set eth0 mtu 1350")?;
         eventually(SOON, "pods follow", || match mtu_of(&web) {
             Ok(1350) => Ok(()),
             other => Err(format!("{other:?}")),
         })?;
         assert_eq!(mtu_of(&add(node, "late", &config)?)?, 1350);
         // A default route has the say, wherever it leads.
-        shell(node, "ip route add default via 198.51.100.254 dev spare")?;
+        node.shell("ip route add default via 198.51.100.254 dev spare")?;
         assert_eq!(mtu_of(&add(node, "outside", &config)?)?, 1300);
         Ok(())
     });
@@ -101,8 +96,7 @@ fn the_nodes_may_be_reached_by_ipv6_alone() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, _] = lab.these();
-        shell(
-            node,
+        node.shell(
             "ip addr flush dev eth0 scope global; ip addr add fd31::1/64 dev eth0 nodad; ip link set eth0 mtu 1390",
         )?;
         let mut config = node.podnet();
@@ -117,7 +111,7 @@ fn the_refusal_of_an_mtu_that_ipv6_cannot_have_says_whose_it_is() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        shell(node, "ip route add default via 172.31.0.254; ip link set eth0 mtu 1000")?;
+        node.shell("ip route add default via 172.31.0.254; ip link set eth0 mtu 1000")?;
         let refused = node.pod("web")?.add(&node.podnet()).map(drop).err().map(|error| error.to_string());
         let said = refused.unwrap_or_default();
         assert!(said.contains("1000, that of the default route's link eth0, is less than the 1280 bytes"), "{said}");

@@ -6,7 +6,7 @@
 //!     └── web, whose names are hostile
 //! ```
 
-use podlan_conformance::lab::{Command, Error, Lab, Node, Output, Pod, has_strace, within};
+use podlan_conformance::lab::{Command, Error, Node, Output, Pod, within_with_strace};
 use serde_json::{Value, json};
 
 /// Everything that takes a name: of a file, of a link, of an address.
@@ -93,12 +93,7 @@ const NAMES: [Place; 5] = [
 
 #[test]
 fn of_a_hostile_name_the_kernel_is_asked_nothing() {
-    within(|| {
-        if !has_strace() {
-            return Ok(());
-        }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
+    within_with_strace(|node| {
         let web = node.pod("web")?;
         let (_, usual) = asked(node, good(&web, "podlan", "ADD")?)?;
         assert!(usual.iter().any(|call| call.contains("\"/run/netns/web\"")), "strace sees it: {usual:?}");
@@ -123,12 +118,7 @@ fn of_a_hostile_name_the_kernel_is_asked_nothing() {
 /// What a path may be, the pod's namespace by contract, is looked at and opened to be read, and nothing else.
 #[test]
 fn a_hostile_network_namespace_is_looked_at_and_no_more() {
-    within(|| {
-        if !has_strace() {
-            return Ok(());
-        }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
+    within_with_strace(|node| {
         let web = node.pod("web")?;
         let before = node.network()?;
         for netns in hostile() {
@@ -157,12 +147,7 @@ fn a_hostile_network_namespace_is_looked_at_and_no_more() {
 /// What is told of a pod, and what a former result says, may be anything: it is text.
 #[test]
 fn free_text_reaches_no_path() {
-    within(|| {
-        if !has_strace() {
-            return Ok(());
-        }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
+    within_with_strace(|node| {
         let web = node.pod("web")?;
         let long = format!("{MARK}{}", "h".repeat(5000));
         let told = ["../../etc/hostile", "host\nile", "/hostile", &long];

@@ -7,19 +7,19 @@
 //!     └── web   its host end is dormant as soon as it is there
 //! ```
 
-use std::thread;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Command, Error, Lab, Node, Pod, Snapshot, added, eventually, has_strace, within};
+use podlan_conformance::lab::{Command, Error, Node, Pod, Snapshot, added, eventually, within_with_strace};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The plugin goes back and forth once to look at the pod's namespace, then enters it for good: there it is held up.
-const HELD_UP: [&str; 6] =
-    ["-f", "-qq", "-o", "/run/trace", "--trace=setns", "--inject=setns:delay_enter=1000000:when=3"];
+/// Where strace writes, on the node.
+const TRACE: &str = "/run/trace";
 
-/// Longer than the worker of any machine takes, shorter than ADD waits.
-const LATER: Duration = Duration::from_secs(2);
+/// The plugin goes back and forth once to look at the pod's namespace, then enters it for good: there it is held up. It sleeps
+/// between its looks at the link, and nowhere else.
+const HELD_UP: [&str; 6] =
+    ["-f", "-qq", "-o", TRACE, "--trace=setns,nanosleep,clock_nanosleep", "--inject=setns:delay_enter=1000000:when=3"];
 
 fn add(pod: &Pod<'_>, node: &Node) -> Result<Command, Error> {
     Ok(pod.cni("ADD", "eth0", &node.podnet())?.under("strace", HELD_UP))
@@ -38,12 +38,7 @@ fn keep_down(node: &Node, before: &Snapshot) -> Result<String, Error> {
 
 #[test]
 fn a_link_that_never_becomes_operational_fails_the_add_whole_with_code_11() {
-    within(|| {
-        if !has_strace() {
-            return Ok(());
-        }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
+    within_with_strace(|node| {
         let web = node.pod("web")?;
         // That stays up: a failed ADD leaves it as DEL does.
         web.place().switch("lo", true)?;
@@ -66,18 +61,15 @@ fn a_link_that_never_becomes_operational_fails_the_add_whole_with_code_11() {
 
 #[test]
 fn a_link_that_becomes_operational_later_is_waited_for() {
-    within(|| {
-        if !has_strace() {
-            return Ok(());
-        }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
+    within_with_strace(|node| {
         let web = node.pod("web")?;
         let before = node.network()?;
         let mut adding = add(&web, node)?.spawn()?;
         let name = keep_down(node, &before)?;
-        // The plugin is at its last step by then. Not a fact to poll for: nothing outside of it shows that it waits.
-        thread::sleep(LATER);
+        eventually(SOON, "the plugin has looked at the link and waits", || {
+            let trace = std::fs::read_to_string(node.path(TRACE)).unwrap_or_default();
+            if trace.matches("nanosleep(").count() > 2 { Ok(()) } else { Err(trace) }
+        })?;
         assert!(adding.is_running(), "it waits");
         node.command("ip").args(["link", "set", "dev", &name, "state", "UP"]).succeeds()?;
         let output = adding.wait(Duration::from_secs(60))?;

@@ -61,7 +61,7 @@ fn an_image_is_small_names_its_own_parts_and_is_the_same_each_time() {
     let bytes = fs::read(&first).unwrap();
     assert!(bytes == fs::read(make(other.path(), &binaries, &[])).unwrap(), "made twice, it is not the same");
     eprintln!("the image weighs {} bytes", bytes.len());
-    assert!(bytes.len() < MOST, "{} bytes", bytes.len());
+    assert!(!binaries::are_release() || bytes.len() < MOST, "{} bytes", bytes.len());
 
     let files = files(&first);
     assert_eq!(json(&files["./oci-layout"])["imageLayoutVersion"], "1.0.0");

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use podlan_conformance::cluster;
 use podlan_conformance::lab::{Error, Lab, Node, Running, binaries, eventually, skip, within};
 use serde_json::{Value, json};
 
@@ -47,8 +48,7 @@ fn late() -> Value {
 
 fn list(lab: &Lab, items: impl IntoIterator<Item = Value>) -> Result<(), Error> {
     let own = lab.nodes().iter().map(Node::as_kubernetes);
-    let items: Vec<Value> = own.chain(items).collect();
-    lab.write_nodes(&json!({ "kind": "NodeList", "items": items }).to_string())
+    cluster::list(lab, &own.chain(items).collect::<Vec<_>>())
 }
 
 /// The first addresses of the subnets in a set.

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Error, Lab, Node, Pod, Running, binaries, eventually, skip, within};
+use podlan_conformance::agent::{status, stop};
+use podlan_conformance::lab::{Error, Lab, Node, Pod, binaries, eventually, skip, within};
 use podlan_conformance::traffic::{Answer, Protocol, Target};
-use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -23,11 +23,6 @@ fn programs() -> Option<[&'static str; 3]> {
     }
     skip("missing iptables or nft: apt-get install iptables nftables");
     None
-}
-
-fn status(node: &Node) -> Result<Value, Error> {
-    let output = node.command(binaries::find("podlan-node")?).args(["status", "--json"]).run()?;
-    Ok(serde_json::from_str(&output.stdout).unwrap_or(Value::Null))
 }
 
 /// Waits until the agent tells of so many chains that drop, each with these words.
@@ -76,10 +71,6 @@ const FIREWALLD: &str = "table inet firewalld {
 fn is_cut_off(pod: &Pod<'_>, from: IpAddr) -> Result<bool, Error> {
     let reports = pod.place().ask(&[Target { protocol: Protocol::Tcp, address: from }])?;
     Ok(reports.iter().all(|report| matches!(report.answer, Answer::Silent(_))))
-}
-
-fn stop(agent: Running) -> Result<(), Error> {
-    agent.stop(Duration::from_secs(5)).map(drop)
 }
 
 fn shown(node: &Node, iptables: &str) -> Result<Vec<String>, Error> {

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Error, Lab, Node, PORT, Place, Running, binaries, eventually, every, skip, within};
+use podlan_conformance::agent::stop;
+use podlan_conformance::lab::{Error, Lab, Node, PORT, Place, binaries, eventually, every, skip, within};
 use podlan_conformance::traffic::{Answer, Protocol, Target, probe};
 use serde_json::{Value, json};
 
@@ -101,10 +102,6 @@ fn far(number: u32) -> Value {
             { "type": "InternalIP", "address": format!("fd12::{number:x}") },
         ] },
     })
-}
-
-fn stop(agent: Running) -> Result<(), Error> {
-    agent.stop(Duration::from_secs(5)).map(drop)
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use netlink::{Address, Link, Socket};
+use podlan_conformance::agent::{METRICS, metric};
 use podlan_conformance::lab::{Error, Lab, Node, Pod, eventually, within};
 
 const PORT: u16 = 7777;
@@ -105,19 +106,13 @@ fn a_pod_cannot_send_with_the_address_of_another_and_the_rule_comes_back_when_it
     });
 }
 
-/// Where the agent serves its metrics.
-const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9419);
-
 /// How many datagrams are sent with another's address, and with their own.
 const FORGED: u64 = 21;
 const HONEST: u64 = 10;
 
 /// What the agent says that the source rule has dropped for forged sources.
 fn forged(node: &Node) -> Result<u64, String> {
-    let text = node.place().http_get(SocketAddr::from(METRICS), "/metrics")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("podlan_node_source_rule_drops_total{rule=\"forged\"} "));
-    let number = line.and_then(|number| number.parse().ok());
-    number.ok_or(text)
+    metric(node, "podlan_node_source_rule_drops_total{rule=\"forged\"}")
 }
 
 #[test]
@@ -131,7 +126,7 @@ fn a_pod_that_forges_moves_the_counter_and_one_that_does_not_leaves_it() {
         let added: Vec<_> = pods.iter().map(|pod| pod.add(&one.podnet())).collect::<Result<_, _>>()?;
         let at = |pod: usize| -> Result<[IpAddr; 2], Error> { Ok([added[pod].v4()?, added[pod].v6()?]) };
         // So often are the rules compared, and those that are right left as they are: what they counted stays.
-        let _agent = one.agent(&["--listen", &SocketAddr::from(METRICS).to_string(), "--resync", "200ms"])?;
+        let _agent = one.agent(&["--listen", &METRICS.to_string(), "--resync", "200ms"])?;
         let soon = Duration::from_secs(15);
         eventually(soon, "the counter is served", || forged(one).map(drop))?;
         let mut before = forged(one).map_err(|said| Error::Unreadable { from: "the metrics".into(), said })?;

@@ -7,30 +7,26 @@
 //!     └── web   comes too late
 //! ```
 
-use podlan_conformance::lab::{Error, Lab, Node, within};
-
-fn shell(node: &Node, script: &str) -> Result<String, Error> {
-    node.command("sh").args(["-c", script]).succeeds()
-}
+use podlan_conformance::lab::{Error, Lab, within};
 
 /// `fill` leaves no room in /run/podlan; `empty` takes that back.
 fn is_refused_while_full(options: &str, fill: &str, empty: &str) -> Result<(), Error> {
     let lab = Lab::new(1)?;
     let [node] = lab.these();
-    shell(node, &format!("mkdir -p /run/podlan && mount -t tmpfs -o mode=700,{options} tmpfs /run/podlan"))?;
+    node.shell(&format!("mkdir -p /run/podlan && mount -t tmpfs -o mode=700,{options} tmpfs /run/podlan"))?;
     let (web, db) = (node.pod("web")?, node.pod("db")?);
-    shell(node, fill)?;
+    node.shell(fill)?;
     let before = node.network()?;
     let refused = web.cni("ADD", "eth0", &node.podnet())?.run()?.complaint()?;
     assert!(refused.text.contains("is the file system full?"), "{refused:?}");
     assert_eq!(node.network()?.since(&before), "");
     web.del(&node.podnet())?;
-    shell(node, empty)?;
+    node.shell(empty)?;
     let added = db.add(&node.podnet())?;
-    shell(node, fill)?;
+    node.shell(fill)?;
     db.check(&node.podnet(), &added)?;
     db.del(&node.podnet())?;
-    shell(node, empty)?;
+    node.shell(empty)?;
     let added = web.add(&node.podnet())?;
     web.check(&node.podnet(), &added)?;
     web.del(&node.podnet())

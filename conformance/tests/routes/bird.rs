@@ -18,8 +18,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use podlan_conformance::agent::{has, status};
 use podlan_conformance::lab::{Error, Lab, Node, Running, binaries, eventually, skip, within};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(60);
 const NODE: &str = include_str!("../../../deploy/bird/node.conf");
@@ -99,16 +100,6 @@ fn part([_, _, three, router]: [&Node; 4], nodes: [&Node; 2]) -> Result<(), Erro
         fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")
     })?;
     forwards.map_err(|source| Error::System { doing: "make the router forward".into(), source })
-}
-
-fn status(node: &Node) -> Result<Value, Error> {
-    let output = node.command(binaries::find("podlan-node")?).args(["status", "--json"]).run()?;
-    Ok(serde_json::from_str(&output.stdout).unwrap_or(Value::Null))
-}
-
-fn has(node: &Node, words: &[&str]) -> Result<(), String> {
-    let network = node.network().map_err(|error| error.to_string())?;
-    if network.lines(words).is_empty() { Err(network.to_string()) } else { Ok(()) }
 }
 
 #[test]

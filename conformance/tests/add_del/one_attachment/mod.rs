@@ -9,9 +9,9 @@
 mod stopped;
 mod world;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use podlan_conformance::agent::{METRICS, metrics};
 use podlan_conformance::lab::{Error, Lab, eventually, within};
 use world::{Call, World};
 
@@ -19,7 +19,6 @@ use world::{Call, World};
 const SHORT: Duration = Duration::from_secs(30);
 
 /// Where the agent serves its metrics.
-const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9799);
 
 /// Calls that begin one shortly after the other.
 const ROUNDS: [&[Call]; 8] = [
@@ -106,7 +105,7 @@ fn a_pod_that_ends_while_it_is_added_is_taken_back_whole_by_a_sweep_and_by_the_n
         // Nothing dead is taken back before a living pod's namespace was seen: not to see it could be the agent's fault.
         next.add(world.config())?;
         eventually(Duration::from_secs(20), "the agent sees a pod", || {
-            let metrics = node.place().http_get(METRICS, "/metrics")?;
+            let metrics = metrics(node)?;
             let seen = metrics.lines().any(|line| line.contains("state=\"alive\"") && line.ends_with(" 2"));
             if seen { Ok(()) } else { Err(metrics) }
         })?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use podlan_conformance::lab::has_strace;
+use podlan_conformance::lab::{eventually, has_strace};
 
 use super::fault::{Fault, Lift};
 use super::fuse::hang;
@@ -199,7 +199,12 @@ fn no_threads(world: &World<'_>) -> Result<Lift, String> {
         .arg(world.pid().to_string())
         .spawn()
         .map_err(|error| error.to_string())?;
-    std::thread::sleep(Duration::from_millis(300));
+    let status = format!("/proc/{}/status", world.pid());
+    let traced = eventually(Duration::from_secs(30), "strace holds the agent", || {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        if status.contains("TracerPid:\t0\n") && strace.is_running() { Err(strace.stderr()) } else { Ok(()) }
+    });
+    traced.map_err(|error| error.to_string())?;
     if !strace.is_running() {
         return Err(format!("strace ended: {}", strace.stderr()));
     }

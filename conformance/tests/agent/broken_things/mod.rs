@@ -28,15 +28,14 @@ use rig::{Figures, World};
 /// How long a fault lasts.
 const LASTS: Duration = Duration::from_secs(30);
 
-/// How soon all is well after it.
-const WELL: Duration = Duration::from_secs(5);
+/// How long a fact may take to become true on a busy machine: that all is well after the fault, that a deleted route is back,
+/// that a signal ends the agent.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How soon a deleted route is back; one in ten may come later on a machine that does much else.
-const HEALED: Duration = Duration::from_secs(1);
-const HEALED_LATE: Duration = Duration::from_secs(4);
-
-/// How soon a signal ends the agent.
-const ENDED: Duration = Duration::from_secs(5);
+/// How much longer a deleted route may be away during the fault than the longest of [`BASE`] times before it. One in ten may be
+/// away for longer.
+const SLOWER: u32 = 50;
+const BASE: usize = 5;
 
 /// How much more memory the agent may have at the end than after a third of the fault, KiB: the allocator's own.
 const MORE: u64 = 2048;
@@ -73,9 +72,9 @@ fn an_agent_starts_where_something_is_broken_already() {
         let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;
         for (node, fault) in lab.nodes().iter().zip(&faults) {
             let world = World::new(node, fault).unwrap_or_else(|why| panic!("{}: {why}", fault.name));
-            let started = world.has_routes(Duration::from_secs(20)).and_then(|()| world.heals(HEALED_LATE)).map(drop);
-            let named = world.names(fault.named, Duration::from_secs(10));
-            let laws = started.and_then(|()| world.is_healthy()).and(named).and_then(|()| world.ends(ENDED));
+            let started = world.has_routes(PATIENCE).and_then(|()| world.heals(PATIENCE)).map(drop);
+            let named = world.names(fault.named, PATIENCE);
+            let laws = started.and_then(|()| world.is_healthy()).and(named).and_then(|()| world.ends(PATIENCE));
             laws.unwrap_or_else(|why| panic!("{}: {why}", fault.name));
         }
         Ok(())
@@ -90,7 +89,9 @@ fn is_asked_for(fault: &Fault) -> bool {
 /// All laws under one fault; every law that is broken is told, not the first alone.
 fn row(world: &World<'_>, fault: &Fault) -> Result<(), String> {
     let mut broken = Vec::new();
-    world.is_well(Duration::from_secs(30)).map_err(|why| format!("it was never well: {why}"))?;
+    world.is_well(PATIENCE).map_err(|why| format!("it was never well: {why}"))?;
+    let before = (0..BASE).map(|_| world.heals(PATIENCE)).collect::<Result<Vec<_>, _>>()?;
+    let soon = SLOWER * before.into_iter().max().unwrap_or(PATIENCE);
     let lift = match (fault.begin)(world) {
         Ok(lift) => lift,
         Err(why) if why.starts_with("SKIP") => {
@@ -99,17 +100,17 @@ fn row(world: &World<'_>, fault: &Fault) -> Result<(), String> {
         }
         Err(why) => return Err(format!("the fault cannot be made: {why}")),
     };
-    broken.extend(lasts(world, fault).err());
+    broken.extend(lasts(world, fault, soon).err());
     lift();
-    broken.extend(world.is_well(WELL).err().map(|why| format!("it is not well after the fault: {why}")));
+    broken.extend(world.is_well(PATIENCE).err().map(|why| format!("it is not well after the fault: {why}")));
     let lift = (fault.begin)(world).map_err(|why| format!("the fault cannot be made again: {why}"))?;
     thread::sleep(Duration::from_secs(1));
-    broken.extend(world.ends(ENDED).err());
+    broken.extend(world.ends(PATIENCE).err());
     lift();
     if broken.is_empty() { Ok(()) } else { Err(format!("\n  - {}", broken.join("\n  - "))) }
 }
 
-fn lasts(world: &World<'_>, fault: &Fault) -> Result<(), String> {
+fn lasts(world: &World<'_>, fault: &Fault, soon: Duration) -> Result<(), String> {
     let begun = Instant::now();
     let (mut late, mut heals, mut broken) = (0, 0, Vec::new());
     let mut unnamed: Vec<&str> = fault.named.to_vec();
@@ -117,8 +118,8 @@ fn lasts(world: &World<'_>, fault: &Fault) -> Result<(), String> {
     let mut served = !fault.serves_others;
     while begun.elapsed() < LASTS && broken.len() < 3 {
         broken.extend(world.runs().err());
-        match world.heals(HEALED_LATE) {
-            Ok(took) => late += u32::from(took > HEALED),
+        match world.heals(PATIENCE) {
+            Ok(took) => late += u32::from(took > soon),
             Err(why) => broken.push(why),
         }
         heals += 1;
@@ -137,7 +138,7 @@ fn lasts(world: &World<'_>, fault: &Fault) -> Result<(), String> {
         thread::sleep(Duration::from_millis(700));
     }
     if late * 10 > heals {
-        broken.push(format!("{late} of {heals} heals took longer than {HEALED:?}"));
+        broken.push(format!("{late} of {heals} heals took longer than {soon:?}"));
     }
     if !unnamed.is_empty() {
         broken.push(format!("status never says {unnamed:?}:\n{}", world.status()));

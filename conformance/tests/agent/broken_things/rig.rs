@@ -260,7 +260,7 @@ impl<'lab> World<'lab> {
             ipam::leases(&place)
                 .is_ok_and(|all| all.iter().any(|lease| lease.owner.container_id.as_str() == dead.name()))
         };
-        let until = Instant::now() + Duration::from_secs(6);
+        let until = Instant::now() + Duration::from_secs(30);
         while is_leased() {
             if Instant::now() > until {
                 return Err(format!(

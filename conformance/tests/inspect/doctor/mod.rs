@@ -8,14 +8,11 @@
 
 mod rig;
 
-use std::fs;
-use std::thread;
-use std::time::Duration;
-
 use netlink::Route;
 use nix::sys::signal::Signal;
 use podlan_conformance::lab::{Error, Lab, eventually, within};
 use serde_json::json;
+use std::fs;
 
 use rig::{OTHER_STORE, Rig, SOON, red};
 
@@ -126,8 +123,7 @@ fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put
             one.place().remove_route(theirs).map_err(text)?;
             rig.is_red("routes", &["10.244.2.0/24", "missing", "doctor --fix"]).map_err(text)?;
             let fixing = rig.spawn(&["--fix"]).map_err(text)?;
-            // Long enough for most looks; where it was not, there was nothing left to wake the agent for.
-            thread::sleep(Duration::from_millis(300));
+            eventually(SOON, "the doctor asks the agent to look", || rig.is_asked()).map_err(text)?;
             rig.agent.signal(Signal::SIGCONT).map_err(text)?;
             let said = fixing.wait(SOON).map_err(text)?;
             if said.stdout.contains("woke the agent") && said.success() { Ok(()) } else { Err(said.story()) }

@@ -62,6 +62,14 @@ impl<'a> Rig<'a> {
         Ok(self.node.command(binaries::find("podlan-node")?).arg("doctor").args(arguments))
     }
 
+    /// Whether somebody waits at the agent's control socket for an answer: the kernel then has a second socket of its name.
+    pub(crate) fn is_asked(&self) -> Result<(), String> {
+        let sockets = self.node.place().enter(|| std::fs::read_to_string("/proc/thread-self/net/unix"));
+        let sockets = sockets.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let of_agent = sockets.lines().filter(|line| line.ends_with("/node.sock")).count();
+        if of_agent > 1 { Ok(()) } else { Err(sockets) }
+    }
+
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Result<Running, Error> {
         self.command(arguments)?.spawn()
     }

@@ -6,10 +6,11 @@
 //!           │   (router)   │
 //! ```
 
+use podlan_conformance::agent::is_ready;
 use podlan_conformance::lab::{Added, Error, Lab, Node, Pod, eventually, within};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{SOON, shell};
+use super::SOON;
 
 /// A test for each kind. The script is for node1 and node2: `$me` and `$other` are their addresses, `$ll` is the router's
 /// link-local one. Beside it, addresses that both nodes have in the list, before their own, and whether a route can go the
@@ -44,7 +45,7 @@ kinds! {
 fn link_local(node: &Node) -> Result<String, Error> {
     eventually(SOON, "the router has a link-local address", || {
         let script = "ip -6 -o addr show dev eth0 scope link -tentative | sed 's/.*inet6 //; s,/.*,,'";
-        match shell(node, script).map_err(|error| error.to_string())?.trim() {
+        match node.shell(script).map_err(|error| error.to_string())?.trim() {
             "" => Err("none".to_owned()),
             address => Ok(address.to_owned()),
         }
@@ -62,13 +63,13 @@ fn isolate(ports: [&Node; 2]) {
 fn arrange(kind: &str, node: &Node, other: &Node, router: &Node) -> Result<(), Error> {
     let ll = link_local(router)?;
     let (me, it) = (node.v4(), other.v4());
-    shell(node, &format!("set -e; me={me}; other={it}; ll={ll}\n{kind}"))?;
+    node.shell(&format!("set -e; me={me}; other={it}; ll={ll}\n{kind}"))?;
     let (mine, pods) = (link_local(node)?, &node.pod_cidrs()[0]);
     // The way back, whatever addresses the node's link has.
     let back = format!(
         "ip route replace {me}/32 via inet6 {mine} dev eth0; ip route replace {pods} via inet6 {mine} dev eth0"
     );
-    shell(router, &back).map(drop)
+    router.shell(&back).map(drop)
 }
 
 fn v4_pod<'a>(node: &'a Node, name: &str) -> Result<(Pod<'a>, Added), Error> {
@@ -79,19 +80,11 @@ fn v4_pod<'a>(node: &'a Node, name: &str) -> Result<(Pod<'a>, Added), Error> {
     Ok((pod, added))
 }
 
-fn is_ready(node: &Node, process: u32) -> Result<(), String> {
-    let text = std::fs::read_to_string(node.path("/run/podlan/node.json")).map_err(|error| error.to_string())?;
-    let said: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    if said["ready"] == true && said["pid"] == process { Ok(()) } else { Err(text) }
-}
-
 fn passes(kind: &str, also: &[&str], followed: bool) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, router] = lab.these();
     isolate([one, two]);
-    shell(
-        router,
-        "echo 1 > /proc/sys/net/ipv4/ip_forward; for l in all eth0; do echo 0 > /proc/sys/net/ipv4/conf/$l/send_redirects; done",
+    router.shell("echo 1 > /proc/sys/net/ipv4/ip_forward; for l in all eth0; do echo 0 > /proc/sys/net/ipv4/conf/$l/send_redirects; done",
     )?;
     arrange(kind, one, two, router)?;
     arrange(kind, two, one, router)?;
@@ -124,7 +117,7 @@ fn passes(kind: &str, also: &[&str], followed: bool) -> Result<(), Error> {
             ),
         })?;
         let [_, two_pods] = [one, two].map(|node| node.pod_cidrs()[0]);
-        let ours = shell(one, &format!("ip route show {two_pods} proto 110"))?;
+        let ours = one.shell(&format!("ip route show {two_pods} proto 110"))?;
         assert_eq!(
             !ours.is_empty(),
             followed && !arguments.is_empty(),

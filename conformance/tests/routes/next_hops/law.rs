@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use podlan_conformance::lab::{Error, Node, binaries};
 use serde_json::{Value, json};
 
-use super::shell;
-
 /// A node that need not exist.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -46,8 +44,8 @@ pub(super) fn answers(node: &Node, peers: &[Peer]) -> Result<BTreeMap<IpAddr, An
     let all: BTreeSet<IpAddr> = peers.iter().flat_map(|peer| peer.addresses.iter().copied()).collect();
     let words: Vec<String> = all.iter().map(IpAddr::to_string).collect();
     let script = format!("for a in {}; do echo $a $(ip -j route get fibmatch $a 2>/dev/null); done", words.join(" "));
-    let said = shell(node, &script)?;
-    let objects: Value = serde_json::from_str(&shell(node, "ip -j nexthop show")?).unwrap_or(Value::Null);
+    let said = node.shell(&script)?;
+    let objects: Value = serde_json::from_str(&node.shell("ip -j nexthop show")?).unwrap_or(Value::Null);
     let mut answers = BTreeMap::new();
     for line in said.lines() {
         let (address, answer) = line.split_once(' ').unwrap_or((line, ""));
@@ -94,7 +92,7 @@ fn gateway(hop: &Value) -> Option<IpAddr> {
 fn ours(node: &Node) -> Result<BTreeMap<String, Hop>, Error> {
     let mut routes = BTreeMap::new();
     for family in ["-4", "-6"] {
-        let said = shell(node, &format!("ip -j {family} route show proto 110"))?;
+        let said = node.shell(&format!("ip -j {family} route show proto 110"))?;
         let said: Value = serde_json::from_str(&said).map_err(|_| unreadable(&said))?;
         for route in said.as_array().into_iter().flatten().filter(|route| route["type"].is_null()) {
             let hop = gateway(route).zip(route["dev"].as_str());

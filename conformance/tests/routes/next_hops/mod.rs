@@ -7,24 +7,18 @@ mod world;
 
 use std::time::Duration;
 
+use podlan_conformance::cluster;
 use podlan_conformance::lab::{Error, Lab, Node, Running, eventually, within};
-use serde_json::{Value, json};
 
 use law::{Peer, holds};
 use world::{Dice, arrange, happen, peers};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Runs a script in a node.
-fn shell(node: &Node, script: &str) -> Result<String, Error> {
-    node.command("sh").args(["-c", script]).succeeds()
-}
-
 /// A list of the lab's nodes and of peers that need not exist.
 fn list(lab: &Lab, peers: &[Peer]) -> Result<(), Error> {
     let real = lab.nodes().iter().map(Node::as_kubernetes);
-    let items: Vec<Value> = real.chain(peers.iter().map(Peer::as_kubernetes)).collect();
-    lab.write_nodes(&json!({ "kind": "NodeList", "items": items }).to_string())
+    cluster::list(lab, &real.chain(peers.iter().map(Peer::as_kubernetes)).collect::<Vec<_>>())
 }
 
 /// The law, as soon as the agent has had its time.
@@ -50,7 +44,7 @@ fn a_route_to_a_peers_pods_goes_as_the_kernel_reaches_the_peer_or_a_verdict_says
         let mut agents = Vec::new();
         for (index, node) in lab.nodes().iter().enumerate() {
             let script = arrange(&mut dice);
-            shell(node, &script)?;
+            node.shell(&script)?;
             let by_routers = index % 2 == 1;
             // What the kernel says before there is a route of ours.
             let before = law::answers(node, &peers)?;
@@ -62,7 +56,7 @@ fn a_route_to_a_peers_pods_goes_as_the_kernel_reaches_the_peer_or_a_verdict_says
         for _ in 0..4 {
             for (node, by_routers, agent) in &agents {
                 let script = happen(&mut dice);
-                shell(node, &script)?;
+                node.shell(&script)?;
                 soon_holds(node, &peers, *by_routers, agent, &script)?;
             }
         }

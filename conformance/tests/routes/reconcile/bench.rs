@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use netlink::{Link, NODE_ROUTE, Route, Socket};
 use podlan_conformance::cluster::{self, NEIGHBOURS, Peer, wait_for_routes};
-use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
+use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
+
+use podlan_conformance::agent::{has, stop};
 
 use super::{SOON, network, status};
 
@@ -34,6 +36,9 @@ fn floor(node: &Node, count: u32) -> Result<Duration, Error> {
 
 #[test]
 fn ten_thousand_routes_from_nothing_take_at_most_twice_as_long_as_the_messages_alone() {
+    if !binaries::are_release() {
+        return;
+    }
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -48,7 +53,7 @@ fn ten_thousand_routes_from_nothing_take_at_most_twice_as_long_as_the_messages_a
             let took = began.elapsed();
             println!("10,000 routes: {took:?} from exec to ready, messages alone {floor:?}");
             ratios.push(took.as_secs_f64() / floor.as_secs_f64());
-            super::stop(agent)?;
+            stop(agent)?;
             super::node_command(one, &["cleanup"])?;
         }
         let best = ratios.iter().copied().fold(f64::INFINITY, f64::min);
@@ -60,6 +65,9 @@ fn ten_thousand_routes_from_nothing_take_at_most_twice_as_long_as_the_messages_a
 
 #[test]
 fn five_thousand_nodes_stay_within_20_megabytes_and_one_change_is_quick() {
+    if !binaries::are_release() {
+        return;
+    }
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -74,7 +82,7 @@ fn five_thousand_nodes_stay_within_20_megabytes_and_one_change_is_quick() {
             let began = Instant::now();
             cluster::list(&lab, &items)?;
             let words = moved.address.to_string();
-            eventually(SOON, "the change is in", || super::has(one, &[&words]))?;
+            eventually(SOON, "the change is in", || has(one, &[&words]))?;
             println!("one changed node of 5,000: {:?}, looking included", began.elapsed());
         }
         let memory = fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! What happens to a cluster, and what the agent's routes must be meanwhile.
 
-use std::fs;
 use std::time::Duration;
 
+use podlan_conformance::agent::{state, state_text as said};
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually};
 use serde_json::{Value, json};
 
@@ -59,14 +59,9 @@ fn routes(node: &Node, expected: &[(String, String)]) -> Result<(), Error> {
     })
 }
 
-fn said(node: &Node) -> String {
-    fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default()
-}
-
 /// What the agent says of its source: nothing while all is well.
 fn trouble(node: &Node) -> String {
-    let state: Value = serde_json::from_str(&said(node)).unwrap_or(Value::Null);
-    state["source"]["error"].as_str().unwrap_or("no state yet").to_owned()
+    state(node)["source"]["error"].as_str().unwrap_or("no state yet").to_owned()
 }
 
 /// Waits until the agent says that its source is in trouble, with all of these words.

@@ -12,12 +12,16 @@ mod server;
 use std::fs;
 use std::time::Duration;
 
+use podlan_conformance::agent::{METRICS, metric, routes_to, state, state_text as said};
 use podlan_conformance::lab::{Error, Lab, Node, Running, binaries, eventually, within};
 use serde_json::{Value, json};
 
 use server::{Lists, Server};
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// An attempt may follow the one before half a minute later.
+const LATE: Duration = Duration::from_secs(120);
 
 /// As every C library ends its words for ENETUNREACH.
 const UNREACHABLE: &str = "unreachable (os error 101)";
@@ -42,25 +46,6 @@ fn agent_of(node: &Node, url: &str, arguments: &[&str]) -> Result<Running, Error
         .args(["run", "--node-name", node.name(), "--kubeconfig", "/run/kubeconfig"])
         .args(arguments)
         .spawn()
-}
-
-/// Waits until the peers that `node` has routes to are exactly these.
-fn routes_to(node: &Node, peers: &[&Node]) -> Result<(), Error> {
-    let expected: Vec<String> = peers.iter().flat_map(|peer| peer.pod_cidrs()).map(|cidr| cidr.to_string()).collect();
-    eventually(SOON, &format!("routes to {expected:?} and no others"), || {
-        let network = node.network().map_err(|error| error.to_string())?;
-        let held = network.lines(&["unicast", "proto", "110"]);
-        let all = expected.iter().all(|cidr| held.iter().any(|line| line.contains(cidr.as_str())));
-        if all && held.len() == expected.len() { Ok(()) } else { Err(format!("{held:?}\n{}", said(node))) }
-    })
-}
-
-fn said(node: &Node) -> String {
-    fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default()
-}
-
-fn state(node: &Node) -> Value {
-    serde_json::from_str(&said(node)).unwrap_or(Value::Null)
 }
 
 fn follows_the_cluster(lists: Lists) -> Result<(), Error> {
@@ -94,14 +79,16 @@ fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
-        let mut agent = agent_of(one, "http://10.96.0.1:443", &[])?;
+        let mut agent = agent_of(one, "http://10.96.0.1:443", &["--listen", &METRICS.to_string()])?;
         agent.says(UNREACHABLE, SOON)?;
         eventually(SOON, "the state says so too", || match state(one)["source"]["error"].as_str() {
             Some(error) if error.contains(UNREACHABLE) => Ok(()),
             _ => Err(said(one)),
         })?;
-        // Attempts follow each other within seconds.
-        std::thread::sleep(Duration::from_secs(4));
+        eventually(LATE, "it was tried again", || match metric(one, "podlan_node_source_errors_total")? {
+            0..=2 => Err(said(one)),
+            _more => Ok(()),
+        })?;
         let lines = agent.stderr().lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
         assert_eq!(lines, 1, "{}", agent.stderr());
         Ok(())

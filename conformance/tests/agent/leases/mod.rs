@@ -9,6 +9,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
 
+mod looks;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
@@ -21,14 +23,13 @@ use podlan_conformance::lab::{
 };
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(10);
+use looks::Looks;
+
+const SOON: Duration = Duration::from_secs(20);
 /// An agent that looks only when it hears of something.
 const BY_NEWS: [&str; 2] = ["--resync", "1h"];
 /// An agent that looks all the time.
 const ALL_THE_TIME: [&str; 2] = ["--resync", "20ms"];
-
-/// Longer than the second after which an agent that heard of something looks once more.
-const AFTERTHOUGHT: Duration = Duration::from_secs(2);
 
 /// The addresses that are leased on the node, of every network.
 fn leased(node: &Node) -> BTreeSet<IpAddr> {
@@ -55,9 +56,9 @@ fn is_ready(node: &Node) -> Result<(), Error> {
     })
 }
 
-/// Lets an agent that looks all the time look a few times more: that something does not happen can only be waited for.
-fn it_looks() {
-    thread::sleep(Duration::from_millis(400));
+/// Lets an agent that looks all the time look a few times more.
+fn it_looks(node: &Node) -> Result<(), Error> {
+    Looks::of(node).pass()
 }
 
 /// An agent in a mount namespace of its own, in which `first` was done.
@@ -97,7 +98,7 @@ fn an_add_under_way_keeps_its_lease(
     if !output.success() {
         return Err(output.but("the ADD should have succeeded"));
     }
-    it_looks();
+    it_looks(node)?;
     assert!(leased(node).is_superset(&under_way));
     pod.del(&config)
 }
@@ -135,8 +136,9 @@ fn a_pod_whose_link_went_first_gives_its_address_back_when_its_namespace_goes() 
         is_ready(node)?;
         let (db, web) = (node.pod("db")?, node.pod("web")?);
         let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
+        let looks = Looks::of(node);
         web.place().remove_link("eth0")?;
-        thread::sleep(AFTERTHOUGHT);
+        looks.come_to_an_end()?;
         assert_eq!(leased(node), of(&[&at_db, &at_web]), "its namespace is there: the next ADD completes it");
         // Only the file that goes from its directory tells of it now.
         web.remove()?;
@@ -158,7 +160,7 @@ fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_i
         let name = at_web.result["interfaces"][0]["name"].as_str().unwrap().to_owned();
         let stuck = web.command("sleep").arg("1000").spawn()?;
         web.remove()?;
-        it_looks();
+        it_looks(node)?;
         assert_eq!(leased(node), of(&[&at_db, &at_web]));
         // Whatever its link is called.
         agent.stop(SOON)?;
@@ -167,7 +169,7 @@ fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_i
         let to_pod = format!("{}/32", at_web.v4()?);
         node.command("ip").args(["route", "replace", &to_pod, "dev", "other0", "proto", "112"]).succeeds()?;
         let agent = node.agent(&ALL_THE_TIME)?;
-        it_looks();
+        it_looks(node)?;
         assert!(leased(node).contains(&at_web.v4()?), "{}", agent.stderr());
         drop(stuck);
         becomes(node, &agent, &[&at_db])
@@ -214,12 +216,9 @@ fn an_agent_that_cannot_see_the_namespaces_takes_nothing_back_and_says_so() {
             let said = fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default();
             if said.contains("/run/netns cannot be seen") { Ok(()) } else { Err(said + &agent.stderr()) }
         })?;
-        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || {
-            it_looks();
-            Ok(())
-        })?;
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_looks(node))?;
         web.remove()?;
-        it_looks();
+        it_looks(node)?;
         assert_eq!(leased(node), of(&[&at_db, &at_web]), "what cannot be seen may live");
         Ok(())
     });
@@ -241,10 +240,7 @@ fn an_agent_to_which_no_mounts_come_takes_only_back_what_was_removed() {
         is_ready(node)?;
         let (web, api) = (node.pod("web")?, node.pod("api")?);
         let at_web = web.add(&config)?;
-        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || {
-            it_looks();
-            Ok(())
-        })?;
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_looks(node))?;
         web.remove()?;
         becomes(node, &agent, &[&at_db])
     });
@@ -287,7 +283,7 @@ fn pods_that_ended_while_no_agent_ran_give_their_addresses_back_once_a_living_po
         web.remove()?;
         let agent = node.agent(&ALL_THE_TIME)?;
         is_ready(node)?;
-        it_looks();
+        it_looks(node)?;
         assert_eq!(leased(node), of(&[&at_web]), "nobody lives by whom to tell that this is where pods are");
         let at_db = node.pod("db")?.add(&config)?;
         becomes(node, &agent, &[&at_db])
