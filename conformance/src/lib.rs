@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod cluster;
 pub mod cost;
 pub mod demo;

@@ -29,7 +29,7 @@ pub enum Error {
         errno: Errno,
     },
     /// A program of the project was not built.
-    #[error("no {program} in {}: run `cargo build --release` first, or name its folder in PODLAN_BIN_DIR", .looked.display())]
+    #[error("no {program} in {}: build it by `cargo build`, or name its folder in PODLAN_BIN_DIR", .looked.display())]
     NotBuilt {
         /// The program.
         program: String,

@@ -238,6 +238,14 @@ impl Node {
             .spawn()
     }
 
+    /// Runs a script of sh on this node and answers what it printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn shell(&self, script: &str) -> Result<String, Error> {
+        self.command("sh").args(["-c", script]).succeeds()
+    }
+
     /// Starts servers on this node that answer who they saw: TCP, UDP and ICMP, both families.
     ///
     /// # Errors
