@@ -1,38 +1,91 @@
-//! The plugin's own configuration keys, parsed once: MTU, host source, MAC, and the agent's file.
+//! The configuration of one call, read once and whole before anything is opened: the plugin's own keys, and the `ipam`
+//! section as far as the verb needs it. DEL and GC read leniently ([`addressing_of_removal`]).
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use cni::{Code, Error, Fields, MacAddress, Request};
+use ipam::{Place, Settings};
 use netlink::{MTU, MtuOf};
 use serde_json::Value;
+
+use crate::addressing::Addressing;
+use crate::delegate::Delegate;
+
+/// The type of the built-in IPAM.
+const BUILT_IN: &str = "podlan-ipam";
 
 /// The smallest MTU of an IPv6 link (RFC 8200 section 5).
 const MTU_V6: u32 = 1280;
 
+/// What a call is asked for. `P` is what is read of the `ipam` section, see [`Addressing`].
+pub(crate) struct Config<'a, P> {
+    /// The plugin's own keys.
+    pub(crate) keys: Keys,
+    /// Who gives addresses.
+    pub(crate) addressing: Addressing<'a, P>,
+}
+
 /// The plugin's own keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct Keys {
     /// `mtu`, bytes; `None` inherits the node's ([`netlink::inherited_mtu`]).
     pub(crate) mtu: Option<u32>,
     /// `hostSource`: at most one address of each family.
     pub(crate) host_source: Vec<IpAddr>,
     /// The MAC asked for, if any: runtimeConfig before args.cni before CNI_ARGS.
     pub(crate) mac: Option<MacAddress>,
-    /// `agent`: the file in which the node agent tells its state.
+    /// `agent`: the file in which the node agent writes its state.
     pub(crate) agent: Option<PathBuf>,
 }
 
-impl Settings {
-    /// Reads and validates the keys; error 7 names the key and its value.
-    pub(crate) fn from_request(request: &Request) -> Result<Self, Error> {
+impl<'a> Config<'a, Settings> {
+    /// For ADD and STATUS, which refuse every mistake: error 7 names the key and its value.
+    pub(crate) fn whole(request: &'a Request) -> Result<Self, Error> {
+        Self::read(request, Settings::from_request)
+    }
+}
+
+impl<'a> Config<'a, Place> {
+    /// For CHECK, which compares with what ADD made, whatever the ranges are by now (E-54).
+    pub(crate) fn of_check(request: &'a Request) -> Result<Self, Error> {
+        Self::read(request, Place::from_request)
+    }
+}
+
+impl<'a, P> Config<'a, P> {
+    fn read(request: &'a Request, read: fn(&Request) -> Result<P, Error>) -> Result<Self, Error> {
         let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
-        Ok(Self {
+        let keys = Keys {
             mtu: mtu_of(&fields)?,
             host_source: host_source(&fields)?,
             mac: request.requested_mac(),
             agent: agent(&fields)?,
-        })
+        };
+        Ok(Self { keys, addressing: addressing(request, read)? })
+    }
+}
+
+/// By `ipam.type`.
+fn addressing<P>(request: &Request, read: fn(&Request) -> Result<P, Error>) -> Result<Addressing<'_, P>, Error> {
+    let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
+    let Some(ipam) = fields.object("ipam")? else {
+        return Err(Error::new(Code::InvalidConfig, "IPAM config missing 'ipam' key"));
+    };
+    match ipam.string("type")? {
+        Some(BUILT_IN) => Ok(Addressing::BuiltIn(read(request)?)),
+        Some(kind) => Ok(Addressing::Delegate(Delegate::find(kind, request)?)),
+        None => Err(ipam.missing("type")),
+    }
+}
+
+/// For DEL and GC, which must succeed on a configuration that lost its `ipam`: by `ipam.type`, else the built-in IPAM. The
+/// plugin's own keys do not matter to them.
+pub(crate) fn addressing_of_removal(request: &Request) -> Result<Addressing<'_, Result<Place, Error>>, Error> {
+    let read = |request: &Request| Ok(Place::from_request(request));
+    match request.config.ipam().and_then(|ipam| ipam.string("type").ok().flatten()) {
+        Some(_) => addressing(request, read),
+        None => Ok(Addressing::BuiltIn(Place::from_request(request))),
     }
 }
 
