@@ -4,6 +4,8 @@ mod adopt;
 mod agent;
 mod command;
 mod control;
+#[cfg(test)]
+mod deploy;
 mod describe;
 mod host_source;
 mod http;
