@@ -7,10 +7,10 @@ mod egress;
 mod journal;
 mod listen;
 mod pod_mtu;
-mod predecessor;
+mod previous_agent;
 mod publish;
 mod signals;
-mod tell;
+mod state_files;
 mod turn;
 
 use std::io;
@@ -28,13 +28,13 @@ use crate::control::Order;
 use crate::http::{self, Served};
 use crate::metrics::Metrics;
 use desk::Desk;
-pub(crate) use egress::Spared;
+pub(crate) use egress::NoMasqueradeTo;
 use install::Install;
 use listen::Listener;
 use parts::Parts;
 use parts::Spare;
 use pods::leases::Stores;
-use predecessor::Predecessor;
+use previous_agent::PreviousAgent;
 use routes::guard::Guard;
 use routes::kernel::Rtnetlink;
 use routes::pace::Pace;
@@ -42,7 +42,7 @@ use routes::reconcile::{Reconciler, Settings};
 pub(crate) use signals::Stop;
 use source::{Report, Snapshot, Source};
 use state::control::Command;
-use state::{HEARTBEAT, RunDir, State, Told};
+use state::{ConfiguredPaths, HEARTBEAT, RunDir, State};
 
 /// How soon a turn is tried again that the netlink socket failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ pub(crate) struct Options {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) stores: Stores,
     pub(crate) install: Install,
-    pub(crate) egress: Option<Spared>,
+    pub(crate) egress: Option<NoMasqueradeTo>,
     /// Whether others' policies to drop are answered for this node's pods.
     pub(crate) accept_forward: bool,
     /// Whether forwarding that somebody switches off is switched on again.
@@ -90,8 +90,8 @@ pub(crate) struct Options {
 
 impl Options {
     /// Where things lie, for the operator's commands.
-    fn told(&self) -> Told {
-        Told {
+    fn configured_paths(&self) -> ConfiguredPaths {
+        ConfiguredPaths {
             cni_bin_dir: self.install.bin_dir.clone(),
             cni_conf_dir: self.install.conf_dir.clone(),
             data_dir: Some(self.stores.data_dir().to_owned()),
@@ -109,8 +109,8 @@ pub(crate) struct Agent {
     inherited_mtu: Option<InheritedMtu>,
     state: State,
     /// Until this agent knows better.
-    predecessor: Option<Predecessor>,
-    told: watch::Sender<State>,
+    previous_agent: Option<PreviousAgent>,
+    published: watch::Sender<State>,
     metrics: Arc<Metrics>,
     /// None while no socket can be had.
     kernel: Option<Rtnetlink>,
@@ -119,7 +119,7 @@ pub(crate) struct Agent {
     /// How many objects of the kernel's could not be read at the last look.
     unreadable: u64,
     listener: Listener,
-    egress: Option<Spared>,
+    egress: Option<NoMasqueradeTo>,
     /// A snapshot that waits for the packet filter.
     waiting: Option<egress::Waiting>,
     /// A former CIDR is kept until a look at the leases that began after this says that it may go.
@@ -139,7 +139,7 @@ pub(crate) struct Agent {
 /// What woke the agent.
 enum Trigger {
     Report(Report),
-    News,
+    KernelEvents,
     Order(Order),
     Resync,
     Heartbeat,
@@ -190,7 +190,7 @@ impl Agent {
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
         let resync = options.resync;
         let mut agent = Self::start(options).await?;
-        agent.tell();
+        agent.publish();
         if let Some(first) = agent.first_snapshot(&mut stop).await {
             agent.reconcile(first, &mut stop, resync).await;
         }
@@ -202,27 +202,27 @@ impl Agent {
     async fn start(options: Options) -> Result<Self, Error> {
         let now = Instant::now();
         let mut state = State::starting(&options.settings.me, &options.source.to_string());
-        state.told = options.told();
+        state.configured_paths = options.configured_paths();
         let metrics = Arc::new(Metrics::new());
-        let (told, _) = watch::channel(state.clone());
+        let (published, _) = watch::channel(state.clone());
         let [for_health, for_orders] = [Spare::new(), Spare::new()];
         if let Some(address) = options.listen {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
             tokio::spawn(http::serve(
                 listener,
                 for_health,
-                Served { state: told.subscribe(), metrics: metrics.clone() },
+                Served { state: published.subscribe(), metrics: metrics.clone() },
             ));
         }
         // Opened before anything is looked at, so that no change falls between.
         let listener = Listener::open();
-        let said = tell::look_back(&options.run_dir).await;
+        let said = publish::look_back(&options.run_dir).await;
         state.pod_mtus = said.as_ref().map(|said| said.pod_mtus.clone()).unwrap_or_default();
-        let predecessor = said.and_then(|said| tell::borne_out(said, &options.settings.me));
-        state.routed = predecessor.is_some();
-        told.send_replace(state.clone());
+        let previous_agent = said.and_then(|said| publish::confirmed(said, &options.settings.me));
+        state.routed = previous_agent.is_some();
+        published.send_replace(state.clone());
         let mut parts = Parts::new();
-        let desk = Desk::start(&mut parts, &options, &told, for_orders);
+        let desk = Desk::start(&mut parts, &options, &published, for_orders);
         Ok(Self {
             network: options.install.conflist.network,
             inherited_mtu: None,
@@ -230,8 +230,8 @@ impl Agent {
             settings: options.settings,
             run_dir: options.run_dir,
             state,
-            predecessor,
-            told,
+            previous_agent,
+            published,
             metrics,
             kernel: None,
             kernel_trouble: None,
@@ -271,7 +271,7 @@ impl Agent {
                     }
                 }
             }
-            self.tell_beginning();
+            self.publish_beginning();
         }
     }
 
@@ -282,7 +282,7 @@ impl Agent {
         self.note_own(&first);
         let mut reconciler = Reconciler::new(self.settings.clone(), first);
         let mut due = Due { retry: None, unread: None, pace: Pace::new(Instant::now()), asked_at: Instant::now() };
-        let inside = self.tell_sides(&reconciler, None);
+        let inside = self.set_sides(&reconciler, None);
         tokio::select! {
             () = stop.wait() => return,
             () = self.in_force(inside) => {}
@@ -302,13 +302,13 @@ impl Agent {
             let trigger = tokio::select! {
                 biased;
                 () = stop.wait() => Trigger::Stop,
-                () = self.listener.wait() => Trigger::News,
+                () = self.listener.wait() => Trigger::KernelEvents,
                 Some(report) = self.desk.reports.recv() => Trigger::Report(report),
                 Some(order) = self.desk.orders.recv() => Trigger::Order(order),
-                () = at(due.unread) => Trigger::News,
+                () = at(due.unread) => Trigger::KernelEvents,
                 () = at(due.retry) => Trigger::Retry,
                 () = at(due.pace.due()) => Trigger::Reconsider,
-                () = self.desk.news.notified() => Trigger::Part,
+                () = self.desk.changed.notified() => Trigger::Part,
                 () = at(waited) => Trigger::WaitedEnough,
                 () = at(hold_over) => Trigger::HoldOver,
                 _ = slow.tick() => Trigger::Resync,
@@ -326,7 +326,7 @@ impl Agent {
     /// Takes in what woke the agent; says what is to be done about it.
     fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Task {
         match trigger {
-            Trigger::News => self.hear(reconciler, due),
+            Trigger::KernelEvents => self.hear(reconciler, due),
             Trigger::Report(Ok(snapshot)) => {
                 self.source_succeeded(&snapshot);
                 // Events that wait are older than what the turn will do.
@@ -391,9 +391,9 @@ impl Agent {
     }
 
     fn hear_parts(&mut self, reconciler: &mut Reconciler) -> Task {
-        let counted = self.desk.census.has_changed().unwrap_or(false);
-        self.desk.census.mark_unchanged();
-        let leased = self.desk.census.borrow().addresses();
+        let counted = self.desk.lease_counts.has_changed().unwrap_or(false);
+        self.desk.lease_counts.mark_unchanged();
+        let leased = self.desk.lease_counts.borrow().addresses();
         if self.desk.position.borrow().as_ref().is_some_and(|position| position.leased != leased) {
             // What is leased belongs to the judgement on the pools.
             self.look(reconciler);

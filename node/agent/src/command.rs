@@ -4,8 +4,6 @@ mod adopt;
 mod cleanup;
 mod doctor;
 mod leases;
-#[cfg(test)]
-mod manifest;
 mod release;
 mod run;
 mod status;
@@ -23,11 +21,11 @@ use ipnetwork::IpNetwork;
 #[command(name = "podlan-node", version, about)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Keep this node's routes to the other nodes' pod subnets right.
     Run(Box<run::Args>),
     /// Say what the running agent knows: ready or why not, and the verdict on each peer.

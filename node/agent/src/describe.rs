@@ -8,7 +8,7 @@ use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
 use routes::verdict::{Ruling, Verdict};
 use routes::{Family, Key, Target};
-use state::{Counts, HeldState, State, VerdictLine, unix_now};
+use state::{HeldState, RouteCounts, State, VerdictLine, unix_now};
 
 /// Fills in what the reconciler knows; the source and the warnings stay as they are.
 pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
@@ -73,8 +73,8 @@ fn own<'a>(reconciler: &'a Reconciler, me: &str) -> impl Iterator<Item = &'a Ver
     reconciler.verdicts().iter().filter(move |verdict| &*verdict.node == me && verdict.ruling == Ruling::Own)
 }
 
-fn counts(reconciler: &Reconciler, family: Family) -> Counts {
-    let mut counts = Counts::default();
+fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
+    let mut counts = RouteCounts::default();
     for (key, target) in reconciler.desired().iter().filter(|(key, _)| Family::of(key.destination) == family) {
         counts.desired += 1;
         counts.installed += usize::from(reconciler.observed().get(key) == Some(target));

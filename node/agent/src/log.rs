@@ -21,11 +21,11 @@ const LAST_LINES: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub(crate) struct Log {
     lines: SyncSender<Vec<u8>>,
-    counts: Arc<Counts>,
+    counts: Arc<LineCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct LineCounts {
     waiting: AtomicUsize,
     lost: AtomicUsize,
 }
@@ -34,7 +34,7 @@ impl Log {
     /// Starts the thread; `None` where there is none to be had.
     pub(crate) fn start(to: impl Write + Send + 'static) -> Option<Self> {
         let (lines, written) = sync_channel(LINES);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(LineCounts::default());
         let counted = counts.clone();
         let body = move || {
             let _ = SigSet::all().thread_block();
@@ -54,7 +54,7 @@ impl Log {
 }
 
 /// Until nobody logs any more. An error of stderr is nobody's to hear of.
-fn write(lines: &Receiver<Vec<u8>>, mut to: impl Write, counts: &Counts) {
+fn write(lines: &Receiver<Vec<u8>>, mut to: impl Write, counts: &LineCounts) {
     while let Ok(line) = lines.recv() {
         let _ = to.write_all(&line);
         counts.waiting.fetch_sub(1, Ordering::Release);

@@ -3,6 +3,8 @@
 mod agent;
 mod command;
 mod control;
+#[cfg(test)]
+mod deploy;
 mod describe;
 mod host_source;
 mod http;

@@ -15,8 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
-use pods::leases::Census;
-use state::{Counts, State, VerdictLine};
+use pods::leases::LeaseCounts;
+use state::{RouteCounts, State, VerdictLine};
 
 /// Two labels and their values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -152,7 +152,7 @@ impl Metrics {
     }
 
     /// Repeats the state.
-    pub(crate) fn tell(&self, state: &State, dangers: &Dangers, census: &Census, inner: Inner) {
+    pub(crate) fn set_state(&self, state: &State, dangers: &Dangers, lease_counts: &LeaseCounts, inner: Inner) {
         self.ready.set(state.ready.into());
         self.counts("ipv4", &state.v4);
         self.counts("ipv6", &state.v6);
@@ -167,15 +167,15 @@ impl Metrics {
         self.source_synced.set(state.source.last_sync as f64);
         self.leases.clear();
         self.pool_addresses.clear();
-        for counts in &census.leases {
+        for counts in &lease_counts.leases {
             let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
             level("alive").set(number(counts.alive));
             level("unknown").set(number(counts.unknown));
         }
-        self.reclaimed.inner().store(census.reclaimed, Ordering::Relaxed);
+        self.reclaimed.inner().store(lease_counts.reclaimed, Ordering::Relaxed);
         self.unreadable.set(number(inner.unreadable));
         self.part_troubles.set(number(inner.part_troubles as u64));
-        if let Some((network, room)) = &census.room {
+        if let Some((network, room)) = &lease_counts.room {
             let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
             level("cooling").set(number(room.cooling));
             level("free").set(number(room.capacity.saturating_sub(room.used)));
@@ -184,7 +184,7 @@ impl Metrics {
     }
 
     /// Repeats what the kernel has counted; it counts from nothing when the rules are put in place anew.
-    pub(crate) fn tell_drops(&self, drops: Drops) {
+    pub(crate) fn set_drops(&self, drops: Drops) {
         let Drops { forged, loopback } = drops;
         for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
             let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
@@ -193,7 +193,7 @@ impl Metrics {
     }
 
     /// Repeats how forwarding stands.
-    pub(crate) fn tell_forwarding(&self, forwarding: &Forwarding) {
+    pub(crate) fn set_forwarding(&self, forwarding: &Forwarding) {
         let Forwarding { off: [v4, v6], heals, .. } = forwarding;
         for (family, off) in [("ipv4", v4), ("ipv6", v6)] {
             self.forwarding.get_or_create(&vec![("family", family.to_owned())]).set((!off).into());
@@ -202,15 +202,15 @@ impl Metrics {
     }
 
     /// Counts the verdicts anew.
-    pub(crate) fn tell_verdicts(&self, lines: &[VerdictLine]) {
+    pub(crate) fn set_verdicts(&self, lines: &[VerdictLine]) {
         self.verdicts.clear();
         for line in lines {
             self.verdicts.get_or_create(&labels(("verdict", &line.verdict), ("reason", &line.reason))).inc();
         }
     }
 
-    fn counts(&self, family: &str, counts: &Counts) {
-        let Counts { desired, installed, failed } = *counts;
+    fn counts(&self, family: &str, counts: &RouteCounts) {
+        let RouteCounts { desired, installed, failed } = *counts;
         for (state, value) in [("desired", desired), ("installed", installed), ("failed", failed)] {
             self.routes.get_or_create(&labels(("family", family), ("state", state))).set(number(value as u64));
         }
@@ -230,9 +230,6 @@ fn number(value: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod dashboards;
-
-#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -240,8 +237,8 @@ mod tests {
     fn what_is_told_can_be_read() {
         let metrics = Metrics::new();
         let mut state = State::starting("n1", "file x");
-        state.v4 = Counts { desired: 3, installed: 2, failed: 1 };
-        metrics.tell(&state, &Dangers::default(), &Census::default(), Inner::default());
+        state.v4 = RouteCounts { desired: 3, installed: 2, failed: 1 };
+        metrics.set_state(&state, &Dangers::default(), &LeaseCounts::default(), Inner::default());
         metrics.heals.inc();
         let text = metrics.text();
         for line in [

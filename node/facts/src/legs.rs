@@ -86,7 +86,7 @@ pub struct Leg {
     /// Whether the rule stands that a pod sends with its own address.
     pub source_rule: Seen<bool>,
     /// What rules of others drop.
-    pub dropped: Seen<Vec<forward::Finding>>,
+    pub dropped: Seen<Vec<forward::ForwardDrop>>,
     /// What gives the packet another source address.
     pub translated: Seen<Vec<Translation>>,
 }

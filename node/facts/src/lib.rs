@@ -31,7 +31,7 @@ pub struct Facts {
     /// The agent's packet filter rules that always stand, each with whether it does.
     pub packet_filter: Seen<Vec<(&'static str, bool)>>,
     /// What rules of others drop between pods; `None` where no agent knows the pod CIDRs.
-    pub forward: Seen<Option<Vec<forward::Finding>>>,
+    pub forward: Seen<Option<Vec<forward::ForwardDrop>>>,
     /// The files of the runtime's configuration directory.
     pub configurations: Seen<Vec<Configuration>>,
     /// The plugins that our configurations name.
@@ -70,7 +70,7 @@ pub struct Kernel {
 #[derive(Debug)]
 pub struct Settings {
     /// What the kernel forwards: IPv4 and IPv6.
-    pub forwarding: [Seen<forwarding::Seen>; 2],
+    pub forwarding: [Seen<forwarding::Observed>; 2],
     /// What the node has by router advertisements and loses by forwarding.
     pub losses: Seen<Vec<Loss>>,
     /// Whether the kernel has IPv6 at all.
@@ -186,9 +186,9 @@ impl Facts {
     /// What does not forward of a family, if its pods are forwarded at all.
     pub fn not_forwarding(&self, v6: bool) -> Seen<Option<forwarding::Off>> {
         let seen = self.settings.forwarding[usize::from(v6)].clone()?;
-        match forwarding::judge(v6, forwarding::Seen { pods: true, ..seen }) {
-            forwarding::Standing::Off(off) => Ok(Some(off)),
-            forwarding::Standing::On | forwarding::Standing::Moot => Ok(None),
+        match forwarding::judge(v6, forwarding::Observed { pods: true, ..seen }) {
+            forwarding::ForwardingState::Off(off) => Ok(Some(off)),
+            forwarding::ForwardingState::On | forwarding::ForwardingState::Moot => Ok(None),
         }
     }
 

@@ -18,10 +18,10 @@ use filter::{self, forward};
 use install::conflist::{self, directory};
 use install::{BINARIES, same};
 use pods::forwarding::observe::observe as observe_forwarding;
-use pods::leases::{Read, Sight, Stores};
+use pods::leases::{Read, Stores, VisibleNetns};
 use routes::Target;
 use routes::kernel::{Kernel as _, Rtnetlink};
-use state::{RunDir, Told};
+use state::{ConfiguredPaths, RunDir};
 
 /// Where the runtime looks, where nobody said otherwise.
 const BIN_DIR: &str = "/opt/cni/bin";
@@ -47,8 +47,8 @@ impl Places {
         bin_dir: Option<PathBuf>,
         data_dir: Option<PathBuf>,
     ) -> Self {
-        let told = run_dir.read_state().map(|state| state.told).unwrap_or_default();
-        let Told { cni_bin_dir, cni_conf_dir, data_dir: agents } = told;
+        let configured = run_dir.read_state().map(|state| state.configured_paths).unwrap_or_default();
+        let ConfiguredPaths { cni_bin_dir, cni_conf_dir, data_dir: agents } = configured;
         let conf_dir = conf_dir.or(cni_conf_dir).unwrap_or_else(|| conflist::DIR.into());
         let mut data_dirs = vec![data_dir.or(agents).unwrap_or_else(|| ipam::DEFAULT_DATA_DIR.into())];
         for file in configurations(&conf_dir).unwrap_or_default() {
@@ -99,7 +99,7 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
 }
 
 /// Follows packets between pods through the rules of others, as the agent does.
-fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::Finding>>> {
+fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::ForwardDrop>>> {
     let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
     let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
     let names: Vec<(IpNetwork, Arc<str>)> = said
@@ -220,11 +220,11 @@ fn file(path: &Path, name: &str, beside: Option<&Path>) -> PluginFile {
 
 fn leases(places: &Places) -> Seen<Leases> {
     let now = Stamp::now().map_err(|error| format!("failed to {error}"))?;
-    let mut sight = Sight::default();
-    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
+    let mut visible = VisibleNetns::default();
+    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut visible));
     let mut leases = Leases { now, all: Vec::new(), unreadable: Vec::new() };
     for dir in &places.data_dirs {
-        let judged = Stores::below(dir.clone()).judged(&sight);
+        let judged = Stores::below(dir.clone()).judged(&visible);
         let Read { leases: all, unread } =
             judged.unwrap_or_else(|error| Read { leases: Vec::new(), unread: vec![error] });
         leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)));

@@ -12,7 +12,7 @@ pub struct File(fs::File);
 
 /// What tells one content of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -21,7 +21,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp that this metadata gives.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -44,8 +44,8 @@ impl Stamp {
 
 impl File {
     /// What it holds now, by its stamp.
-    pub fn stamp(&self) -> io::Result<Stamp> {
-        self.0.metadata().map(|metadata| Stamp::of(&metadata))
+    pub fn stamp(&self) -> io::Result<FileStamp> {
+        self.0.metadata().map(|metadata| FileStamp::of(&metadata))
     }
 
     /// The same open file.

@@ -24,7 +24,7 @@ const FORWARD: u32 = 2;
 
 /// A place where traffic between pods ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ForwardDrop {
     /// Such as `ip filter FORWARD`: family, table, chain.
     pub chain: String,
     /// What drops the packet there.
@@ -46,7 +46,7 @@ pub enum By {
     Legacy,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for ForwardDrop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.certain { "drops" } else { "may drop" };
         let by = match self.by {
@@ -79,12 +79,12 @@ pub fn packets(own: &[IpNetwork], peers: &[(IpNetwork, &str)]) -> Vec<Packet> {
 }
 
 /// Asks the kernel what becomes of `packets`.
-pub fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<Finding>, Error> {
+pub fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<ForwardDrop>, Error> {
     let mut findings = Vec::new();
     for chain in base_chains(socket, FORWARD)? {
         if let Some((by, certain)) = verdict(socket, &chain, packets)? {
             let name = format!("{} {} {}", chain.family.word(), chain.table, chain.name);
-            findings.push(Finding { cure: cure(&chain, by), chain: name, by, certain });
+            findings.push(ForwardDrop { cure: cure(&chain, by), chain: name, by, certain });
         }
     }
     findings.extend(legacy());
@@ -154,11 +154,11 @@ fn cure(chain: &BaseChain, by: By) -> String {
 }
 
 /// The tables of the old iptables that have a FORWARD chain, where the kernel has any.
-fn legacy() -> Vec<Finding> {
+fn legacy() -> Vec<ForwardDrop> {
     let files = [("/proc/net/ip_tables_names", "iptables-legacy"), ("/proc/net/ip6_tables_names", "ip6tables-legacy")];
     let has_filter =
         |path: &str| fs::read_to_string(path).is_ok_and(|names| names.lines().any(|name| name == "filter"));
-    let finding = |program: &str| Finding {
+    let finding = |program: &str| ForwardDrop {
         chain: format!("FORWARD of {program}"),
         by: By::Legacy,
         certain: false,

@@ -9,7 +9,7 @@ use nftables::{Error, Event, Nfnetlink};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
-use super::{Drops, Egress, Forwarded, PacketFilter, Sides, Standings};
+use super::{Drops, Egress, Forwarded, PacketFilter, RuleStates, Sides};
 use parts::Readiness;
 use parts::{Activity, Output};
 
@@ -62,7 +62,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
     /// Each rule.
-    pub standings: Standings,
+    pub states: RuleStates,
     /// What the source rule has dropped; `None` where it cannot be asked.
     pub drops: Option<Drops>,
     /// The sides of this version, or of a later one, are in force, as far as the kernel obeys.
@@ -117,12 +117,12 @@ pub async fn keep(options: Options, activity: Activity) -> String {
     let (mut slow, mut beat) = (interval(every), interval(count_every));
     slow.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = Filtered::default();
+    let mut filtered = Filtered::default();
     loop {
         let step = keeper.next(&mut slow, &mut beat).await;
         let _begun = activity.begin("the rules of the packet filter");
         match step {
-            Step::Wanted(Ok(())) => told.version = keeper.take(),
+            Step::Wanted(Ok(())) => filtered.version = keeper.take(),
             Step::Wanted(Err(_closed)) => return "nobody wants rules any more".to_owned(),
             Step::Events(ready) => keeper.hear(ready),
             Step::Reopen => keeper.reopen(),
@@ -132,16 +132,16 @@ pub async fn keep(options: Options, activity: Activity) -> String {
             Step::Slow => {
                 keeper.look();
                 keeper.filter.put();
-                told.drops = keeper.filter.drops();
+                filtered.drops = keeper.filter.drops();
             }
-            Step::Beat => told.drops = keeper.filter.drops(),
+            Step::Beat => filtered.drops = keeper.filter.drops(),
         }
         keeper.due.retry = match keeper.due.retry {
             Some(due) if keeper.filter.is_missing() => Some(due),
             _ => keeper.filter.is_missing().then(|| Instant::now() + RETRY),
         };
-        told.standings = keeper.filter.standings().clone();
-        output.set(told.clone());
+        filtered.states = keeper.filter.states().clone();
+        output.set(filtered.clone());
     }
 }
 
@@ -164,10 +164,10 @@ impl Keeper {
     fn take(&mut self) -> u64 {
         let Wanted { version, sides, forwarded } = self.wanted.borrow_and_update().clone();
         if let Some(sides) = sides {
-            self.filter.tell_sides(sides);
+            self.filter.set_sides(sides);
         }
         if let Some(forwarded) = forwarded {
-            self.filter.tell_forwarded(forwarded);
+            self.filter.set_forwarded(forwarded);
         }
         version
     }

@@ -13,7 +13,7 @@ pub mod translation;
 use ipnetwork::IpNetwork;
 use nftables::{Error, Nfnetlink, Table};
 
-use forward::{Finding, Packet};
+use forward::{ForwardDrop, Packet};
 
 pub use keep::{Filtered, Options, Wanted, keep};
 pub use masquerade::{Egress, Sides};
@@ -21,7 +21,7 @@ pub use source_rule::Drops;
 
 /// How a rule stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum RuleState {
     /// Nothing is known yet.
     #[default]
     Unknown,
@@ -35,13 +35,13 @@ pub enum Standing {
 
 /// How all of them stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standings {
+pub struct RuleStates {
     /// The source rule and the ARP guard.
-    pub source: Standing,
+    pub source: RuleState,
     /// The masquerade of egress.
-    pub masquerade: Standing,
+    pub masquerade: RuleState,
     /// What others drop between pods.
-    pub forward: Vec<Finding>,
+    pub forward: Vec<ForwardDrop>,
 }
 
 /// The traffic between pods that others must let pass.
@@ -61,31 +61,28 @@ pub(crate) struct PacketFilter {
     accepts: bool,
     /// None before the nodes are known.
     forwarded: Option<Forwarded>,
-    standings: Standings,
+    states: RuleStates,
 }
 
 impl PacketFilter {
     /// Changes no rule yet.
     pub(crate) fn new(egress: Egress, accepts: bool) -> Self {
-        Self { requests: None, egress, accepts, forwarded: None, standings: Standings::default() }
+        Self { requests: None, egress, accepts, forwarded: None, states: RuleStates::default() }
     }
 
-    pub(crate) fn standings(&self) -> &Standings {
-        &self.standings
+    pub(crate) fn states(&self) -> &RuleStates {
+        &self.states
     }
 
     /// Whether a rule is not in place that should be.
     fn is_missing(&self) -> bool {
-        [&self.standings.source, &self.standings.masquerade]
-            .iter()
-            .any(|standing| matches!(standing, Standing::Missing(_)))
+        [&self.states.source, &self.states.masquerade].iter().any(|standing| matches!(standing, RuleState::Missing(_)))
     }
 
     /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.
-    pub(crate) fn tell_sides(&mut self, sides: Sides) {
+    pub(crate) fn set_sides(&mut self, sides: Sides) {
         // What failed is tried again.
-        if self.standings.masquerade == Standing::InPlace
-            && matches!(&self.egress, Egress::On(known) if *known == sides)
+        if self.states.masquerade == RuleState::InPlace && matches!(&self.egress, Egress::On(known) if *known == sides)
         {
             return;
         }
@@ -94,7 +91,7 @@ impl PacketFilter {
     }
 
     /// Tells what is forwarded between pods now.
-    pub(crate) fn tell_forwarded(&mut self, forwarded: Forwarded) {
+    pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
         if self.forwarded.as_ref() != Some(&forwarded) {
             self.forwarded = Some(forwarded);
             self.look_at_others();
@@ -116,10 +113,9 @@ impl PacketFilter {
         });
         match looked {
             Ok(findings) => {
-                let new =
-                    findings.iter().filter(|finding| finding.certain && !self.standings.forward.contains(finding));
+                let new = findings.iter().filter(|finding| finding.certain && !self.states.forward.contains(finding));
                 new.for_each(|finding| tracing::warn!(%finding, "traffic between pods is dropped"));
-                self.standings.forward = findings;
+                self.states.forward = findings;
             }
             Err(error) => tracing::debug!(%error, "the chains of others at forward cannot be read now"),
         }
@@ -136,7 +132,7 @@ impl PacketFilter {
         let [source, arp] = [source_rule::table(), arp_guard::table()]
             .map(|table| self.with_socket(|socket| nftables::put(socket, &table)));
         let changed = [&source, &arp].into_iter().any(|done| matches!(done, Ok(true)));
-        self.standings.source = stand("source", &self.standings.source, source.and(arp));
+        self.states.source = stand("source", &self.states.source, source.and(arp));
         self.put_masquerade() || changed
     }
 
@@ -154,9 +150,9 @@ impl PacketFilter {
             }
         };
         let changed = matches!(done, Ok(true));
-        let standing = stand("masquerade", &self.standings.masquerade, done);
-        let off = self.egress == Egress::Off && standing == Standing::InPlace;
-        self.standings.masquerade = if off { Standing::Off } else { standing };
+        let standing = stand("masquerade", &self.states.masquerade, done);
+        let off = self.egress == Egress::Off && standing == RuleState::InPlace;
+        self.states.masquerade = if off { RuleState::Off } else { standing };
         changed
     }
 
@@ -187,12 +183,12 @@ pub fn look() -> Result<[(&'static str, bool); 2], Error> {
 }
 
 /// What came of an attempt, told once.
-fn stand(rule: &str, before: &Standing, done: Result<bool, Error>) -> Standing {
+fn stand(rule: &str, before: &RuleState, done: Result<bool, Error>) -> RuleState {
     let now = match done {
-        Ok(_) => Standing::InPlace,
-        Err(error) => Standing::Missing(error.to_string()),
+        Ok(_) => RuleState::InPlace,
+        Err(error) => RuleState::Missing(error.to_string()),
     };
-    if let Standing::Missing(error) = &now
+    if let RuleState::Missing(error) = &now
         && now != *before
     {
         tracing::warn!(rule, error, "a rule is not in place");

@@ -2,8 +2,8 @@
 //! there. Only where the operator said so. A file that is as it should be is not touched.
 
 pub mod conflist;
+pub mod housekeeping;
 pub mod pools;
-pub mod upkeep;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -56,14 +56,14 @@ struct Part {
     name: &'static str,
     run: Run,
     activity: Activity,
-    standing: Standing,
+    state: PartState,
     /// How often it ended since it last was well.
     ends: u32,
     /// Its last end, until it is well.
     trouble: Option<String>,
 }
 
-enum Standing {
+enum PartState {
     Running { thread: JoinHandle<String>, since: Instant },
     Waiting { until: Instant },
 }
@@ -85,7 +85,7 @@ impl Parts {
             name,
             run: Arc::new(move |activity| Box::pin(run(activity))),
             activity: Activity::default(),
-            standing: Standing::Waiting { until: now },
+            state: PartState::Waiting { until: now },
             ends: 0,
             trouble: None,
         };
@@ -109,7 +109,7 @@ impl Parts {
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let until = Instant::now() + LAST_WORDS;
-        let runs = |part: &Part| matches!(&part.standing, Standing::Running { thread, .. } if !thread.is_finished());
+        let runs = |part: &Part| matches!(&part.state, PartState::Running { thread, .. } if !thread.is_finished());
         while self.parts.iter().any(runs) && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -122,31 +122,31 @@ impl Parts {
 
 impl Part {
     fn tend(&mut self, now: Instant, stop: &watch::Sender<bool>) {
-        self.standing = match std::mem::replace(&mut self.standing, Standing::Waiting { until: now }) {
-            Standing::Running { thread, since } if !thread.is_finished() => {
+        self.state = match std::mem::replace(&mut self.state, PartState::Waiting { until: now }) {
+            PartState::Running { thread, since } if !thread.is_finished() => {
                 if self.trouble.is_some() && now.saturating_duration_since(since) > WELL {
                     tracing::info!(part = self.name, "the part runs again");
                     (self.trouble, self.ends) = (None, 0);
                 }
-                Standing::Running { thread, since }
+                PartState::Running { thread, since }
             }
-            Standing::Running { thread, .. } => {
+            PartState::Running { thread, .. } => {
                 let why = match thread.join() {
                     Ok(why) => format!("ended: {why}"),
                     Err(panic) => format!("panicked: {}", text(&*panic)),
                 };
                 self.ended(why, now)
             }
-            Standing::Waiting { until } if until > now => Standing::Waiting { until },
-            Standing::Waiting { .. } => match self.thread(stop.subscribe()) {
-                Ok(thread) => Standing::Running { thread, since: now },
+            PartState::Waiting { until } if until > now => PartState::Waiting { until },
+            PartState::Waiting { .. } => match self.thread(stop.subscribe()) {
+                Ok(thread) => PartState::Running { thread, since: now },
                 Err(error) => self.ended(format!("could not be started: {error}"), now),
             },
         }
     }
 
     /// It waits the longer the more often it has ended.
-    fn ended(&mut self, why: String, now: Instant) -> Standing {
+    fn ended(&mut self, why: String, now: Instant) -> PartState {
         if self.trouble.as_ref() != Some(&why) {
             tracing::warn!(part = self.name, why, "a part of the agent is started again");
         }
@@ -154,7 +154,7 @@ impl Part {
         self.trouble = Some(why);
         let wait = FIRST_WAIT.saturating_mul(1 << self.ends.min(10)).min(LONGEST_WAIT);
         self.ends = self.ends.saturating_add(1);
-        Standing::Waiting { until: now + wait }
+        PartState::Waiting { until: now + wait }
     }
 
     fn thread(&self, mut stop: watch::Receiver<bool>) -> io::Result<JoinHandle<String>> {

@@ -8,14 +8,14 @@ use tokio::sync::{Notify, watch};
 #[derive(Clone)]
 pub struct Output<T> {
     latest: watch::Sender<T>,
-    news: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 impl<T: PartialEq> Output<T> {
     /// Both ends. `news` is notified of each change.
-    pub fn new(first: T, news: Arc<Notify>) -> (Self, watch::Receiver<T>) {
+    pub fn new(first: T, changed: Arc<Notify>) -> (Self, watch::Receiver<T>) {
         let (latest, receiver) = watch::channel(first);
-        (Self { latest, news }, receiver)
+        (Self { latest, changed }, receiver)
     }
 
     /// Looks at what was set last.
@@ -31,7 +31,7 @@ impl<T: PartialEq> Output<T> {
             is_new
         };
         if self.latest.send_if_modified(replace) {
-            self.news.notify_one();
+            self.changed.notify_one();
         }
     }
 }

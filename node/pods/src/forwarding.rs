@@ -16,7 +16,7 @@ use netlink::Loss;
 
 /// One family as the kernel has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Observed {
     /// Pods of this node have addresses of it.
     pub pods: bool,
     /// The setting of the node; `None` where the kernel has no such family.
@@ -29,7 +29,7 @@ pub struct Seen {
 
 /// How it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum ForwardingState {
     /// No pod needs it.
     #[default]
     Moot,
@@ -62,15 +62,15 @@ pub enum Change {
 }
 
 /// Judges one family.
-pub fn judge(v6: bool, seen: Seen) -> Standing {
-    let Seen { pods, all, off, losses } = seen;
+pub fn judge(v6: bool, seen: Observed) -> ForwardingState {
+    let Observed { pods, all, off, losses } = seen;
     match (pods, v6, all) {
-        (false, ..) | (_, true, None) => Standing::Moot,
-        (true, true, Some(true)) => Standing::On,
-        (true, true, Some(false)) => Standing::Off(Off::V6(losses)),
-        (true, false, _) if off.is_empty() => Standing::On,
-        (true, false, Some(false)) => Standing::Off(Off::NodeV4(off)),
-        (true, false, _) => Standing::Off(Off::LinksV4(off)),
+        (false, ..) | (_, true, None) => ForwardingState::Moot,
+        (true, true, Some(true)) => ForwardingState::On,
+        (true, true, Some(false)) => ForwardingState::Off(Off::V6(losses)),
+        (true, false, _) if off.is_empty() => ForwardingState::On,
+        (true, false, Some(false)) => ForwardingState::Off(Off::NodeV4(off)),
+        (true, false, _) => ForwardingState::Off(Off::LinksV4(off)),
     }
 }
 

@@ -2,11 +2,11 @@
 //! ipam crate's; here they are only asked, and asked to take the dead ones back. Each network's store is its own: what is
 //! wrong with one says nothing of another.
 
-mod census;
-mod ears;
 mod keep;
-mod sight;
+mod lease_counts;
 mod sweep;
+mod visible_netns;
+mod wakeups;
 mod workers;
 
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use ipam::{Error, Lease, Place, Presence, Stamp};
 use netlink::Socket;
 use podlink::HostLinks;
 
-pub use census::Census;
 pub use keep::{Asked, Options, keep};
-pub use sight::Sight;
+pub use lease_counts::LeaseCounts;
 use sweep::Witness;
-pub use sweep::{Counts, Room, SweepError};
+pub use sweep::{NetworkLeases, Room, SweepError};
+pub use visible_netns::VisibleNetns;
 
 /// The agent does not wait for a plugin at work: it comes again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -82,13 +82,13 @@ impl Stores {
     }
 
     /// All leases with what is known of their owners, by what `sight` has taken in.
-    pub fn judged(&self, sight: &Sight) -> Result<Read<(NetworkName, Lease, Presence)>, Error> {
+    pub fn judged(&self, visible: &VisibleNetns) -> Result<Read<(NetworkName, Lease, Presence)>, Error> {
         let now = Stamp::now()?;
         // Without one nothing is known of any link.
         let mut host = Socket::open().ok();
         let judge = |(network, lease): (NetworkName, Lease)| {
             let there = host.as_mut().map_or(Presence::Unknown, |host| {
-                let witness = Witness { links: HostLinks::new(host, &network), sight };
+                let witness = Witness { links: HostLinks::new(host, &network), visible };
                 ipam::Liveness::presence(&witness, &lease, now)
             });
             (network, lease, there)
@@ -98,20 +98,20 @@ impl Stores {
     }
 
     /// Takes in what is seen of the owners' namespaces. Nothing where the leases cannot be read.
-    pub fn show(&self, sight: &mut Sight) {
+    pub fn show(&self, visible: &mut VisibleNetns) {
         self.all().leases.iter().for_each(|(_, lease)| {
-            sight.take_in(lease);
+            visible.take_in(lease);
         });
     }
 
     /// Takes back what is provably dead, of each network for itself; says what kept it from the others. `removed` is called
     /// with each lease that went.
-    pub fn take_back(&self, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Vec<SweepError> {
+    pub fn take_back(&self, visible: &mut VisibleNetns, removed: &mut dyn FnMut(&Lease)) -> Vec<SweepError> {
         let (places, unread) = match self.places() {
             Ok(found) => found,
             Err(error) => return vec![error.into()],
         };
-        let swept = places.iter().filter_map(|place| sweep::sweep(place, sight, removed).err());
+        let swept = places.iter().filter_map(|place| sweep::sweep(place, visible, removed).err());
         let failed: Vec<SweepError> = swept.collect();
         unread.into_iter().map(SweepError::from).chain(failed).collect()
     }

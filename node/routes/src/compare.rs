@@ -8,7 +8,7 @@ use super::{Key, Routes, Target};
 
 /// How one wanted route stands in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum InKernel {
     /// It is there.
     AsWanted,
     /// There is none of ours.
@@ -18,11 +18,11 @@ pub enum Standing {
 }
 
 /// How the wanted route `key` to `target` stands among those `found`.
-pub fn standing(key: &Key, target: &Target, found: &Routes) -> Standing {
+pub fn in_kernel(key: &Key, target: &Target, found: &Routes) -> InKernel {
     match found.get(key) {
-        None => Standing::Missing,
-        Some(held) if held == target => Standing::AsWanted,
-        Some(held) => Standing::Otherwise(*held),
+        None => InKernel::Missing,
+        Some(held) if held == target => InKernel::AsWanted,
+        Some(held) => InKernel::Otherwise(*held),
     }
 }
 
@@ -60,8 +60,8 @@ mod tests {
         let found =
             Routes::from([(own, Target::Unreachable), (peers[0], hop(2)), (peers[1], hop(9)), (peers[3], hop(9))]);
         let wanted = [(own, Target::Unreachable), (peers[0], hop(2)), (peers[1], hop(3)), (peers[2], hop(4))];
-        let stand = wanted.map(|(key, target)| standing(&key, &target, &found));
-        assert_eq!(stand, [Standing::AsWanted, Standing::AsWanted, Standing::Otherwise(hop(9)), Standing::Missing]);
+        let stand = wanted.map(|(key, target)| in_kernel(&key, &target, &found));
+        assert_eq!(stand, [InKernel::AsWanted, InKernel::AsWanted, InKernel::Otherwise(hop(9)), InKernel::Missing]);
         let wanted = wanted.into_iter().map(|(key, _)| key).collect();
         assert_eq!(unwanted(&wanted, &found), Routes::from([(peers[3], hop(9))]));
     }

@@ -7,7 +7,7 @@ pub mod desired;
 pub mod guard;
 pub mod here;
 pub mod kernel;
-pub mod news;
+pub mod kernel_event;
 pub mod pace;
 pub mod plan;
 pub mod protocol;
@@ -28,7 +28,7 @@ pub const PEER_METRIC: u32 = 110;
 
 /// The metric of the own pod CIDR's unreachable route: the worst there is. At 0 it would win over a bridge's connected
 /// route to the same subnet.
-pub(crate) const OWN_METRIC: u32 = u32::MAX;
+pub const OWN_METRIC: u32 = u32::MAX;
 
 /// What the kernel tells two routes of one table apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

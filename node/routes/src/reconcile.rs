@@ -47,7 +47,7 @@ pub struct Reconciler {
     decided: bool,
     /// A later snapshot on which no turn has decided yet, or one that the guard holds.
     candidate: Option<Snapshot>,
-    sight: Sight,
+    sight: VisibleNetns,
     grounds: Grounds,
     here: Here,
     ways: Ways,
@@ -62,7 +62,7 @@ pub struct Reconciler {
 
 /// Whether what is known of the kernel can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sight {
+enum VisibleNetns {
     /// It must be asked for everything.
     Stale,
     /// Events have kept it up to date.
@@ -98,7 +98,7 @@ impl Reconciler {
             believed: false,
             decided: false,
             candidate: None,
-            sight: Sight::Stale,
+            sight: VisibleNetns::Stale,
             grounds: Grounds::New,
             here: Here::default(),
             ways: Ways::default(),
@@ -120,7 +120,7 @@ impl Reconciler {
 
     /// Trusts nothing that it knows of the kernel: the next turn asks for everything.
     pub fn look_again(&mut self) -> Asked {
-        self.sight = Sight::Stale;
+        self.sight = VisibleNetns::Stale;
         self.grounds = Grounds::New;
         self.ways.doubt_all();
         Asked::Turn
@@ -143,13 +143,13 @@ impl Reconciler {
         kernel: &mut impl Kernel,
         leased: &dyn Fn(IpNetwork) -> bool,
     ) -> Result<Turn, netlink::Error> {
-        let looked = self.sight == Sight::Stale;
+        let looked = self.sight == VisibleNetns::Stale;
         if looked {
             self.here = kernel.here()?;
             self.observed = kernel.routes()?;
             self.troubles.clear();
             self.unsure.clear();
-            self.sight = Sight::Fresh;
+            self.sight = VisibleNetns::Fresh;
         }
         let judged = self.grounds == Grounds::New;
         let (mut changed, removes) = match self.grounds {

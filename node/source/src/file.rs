@@ -18,7 +18,7 @@ use super::nodes::{Nodes, Problem};
 use super::text::{self, Metered};
 use super::watch::Watch;
 use super::{Error, Node, Report, Snapshot, json, yaml};
-use files::regular::Stamp;
+use files::regular::FileStamp;
 use parts::Activity;
 
 /// How long the directory must be quiet before it is read: an editor makes several changes of one save.
@@ -84,7 +84,7 @@ pub struct Memory {
     /// The files of a directory.
     files: BTreeMap<PathBuf, Known>,
     /// What was read last of a single file, good or bad. What it said is not kept a second time.
-    single: Option<Stamp>,
+    single: Option<FileStamp>,
     /// Why there was no list at the last look.
     failed: Option<String>,
     /// Whether something could not be read at the last look, whatever it says.
@@ -95,7 +95,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Known {
     /// Of what was read last, good or bad; none where it must be read again.
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     /// What it said last that was good.
     nodes: Option<Vec<Node>>,
     fault: Option<String>,
@@ -113,7 +113,7 @@ pub fn read(path: &Path, memory: &mut Memory, now: Instant, asked: bool) -> Opti
             Ok(files) if files.is_empty() => Some(Err(failed(io::Error::other("it holds no file of nodes")))),
             Ok(files) => memory.directory(&files, now, asked).map(Ok),
         },
-        Ok(metadata) => memory.file(path, Stamp::of(&metadata), now, asked),
+        Ok(metadata) => memory.file(path, FileStamp::of(&metadata), now, asked),
     };
     match &report {
         Some(Err(error)) => {
@@ -133,7 +133,7 @@ pub fn read(path: &Path, memory: &mut Memory, now: Instant, asked: bool) -> Opti
 
 impl Memory {
     /// A single file.
-    fn file(&mut self, path: &Path, stamp: Stamp, now: Instant, asked: bool) -> Option<Report> {
+    fn file(&mut self, path: &Path, stamp: FileStamp, now: Instant, asked: bool) -> Option<Report> {
         self.files.clear();
         if !asked && self.single == Some(stamp) {
             return None;
@@ -176,7 +176,7 @@ impl Memory {
 impl Known {
     /// Reads the file, unless it is as it was; true when it says something else than before.
     fn look(&mut self, path: &Path, unread: &mut bool) -> bool {
-        let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
+        let stamp = fs::metadata(path).map(|metadata| FileStamp::of(&metadata));
         if self.stamp.is_some() && self.stamp == stamp.ok() {
             return false;
         }
@@ -216,7 +216,7 @@ fn is_nodes_file(path: &Path) -> bool {
 }
 
 /// The nodes of a file, and the stamp of what was read. `file` is its name where it is one of several.
-fn read_file(path: &Path, file: Option<String>) -> (Option<Stamp>, Result<Vec<Node>, Error>) {
+fn read_file(path: &Path, file: Option<String>) -> (Option<FileStamp>, Result<Vec<Node>, Error>) {
     let shown = || path.display().to_string();
     let failed = |source| Error::Read { path: shown(), source };
     let (open, text) = match text::open(path) {

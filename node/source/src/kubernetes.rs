@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::object::{self, NODE, Place};
 use super::{Error, MOST, Node, Report};
-use list::{List, News};
+use list::{List, Pending};
 
 /// How long a streamed list may take before a server is taken for one that cannot stream: an old one ignores the
 /// parameter and never says that the list is over.
@@ -61,7 +61,7 @@ pub async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: Arc<Not
             Err(error) => Ended::Failed(error),
         };
         // What was told before the end counts.
-        if list.news() == News::Waits && reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
+        if list.pending() == Pending::Waits && reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
             return;
         }
         list.leave();
@@ -129,7 +129,7 @@ async fn watch(
             event = events.next() => event,
             () = refresh.notified() => return Ended::Refresh,
             () = reports.closed() => return Ended::Unheard,
-            () = tokio::time::sleep(SETTLE), if list.news() == News::Waits => {
+            () = tokio::time::sleep(SETTLE), if list.pending() == Pending::Waits => {
                 if reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
                     return Ended::Unheard;
                 }

@@ -57,14 +57,14 @@ pub struct State {
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
     /// Where it was told that things lie.
-    #[serde(default)]
-    pub told: Told,
+    #[serde(default, rename = "told")]
+    pub configured_paths: ConfiguredPaths,
     /// Where the list of nodes comes from.
     pub source: SourceState,
     /// IPv4 routes.
-    pub v4: Counts,
+    pub v4: RouteCounts,
     /// IPv6 routes.
-    pub v6: Counts,
+    pub v6: RouteCounts,
     /// How many peers' CIDRs have each verdict, by its word.
     pub verdicts: BTreeMap<String, usize>,
     /// A withdrawal that the guard holds.
@@ -88,7 +88,7 @@ pub struct State {
 /// What the agent was told on its command line of things that the operator's commands look at too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct ConfiguredPaths {
     /// `--cni-bin-dir`
     pub cni_bin_dir: Option<PathBuf>,
     /// `--cni-conf-dir`
@@ -112,7 +112,7 @@ pub struct SourceState {
 /// Routes of one family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Counts {
+pub struct RouteCounts {
     /// That there should be.
     pub desired: usize,
     /// That the kernel holds as they should be.
@@ -175,10 +175,10 @@ impl State {
             routed: false,
             pod_cidrs: Vec::new(),
             addresses: Vec::new(),
-            told: Told::default(),
+            configured_paths: ConfiguredPaths::default(),
             source: SourceState { name: source.to_owned(), last_sync: 0, error: String::new() },
-            v4: Counts::default(),
-            v6: Counts::default(),
+            v4: RouteCounts::default(),
+            v6: RouteCounts::default(),
             verdicts: BTreeMap::new(),
             held: None,
             masquerade: "unknown".to_owned(),

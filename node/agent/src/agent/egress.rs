@@ -15,11 +15,11 @@ use source::Snapshot;
 
 /// Subnets outside of the cluster that pods reach with their own addresses all the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Spared(pub(crate) Vec<IpNetwork>);
+pub(crate) struct NoMasqueradeTo(pub(crate) Vec<IpNetwork>);
 
 /// What is to be done about egress as long as no node is known.
-pub(super) fn at_first(spared: Option<&Spared>) -> Egress {
-    spared.map_or(Egress::Off, |_| Egress::Unknown)
+pub(super) fn at_first(no_masquerade_to: Option<&NoMasqueradeTo>) -> Egress {
+    no_masquerade_to.map_or(Egress::Off, |_| Egress::Unknown)
 }
 
 /// A snapshot that waits until its nodes are inside.
@@ -32,9 +32,9 @@ pub(super) struct Waiting {
 
 impl Agent {
     /// Says who is inside now, with a snapshot that nobody has decided on yet; returns the version of what is wanted.
-    pub(super) fn tell_sides(&self, reconciler: &Reconciler, coming: Option<&Snapshot>) -> u64 {
-        if let Some(spared) = &self.egress {
-            let sides = sides(spared, &self.settings.me, reconciler, coming);
+    pub(super) fn set_sides(&self, reconciler: &Reconciler, coming: Option<&Snapshot>) -> u64 {
+        if let Some(no_masquerade_to) = &self.egress {
+            let sides = sides(no_masquerade_to, &self.settings.me, reconciler, coming);
             self.desk.wanted.send_if_modified(|wanted| {
                 let is_new = wanted.sides.as_ref() != Some(&sides);
                 if is_new {
@@ -62,7 +62,7 @@ impl Agent {
 
     /// Takes a new snapshot once its nodes are inside; true when that is at once.
     pub(super) fn learn_once_inside(&mut self, snapshot: Snapshot, reconciler: &mut Reconciler) -> bool {
-        let version = self.tell_sides(reconciler, Some(&snapshot));
+        let version = self.set_sides(reconciler, Some(&snapshot));
         if self.desk.filtered.borrow().version >= version {
             self.waiting = None;
             self.learn(snapshot, reconciler);
@@ -96,7 +96,7 @@ impl Agent {
         }
     }
 
-    pub(super) fn tell_forwarded(&self, reconciler: &Reconciler) {
+    pub(super) fn set_forwarded(&self, reconciler: &Reconciler) {
         let forwarded = forwarded(&self.settings.me, reconciler);
         self.desk.wanted.send_if_modified(|wanted| {
             let is_new = wanted.forwarded.as_ref() != Some(&forwarded);
@@ -122,7 +122,7 @@ pub(super) fn forwarded(me: &str, reconciler: &Reconciler) -> Forwarded {
 
 /// Every node that is known counts, whatever the verdict on it: those of the snapshot in force, and those of a later one
 /// on which nothing is decided yet, or which is held.
-fn sides(spared: &Spared, me: &str, reconciler: &Reconciler, coming: Option<&Snapshot>) -> Sides {
+fn sides(no_masquerade_to: &NoMasqueradeTo, me: &str, reconciler: &Reconciler, coming: Option<&Snapshot>) -> Sides {
     let drained = reconciler.verdicts().iter().filter(|verdict| verdict.ruling == Ruling::Draining);
     let drained: Vec<IpNetwork> = drained.filter_map(|verdict| verdict.cidr).collect();
     let snapshots = || reconciler.snapshots().chain(coming);
@@ -132,5 +132,5 @@ fn sides(spared: &Spared, me: &str, reconciler: &Reconciler, coming: Option<&Sna
     let addresses = nodes().flat_map(|node| &node.addresses).map(|address| IpNetwork::from(*address));
     let here = reconciler.here().addresses.iter().map(|(_, address)| address.ip());
     let here = here.filter(|address| !address.is_loopback()).map(IpNetwork::from);
-    Sides::new(own, pods.chain(addresses).chain(here).chain(spared.0.iter().copied()))
+    Sides::new(own, pods.chain(addresses).chain(here).chain(no_masquerade_to.0.iter().copied()))
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Agent, Due, RETRY, Task, journal};
 use routes::kernel::Rtnetlink;
-use routes::news::{News, news};
+use routes::kernel_event::{KernelEvent, kernel_event};
 use routes::reconcile::{Asked, Reconciler, Turn};
 
 /// How many datagrams of events are read before a turn: a flood must not keep the routes from being right.
@@ -16,7 +16,7 @@ impl Agent {
     pub(super) fn hear(&mut self, reconciler: &mut Reconciler, due: &mut Due) -> Task {
         let mut asked = Vec::new();
         if self.listener.take_lost() {
-            asked.push(reconciler.hear(News::Overflow));
+            asked.push(reconciler.hear(KernelEvent::Overflow));
         }
         let mut remain = true;
         for _ in 0..NEWS {
@@ -24,8 +24,9 @@ impl Agent {
                 remain = false;
                 break;
             };
-            let news = events.iter().filter_map(|event| news(event, reconciler.here())).collect::<Vec<_>>();
-            asked.extend(news.into_iter().map(|news| reconciler.hear(news)));
+            let kernel_event =
+                events.iter().filter_map(|event| kernel_event(event, reconciler.here())).collect::<Vec<_>>();
+            asked.extend(kernel_event.into_iter().map(|kernel_event| reconciler.hear(kernel_event)));
         }
         // Events remain; edge-triggered readiness will not fire again.
         due.unread = remain.then(Instant::now);
@@ -67,10 +68,10 @@ impl Agent {
         }
         // What the kernel's routes do changes nobody's side.
         if !by_events {
-            self.tell_sides(reconciler, None);
+            self.set_sides(reconciler, None);
         }
         if task == Task::Everything {
-            self.tell_forwarded(reconciler);
+            self.set_forwarded(reconciler);
         }
         let looks = task == Task::Everything || looked;
         if looks || judged {
@@ -80,7 +81,7 @@ impl Agent {
             self.look(reconciler);
         }
         if judged {
-            self.tell_verdicts(reconciler);
+            self.publish_verdicts(reconciler);
         }
         self.describe(reconciler);
         if looks || judged {
@@ -97,10 +98,10 @@ impl Agent {
             Some(kernel) => kernel,
             None => Rtnetlink::open()?,
         };
-        let census = self.desk.census.borrow().clone();
+        let lease_counts = self.desk.lease_counts.borrow().clone();
         let unknown = Cell::new(false);
         let leased = |cidr| {
-            let may_hold = census.may_hold(cidr, &self.network, self.judged_since);
+            let may_hold = lease_counts.may_hold(cidr, &self.network, self.judged_since);
             unknown.set(unknown.get() || may_hold);
             may_hold
         };

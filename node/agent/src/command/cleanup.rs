@@ -10,7 +10,7 @@ use crate::agent::Stop;
 use filter;
 use install;
 use install::conflist;
-use pods::leases::{Read, Sight, Stores};
+use pods::leases::{Read, Stores, VisibleNetns};
 use routes::kernel::{Kernel, Rtnetlink};
 use routes::plan::plan;
 use routes::{Routes, apply};
@@ -128,9 +128,9 @@ fn remove(path: &Path, out: &mut impl Write) -> Result<(), Error> {
 fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let stores = Stores::below(args.data_dir.clone());
     // A pod that another network's DEL has ended gave its address back to nobody.
-    let mut sight = Sight::default();
-    stores.show(&mut sight);
-    let swept = stores.take_back(&mut sight, &mut |_| {});
+    let mut visible = VisibleNetns::default();
+    stores.show(&mut visible);
+    let swept = stores.take_back(&mut visible, &mut |_| {});
     let Read { leases, unread } = stores.all();
     let error = swept.first().map(ToString::to_string).or_else(|| unread.first().map(ToString::to_string));
     let kept = match (error, leases.len()) {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use facts::observe::{Places, observe};
 use inspect::doctor::report::Report;
-use inspect::doctor::{checks, mend};
+use inspect::doctor::{checks, fix};
 use state::{RUN_DIR, RunDir};
 
 /// Where to look, and what to do.
@@ -40,8 +40,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let places = Places::new(run_dir, cni_conf_dir.clone(), cni_bin_dir.clone(), data_dir.clone());
     let mut report = Report { done: Vec::new(), fixed: args.fix, outcomes: checks::judge(&observe(&places)) };
     if args.fix {
-        let due = mend::due(report.outcomes.iter().map(|(_, outcome)| outcome));
-        report.done = due.into_iter().map(|mend| mend::carry_out(mend, &places)).collect();
+        let due = fix::due(report.outcomes.iter().map(|(_, outcome)| outcome));
+        report.done = due.into_iter().map(|fix| fix::carry_out(fix, &places)).collect();
         if !report.done.is_empty() {
             report.outcomes = checks::judge(&observe(&places));
         }

@@ -12,7 +12,7 @@ use podlink::HostLinks;
 use serde::Serialize;
 
 use facts::observe::Places;
-use pods::leases::{Read, Sight, Stores};
+use pods::leases::{Read, Stores, VisibleNetns};
 use state::{RUN_DIR, RunDir};
 
 /// Where the leases are, and how to print them.
@@ -70,13 +70,13 @@ fn lines(args: &Args) -> (Vec<Line>, Vec<String>) {
         Err(error) => return (Vec::new(), vec![error.to_string()]),
     };
     let stores: Vec<Stores> = places.data_dirs.into_iter().map(Stores::below).collect();
-    let mut sight = Sight::default();
-    stores.iter().for_each(|stores| stores.show(&mut sight));
+    let mut visible = VisibleNetns::default();
+    stores.iter().for_each(|stores| stores.show(&mut visible));
     // Without one nothing is known of any link.
     let mut host = Socket::open().ok();
     let (mut lines, mut unread) = (Vec::new(), Vec::new());
     for stores in &stores {
-        match stores.judged(&sight) {
+        match stores.judged(&visible) {
             Ok(Read { leases, unread: errors }) => {
                 let leases = leases.into_iter();
                 lines.extend(leases.map(|(network, lease, there)| line(network, lease, there, now, host.as_mut())));

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::table::table;
-use routes::compare::{Shown, Standing, standing, unwanted};
+use routes::compare::{InKernel, Shown, in_kernel, unwanted};
 use routes::here::Here;
 use routes::kernel::{Kernel, Rtnetlink};
 use routes::{Key, Routes};
@@ -65,13 +65,13 @@ impl Found {
         Ok(Self { here, routes, holders })
     }
 
-    fn tell(&self, line: &VerdictLine) -> String {
+    fn find(&self, line: &VerdictLine) -> String {
         let Some((key, target)) = line.route() else { return String::new() };
-        match (standing(&key, &target, &self.routes), self.holders.get(&key)) {
-            (Standing::AsWanted, _) => "as wanted".to_owned(),
-            (Standing::Missing, None) => "missing".to_owned(),
-            (Standing::Missing, Some(holder)) => format!("missing, held by {holder}"),
-            (Standing::Otherwise(target), _) => Shown(target, &self.here).to_string(),
+        match (in_kernel(&key, &target, &self.routes), self.holders.get(&key)) {
+            (InKernel::AsWanted, _) => "as wanted".to_owned(),
+            (InKernel::Missing, None) => "missing".to_owned(),
+            (InKernel::Missing, Some(holder)) => format!("missing, held by {holder}"),
+            (InKernel::Otherwise(target), _) => Shown(target, &self.here).to_string(),
         }
     }
 }
@@ -97,11 +97,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let peers = run_dir.read_verdicts().unwrap_or_default();
     let stale = state.is_stale();
     let found = Found::look(&peers);
-    let tell = |line| match &found {
-        Ok(found) => found.tell(line),
+    let find = |line| match &found {
+        Ok(found) => found.find(line),
         Err(error) => format!("unknown: failed to {error}"),
     };
-    let lines = peers.iter().map(|line| Peer { line, found: tell(line) }).collect();
+    let lines = peers.iter().map(|line| Peer { line, found: find(line) }).collect();
     let unwanted = found.as_ref().map_or_else(|_| Vec::new(), |found| strays(&peers, found));
     let mut out = io::stdout().lock();
     let printed = if args.json {

@@ -12,9 +12,9 @@ use serde_json::json;
 use facts::legs::observe::legs;
 use facts::legs::{End, Leg};
 use facts::observe::{Places, observe};
+use inspect::trace::endpoints::settle;
 use inspect::trace::follow::follow;
 use inspect::trace::hop::{Hop, State};
-use inspect::trace::parties::settle;
 use state::{RUN_DIR, RunDir};
 
 /// Between whom.

@@ -89,7 +89,7 @@ fn rules(
     to: &End,
     incoming: Option<&Link>,
     outgoing: Option<&Link>,
-) -> (Seen<Vec<forward::Finding>>, Seen<Vec<translation::Translation>>) {
+) -> (Seen<Vec<forward::ForwardDrop>>, Seen<Vec<translation::Translation>>) {
     let name = |link: Option<&Link>| link.map(|link| link.name.clone()).unwrap_or_default();
     let packet =
         Packet { source: from.address, destination: to.address, incoming: name(incoming), outgoing: name(outgoing) };

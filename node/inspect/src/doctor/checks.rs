@@ -2,6 +2,7 @@
 
 mod agent;
 mod conflist;
+mod foreign_routes;
 mod forward_policy;
 mod forwarding;
 mod ipv6;
@@ -17,7 +18,6 @@ mod routes;
 mod source_address;
 mod source_rule;
 mod store_clock;
-mod strangers;
 
 use super::finding::Outcome;
 use facts::Facts;
@@ -30,7 +30,7 @@ pub const ALL: [Check; 18] = [
     ("agent", agent::judge),
     ("nodes", nodes::judge),
     ("routes", routes::judge),
-    ("foreign-routes", strangers::judge),
+    ("foreign-routes", foreign_routes::judge),
     ("forwarding", forwarding::judge),
     ("router-advertisement", router_advertisement::judge),
     ("ipv6", ipv6::judge),
@@ -55,4 +55,4 @@ pub fn judge(facts: &Facts) -> Vec<(&'static str, Outcome)> {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub use tests::{forwards_no_v4, healthy};
+pub(crate) use tests::{forwards_no_v4, healthy};

@@ -26,8 +26,8 @@ pub struct Problem {
     /// What an operator can do about it.
     pub cure: String,
     /// What `--fix` would do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<Mend>,
+    #[serde(rename = "mend", skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
     /// Why `--fix` leaves it, and the one command that does not; "" where the cure says it all.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub left: &'static str,
@@ -36,7 +36,7 @@ pub struct Problem {
 /// What `--fix` may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mend {
+pub enum Fix {
     /// Switch IPv4 forwarding on.
     ForwardV4,
     /// Switch IPv6 forwarding on, unless that would cut the node off.
@@ -52,15 +52,15 @@ pub enum Mend {
 impl Problem {
     /// A problem that `--fix` does nothing about.
     pub fn new(wrong: impl Into<String>, why: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), mend: None, left: "" }
+        Self { wrong: wrong.into(), why: why.into(), cure: cure.into(), fix: None, left: "" }
     }
 
     pub(crate) fn left_because(self, left: &'static str) -> Self {
         Self { left, ..self }
     }
 
-    pub(crate) fn mended_by(self, mend: Mend) -> Self {
-        Self { mend: Some(mend), ..self }
+    pub(crate) fn fixed_by(self, fix: Fix) -> Self {
+        Self { fix: Some(fix), ..self }
     }
 }
 

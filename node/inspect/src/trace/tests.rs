@@ -5,9 +5,9 @@ use ipam::Presence;
 use netlink::{Known, NODE_ROUTE, Route};
 use nix::errno::Errno;
 
+use super::endpoints::settle;
 use super::follow::follow;
 use super::hop::State;
-use super::parties::settle;
 use crate::doctor::checks::healthy;
 use facts::Facts;
 use facts::legs::{At, End, Leg};

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 use super::carry_out::{self, carry_out};
 use super::observe::{may_carry, observe};
 use super::peace::Peace;
-use super::{Off, Standing, judge};
+use super::{ForwardingState, Off, judge};
 use parts::Readiness;
 use parts::{Activity, Output};
 
@@ -87,7 +87,7 @@ async fn hold(
     let failed = |doing: &str, error: &dyn std::fmt::Display| format!("{doing}: {error}");
     // Opened before anything is looked at, so that no change falls between.
     let mut monitor = Monitor::of_forwarding().map_err(|error| failed("listen to the kernel", &error))?;
-    let news = Readiness::of(monitor.as_fd()).map_err(|error| failed("listen to the kernel", &error))?;
+    let events = Readiness::of(monitor.as_fd()).map_err(|error| failed("listen to the kernel", &error))?;
     let socket = Socket::open().map_err(|error| failed("ask the kernel", &error))?;
     let mut keeper = Keeper {
         socket,
@@ -101,7 +101,7 @@ async fn hold(
     slow.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_due = tokio::select! {
-            ready = news.wait() => {
+            ready = events.wait() => {
                 ready.map_err(|error| failed("listen to the kernel", &error))?;
                 keeper.hear(&mut monitor).map_err(|error| failed("ask the kernel", &error))?
             }
@@ -156,9 +156,9 @@ impl Keeper {
             for _ in 0..2 {
                 let (seen, carriers) = observe(&mut self.socket, &self.procfs, family.v6)?;
                 family.carriers = carriers;
-                let standing = judge(family.v6, seen);
+                let state = judge(family.v6, seen);
                 let now = Instant::now();
-                let (due, changed) = family.stand(standing, now, self.keeps, &mut self.socket, &self.procfs);
+                let (due, changed) = family.stand(state, now, self.keeps, &mut self.socket, &self.procfs);
                 self.due = [self.due, due].into_iter().flatten().min();
                 if !changed {
                     break;
@@ -181,13 +181,13 @@ impl Family {
     /// changed.
     fn stand(
         &mut self,
-        standing: Standing,
+        state: ForwardingState,
         now: Instant,
         keeps: bool,
         socket: &mut Socket,
         procfs: &Procfs,
     ) -> (Option<Instant>, bool) {
-        let Standing::Off(off) = standing else {
+        let ForwardingState::Off(off) = state else {
             self.is_off = false;
             self.say(self.peace.many(now).map(|times| self.at_war(times)));
             return (None, false);

@@ -8,17 +8,17 @@ use netlink::{
     lost_by_forwarding,
 };
 
-use super::Seen;
+use super::Observed;
 
 /// Looks at one family; says which links carry packets of pods.
-pub fn observe(socket: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(Seen, BTreeSet<u32>), ForwardingError> {
+pub fn observe(socket: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(Observed, BTreeSet<u32>), ForwardingError> {
     let all = forwards(socket, v6)?;
     if all.is_none() {
-        return Ok((Seen::default(), BTreeSet::new()));
+        return Ok((Observed::default(), BTreeSet::new()));
     }
     let routes = socket.dump(Route::dump(v6, 0), |message| Route::from_message(&message))?;
     let (pods, carriers) = carriers(&routes);
-    let mut seen = Seen { pods, all, ..Seen::default() };
+    let mut seen = Observed { pods, all, ..Observed::default() };
     if pods && !v6 {
         for link in &carriers {
             if link_forwards(socket, v6, *link)? == Some(false)

@@ -6,8 +6,8 @@ fn links(names: &[&str]) -> Vec<(u32, String)> {
     (7..).zip(names.iter().map(|name| (*name).to_owned())).collect()
 }
 
-fn seen(pods: bool, all: Option<bool>, off: &[&str]) -> Seen {
-    Seen { pods, all, off: links(off), losses: Vec::new() }
+fn seen(pods: bool, all: Option<bool>, off: &[&str]) -> Observed {
+    Observed { pods, all, off: links(off), losses: Vec::new() }
 }
 
 fn loss(link: &str) -> Loss {
@@ -17,20 +17,20 @@ fn loss(link: &str) -> Loss {
 #[test]
 fn ipv4_is_on_when_every_link_that_carries_pods_forwards_and_ipv6_when_the_node_does() {
     let (on, off) = (Some(true), Some(false));
-    let node = |names: &[&str]| Standing::Off(Off::NodeV4(links(names)));
-    let by_link = |names: &[&str]| Standing::Off(Off::LinksV4(links(names)));
+    let node = |names: &[&str]| ForwardingState::Off(Off::NodeV4(links(names)));
+    let by_link = |names: &[&str]| ForwardingState::Off(Off::LinksV4(links(names)));
     for (v6, seen, expected) in [
-        (false, seen(true, on, &[]), Standing::On),
+        (false, seen(true, on, &[]), ForwardingState::On),
         (false, seen(true, on, &["eth0"]), by_link(&["eth0"])),
         (false, seen(true, off, &["eth0", "podl1"]), node(&["eth0", "podl1"])),
         // Switched on link by link where /proc/sys is read-only.
-        (false, seen(true, off, &[]), Standing::On),
-        (false, seen(false, off, &["eth0"]), Standing::Moot),
-        (false, seen(true, None, &[]), Standing::On),
-        (true, seen(true, on, &[]), Standing::On),
-        (true, seen(true, off, &[]), Standing::Off(Off::V6(Vec::new()))),
-        (true, seen(false, off, &[]), Standing::Moot),
-        (true, seen(true, None, &[]), Standing::Moot),
+        (false, seen(true, off, &[]), ForwardingState::On),
+        (false, seen(false, off, &["eth0"]), ForwardingState::Moot),
+        (false, seen(true, None, &[]), ForwardingState::On),
+        (true, seen(true, on, &[]), ForwardingState::On),
+        (true, seen(true, off, &[]), ForwardingState::Off(Off::V6(Vec::new()))),
+        (true, seen(false, off, &[]), ForwardingState::Moot),
+        (true, seen(true, None, &[]), ForwardingState::Moot),
     ] {
         assert_eq!(judge(v6, seen.clone()), expected, "{v6} {seen:?}");
     }

@@ -14,11 +14,11 @@ use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::census::{Census, Known};
-use super::ears::Ears;
-use super::sight::{Id, Sight};
+use super::lease_counts::{Known, LeaseCounts};
 use super::sweep::{Room, SweepError, Swept, room, sweep};
-use super::workers::{Outcome, Workers};
+use super::visible_netns::{Id, VisibleNetns};
+use super::wakeups::Wakeups;
+use super::workers::{WorkResult, Workers};
 use super::{Stores, place};
 use parts::{Activity, Output};
 
@@ -44,7 +44,7 @@ pub struct Options {
     /// What the loop wants to know.
     pub asked: watch::Receiver<Asked>,
     /// How the leases stand.
-    pub output: Output<Census>,
+    pub output: Output<LeaseCounts>,
 }
 
 /// What the loop wants to know.
@@ -63,15 +63,15 @@ enum Found {
     Network {
         swept: Swept,
         room: Option<Room>,
-        sight: Sight,
+        visible: VisibleNetns,
     },
 }
 
 struct Keeper {
     options: Options,
     workers: Workers<Result<Found, SweepError>>,
-    ears: Option<Ears>,
-    sight: Sight,
+    wakeups: Option<Wakeups>,
+    visible: VisibleNetns,
     /// The addresses of each network when it was last read.
     addresses: BTreeMap<PathBuf, Arc<[IpAddr]>>,
 }
@@ -80,30 +80,35 @@ struct Keeper {
 pub async fn keep(options: Options, activity: Activity) -> String {
     let mut asked = options.asked.clone();
     let every = options.every;
-    let mut keeper =
-        Keeper { options, workers: Workers::new(), ears: None, sight: Sight::default(), addresses: BTreeMap::new() };
+    let mut keeper = Keeper {
+        options,
+        workers: Workers::new(),
+        wakeups: None,
+        visible: VisibleNetns::default(),
+        addresses: BTreeMap::new(),
+    };
     let mut next = every;
     loop {
         keeper.listen();
-        let census = {
+        let lease_counts = {
             let _begun = activity.begin(format!("the leases below {}", keeper.options.stores.data_dir().display()));
             keeper.look().await
         };
         // A store at work or a slow DEL is seen to soon.
-        let wait = if census.warnings.is_empty() && keeper.ears.is_some() { next } else { AGAIN.min(every) };
-        keeper.options.output.set(census);
+        let wait = if lease_counts.warnings.is_empty() && keeper.wakeups.is_some() { next } else { AGAIN.min(every) };
+        keeper.options.output.set(lease_counts);
         next = tokio::select! {
             changed = asked.changed() => match changed {
                 Ok(()) => every,
                 Err(_closed) => return "nobody asks for the leases any more".to_owned(),
             },
-            heard = hear(keeper.ears.as_mut()) => {
+            heard = hear(keeper.wakeups.as_mut()) => {
                 match heard {
                     Ok(()) => sleep(SETTLE).await,
                     Err(error) => {
                         tracing::warn!(%error, "the kernel's events broke off; listening again");
                         sleep(AGAIN).await;
-                        keeper.ears = None;
+                        keeper.wakeups = None;
                     }
                 }
                 AGAIN
@@ -113,18 +118,18 @@ pub async fn keep(options: Options, activity: Activity) -> String {
     }
 }
 
-async fn hear(ears: Option<&mut Ears>) -> std::io::Result<()> {
-    match ears {
-        Some(ears) => ears.hear().await,
+async fn hear(wakeups: Option<&mut Wakeups>) -> std::io::Result<()> {
+    match wakeups {
+        Some(wakeups) => wakeups.hear().await,
         None => std::future::pending().await,
     }
 }
 
 impl Keeper {
     fn listen(&mut self) {
-        if self.ears.is_none() {
-            match Ears::open() {
-                Ok(ears) => self.ears = Some(ears),
+        if self.wakeups.is_none() {
+            match Wakeups::open() {
+                Ok(wakeups) => self.wakeups = Some(wakeups),
                 Err(error) => {
                     tracing::debug!(%error, "pods that end are noticed late: the kernel cannot be listened to")
                 }
@@ -132,85 +137,92 @@ impl Keeper {
         }
     }
 
-    async fn look(&mut self) -> Census {
-        let mut census = Census { begun: Some(Instant::now()), ..Census::default() };
+    async fn look(&mut self) -> LeaseCounts {
+        let mut lease_counts = LeaseCounts { begun: Some(Instant::now()), ..LeaseCounts::default() };
         let directories = match ipam::network_directories(self.options.stores.data_dir()) {
             Ok(directories) => directories,
             Err(error) => {
-                census.reclaimed = self.options.reclaimed.load(Ordering::Relaxed);
-                census.warnings.push(format!("failed to look after the leases: {error}"));
-                return census;
+                lease_counts.reclaimed = self.options.reclaimed.load(Ordering::Relaxed);
+                lease_counts.warnings.push(format!("failed to look after the leases: {error}"));
+                return lease_counts;
             }
         };
-        census.is_listed = true;
+        lease_counts.is_listed = true;
         self.workers.retain(|path| directories.iter().any(|there| there == path));
         self.addresses.retain(|path, _| directories.contains(path));
         let mut unseen = BTreeMap::new();
         for directory in directories {
-            self.look_at(&directory, &mut census, &mut unseen).await;
+            self.look_at(&directory, &mut lease_counts, &mut unseen).await;
         }
-        census.reclaimed = self.options.reclaimed.load(Ordering::Relaxed);
+        lease_counts.reclaimed = self.options.reclaimed.load(Ordering::Relaxed);
         // Another network's pods may have shown the directory since.
-        unseen.retain(|directory: &PathBuf, id| !self.sight.saw(directory, *id));
-        census.warnings.extend(unseen.keys().map(|directory| {
+        unseen.retain(|directory: &PathBuf, id| !self.visible.saw(directory, *id));
+        lease_counts.warnings.extend(unseen.keys().map(|directory| {
             format!(
                 "the pods' network namespaces in {} cannot be seen, so that no dead lease of theirs is taken back \
                  (in a container: mount it with HostToContainer propagation)",
                 directory.display()
             )
         }));
-        census
+        lease_counts
     }
 
-    async fn look_at(&mut self, directory: &Path, census: &mut Census, unseen: &mut BTreeMap<PathBuf, Option<Id>>) {
+    async fn look_at(
+        &mut self,
+        directory: &Path,
+        lease_counts: &mut LeaseCounts,
+        unseen: &mut BTreeMap<PathBuf, Option<Id>>,
+    ) {
         let work = self.work(directory);
         let name = directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let outcome = self.workers.work(directory, TURN, work).await;
         let why = match outcome {
-            Outcome::Done(Ok(Found::Nothing)) => {
+            WorkResult::Done(Ok(Found::Nothing)) => {
                 self.addresses.remove(directory);
                 return;
             }
-            Outcome::Done(Ok(Found::Network { swept, room, sight })) => {
-                self.sight.learn(sight);
+            WorkResult::Done(Ok(Found::Network { swept, room, visible })) => {
+                self.visible.learn(visible);
                 unseen.extend(swept.unseen);
                 let addresses: Arc<[IpAddr]> = swept.addresses.into();
                 self.addresses.insert(directory.to_owned(), addresses.clone());
-                census.stores.push(Known {
+                lease_counts.stores.push(Known {
                     network: swept.counts.network.clone(),
                     addresses: Some(addresses),
                     is_read: true,
                 });
-                census.room = census.room.take().or_else(|| room.map(|room| (swept.counts.network.clone(), room)));
-                census.leases.push(swept.counts);
+                lease_counts.room =
+                    lease_counts.room.take().or_else(|| room.map(|room| (swept.counts.network.clone(), room)));
+                lease_counts.leases.push(swept.counts);
                 return;
             }
-            Outcome::Done(Err(error)) => error.to_string(),
-            Outcome::Late => format!("{} does not answer", directory.display()),
-            Outcome::Failed => format!("a look at {} panicked", directory.display()),
-            Outcome::NoThread(error) => format!("start a thread: {error}"),
+            WorkResult::Done(Err(error)) => error.to_string(),
+            WorkResult::Late => format!("{} does not answer", directory.display()),
+            WorkResult::Failed => format!("a look at {} panicked", directory.display()),
+            WorkResult::NoThread(error) => format!("start a thread: {error}"),
         };
-        census.warnings.push(format!("failed to look after the leases of {name}: {why}"));
+        lease_counts.warnings.push(format!("failed to look after the leases of {name}: {why}"));
         let addresses = self.addresses.get(directory).cloned();
-        census.stores.push(Known { network: name, addresses, is_read: false });
+        lease_counts.stores.push(Known { network: name, addresses, is_read: false });
     }
 
     /// What is done for one network, on a thread of its own.
     fn work(&self, directory: &Path) -> impl FnOnce() -> Result<Found, SweepError> + Send + 'static {
-        let (directory, mut sight, reclaimed) =
-            (directory.to_owned(), self.sight.clone(), self.options.reclaimed.clone());
-        let (ears, pools) = (self.ears.as_ref().map(Ears::directories), self.options.asked.borrow().pools.clone());
+        let (directory, mut visible, reclaimed) =
+            (directory.to_owned(), self.visible.clone(), self.options.reclaimed.clone());
+        let (wakeups, pools) =
+            (self.wakeups.as_ref().map(Wakeups::directories), self.options.asked.borrow().pools.clone());
         move || {
             let Some(place) = place(&directory)? else { return Ok(Found::Nothing) };
             let mut removed = |lease: &ipam::Lease| {
                 reclaimed.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(address = %lease.address.ip(), owner = %lease.owner.container_id, "dead lease taken back");
             };
-            let swept = sweep(&place, &mut sight, &mut removed)?;
-            if let Some(ears) = ears {
-                ears.listen_to(&swept.directories);
+            let swept = sweep(&place, &mut visible, &mut removed)?;
+            if let Some(wakeups) = wakeups {
+                wakeups.listen_to(&swept.directories);
             }
-            Ok(Found::Network { room: asked_room(&place, pools), swept, sight })
+            Ok(Found::Network { room: asked_room(&place, pools), swept, visible })
         }
     }
 }

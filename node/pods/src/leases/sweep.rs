@@ -12,11 +12,11 @@ use ipnetwork::IpNetwork;
 use netlink::Socket;
 use podlink::HostLinks;
 
-use super::sight::{self, Id, Sight};
+use super::visible_netns::{self, Id, VisibleNetns};
 
 /// One network's leases, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct NetworkLeases {
     /// The network's name.
     pub network: String,
     /// Owners that are provably there.
@@ -39,7 +39,7 @@ pub struct Room {
 /// What a sweep saw.
 #[derive(Debug, Default)]
 pub(super) struct Swept {
-    pub(super) counts: Counts,
+    pub(super) counts: NetworkLeases,
     /// The addresses that are leased.
     pub(super) addresses: Vec<IpAddr>,
     /// Where the leases' namespaces are.
@@ -61,7 +61,7 @@ pub enum SweepError {
 /// Answers for the links of this network namespace and for what this process sees of the others.
 pub(super) struct Witness<'a> {
     pub(super) links: HostLinks<'a>,
-    pub(super) sight: &'a Sight,
+    pub(super) visible: &'a VisibleNetns,
 }
 
 impl Liveness for Witness<'_> {
@@ -70,7 +70,7 @@ impl Liveness for Witness<'_> {
     }
 
     fn sees(&self, directory: &Path) -> bool {
-        self.sight.sees(directory)
+        self.visible.sees(directory)
     }
 
     fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
@@ -79,12 +79,16 @@ impl Liveness for Witness<'_> {
 }
 
 /// Takes back what is provably dead and counts the rest. `removed` is called with each lease that went.
-pub(super) fn sweep(place: &Place, sight: &mut Sight, removed: &mut dyn FnMut(&Lease)) -> Result<Swept, SweepError> {
+pub(super) fn sweep(
+    place: &Place,
+    visible: &mut VisibleNetns,
+    removed: &mut dyn FnMut(&Lease),
+) -> Result<Swept, SweepError> {
     let mut host = Socket::open()?;
     let leases = ipam::leases(place)?;
-    let directories = sight::directories(leases.iter());
+    let directories = visible_netns::directories(leases.iter());
     let links = HostLinks::new(&mut host, &place.network);
-    let unseen = leases.iter().filter(|lease| !sight.take_in(lease));
+    let unseen = leases.iter().filter(|lease| !visible.take_in(lease));
     // A link that is there has a namespace at its other end.
     let living = unseen.filter(|lease| links.host_link(lease) == Presence::Present);
     let unseen: BTreeSet<_> = living.filter_map(|lease| lease.proof.netns.parent()).map(Path::to_owned).collect();
@@ -93,10 +97,10 @@ pub(super) fn sweep(place: &Place, sight: &mut Sight, removed: &mut dyn FnMut(&L
         gone.insert(lease.address.ip());
         removed(lease);
     };
-    let seen = ipam::scavenge(place, &Witness { links, sight }, &mut note)?;
-    let unseen = unseen.into_iter().filter(|directory| !sight.sees(directory));
-    let unseen = unseen.map(|directory| (directory.clone(), sight::identity(&directory))).collect();
-    let counts = Counts { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown };
+    let seen = ipam::scavenge(place, &Witness { links, visible }, &mut note)?;
+    let unseen = unseen.into_iter().filter(|directory| !visible.sees(directory));
+    let unseen = unseen.map(|directory| (directory.clone(), visible_netns::identity(&directory))).collect();
+    let counts = NetworkLeases { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown };
     let addresses = leases.iter().map(|lease| lease.address.ip()).filter(|address| !gone.contains(address)).collect();
     Ok(Swept { counts, addresses, directories, unseen })
 }

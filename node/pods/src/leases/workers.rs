@@ -28,7 +28,7 @@ struct Late<T> {
 }
 
 /// What became of a piece of work.
-pub(super) enum Outcome<T> {
+pub(super) enum WorkResult<T> {
     Done(T),
     /// It is still at it.
     Late,
@@ -49,21 +49,21 @@ impl<T: Send + 'static> Workers<T> {
         whom: &Path,
         patience: Duration,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Outcome<T> {
+    ) -> WorkResult<T> {
         if let Some(Late { worker, mut answer }) = self.late.remove(whom) {
             match answer.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => {
                     self.late.insert(whom.to_owned(), Late { worker, answer });
-                    return Outcome::Late;
+                    return WorkResult::Late;
                 }
                 // What it found is old by now.
                 Ok(_) => self.free = Some(worker),
-                Err(oneshot::error::TryRecvError::Closed) => return Outcome::Failed,
+                Err(oneshot::error::TryRecvError::Closed) => return WorkResult::Failed,
             }
         }
         let worker = match self.free.take().map_or_else(start, Ok) {
             Ok(worker) => worker,
-            Err(error) => return Outcome::NoThread(error),
+            Err(error) => return WorkResult::NoThread(error),
         };
         let (found, mut answer) = oneshot::channel();
         let job = Box::new(move || {
@@ -71,17 +71,17 @@ impl<T: Send + 'static> Workers<T> {
             let _ = found.send(work());
         });
         if worker.send(job).is_err() {
-            return Outcome::Failed;
+            return WorkResult::Failed;
         }
         match timeout(patience, &mut answer).await {
             Ok(Ok(found)) => {
                 self.free = Some(worker);
-                Outcome::Done(found)
+                WorkResult::Done(found)
             }
-            Ok(Err(_panicked)) => Outcome::Failed,
+            Ok(Err(_panicked)) => WorkResult::Failed,
             Err(_late) => {
                 self.late.insert(whom.to_owned(), Late { worker, answer });
-                Outcome::Late
+                WorkResult::Late
             }
         }
     }
@@ -117,15 +117,17 @@ mod tests {
             let (mut workers, [a, b]) = (Workers::new(), ["a", "b"].map(Path::new));
             let (release, held) = mpsc::channel::<()>();
             let hang = move || held.recv().map_or(0, |()| 0);
-            assert!(matches!(workers.work(a, PATIENCE, hang).await, Outcome::Late));
+            assert!(matches!(workers.work(a, PATIENCE, hang).await, WorkResult::Late));
             for round in 1..50 {
-                assert!(matches!(workers.work(a, PATIENCE, || panic!("it is busy")).await, Outcome::Late));
-                assert!(matches!(workers.work(b, LONG, move || round).await, Outcome::Done(found) if found == round));
+                assert!(matches!(workers.work(a, PATIENCE, || panic!("it is busy")).await, WorkResult::Late));
+                assert!(
+                    matches!(workers.work(b, LONG, move || round).await, WorkResult::Done(found) if found == round)
+                );
                 assert_eq!(workers.late.len(), 1);
             }
             release.send(()).unwrap();
             let until = std::time::Instant::now() + LONG;
-            while !matches!(workers.work(a, LONG, || 7).await, Outcome::Done(7)) {
+            while !matches!(workers.work(a, LONG, || 7).await, WorkResult::Done(7)) {
                 assert!(std::time::Instant::now() < until);
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -137,8 +139,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (mut workers, a) = (Workers::new(), Path::new("a"));
-            assert!(matches!(workers.work(a, LONG, || panic!("glass")).await, Outcome::<u8>::Failed));
-            assert!(matches!(workers.work(a, LONG, || 7).await, Outcome::Done(7)));
+            assert!(matches!(workers.work(a, LONG, || panic!("glass")).await, WorkResult::<u8>::Failed));
+            assert!(matches!(workers.work(a, LONG, || 7).await, WorkResult::Done(7)));
         });
     }
 }

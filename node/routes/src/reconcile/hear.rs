@@ -1,8 +1,8 @@
 //! What the reconciler makes of the kernel's events: what it knows is brought up to date, or doubted. Nothing is decided.
 
-use super::{Grounds, Reconciler, Sight};
+use super::{Grounds, Reconciler, VisibleNetns};
 use crate::apply::Trouble;
-use crate::news::News;
+use crate::kernel_event::KernelEvent;
 use crate::{Key, Target};
 
 /// What news asks for.
@@ -18,39 +18,39 @@ pub enum Asked {
 
 impl Reconciler {
     /// Takes the kernel's news.
-    pub fn hear(&mut self, news: News) -> Asked {
-        match news {
-            News::Held(key, target) => {
+    pub fn hear(&mut self, kernel_event: KernelEvent) -> Asked {
+        match kernel_event {
+            KernelEvent::Held(key, target) => {
                 let wrong =
                     self.observed.insert(key, target) != Some(target) && self.desired.get(&key) != Some(&target);
                 if wrong { self.heals(&key) } else { Asked::Nothing }
             }
-            News::Lost(key) => {
+            KernelEvent::Lost(key) => {
                 self.observed.remove(&key);
                 if self.desired.contains_key(&key) { self.heals(&key) } else { Asked::Nothing }
             }
             // One that was put in the place of ours took ours away, and the kernel says no more of it.
-            News::Foreign { key: Some(key), .. } if self.observed.contains_key(&key) => self.look_again(),
-            News::Foreign { destination, table, .. } => {
+            KernelEvent::Foreign { key: Some(key), .. } if self.observed.contains_key(&key) => self.look_again(),
+            KernelEvent::Foreign { destination, table, .. } => {
                 let doubts = self.ways.doubt_route(destination, table);
                 self.reconsider(doubts, |key, trouble| key.destination == destination || trouble.is_refusal())
             }
             // A pod may have the address of a peer.
-            News::Beside { destination, table } => {
+            KernelEvent::Beside { destination, table } => {
                 let doubts = self.ways.doubt_route(destination, table);
                 self.reconsider(doubts, |_, _| false)
             }
-            News::Nexthops => {
+            KernelEvent::Nexthops => {
                 let doubts = self.ways.doubt_objects();
                 self.reconsider(doubts, |_, trouble| trouble.is_refusal())
             }
-            News::Rules => {
+            KernelEvent::Rules => {
                 self.ways.doubt_all();
                 self.reconsider(true, |_, trouble| trouble.is_refusal())
             }
-            News::Link { index, known } => {
+            KernelEvent::Link { index, known } => {
                 self.unsure.insert(index);
-                self.sight = Sight::Stale;
+                self.sight = VisibleNetns::Stale;
                 self.grounds = Grounds::New;
                 // A new link leads nowhere until it has addresses or routes, and these are news of their own.
                 if known {
@@ -58,7 +58,7 @@ impl Reconciler {
                 }
                 Asked::Turn
             }
-            News::Addresses | News::Overflow => self.look_again(),
+            KernelEvent::Addresses | KernelEvent::Overflow => self.look_again(),
         }
     }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::here::Link;
 use crate::kernel::Refusal;
-use crate::news::News;
+use crate::kernel_event::KernelEvent;
 use source::Node;
 
 /// A routing table with owners, and the calls that were made to it.
@@ -117,8 +117,8 @@ fn turn(reconciler: &mut Reconciler, table: &mut Table) -> Turn {
 }
 
 /// A foreign route that came or went.
-fn foreign(key: Key) -> News {
-    News::Foreign { key: Some(key), destination: key.destination, table: 254 }
+fn foreign(key: Key) -> KernelEvent {
+    KernelEvent::Foreign { key: Some(key), destination: key.destination, table: 254 }
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_deleted_route_comes_back_and_a_foreign_one_stays() {
     let first = turn(&mut reconciler, &mut table);
     assert!(matches!(&first.applied.refused[..], [(_, Trouble::HeldByForeign(text))] if text.contains("proto static")));
     table.ours.remove(&peer(2));
-    assert_eq!(reconciler.hear(News::Lost(peer(2))), Asked::Heal);
+    assert_eq!(reconciler.hear(KernelEvent::Lost(peer(2))), Asked::Heal);
     let messages = table.messages;
     reconciler.heal(&mut table).unwrap();
     assert_eq!(table.ours[&peer(2)], hop(2));
@@ -229,7 +229,7 @@ fn a_list_that_withdraws_most_is_not_in_force_until_a_later_one_confirms_it() {
         assert!(reconciler.verdicts().iter().any(|verdict| &*verdict.node == "n5"), "the last list stays in force");
     }
     table.ours.remove(&peer(4));
-    reconciler.hear(News::Lost(peer(4)));
+    reconciler.hear(KernelEvent::Lost(peer(4)));
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours, all, "a route is healed meanwhile");
     reconciler.learn(nodes([1, 2], start + HOLD));
@@ -297,7 +297,7 @@ fn a_list_that_the_guard_holds_is_held_whatever_the_kernel_answers() {
     let mut reconciler = Reconciler::new(settings(), nodes(1..=5, start));
     turn(&mut reconciler, &mut table);
     reconciler.learn(nodes([1], start));
-    reconciler.hear(News::Rules);
+    reconciler.hear(KernelEvent::Rules);
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours.len(), 5);
     assert!(matches!(reconciler.guard(), Guard::Holding(_)));
@@ -322,15 +322,15 @@ fn a_route_by_a_link_that_changed_waits_for_the_look_and_the_others_do_not() {
     let mut table = Table::default();
     let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
     turn(&mut reconciler, &mut table);
-    assert_eq!(reconciler.hear(News::Link { index: 7, known: false }), Asked::Turn);
+    assert_eq!(reconciler.hear(KernelEvent::Link { index: 7, known: false }), Asked::Turn);
     table.ours.remove(&peer(2));
-    assert_eq!(reconciler.hear(News::Lost(peer(2))), Asked::Heal);
+    assert_eq!(reconciler.hear(KernelEvent::Lost(peer(2))), Asked::Heal);
     let looks = table.looks;
     reconciler.heal(&mut table).unwrap();
     assert_eq!((table.ours.len(), table.looks), (4, looks));
-    assert_eq!(reconciler.hear(News::Link { index: 2, known: true }), Asked::Turn);
+    assert_eq!(reconciler.hear(KernelEvent::Link { index: 2, known: true }), Asked::Turn);
     table.ours.remove(&peer(2));
-    assert_eq!(reconciler.hear(News::Lost(peer(2))), Asked::Turn);
+    assert_eq!(reconciler.hear(KernelEvent::Lost(peer(2))), Asked::Turn);
     reconciler.heal(&mut table).unwrap();
     assert_eq!(table.ours.len(), 3, "not before the look");
     turn(&mut reconciler, &mut table);
@@ -378,11 +378,11 @@ proptest! {
                 }
                 Happening::Deleted(i) => {
                     table.ours.remove(&peer(i));
-                    reconciler.hear(News::Lost(peer(i)));
+                    reconciler.hear(KernelEvent::Lost(peer(i)));
                 }
                 Happening::Stray(i) if !foreign.contains_key(&peer(i)) => {
                     table.ours.insert(peer(i), Target::Foreign);
-                    reconciler.hear(News::Held(peer(i), Target::Foreign));
+                    reconciler.hear(KernelEvent::Held(peer(i), Target::Foreign));
                 }
                 Happening::Stray(_) => {}
                 Happening::Restart => reconciler = Reconciler::new(settings(), list(&known, start)),

@@ -415,7 +415,7 @@ fn a_file_that_is_as_it_was_is_not_read_again_and_one_that_changed_is() {
     folder.write("nodes.yaml", &one("b"));
     assert_eq!(news(&mut memory).unwrap(), ["b"]);
     // An old one is known by its stamp, and read where it is asked for.
-    memory.single = fs::metadata(&file).ok().map(|metadata| Stamp::of(&metadata));
+    memory.single = fs::metadata(&file).ok().map(|metadata| FileStamp::of(&metadata));
     assert_eq!(news(&mut memory), None);
     assert_eq!(names(&all(&file, &mut memory)), ["b"]);
     fs::rename(&file, folder.0.join("old")).unwrap();

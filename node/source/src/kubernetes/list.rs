@@ -15,13 +15,13 @@ pub(super) struct List {
     nodes: BTreeMap<Arc<str>, Node>,
     /// A list that is being received; it takes the place of `nodes` once it is whole.
     coming: Option<BTreeMap<Arc<str>, Node>>,
-    standing: Standing,
-    news: News,
+    completeness: Completeness,
+    pending: Pending,
 }
 
 /// Whether `nodes` has ever been a whole list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
+enum Completeness {
     #[default]
     Partial,
     Whole,
@@ -29,7 +29,7 @@ enum Standing {
 
 /// Whether there is something to publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum Pending {
     #[default]
     None,
     Waits,
@@ -50,7 +50,7 @@ impl List {
             // Published whatever it says: it also says that the trouble is over.
             Event::InitDone => {
                 self.nodes = self.coming.take().unwrap_or_default();
-                self.standing = Standing::Whole;
+                self.completeness = Completeness::Whole;
                 true
             }
             Event::Apply(object) => {
@@ -62,8 +62,8 @@ impl List {
             }
             Event::Delete(object) => self.nodes.remove(object.node.name.as_ref()).is_some(),
         };
-        if self.standing == Standing::Whole && changed {
-            self.news = News::Waits;
+        if self.completeness == Completeness::Whole && changed {
+            self.pending = Pending::Waits;
         }
     }
 
@@ -82,12 +82,12 @@ impl List {
         self.coming.as_ref().unwrap_or(&self.nodes).len()
     }
 
-    pub(super) fn news(&self) -> News {
-        self.news
+    pub(super) fn pending(&self) -> Pending {
+        self.pending
     }
 
     pub(super) fn publish(&mut self, now: Instant) -> Snapshot {
-        self.news = News::None;
+        self.pending = Pending::None;
         Snapshot::new(self.nodes.values().cloned().collect(), now)
     }
 }
@@ -129,10 +129,10 @@ mod tests {
             [Event::Init, Event::InitApply(object("n1", "10.244.1.0/24")), Event::Apply(object("n9", "10.244.9.0/24"))]
         {
             list.take(event);
-            assert_eq!(list.news, News::None);
+            assert_eq!(list.pending, Pending::None);
         }
         list.take(Event::InitDone);
-        assert_eq!(list.news, News::Waits);
+        assert_eq!(list.pending, Pending::Waits);
         assert_eq!(names(&mut list), ["n1"]);
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let mut list = listed(&[("n1", "10.244.1.0/24"), ("n2", "10.244.2.0/24")]);
         list.take(Event::Init);
         list.take(Event::InitApply(object("n3", "10.244.3.0/24")));
-        assert_eq!(list.news, News::None);
+        assert_eq!(list.pending, Pending::None);
         assert_eq!(names(&mut list), ["n1", "n2"]);
         list.take(Event::InitDone);
         assert_eq!(names(&mut list), ["n3"]);
@@ -165,12 +165,12 @@ mod tests {
     fn heartbeats_are_no_news_and_changes_are() {
         let mut list = listed(&[("n1", "10.244.1.0/24")]);
         list.take(Event::Apply(object("n1", "10.244.1.0/24")));
-        assert_eq!(list.news, News::None);
+        assert_eq!(list.pending, Pending::None);
         list.take(Event::Apply(object("n1", "10.244.7.0/24")));
-        assert_eq!(list.news, News::Waits);
+        assert_eq!(list.pending, Pending::Waits);
         names(&mut list);
         list.take(Event::Delete(object("n1", "")));
-        assert_eq!(list.news, News::Waits);
+        assert_eq!(list.pending, Pending::Waits);
         assert!(names(&mut list).is_empty());
     }
 
@@ -181,6 +181,6 @@ mod tests {
         list.take(Event::Init);
         list.take(Event::InitApply(object("n1", "10.244.1.0/24")));
         list.take(Event::InitDone);
-        assert_eq!(list.news, News::Waits);
+        assert_eq!(list.pending, Pending::Waits);
     }
 }

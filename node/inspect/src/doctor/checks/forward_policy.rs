@@ -13,7 +13,7 @@ const RULE: &str = "what another forbids by a rule podlan does not overrule; cha
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let found = facts.forward.as_ref().map_err(Clone::clone)?;
     let Some(found) = found else { return Ok(Finding::moot("no agent knows the pod CIDRs")) };
-    let problem = |drop: &filter::forward::Finding| {
+    let problem = |drop: &filter::forward::ForwardDrop| {
         let by = match drop.by {
             By::Policy => "by its policy",
             By::Rule => "by a rule",

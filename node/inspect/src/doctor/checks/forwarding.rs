@@ -1,19 +1,19 @@
 //! Does the node forward the families that its pods have, by every link that carries their packets?
 
-use super::super::finding::{Finding, Mend, Outcome, Problem};
+use super::super::finding::{Finding, Fix, Outcome, Problem};
 use facts::Facts;
 use pods::forwarding::Off;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems = Vec::new();
     let mut on = Vec::new();
-    for (v6, family, mend) in [(false, "IPv4", Mend::ForwardV4), (true, "IPv6", Mend::ForwardV6)] {
+    for (v6, family, fix) in [(false, "IPv4", Fix::ForwardV4), (true, "IPv6", Fix::ForwardV6)] {
         // That the kernel has no such family is another check's.
         if facts.pods_have(v6)
             && facts.settings.forwarding[usize::from(v6)].as_ref().map_err(Clone::clone)?.all.is_some()
         {
             on.push(family);
-            problems.extend(facts.not_forwarding(v6)?.map(|off| problem(family, &off).mended_by(mend)));
+            problems.extend(facts.not_forwarding(v6)?.map(|off| problem(family, &off).fixed_by(fix)));
         }
     }
     if on.is_empty() {

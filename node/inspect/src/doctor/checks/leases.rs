@@ -2,7 +2,7 @@
 
 use ipam::Presence;
 
-use super::super::finding::{Finding, Mend, Outcome, Problem, some};
+use super::super::finding::{Finding, Fix, Outcome, Problem, some};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -25,7 +25,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             "no other pod gets those addresses; when all are gone so, new pods fail with \"no IP addresses available\"",
             "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir",
         )
-        .mended_by(Mend::TakeBackLeases)
+        .fixed_by(Fix::TakeBackLeases)
     };
     let problems = if dead.is_empty() { Vec::new() } else { vec![problem()] };
     let unknown = leases.all.iter().filter(|(.., presence)| *presence == Presence::Unknown).count();

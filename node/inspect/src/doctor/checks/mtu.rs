@@ -2,7 +2,7 @@
 
 use netlink::HOST_LINK_PREFIX;
 
-use super::super::finding::{Finding, Mend, Outcome, Problem, some};
+use super::super::finding::{Finding, Fix, Outcome, Problem, some};
 use facts::Facts;
 use routes::Target;
 
@@ -30,7 +30,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             cure,
         );
         // Whoever chose an MTU may have chosen it for new pods alone.
-        problems.push(if chosen { problem } else { problem.mended_by(Mend::PodMtu) });
+        problems.push(if chosen { problem } else { problem.fixed_by(Fix::PodMtu) });
     }
     let said = facts.said()?;
     let by_links = said.into_iter().flat_map(|said| &said.verdicts).filter_map(|line| match line.wanted {

@@ -2,10 +2,10 @@
 
 use netlink::{NODE_ROUTE, Route};
 
-use super::super::finding::{Finding, Mend, Outcome, Problem};
+use super::super::finding::{Finding, Fix, Outcome, Problem};
 use facts::Facts;
 use routes::apply::REFUSED;
-use routes::compare::{Shown, Standing, standing};
+use routes::compare::{InKernel, Shown, in_kernel};
 use routes::kernel::observed;
 use routes::protocol;
 use routes::{Key, Routes};
@@ -20,10 +20,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     for line in &said.verdicts {
         let Some((key, target)) = line.route() else { continue };
         wanted += 1;
-        let is = match standing(&key, &target, &found) {
-            Standing::AsWanted => continue,
-            Standing::Missing => "missing".to_owned(),
-            Standing::Otherwise(target) => Shown(target, &kernel.here).to_string(),
+        let is = match in_kernel(&key, &target, &found) {
+            InKernel::AsWanted => continue,
+            InKernel::Missing => "missing".to_owned(),
+            InKernel::Otherwise(target) => Shown(target, &kernel.here).to_string(),
         };
         let wrong = format!(
             "the route to {} ({}) is {is}, it should be {}",
@@ -45,7 +45,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                 "podlan-node doctor --fix wakes the agent, which puts it back; if it goes again, somebody removes it: ip \
                  monitor route",
             )
-            .mended_by(Mend::WakeAgent),
+            .fixed_by(Fix::WakeAgent),
         });
     }
     Ok(Finding::of(problems, format!("{wanted} of {wanted} wanted routes are in")))

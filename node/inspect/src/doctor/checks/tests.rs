@@ -120,14 +120,14 @@ pub(crate) fn healthy() -> Facts {
 }
 
 /// A family that is forwarded, as the kernel has it.
-fn forwards() -> forwarding::Seen {
-    forwarding::Seen { pods: true, all: Some(true), ..forwarding::Seen::default() }
+fn forwards() -> forwarding::Observed {
+    forwarding::Observed { pods: true, all: Some(true), ..forwarding::Observed::default() }
 }
 
 /// Somebody set net.ipv4.ip_forward to 0, and so that of each link.
 pub(crate) fn forwards_no_v4(facts: &mut Facts) {
     let off = vec![(ETH0, "eth0".into()), (9, "podlweb".into())];
-    facts.settings.forwarding[0] = Ok(forwarding::Seen { all: Some(false), off, ..forwards() });
+    facts.settings.forwarding[0] = Ok(forwarding::Observed { all: Some(false), off, ..forwards() });
 }
 
 fn said(facts: &mut Facts) -> &mut AgentSaid {
@@ -209,11 +209,11 @@ fn each_damage_is_found_by_its_own_check_alone() {
         }),
         ("foreign-routes", "cni0", |facts| kernel(facts).routes.push(Route::to("10.244.1.0/24".parse().unwrap(), 2))),
         ("forwarding", "net.ipv6.conf.all.forwarding", |facts| {
-            facts.settings.forwarding[1] = Ok(forwarding::Seen { all: Some(false), ..forwards() });
+            facts.settings.forwarding[1] = Ok(forwarding::Observed { all: Some(false), ..forwards() });
         }),
         ("forwarding", "net.ipv4.ip_forward", forwards_no_v4),
         ("forwarding", "net.ipv4.conf.eth0.forwarding=1", |facts| {
-            facts.settings.forwarding[0] = Ok(forwarding::Seen { off: vec![(ETH0, "eth0".into())], ..forwards() });
+            facts.settings.forwarding[0] = Ok(forwarding::Observed { off: vec![(ETH0, "eth0".into())], ..forwards() });
         }),
         ("router-advertisement", "net.ipv6.conf.eth0.accept_ra=2", |facts| {
             facts.settings.losses = Ok(vec![Loss { link: "eth0".into(), learned: Learned::DefaultRoute }]);
@@ -231,7 +231,7 @@ fn each_damage_is_found_by_its_own_check_alone() {
         ("source-rule", "169.254.1.1", |facts| facts.packet_filter.as_mut().unwrap()[1].1 = false),
         ("forward-policy", "ip filter FORWARD drops traffic between pods by its policy", |facts| {
             let (chain, by, cure) = ("ip filter FORWARD".into(), By::Policy, "--accept-forward".into());
-            facts.forward = Ok(Some(vec![forward::Finding { chain, by, certain: true, cure }]));
+            facts.forward = Ok(Some(vec![forward::ForwardDrop { chain, by, certain: true, cure }]));
         }),
         ("mtu", "podlweb has 1450 (default/web)", |facts| kernel(facts).links[1].mtu = 1450),
         ("mtu", "--mtu 1400", |facts| kernel(facts).links[0].mtu = 1400),

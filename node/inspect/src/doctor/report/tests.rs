@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::doctor::checks::{self, healthy};
-use crate::doctor::finding::Mend;
-use crate::doctor::mend;
+use crate::doctor::finding::Fix;
+use crate::doctor::fix;
 
 fn printed(report: &Report) -> String {
     let mut out = Vec::new();
@@ -32,10 +32,10 @@ fn a_broken_node_is_told_what_is_wrong_why_it_matters_and_how_to_mend_it() {
     let report = Report { done, fixed: true, outcomes: checks::judge(&facts) };
     assert_eq!(report.code(), 1);
     assert_eq!(printed(&report), include_str!("broken.txt"));
-    let due = mend::due(report.outcomes.iter().map(|(_, outcome)| outcome));
+    let due = fix::due(report.outcomes.iter().map(|(_, outcome)| outcome));
     assert_eq!(
         due.into_iter().collect::<Vec<_>>(),
-        [Mend::ForwardV4, Mend::TakeBackLeases, Mend::PodMtu],
+        [Fix::ForwardV4, Fix::TakeBackLeases, Fix::PodMtu],
         "a stolen route is another's"
     );
     assert_eq!(report.json()["ok"], false);
@@ -47,10 +47,10 @@ fn a_broken_node_is_told_what_is_wrong_why_it_matters_and_how_to_mend_it() {
 
 #[test]
 fn what_a_fix_leaves_to_the_operator_is_told_with_the_reason_and_only_when_a_fix_was_asked_for() {
-    use filter::forward::{By, Finding as Drop};
+    use filter::forward::{By, ForwardDrop};
     let mut facts = healthy();
     let (chain, cure) = ("ip filter FORWARD".to_owned(), "podlan-node run --accept-forward".to_owned());
-    facts.forward = Ok(Some(vec![Drop { chain, by: By::Policy, certain: true, cure }]));
+    facts.forward = Ok(Some(vec![ForwardDrop { chain, by: By::Policy, certain: true, cure }]));
     for fixed in [false, true] {
         let report = Report { done: Vec::new(), fixed, outcomes: checks::judge(&facts) };
         let text = printed(&report);

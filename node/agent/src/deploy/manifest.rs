@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::{Cli, Command};
+use crate::command::{Cli, Command};
 
 const MANIFEST: &str = include_str!("../../../../deploy/kubernetes/podlan.yaml");
 const CLEANUP: &str = include_str!("../../../../deploy/kubernetes/cleanup.yaml");

@@ -12,14 +12,14 @@ const USUAL: &str = "/run/netns";
 /// Directories in which a recorded namespace was seen, each with its identity then. A directory that is replaced must be
 /// proved anew.
 #[derive(Clone, Debug, Default)]
-pub struct Sight {
+pub struct VisibleNetns {
     proved: BTreeMap<PathBuf, Id>,
 }
 
 /// Device and inode.
 pub(super) type Id = (u64, u64);
 
-impl Sight {
+impl VisibleNetns {
     /// Takes in what is seen of a lease's namespace; false when its directory is there and the namespace is not.
     pub(super) fn take_in(&mut self, lease: &Lease) -> bool {
         let (netns, Some(recorded)) = (&lease.proof.netns, lease.proof.netns_id) else { return true };
@@ -38,7 +38,7 @@ impl Sight {
         self.proved.extend(other.proved);
     }
 
-    /// The same as [`Sight::sees`] of a directory that was this one a moment ago; asks no file system.
+    /// The same as [`VisibleNetns::sees`] of a directory that was this one a moment ago; asks no file system.
     pub(super) fn saw(&self, directory: &Path, id: Option<Id>) -> bool {
         id.is_some() && self.proved.get(directory).copied() == id
     }
@@ -91,16 +91,16 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         fs::write(&netns, "").unwrap();
         let (device, inode) = id(&netns).unwrap();
-        let mut sight = Sight::default();
-        assert!(!sight.take_in(&lease(&netns, Some((device, inode + 1)))), "another file is no proof");
-        assert!(!sight.sees(&directory));
-        assert!(sight.take_in(&lease(&netns, Some((device, inode)))));
-        assert!(sight.sees(&directory));
+        let mut visible = VisibleNetns::default();
+        assert!(!visible.take_in(&lease(&netns, Some((device, inode + 1)))), "another file is no proof");
+        assert!(!visible.sees(&directory));
+        assert!(visible.take_in(&lease(&netns, Some((device, inode)))));
+        assert!(visible.sees(&directory));
         fs::remove_file(&netns).unwrap();
-        assert!(sight.sees(&directory), "the last pod's namespace may go");
+        assert!(visible.sees(&directory), "the last pod's namespace may go");
         fs::rename(&directory, home.join("old")).unwrap();
         fs::create_dir(&directory).unwrap();
-        assert!(!sight.sees(&directory));
+        assert!(!visible.sees(&directory));
         fs::remove_dir_all(&home).unwrap();
     }
 

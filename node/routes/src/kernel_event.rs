@@ -10,7 +10,7 @@ use super::{Key, Target};
 
 /// An event that may matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum KernelEvent {
     /// A route under our number is there now.
     Held(Key, Target),
     /// A route under our number went.
@@ -49,54 +49,54 @@ pub enum News {
 }
 
 /// Reads an event against what is known of this node; `None` for one that says nothing new.
-pub fn news(event: &Event, here: &Here) -> Option<News> {
+pub fn kernel_event(event: &Event, here: &Here) -> Option<KernelEvent> {
     let message = match event {
-        Event::Overflow => return Some(News::Overflow),
+        Event::Overflow => return Some(KernelEvent::Overflow),
         Event::Switched(_) => return None,
-        Event::Rules => return Some(News::Rules),
-        Event::Nexthops => return Some(News::Nexthops),
+        Event::Rules => return Some(KernelEvent::Rules),
+        Event::Nexthops => return Some(KernelEvent::Nexthops),
         Event::Changed(message) => message,
     };
     match &**message {
         RouteNetlinkMessage::NewLink(_) => {
             let (index, link) = link_here(&netlink::Link::from_message(message)?);
-            let news = News::Link { index, known: here.links.contains_key(&index) };
-            (!is_pod_link(&link.name) && here.links.get(&index) != Some(&link)).then_some(news)
+            let kernel_event = KernelEvent::Link { index, known: here.links.contains_key(&index) };
+            (!is_pod_link(&link.name) && here.links.get(&index) != Some(&link)).then_some(kernel_event)
         }
         RouteNetlinkMessage::DelLink(_) => {
             let link = netlink::Link::from_message(message)?;
-            here.links.contains_key(&link.index).then_some(News::Link { index: link.index, known: true })
+            here.links.contains_key(&link.index).then_some(KernelEvent::Link { index: link.index, known: true })
         }
         RouteNetlinkMessage::NewAddress(_) => address(message, here, false),
         RouteNetlinkMessage::DelAddress(_) => address(message, here, true),
         RouteNetlinkMessage::NewRoute(_) => {
             let route = Route::from_message(message)?;
-            observed(&route).map(|(key, target)| News::Held(key, target)).or_else(|| foreign(&route, here))
+            observed(&route).map(|(key, target)| KernelEvent::Held(key, target)).or_else(|| foreign(&route, here))
         }
         RouteNetlinkMessage::DelRoute(_) => {
             let route = Route::from_message(message)?;
-            observed(&route).map(|(key, _)| News::Lost(key)).or_else(|| foreign(&route, here))
+            observed(&route).map(|(key, _)| KernelEvent::Lost(key)).or_else(|| foreign(&route, here))
         }
         _ => None,
     }
 }
 
-fn address(message: &RouteNetlinkMessage, here: &Here, gone: bool) -> Option<News> {
+fn address(message: &RouteNetlinkMessage, here: &Here, gone: bool) -> Option<KernelEvent> {
     let address = Address::from_message(message)?;
     let counts = !address.link_scope && here.links.contains_key(&address.device);
     let known = here.addresses.contains(&(address.device, address.address));
-    (counts && known == gone).then_some(News::Addresses)
+    (counts && known == gone).then_some(KernelEvent::Addresses)
 }
 
-fn foreign(route: &Route, here: &Here) -> Option<News> {
+fn foreign(route: &Route, here: &Here) -> Option<KernelEvent> {
     let Route { destination, metric, table, protocol, device, .. } = *route;
     let beside = protocol == POD_ROUTE || device.is_some_and(|device| !here.links.contains_key(&device));
     match protocol {
         NODE_ROUTE => None,
-        _ if beside => Some(News::Beside { destination, table }),
+        _ if beside => Some(KernelEvent::Beside { destination, table }),
         _ => {
             let key = (table == MAIN).then_some(Key { destination, metric });
-            Some(News::Foreign { key, destination, table })
+            Some(KernelEvent::Foreign { key, destination, table })
         }
     }
 }

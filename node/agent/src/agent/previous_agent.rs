@@ -7,14 +7,14 @@ use routes::{Key, Routes};
 use state::State;
 
 /// The last word of a former agent.
-pub(super) struct Predecessor(State);
+pub(super) struct PreviousAgent(State);
 
-impl Predecessor {
+impl PreviousAgent {
     /// Its last word on the node `me`, if the routes that it speaks of are among `held`: they go with a reboot.
-    pub(super) fn borne_out(said: State, me: &str, held: &Routes) -> Option<Self> {
+    pub(super) fn confirmed(said: State, me: &str, held: &Routes) -> Option<Self> {
         let own = |cidr: &String| cidr.parse::<IpNetwork>().is_ok_and(|cidr| held.contains_key(&Key::own(cidr)));
-        let borne_out = said.node == me && !said.pod_cidrs.is_empty() && said.pod_cidrs.iter().all(own);
-        borne_out.then_some(Self(said))
+        let confirmed = said.node == me && !said.pod_cidrs.is_empty() && said.pod_cidrs.iter().all(own);
+        confirmed.then_some(Self(said))
     }
 
     /// Whether the node counts as ready by it still.
@@ -42,17 +42,17 @@ mod tests {
     #[test]
     fn a_word_counts_for_its_node_while_the_routes_are_there() {
         let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
-        let borne_out = |said, me, held: &[&str]| Predecessor::borne_out(said, me, &self::held(held)).is_some();
-        assert!(borne_out(said(true, &cidrs), "n1", &cidrs));
-        assert!(!borne_out(said(true, &cidrs), "n2", &cidrs), "another node's");
-        assert!(!borne_out(said(true, &cidrs), "n1", &cidrs[..1]), "a route is gone");
-        assert!(!borne_out(said(true, &[]), "n1", &cidrs), "it knew of no CIDR");
+        let confirmed = |said, me, held: &[&str]| PreviousAgent::confirmed(said, me, &self::held(held)).is_some();
+        assert!(confirmed(said(true, &cidrs), "n1", &cidrs));
+        assert!(!confirmed(said(true, &cidrs), "n2", &cidrs), "another node's");
+        assert!(!confirmed(said(true, &cidrs), "n1", &cidrs[..1]), "a route is gone");
+        assert!(!confirmed(said(true, &[]), "n1", &cidrs), "it knew of no CIDR");
     }
 
     #[test]
     fn only_a_fresh_word_of_readiness_vouches() {
         let cidrs = ["10.244.1.0/24"];
-        let word = |said| Predecessor::borne_out(said, "n1", &held(&cidrs)).unwrap();
+        let word = |said| PreviousAgent::confirmed(said, "n1", &held(&cidrs)).unwrap();
         assert!(word(said(true, &cidrs)).vouches());
         assert!(!word(said(false, &cidrs)).vouches());
         let mut old = said(true, &cidrs);

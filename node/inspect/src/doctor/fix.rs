@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use netlink::{ForwardingError, Procfs, Socket, ensure_forwarding};
 
-use super::finding::{Finding, Mend, Outcome, some};
+use super::finding::{Finding, Fix, Outcome, some};
 use facts::observe::Places;
 use pods::forwarding::carry_out::carry_out as carry_out_change;
 use pods::forwarding::observe::observe as observe_forwarding;
-use pods::forwarding::{self, Standing};
-use pods::leases::{Sight, Stores};
+use pods::forwarding::{self, ForwardingState};
+use pods::leases::{Stores, VisibleNetns};
 use pods::mtu::{Followed, Whose, follow};
 use state::control::{self, Command};
 
@@ -18,22 +18,22 @@ use state::control::{self, Command};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the outcomes ask to be mended, each once.
-pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Mend> {
+pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Fix> {
     let problems = outcomes.filter_map(|outcome| match outcome {
         Ok(Finding::Wrong(problems)) => Some(problems),
         _ => None,
     });
-    problems.flatten().filter_map(|problem| problem.mend).collect()
+    problems.flatten().filter_map(|problem| problem.fix).collect()
 }
 
 /// Mends one thing; says what was done, or why it could not be.
-pub fn carry_out(mend: Mend, places: &Places) -> Result<String, String> {
-    match mend {
-        Mend::ForwardV4 => forward(false),
-        Mend::ForwardV6 => forward(true),
-        Mend::TakeBackLeases => take_back(places),
-        Mend::PodMtu => pod_mtu(places),
-        Mend::WakeAgent => wake(places),
+pub fn carry_out(fix: Fix, places: &Places) -> Result<String, String> {
+    match fix {
+        Fix::ForwardV4 => forward(false),
+        Fix::ForwardV6 => forward(true),
+        Fix::TakeBackLeases => take_back(places),
+        Fix::PodMtu => pod_mtu(places),
+        Fix::WakeAgent => wake(places),
     }
 }
 
@@ -44,12 +44,12 @@ fn forward(v6: bool) -> Result<String, String> {
     let procfs = Procfs::of_machine();
     let (seen, _) = observe_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
     match forwarding::judge(v6, seen) {
-        Standing::Off(off) => match off.change() {
+        ForwardingState::Off(off) => match off.change() {
             Ok(change) => carry_out_change(&mut host, &procfs, &change).map_err(|error| failed(&error))?,
             Err(loss) => return Err(failed(&ForwardingError::from(loss.clone()))),
         },
         // There is no pod yet.
-        Standing::Moot | Standing::On => {
+        ForwardingState::Moot | ForwardingState::On => {
             ensure_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
         }
     }
@@ -57,12 +57,12 @@ fn forward(v6: bool) -> Result<String, String> {
 }
 
 fn take_back(places: &Places) -> Result<String, String> {
-    let (mut gone, mut sight) = (Vec::new(), Sight::default());
-    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut sight));
+    let (mut gone, mut visible) = (Vec::new(), VisibleNetns::default());
+    places.data_dirs.iter().for_each(|dir| Stores::below(dir.clone()).show(&mut visible));
     let mut failed = Vec::new();
     for dir in &places.data_dirs {
         let stores = Stores::below(dir.clone());
-        failed.extend(stores.take_back(&mut sight, &mut |lease| gone.push(lease.address.ip().to_string())));
+        failed.extend(stores.take_back(&mut visible, &mut |lease| gone.push(lease.address.ip().to_string())));
     }
     let taken = format!("took back the leases of {}", gone.join(", "));
     match failed.first() {

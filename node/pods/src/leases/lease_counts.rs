@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 
-use super::sweep::{Counts, Room};
+use super::sweep::{NetworkLeases, Room};
 
 /// What is known of one network's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +21,11 @@ pub struct Known {
 
 /// How the leases stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct LeaseCounts {
     /// When the look began. None before the first.
     pub begun: Option<Instant>,
     /// Of each network that could be read.
-    pub leases: Vec<Counts>,
+    pub leases: Vec<NetworkLeases>,
     /// What is known of each network's store.
     pub stores: Vec<Known>,
     /// How full this node's pools are, under the name of the network; known where the agent writes the conflist.
@@ -35,10 +35,10 @@ pub struct Census {
     /// What an operator should know.
     pub warnings: Vec<String>,
     /// The directory of the stores could be listed.
-    pub(crate) is_listed: bool,
+    pub is_listed: bool,
 }
 
-impl Census {
+impl LeaseCounts {
     /// Whether a lease may lie in `cidr`, once a look that began after `since` says otherwise. `own` is the network of the
     /// node's pods.
     ///
@@ -81,8 +81,9 @@ mod tests {
     fn a_store_that_cannot_be_read_keeps_only_what_may_be_its_own() {
         let (before, cidr) = (Instant::now(), "10.244.1.0/24".parse().unwrap());
         let may_hold = |stores: Vec<Known>| {
-            let census = Census { begun: Some(Instant::now()), stores, is_listed: true, ..Census::default() };
-            census.may_hold(cidr, "podnet", before)
+            let lease_counts =
+                LeaseCounts { begun: Some(Instant::now()), stores, is_listed: true, ..LeaseCounts::default() };
+            lease_counts.may_hold(cidr, "podnet", before)
         };
         let empty: &[&str] = &[];
         assert!(!may_hold(vec![]));
@@ -97,11 +98,11 @@ mod tests {
 
     #[test]
     fn a_look_that_is_older_than_the_question_says_nothing() {
-        let old = Census { begun: Some(Instant::now()), is_listed: true, ..Census::default() };
+        let old = LeaseCounts { begun: Some(Instant::now()), is_listed: true, ..LeaseCounts::default() };
         let since = Instant::now() + std::time::Duration::from_millis(1);
         let cidr = "10.244.1.0/24".parse().unwrap();
         assert!(old.may_hold(cidr, "podnet", since));
-        assert!(!Census { begun: Some(since), ..old }.may_hold(cidr, "podnet", since));
-        assert!(Census::default().may_hold(cidr, "podnet", since));
+        assert!(!LeaseCounts { begun: Some(since), ..old }.may_hold(cidr, "podnet", since));
+        assert!(LeaseCounts::default().may_hold(cidr, "podnet", since));
     }
 }

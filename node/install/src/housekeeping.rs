@@ -15,7 +15,7 @@ use parts::{Activity, Output};
 
 /// How they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct FilesState {
     /// What endangers the uniqueness of addresses.
     pub dangers: Dangers,
     /// What could not be done, and configurations that come before ours.
@@ -44,7 +44,7 @@ pub struct Position {
 pub async fn keep(
     install: Install,
     mut position: watch::Receiver<Option<Position>>,
-    output: Output<Option<Report>>,
+    output: Output<Option<FilesState>>,
     activity: Activity,
 ) -> String {
     position.mark_changed();
@@ -60,8 +60,8 @@ pub async fn keep(
 }
 
 /// Looks after everything.
-fn look(install: &Install, position: &Position) -> Report {
-    let mut report = Report::default();
+fn look(install: &Install, position: &Position) -> FilesState {
+    let mut report = FilesState::default();
     files(install, position, &mut report);
     let pools = match install.pools() {
         Ok((pools, unread)) => {
@@ -80,7 +80,7 @@ fn look(install: &Install, position: &Position) -> Report {
     report
 }
 
-fn files(install: &Install, position: &Position, report: &mut Report) {
+fn files(install: &Install, position: &Position, report: &mut FilesState) {
     let warn = |error: crate::Error| format!("failed to {error}");
     match install.binaries() {
         Ok(changed) => changed.iter().for_each(|path| tracing::info!(path = %path.display(), "installed")),

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::*;
-use pods::leases::Room;
+use crate::metrics::{Inner, Metrics};
+use filter::Drops;
+use install::pools::Dangers;
+use pods::forwarding::keep::Forwarding;
+use pods::leases::{LeaseCounts, Room};
+use state::{State, VerdictLine};
 
 const RULES: &str = include_str!("../../../../deploy/prometheus/podlan.rules.yaml");
 const RULE_TESTS: &str = include_str!("../../../../deploy/prometheus/podlan.test.yaml");
@@ -19,13 +23,13 @@ fn served() -> String {
         reason: "duplicate-cidr".into(),
         ..VerdictLine::default()
     });
-    let leases = pods::leases::Counts { network: "podnet".into(), ..Default::default() };
+    let leases = pods::leases::NetworkLeases { network: "podnet".into(), ..Default::default() };
     let room = Some(("podnet".to_owned(), Room::default()));
-    let census = Census { leases: vec![leases], room, ..Census::default() };
-    metrics.tell(&State::starting("n1", "file x"), &Dangers::default(), &census, Inner::default());
-    metrics.tell_drops(Drops::default());
-    metrics.tell_forwarding(&Forwarding::default());
-    metrics.tell_verdicts(&verdicts);
+    let lease_counts = LeaseCounts { leases: vec![leases], room, ..LeaseCounts::default() };
+    metrics.set_state(&State::starting("n1", "file x"), &Dangers::default(), &lease_counts, Inner::default());
+    metrics.set_drops(Drops::default());
+    metrics.set_forwarding(&Forwarding::default());
+    metrics.set_verdicts(&verdicts);
     metrics.reconcile.observe(0.1);
     metrics.text()
 }

@@ -20,7 +20,7 @@ const GOING: AddWatchFlags = AddWatchFlags::IN_DELETE
     .union(AddWatchFlags::IN_UNMOUNT);
 
 /// What is listened to.
-pub(super) struct Ears {
+pub(super) struct Wakeups {
     links: Monitor,
     links_ready: Readiness,
     files: Arc<Inotify>,
@@ -40,7 +40,7 @@ impl Directories {
     }
 }
 
-impl Ears {
+impl Wakeups {
     /// Listens to the links of this network namespace.
     pub(super) fn open() -> io::Result<Self> {
         let links = Monitor::of_links().map_err(io::Error::other)?;

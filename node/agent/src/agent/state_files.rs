@@ -1,0 +1,76 @@
+//! Files what the agent says of itself in its run directory: `node.json`, `verdicts.json`, `kept.json`. A part of its own:
+//! a directory that is full or that hangs keeps nobody else. What cannot be filed is tried again until it is.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use parts::{Activity, Output, Slot};
+use state::{RunDir, State, VerdictLine};
+
+/// How soon it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is to be filed. Large clusters have large verdicts: they are kept until they are filed, and no longer.
+#[derive(Clone)]
+pub(super) struct StateFiles {
+    pub(super) state: Slot<State>,
+    pub(super) verdicts: Slot<Vec<VerdictLine>>,
+    /// What the nodes have, as a list in JSON.
+    pub(super) nodes: Slot<Vec<u8>>,
+}
+
+impl StateFiles {
+    pub(super) fn new() -> Self {
+        Self { state: Slot::new(), verdicts: Slot::new(), nodes: Slot::new() }
+    }
+}
+
+/// Files for ever. The output is what could not be filed.
+pub(super) async fn keep(
+    run_dir: RunDir,
+    state_files: StateFiles,
+    output: Output<Vec<String>>,
+    activity: Activity,
+) -> String {
+    loop {
+        let unfiled = output.latest(|failed| !failed.is_empty());
+        tokio::select! {
+            () = state_files.verdicts.filled() => {}
+            () = state_files.nodes.filled() => {}
+            () = state_files.state.filled() => {}
+            () = sleep(RETRY), if unfiled => {}
+        }
+        let _begun = activity.begin(format!("write to {}", run_dir.0.display()));
+        let mut failed = Vec::new();
+        if let Some(verdicts) = state_files.verdicts.take()
+            && let Err(error) = run_dir.write_verdicts(&verdicts)
+        {
+            state_files.verdicts.put_back(verdicts);
+            failed.push(text(&run_dir.verdicts_file(), &error));
+        }
+        if let Some(nodes) = state_files.nodes.take()
+            && let Err(error) = run_dir.write_kept(&nodes)
+        {
+            state_files.nodes.put_back(nodes);
+            failed.push(text(&run_dir.kept_file(), &error));
+        }
+        if let Some(state) = state_files.state.take()
+            && let Err(error) = run_dir.write_state(&state)
+        {
+            state_files.state.put_back(state);
+            failed.push(text(&run_dir.state_file(), &error));
+        }
+        output.set(failed);
+    }
+}
+
+fn text(path: &Path, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (is the file system full?)",
+        _ => "",
+    };
+    format!("failed to write {}: {error}{hint}", path.display())
+}
