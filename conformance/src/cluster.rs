@@ -69,7 +69,13 @@ pub fn items(node: &Node, count: u32, v6: bool) -> Vec<Value> {
 /// # Errors
 /// As [`Lab::write_nodes`].
 pub fn list(lab: &Lab, items: &[Value]) -> Result<(), Error> {
-    lab.write_nodes(&json!({ "kind": "NodeList", "items": items }).to_string())
+    lab.write_nodes(&node_list(items))
+}
+
+/// The text of a Kubernetes NodeList.
+#[must_use]
+pub fn node_list(items: &[Value]) -> String {
+    json!({ "kind": "NodeList", "items": items }).to_string()
 }
 
 /// Waits until the agent says that it wants `routes` routes and that the kernel has them.

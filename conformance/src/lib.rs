@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod cluster;
 pub mod cost;
 pub mod demo;
 pub mod first_packets;
 pub mod lab;
+pub mod sent;
 pub mod traffic;
 pub mod ways;

@@ -28,6 +28,13 @@ pub fn run(corpus: &str, holds: fn(&[u8])) {
     replay::run(corpus, holds);
 }
 
+/// Mutations of the files of a corpus, the same ones for the same seed: requests for who compares two programs.
+#[cfg(not(feature = "libfuzzer"))]
+#[must_use]
+pub fn inputs(corpus: &str, count: usize, seed: u64) -> Vec<Vec<u8>> {
+    replay::inputs(corpus, count, seed)
+}
+
 #[expect(clippy::print_stdout, reason = "scripts/fuzz reads it")]
 fn tell(line: &str) {
     println!("{line}");

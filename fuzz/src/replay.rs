@@ -26,6 +26,12 @@ pub(crate) fn run(corpus: &str, holds: fn(&[u8])) {
     }
 }
 
+pub(crate) fn inputs(corpus: &str, count: usize, seed: u64) -> Vec<Vec<u8>> {
+    let seeds = seeds(corpus);
+    let mut mutator = Mutator::new(&seeds, seed);
+    (0..count).map(|_| mutator.next()).collect()
+}
+
 /// The files of a corpus, in the order of their names.
 fn seeds(corpus: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora").join(corpus);

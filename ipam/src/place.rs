@@ -6,12 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cni::NetworkName;
+use cni::{Attachment, NetworkName};
 use sha2::{Digest, Sha256};
+use store::{Claim, Directory, StoreDir};
 
 use crate::error::Error;
-use crate::store::disk::{Directory, Shelf};
-use crate::store::head_network;
 
 /// Default of `ipam.dataDir`. Under /run, because leases are worth as long as the kernel that holds the namespaces.
 pub const DEFAULT_DATA_DIR: &str = "/run/podlan";
@@ -49,10 +48,31 @@ impl Place {
         self.directory().join("store")
     }
 
-    pub(crate) fn shelf(&self) -> Result<Directory, Error> {
+    /// Claims an attachment for an ADD, until the claim is dropped.
+    ///
+    /// # Errors
+    /// [`store::Error::Claimed`] at once when another process has it.
+    pub fn claim(&self, owner: &Attachment) -> Result<Claim, Error> {
+        Ok(Claim::take(&self.dir()?, owner)?)
+    }
+
+    /// Waits until no ADD of an attachment is under way, up to the deadline of the network's lock, and keeps others from
+    /// beginning. `None` where no ADD has ever claimed anything.
+    ///
+    /// # Errors
+    /// [`store::Error::Claimed`] past the deadline.
+    pub fn wait_for_add(&self, owner: &Attachment) -> Result<Option<Claim>, Error> {
+        Ok(Claim::wait(&self.dir()?, owner)?)
+    }
+
+    /// The network's directory, as the store uses it.
+    ///
+    /// # Errors
+    /// When the network's name does not fit the store.
+    pub fn dir(&self) -> Result<Directory, Error> {
         let length = self.network.as_str().len();
         if length > NETWORK_MOST {
-            return Err(Error::DoesNotFit { what: "the network's name", excess: length - NETWORK_MOST });
+            return Err(store::Error::DoesNotFit { what: "the network's name", excess: length - NETWORK_MOST }.into());
         }
         Ok(Directory::new(self.directory(), self.lock_timeout))
     }
@@ -71,11 +91,11 @@ pub fn places(data_dir: &Path) -> Result<Vec<Place>, Error> {
 pub fn network_directories(data_dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(data_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(Error::io("list", data_dir))?,
+        entries => entries.map_err(store::Error::io("list", data_dir))?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(Error::io("list", data_dir))?;
+        let entry = entry.map_err(store::Error::io("list", data_dir))?;
         // The node agent's own files may lie here too.
         if entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()) {
             found.push(entry.path());
@@ -93,11 +113,14 @@ pub fn place_in(path: &Path) -> Result<Option<Place>, Error> {
     };
     let directory = Directory::new(path.to_owned(), DEFAULT_LOCK_TIMEOUT);
     // The name is the directory's, but for long ones, which the store knows.
-    let network = match directory.open() {
-        Ok(None) => return Ok(None),
-        Ok(Some(disk)) if name.contains('~') => head_network(&disk, directory.path())?,
-        Err(error) if name.contains('~') => return Err(Error::io("open", directory.path())(error)),
-        Ok(Some(_)) | Err(_) => name.to_owned(),
+    let network = if name.contains('~') {
+        let Some(network) = store::network_of(&directory)? else { return Ok(None) };
+        network
+    } else {
+        match directory.open() {
+            Ok(None) => return Ok(None),
+            Ok(Some(_)) | Err(_) => name.to_owned(),
+        }
     };
     Ok(NetworkName::parse(&network).ok().map(|network| Place::new(data_dir, network)))
 }

@@ -201,7 +201,7 @@ impl fmt::Display for RangeSet {
 }
 
 /// The next address of the same family; `None` after the last one.
-pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
+pub fn after(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => address.to_bits().checked_add(1).map(|bits| Ipv4Addr::from_bits(bits).into()),
         IpAddr::V6(address) => address.to_bits().checked_add(1).map(|bits| Ipv6Addr::from_bits(bits).into()),
@@ -209,7 +209,7 @@ pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
 }
 
 /// Addresses from one to another of the same family, the first not counted. Saturates at `u64::MAX`.
-pub(crate) fn distance(from: IpAddr, to: IpAddr) -> u64 {
+pub fn distance(from: IpAddr, to: IpAddr) -> u64 {
     u64::try_from(number(to).saturating_sub(number(from))).unwrap_or(u64::MAX)
 }
 

@@ -6,11 +6,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope};
 
 use crate::netconf::link_forwards;
-use crate::reply::{Attribute, HEADER, Raw, attribute, attributes, u16_at, u32_at};
+use crate::wire::{Attributes, Message, u16_at, u32_at};
 use crate::{Address, ForwardingError, Link, Procfs, Route, Selector, Socket, Sysctl};
 
 /// `RTPROT_KERNEL` and `RTPROT_RA`.
@@ -18,10 +18,10 @@ const BY_KERNEL: u8 = 2;
 const BY_ADVERTISEMENT: u8 = 9;
 
 /// `struct rtmsg`: `rtm_dst_len`, `rtm_protocol` and `rtm_type` in it, and its length, bytes.
-const PREFIX: usize = HEADER + 1;
-const PROTOCOL: usize = HEADER + 5;
-const TYPE: usize = HEADER + 7;
-const ROUTE: usize = HEADER + 12;
+const PREFIX: usize = 1;
+const PROTOCOL: usize = 5;
+const TYPE: usize = 7;
+const RTMSG: usize = 12;
 const UNICAST: u8 = 1;
 
 const RTA_DST: u16 = 1;
@@ -76,7 +76,7 @@ impl Loss {
 pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss>, ForwardingError> {
     let mut links: BTreeMap<u32, Learned> = BTreeMap::new();
     let addresses = host.dump(Address::dump(0), |message| by_advertisement(&message))?;
-    let routes = host.dump_raw(Route::every_v6(), |raw| Some(learned_route(raw)))?;
+    let routes = host.dump_raw(Route::every_v6(), |message| Some(learned_route(message)))?;
     for (link, learned) in addresses.into_iter().chain(routes.into_iter().flatten()) {
         links.entry(link).and_modify(|known| *known = learned.min(*known)).or_insert(learned);
     }
@@ -119,26 +119,26 @@ fn by_advertisement(message: &RouteNetlinkMessage) -> Option<(u32, Learned)> {
 
 /// A route that advertisements made, with each link that it leaves by: one of their protocol, or the kernel's own of an
 /// advertised prefix, which ends some time.
-fn learned_route(raw: &Raw<'_>) -> Vec<(u32, Learned)> {
-    let byte = |at: usize| raw.bytes.get(at).copied();
-    let row = raw.bytes.get(ROUTE..).unwrap_or_default();
-    let left = || attribute(row, RTA_CACHEINFO).and_then(|info| u32_at(info, EXPIRES)).map(u32::cast_signed);
+fn learned_route(message: &Message<'_>) -> Vec<(u32, Learned)> {
+    let (fixed, attributes) = message.split(RTMSG);
+    let byte = |at: usize| fixed.get(at).copied();
+    let left = || attributes.find(RTA_CACHEINFO).and_then(|info| u32_at(info, EXPIRES)).map(u32::cast_signed);
     let counts = match byte(PROTOCOL) {
         Some(BY_ADVERTISEMENT) => true,
         Some(BY_KERNEL) => left().is_some_and(|left| left > 0),
         _ => false,
     };
     let (true, Some(UNICAST), Some(prefix)) = (counts, byte(TYPE), byte(PREFIX)) else { return Vec::new() };
-    let destination = attribute(row, RTA_DST).and_then(|octets| <[u8; 16]>::try_from(octets).ok());
+    let destination = attributes.find(RTA_DST).and_then(|octets| <[u8; 16]>::try_from(octets).ok());
     let destination = destination.map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
     let Ok(destination) = IpNetwork::new(destination.into(), prefix) else { return Vec::new() };
     let learned = if prefix == 0 { Learned::DefaultRoute } else { Learned::Route(destination) };
-    links(row).into_iter().map(|link| (link, learned)).collect()
+    links(attributes).into_iter().map(|link| (link, learned)).collect()
 }
 
-fn links(row: &[u8]) -> Vec<u32> {
+fn links(attributes: Attributes<'_>) -> Vec<u32> {
     let mut links = Vec::new();
-    for Attribute { kind, value } in attributes(row) {
+    for (kind, value) in attributes {
         match kind {
             RTA_OIF => links.extend(u32_at(value, 0)),
             // `struct rtnexthop`: its length, two bytes, and the link's index.

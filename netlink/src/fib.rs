@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use crate::nexthop;
-use crate::reply::{Attribute, HEADER, KernelError, address, attributes, u32_at};
 use crate::request::family;
 use crate::route::{Lookup, RouteKind, Scope};
 use crate::socket::{Error, Socket};
+use crate::wire::{Attributes, HEADER, KernelError, address, u16_at, u32_at};
 
 /// Length of `struct rtmsg`, bytes.
 const RTMSG: usize = 12;
@@ -75,7 +75,7 @@ impl FibEntry {
         let mut requests: Vec<_> = addresses.iter().map(|address| Lookup::Entry.of(*address)).collect();
         let mut read = Vec::with_capacity(addresses.len());
         socket.ask_each(&mut requests, |answer| {
-            read.push(answer.map(|raw| Read::of(raw.bytes)));
+            read.push(answer.map(|message| Read::of(message.bytes)));
         })?;
         let resolve = |answer: Result<Read, KernelError>| match answer {
             Ok(read) => read.resolve(socket).map(Ok),
@@ -108,7 +108,7 @@ impl Read {
         let onlink = u32_at(message, HEADER + 8).unwrap_or_default() & ONLINK != 0;
         let mut object = None;
         let mut hop = Hop { onlink, ..Hop::default() };
-        for Attribute { kind, value } in attributes(message.get(HEADER + RTMSG..).unwrap_or_default()) {
+        for (kind, value) in Attributes(message.get(HEADER + RTMSG..).unwrap_or_default()) {
             match kind {
                 RTA_TABLE => entry.table = u32_at(value, 0).unwrap_or(entry.table),
                 RTA_NH_ID => object = u32_at(value, 0),
@@ -162,14 +162,13 @@ impl Hop {
 
     /// The only one of a list that holds one.
     fn of_multipath(list: &[u8]) -> Self {
-        let length = list.get(..2).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_ne_bytes);
-        let length = usize::from(length);
+        let length = u16_at(list, 0).map_or(0, usize::from);
         if length < RTNEXTHOP || list.len() > length.next_multiple_of(4) {
             return Self { several: true, ..Self::default() };
         }
         let onlink = list.get(2).is_some_and(|flags| u32::from(*flags) & ONLINK != 0);
         let mut hop = Self { device: u32_at(list, 4), onlink, ..Self::default() };
-        for Attribute { kind, value } in attributes(list.get(RTNEXTHOP..length).unwrap_or_default()) {
+        for (kind, value) in Attributes(list.get(RTNEXTHOP..length).unwrap_or_default()) {
             hop.take(kind, value);
         }
         hop

@@ -21,13 +21,13 @@ mod netconf;
 mod netns;
 mod nexthop;
 mod procfs;
-mod reply;
 mod request;
 mod route;
 mod rule;
 mod socket;
 mod sysctl;
 mod tolerant;
+pub mod wire;
 
 pub use address::Address;
 pub use advertised::{Learned, Loss, lost_by_forwarding};
@@ -43,12 +43,12 @@ pub use neighbour::{Hold, Known, Neighbour};
 pub use neighbour_table::NeverGivenUp;
 pub use netconf::{Switched, forwards, link_forwards};
 pub use procfs::Procfs;
-pub use reply::KernelError;
 pub use request::Request;
 pub use route::{Forwarded, Lookup, Route, RouteKind, Scope};
 pub use rule::SourceRule;
 pub use socket::{Error, Socket};
 pub use sysctl::{LinkSettings, Sysctl, SysctlError, kernel_has_v6};
+pub use wire::KernelError;
 
 /// Route protocol number (`rtm_protocol`, rtnetlink(7)) of routes to pods on this node. The plugin makes them.
 pub const POD_ROUTE: u8 = 112;

@@ -2,19 +2,19 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use nix::errno::Errno;
-use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage, State,
 };
+use nix::errno::Errno;
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::net::netdevice::name_to_index;
 
-use crate::reply::KernelError;
 use crate::request::Request;
 use crate::socket::{Error, Socket};
+use crate::wire::{KernelError, append};
 
 const IFLA_INET_CONF: u16 = 1;
 const IPV4_DEVCONF_FORWARDING: u16 = 1;
@@ -232,15 +232,7 @@ pub(crate) fn select(link: Selector<'_>) -> LinkMessageBuilder<LinkUnspec> {
 
 /// IPv4 settings of a link, by their numbers in the kernel's `linux/ip.h`.
 fn inet_conf(settings: &[(u16, u32)]) -> AfSpecUnspec {
-    let conf: Vec<u8> = settings.iter().flat_map(|&(key, value)| nla_u32(key, value)).collect();
+    let mut conf = Vec::with_capacity(settings.len() * 8);
+    settings.iter().for_each(|(key, value)| append(&mut conf, *key, &value.to_ne_bytes()));
     AfSpecUnspec::Inet(vec![AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, conf))])
-}
-
-/// One `struct nlattr` with a u32.
-fn nla_u32(kind: u16, value: u32) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes[..2].copy_from_slice(&8u16.to_ne_bytes());
-    bytes[2..4].copy_from_slice(&kind.to_ne_bytes());
-    bytes[4..].copy_from_slice(&value.to_ne_bytes());
-    bytes
 }

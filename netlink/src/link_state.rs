@@ -1,13 +1,13 @@
 //! Whether a link passes packets. Asking is what makes it true: since Linux 6.8 the kernel does a link's overdue work (its
 //! link watch: activate the transmit queue, set the operational state) before it answers `RTM_GETLINK`.
 
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
 
 use crate::link::{Selector, select};
-use crate::reply::{HEADER, KernelError, Raw, attribute, u32_at};
 use crate::request::Request;
 use crate::socket::{Error, Socket};
+use crate::wire::{KernelError, Message, u32_at};
 
 /// Length of `struct ifinfomsg`, and where its flags are.
 const IFINFOMSG: usize = 16;
@@ -45,7 +45,7 @@ impl LinkState {
         let mut requests = vec![Request::get(RouteNetlinkMessage::GetLink(question))];
         requests.extend(changes);
         let mut state = None;
-        let mut verdicts = socket.request_reading(&mut requests, |raw| state = Self::read(raw))?;
+        let mut verdicts = socket.request_reading(&mut requests, |message| state = Self::read(message))?;
         let asked = verdicts.remove(0);
         match (asked, state) {
             (Err(refused), _) => Ok(Answered { state: Err(refused), verdicts }),
@@ -54,10 +54,11 @@ impl LinkState {
         }
     }
 
-    /// Reads a link message as bytes: nothing else of it can stand in the way.
-    fn read(raw: &Raw<'_>) -> Option<Self> {
-        let flags = LinkFlags::from_bits_retain(u32_at(raw.bytes, HEADER + IFI_FLAGS)?);
-        let state = attribute(raw.bytes.get(HEADER + IFINFOMSG..)?, IFLA_OPERSTATE)?;
+    /// Reads a link message as bytes: no other attribute of it can make it unreadable.
+    fn read(message: &Message<'_>) -> Option<Self> {
+        let (fixed, attributes) = message.split(IFINFOMSG);
+        let flags = LinkFlags::from_bits_retain(u32_at(fixed, IFI_FLAGS)?);
+        let state = attributes.find(IFLA_OPERSTATE)?;
         Some(Self {
             up: flags.contains(LinkFlags::Up),
             carrier: flags.contains(LinkFlags::LowerUp),

@@ -7,8 +7,8 @@
 use std::net::Ipv6Addr;
 
 use ipnetwork::{IpNetwork, Ipv6Network};
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 
 use crate::request::{Request, family};
 use crate::{Route, RouteKind};

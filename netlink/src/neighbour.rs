@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::neighbour::{
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
-use rtnetlink::packet_route::route::RouteType;
+use netlink_packet_route::route::RouteType;
 
 use crate::request::{Request, family};
 use crate::socket::{Error, Socket};

@@ -1,9 +1,7 @@
 //! How the kernel looks after the neighbours of one link (`RTM_SETNEIGHTBL`).
 
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::neighbour_table::{
-    NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter,
-};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::neighbour_table::{NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter};
 
 use crate::request::{Request, family};
 

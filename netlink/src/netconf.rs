@@ -6,9 +6,9 @@
 
 use nix::errno::Errno;
 
-use crate::reply::{HEADER, Raw, attribute, u32_at};
 use crate::request::family;
 use crate::socket::{Error, Socket};
+use crate::wire::{Attribute, Message};
 
 const RTM_NEWNETCONF: u16 = 80;
 const RTM_GETNETCONF: u16 = 82;
@@ -46,12 +46,10 @@ pub fn link_forwards(socket: &mut Socket, v6: bool, link: u32) -> Result<Option<
 }
 
 fn ask(socket: &mut Socket, v6: bool, index: i32) -> Result<Option<bool>, Error> {
-    let mut question = vec![u8::from(family(v6)), 0, 0, 0];
-    question.extend(8u16.to_ne_bytes());
-    question.extend(NETCONFA_IFINDEX.to_ne_bytes());
-    question.extend(index.to_ne_bytes());
-    match socket.ask(RTM_GETNETCONF, &question)? {
-        Ok(answer) => Ok(is_set(answer.bytes)),
+    let fixed = [u8::from(family(v6)), 0, 0, 0];
+    let question = [Attribute::u32(NETCONFA_IFINDEX, index.cast_unsigned())];
+    match socket.ask(RTM_GETNETCONF, &fixed, &question, is_set)? {
+        Ok(is_set) => Ok(is_set),
         Err(refused) if refused.errno == Errno::EOPNOTSUPP => Ok(None),
         // Older kernels say EINVAL for a link that is not there.
         Err(refused) if index > 0 && [Errno::EINVAL, Errno::ENODEV].contains(&refused.errno) => Ok(None),
@@ -59,41 +57,32 @@ fn ask(socket: &mut Socket, v6: bool, index: i32) -> Result<Option<bool>, Error>
     }
 }
 
-fn is_set(message: &[u8]) -> Option<bool> {
-    let forwarding = attribute(message.get(HEADER + NETCONFMSG..)?, NETCONFA_FORWARDING)?;
-    Some(u32_at(forwarding, 0)? != 0)
+fn is_set(message: &Message<'_>) -> Option<bool> {
+    Some(message.attributes(NETCONFMSG).u32(NETCONFA_FORWARDING)? != 0)
 }
 
-/// Reads the kernel's event; `None` for another one, and for that of another setting or of what new links are born with.
-pub(crate) fn switched(raw: &Raw<'_>) -> Option<Switched> {
-    if raw.kind != RTM_NEWNETCONF {
+/// Reads the kernel's event; `None` for another one, and for that of another setting or of the defaults of new links.
+pub(crate) fn switched(message: &Message<'_>) -> Option<Switched> {
+    if message.kind != RTM_NEWNETCONF {
         return None;
     }
-    let index = attribute(raw.bytes.get(HEADER + NETCONFMSG..)?, NETCONFA_IFINDEX)?;
-    let link = match u32_at(index, 0)?.cast_signed() {
+    let (fixed, attributes) = message.split(NETCONFMSG);
+    let link = match attributes.u32(NETCONFA_IFINDEX)?.cast_signed() {
         NETCONFA_IFINDEX_ALL => None,
         index => Some(u32::try_from(index).ok()?),
     };
-    Some(Switched { v6: *raw.bytes.get(HEADER)? == INET6, link, on: is_set(raw.bytes)? })
+    Some(Switched { v6: *fixed.first()? == INET6, link, on: is_set(message)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::messages;
+    use crate::wire::{messages, sample};
 
     fn event(family: u8, attributes: &[(u16, i32)]) -> Vec<u8> {
-        let mut bytes = vec![family, 0, 0, 0];
-        for (kind, value) in attributes {
-            bytes.extend(8u16.to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(value.to_ne_bytes());
-        }
-        let mut message = u32::try_from(HEADER + bytes.len()).unwrap().to_ne_bytes().to_vec();
-        message.extend(RTM_NEWNETCONF.to_ne_bytes());
-        message.extend([0; 10]);
-        message.extend(bytes);
-        message
+        let attributes: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, value.to_ne_bytes())).collect();
+        let attributes: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+        sample(RTM_NEWNETCONF, &[family, 0, 0, 0], &attributes)
     }
 
     #[test]
@@ -102,7 +91,7 @@ mod tests {
         let of_link = event(2, &[(1, 7), (2, 0), (3, 1)]);
         assert_eq!(read(&of_link), Some(Switched { v6: false, link: Some(7), on: false }));
         assert_eq!(read(&event(10, &[(1, -1), (2, 1)])), Some(Switched { v6: true, link: None, on: true }));
-        assert_eq!(read(&event(2, &[(1, -2), (2, 0)])), None, "what new links are born with");
+        assert_eq!(read(&event(2, &[(1, -2), (2, 0)])), None, "the default of new links");
         assert_eq!(read(&event(2, &[(1, 7), (3, 0)])), None, "another setting");
         for end in 0..of_link.len() {
             assert_eq!(read(&of_link[..end]), None);

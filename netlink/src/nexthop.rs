@@ -1,8 +1,8 @@
 //! Nexthop objects (`ip nexthop`): where one leads that a route names by its number alone.
 
 use crate::fib::{Hop, Onward};
-use crate::reply::{Attribute, HEADER, address, attributes, u32_at};
 use crate::socket::{Error, Socket};
+use crate::wire::{Attribute, Message, address, u32_at};
 
 pub(crate) const RTM_NEWNEXTHOP: u16 = 104;
 pub(crate) const RTM_DELNEXTHOP: u16 = 105;
@@ -43,21 +43,18 @@ pub(crate) fn onward(socket: &mut Socket, id: u32) -> Result<Onward, Error> {
 }
 
 fn ask(socket: &mut Socket, id: u32) -> Result<Object, Error> {
-    let mut question = vec![0; NHMSG];
-    question.extend(8u16.to_ne_bytes());
-    question.extend(NHA_ID.to_ne_bytes());
-    question.extend(id.to_ne_bytes());
-    Ok(match socket.ask(RTM_GETNEXTHOP, &question)? {
-        Ok(raw) => read(raw.bytes),
+    Ok(match socket.ask(RTM_GETNEXTHOP, &[0; NHMSG], &[Attribute::u32(NHA_ID, id)], read)? {
+        Ok(object) => object,
         // It went a moment ago: its routes go with it, and that is an event.
         Err(_gone) => Object::Onward(Onward::Unread),
     })
 }
 
-fn read(message: &[u8]) -> Object {
-    let onlink = u32_at(message, HEADER + 4).unwrap_or_default() & ONLINK != 0;
+fn read(message: &Message<'_>) -> Object {
+    let (fixed, attributes) = message.split(NHMSG);
+    let onlink = u32_at(fixed, 4).unwrap_or_default() & ONLINK != 0;
     let mut hop = Hop { onlink, ..Hop::default() };
-    for Attribute { kind, value } in attributes(message.get(HEADER + NHMSG..).unwrap_or_default()) {
+    for (kind, value) in attributes {
         match kind {
             NHA_GROUP if value.len() > MEMBER => return Object::Onward(Onward::Several),
             NHA_GROUP => return u32_at(value, 0).map_or(Object::Onward(Onward::Unread), Object::Alias),

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
+use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_core::{DecodeError, NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
-use crate::reply::{Attribute, HEADER, attributes, u16_at};
+use crate::wire::{Attributes, HEADER, append, u16_at};
 
 /// The kinds of `linux/rtnetlink.h` whose objects podlan reads: RTM_NEW and, one more, RTM_DEL.
 const LINK: u16 = 16;
@@ -19,6 +19,9 @@ const RULE: u16 = 32;
 
 const IFLA_INFO_KIND: u16 = 1;
 const RTA_MULTIPATH: u16 = 9;
+
+/// An attribute: its kind and its value.
+type Attribute<'a> = (u16, &'a [u8]);
 
 /// How the value of an attribute is handed to the decoder.
 #[derive(Clone, Copy)]
@@ -57,7 +60,7 @@ pub(crate) fn decode(message: &[u8]) -> Result<RouteNetlinkMessage, DecodeError>
     let Some((object, fixed)) = u16_at(message, 4).and_then(object) else { return library(message) };
     let end = HEADER + fixed;
     let head = message.get(..end).ok_or_else(|| DecodeError::from("an object shorter than its header"))?;
-    let wanted = || attributes(&message[end..]).filter_map(|one| Some((one, form(object, one.kind)?)));
+    let wanted = || Attributes(&message[end..]).filter_map(|one| Some((one, form(object, one.0)?)));
     match library(&assembled(head, wanted())) {
         // Its index and its flags are in the header: a link that is there is never taken for one that is not.
         Err(_) if object == LINK => {
@@ -81,23 +84,22 @@ fn object(kind: u16) -> Option<(u16, usize)> {
     }
 }
 
-fn without_hops((attribute, form): (Attribute<'_>, Form)) -> (Attribute<'_>, Form) {
-    let value = if attribute.kind == RTA_MULTIPATH { &[] } else { attribute.value };
-    (Attribute { value, ..attribute }, form)
+fn without_hops(((kind, value), form): (Attribute<'_>, Form)) -> (Attribute<'_>, Form) {
+    ((kind, if kind == RTA_MULTIPATH { &[] } else { value }), form)
 }
 
 /// A message of this head and these attributes.
 fn assembled<'a>(head: &[u8], attributes: impl IntoIterator<Item = (Attribute<'a>, Form)>) -> Vec<u8> {
     let mut message = Vec::with_capacity(256);
     message.extend(head);
-    for (Attribute { kind, value }, form) in attributes {
+    for ((kind, value), form) in attributes {
         match form {
             Form::AsIs => append(&mut message, kind, value),
             Form::Text => append(&mut message, kind, lossy(value).as_bytes()),
             Form::LinkInfo => {
                 let mut info = Vec::new();
-                for inner in self::attributes(value).filter(|inner| inner.kind == IFLA_INFO_KIND) {
-                    append(&mut info, inner.kind, lossy(inner.value).as_bytes());
+                if let Some(kind) = Attributes(value).find(IFLA_INFO_KIND) {
+                    append(&mut info, IFLA_INFO_KIND, lossy(kind).as_bytes());
                 }
                 append(&mut message, kind, &info);
             }
@@ -112,14 +114,6 @@ fn lossy(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text)
 }
 
-fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    message.extend(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(value);
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
 fn library(message: &[u8]) -> Result<RouteNetlinkMessage, DecodeError> {
     match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message)?.payload {
         NetlinkPayload::InnerMessage(message) => Ok(message),
@@ -130,18 +124,8 @@ fn library(message: &[u8]) -> Result<RouteNetlinkMessage, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::sample as message;
     use crate::{Address, Link, Neighbour, Route, SourceRule};
-
-    /// A message of the kernel's: kind, the structure in front, attributes.
-    fn message(kind: u16, fixed: &[u8], attributes: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut message = vec![0; HEADER];
-        message[4..6].copy_from_slice(&kind.to_ne_bytes());
-        message.extend(fixed);
-        attributes.iter().for_each(|(kind, value)| append(&mut message, *kind, value));
-        let length = u32::try_from(message.len()).unwrap();
-        message[..4].copy_from_slice(&length.to_ne_bytes());
-        message
-    }
 
     /// `struct ifinfomsg` of link 7, up.
     const SEVEN_UP: [u8; 16] = [0, 0, 1, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];

@@ -1,6 +1,7 @@
 //! What rules have counted: the counters in a chain.
 
-use super::attribute::{Attribute, Attributes};
+use netlink::wire::{Attribute, Attributes};
+
 use super::nfnetlink::{self, Error, Nfnetlink};
 use super::observed::comment;
 use super::table::Family;
@@ -18,7 +19,7 @@ pub fn counted(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str)
 /// NFTA_RULE_EXPRESSIONS 4 {NFTA_EXPR_NAME 1, _DATA 2 {NFTA_COUNTER_BYTES 1, _PACKETS 2}}.
 fn packets(rule: Attributes<'_>) -> Option<u64> {
     let mut expressions = rule.inside(4).map(|(_, expression)| Attributes(expression));
-    expressions.find(|expression| expression.text(1) == Some("counter"))?.inside(2).long(2)
+    expressions.find(|expression| expression.text(1) == Some("counter"))?.inside(2).be64(2)
 }
 
 #[cfg(test)]
@@ -30,8 +31,8 @@ mod tests {
         let expression = |name: &str, data: &[Attribute]| {
             Attribute::nested(1, &[Attribute::text(1, name), Attribute::nested(2, data)])
         };
-        let counter = expression("counter", &[Attribute::long(1, 840), Attribute::long(2, 7)]);
-        let drop = expression("immediate", &[Attribute::number(1, 0)]);
+        let counter = expression("counter", &[Attribute::be64(1, 840), Attribute::be64(2, 7)]);
+        let drop = expression("immediate", &[Attribute::be32(1, 0)]);
         let with = Attribute::nested(4, &[drop.clone(), counter]);
         assert_eq!(packets(Attributes(with.encoded())), Some(7));
         assert_eq!(packets(Attributes(Attribute::nested(4, &[drop]).encoded())), None);

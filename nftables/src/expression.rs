@@ -1,7 +1,7 @@
 //! The few expressions of nf_tables that the rules use, and their bytes (linux/netfilter/nf_tables.h). All work on one
 //! register.
 
-use super::attribute::Attribute;
+use netlink::wire::Attribute;
 
 /// NFT_REG_1, the one register used, and NFT_REG_VERDICT.
 const REGISTER: u32 = 1;
@@ -60,7 +60,7 @@ impl Expression {
     pub(super) fn attribute(&self) -> Attribute {
         let into_register = |more: &[(u16, u32)]| -> Vec<Attribute> {
             let numbers = [(1, REGISTER)].into_iter().chain(more.iter().copied());
-            numbers.map(|(kind, value)| Attribute::number(kind, value)).collect()
+            numbers.map(|(kind, value)| Attribute::be32(kind, value)).collect()
         };
         let (name, data) = match self {
             // NFTA_META_DREG 1, NFTA_META_KEY 2: NFT_META_IIFNAME 6, NFT_META_NFPROTO 15.
@@ -86,17 +86,17 @@ impl Expression {
             }
             // NFTA_LOOKUP_SET 1, _SREG 2, _FLAGS 5: NFT_LOOKUP_F_INV 1.
             Self::Lookup(op, set) => {
-                let data = [Attribute::text(1, set), Attribute::number(2, REGISTER), Attribute::number(5, *op as u32)];
+                let data = [Attribute::text(1, set), Attribute::be32(2, REGISTER), Attribute::be32(5, *op as u32)];
                 ("lookup", data.to_vec())
             }
             Self::Counter => ("counter", Vec::new()),
             // NFTA_IMMEDIATE_DREG 1, _DATA 2 {NFTA_DATA_VERDICT 2 {NFTA_VERDICT_CODE 1}}.
             Self::Decide(code) => {
-                let verdict = Attribute::nested(2, &[Attribute::number(1, *code as u32)]);
-                ("immediate", vec![Attribute::number(1, VERDICT), Attribute::nested(2, &[verdict])])
+                let verdict = Attribute::nested(2, &[Attribute::be32(1, *code as u32)]);
+                ("immediate", vec![Attribute::be32(1, VERDICT), Attribute::nested(2, &[verdict])])
             }
             // NFTA_MASQ_FLAGS 1: NF_NAT_RANGE_PROTO_RANDOM_FULLY 16.
-            Self::Masquerade => ("masq", vec![Attribute::number(1, 16)]),
+            Self::Masquerade => ("masq", vec![Attribute::be32(1, 16)]),
         };
         // NFTA_LIST_ELEM 1.
         Attribute::nested(1, &[Attribute::text(1, name), Attribute::nested(2, &data)])

@@ -1,7 +1,8 @@
 //! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. What a step is that
 //! is not known here is said to be so. A chain that drops what no rule decides can get a rule of ours behind its own.
 
-use super::attribute::{Attribute, Attributes};
+use netlink::wire::{Attribute, Attributes};
+
 use super::expression::Cmp;
 use super::nfnetlink::{self, Error, Message, Nfnetlink};
 use super::observed::{comment, subnets};
@@ -96,9 +97,9 @@ pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, 
         let family = [Family::Inet, Family::Ipv4, Family::Ipv6].into_iter().find(|known| *known as u8 == *family)?;
         let chain = Attributes(chain);
         // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1}, _POLICY 5: NF_DROP 0.
-        (chain.inside(4).number(1)? == hook).then_some(())?;
+        (chain.inside(4).be32(1)? == hook).then_some(())?;
         let (table, name) = (chain.text(1)?.to_owned(), chain.text(3)?.to_owned());
-        Some(BaseChain { family, table, name, drops: chain.number(5) == Some(0) })
+        Some(BaseChain { family, table, name, drops: chain.be32(5) == Some(0) })
     };
     Ok(all.iter().filter_map(read).collect())
 }
@@ -129,7 +130,7 @@ pub fn rules(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str) -
             });
         }
         let comment = comment(rule).unwrap_or_default().to_owned();
-        rules.push(ForeignRule { handle: rule.long(3).unwrap_or_default(), comment, steps });
+        rules.push(ForeignRule { handle: rule.be64(3).unwrap_or_default(), comment, steps });
     }
     Ok(rules)
 }
@@ -140,8 +141,8 @@ fn lookup(expression: Attributes<'_>) -> Option<(u32, Cmp, &str)> {
     if expression.text(1) != Some("lookup") || data.find(3).is_some() {
         return None;
     }
-    let inverted = data.number(5).is_some_and(|flags| flags & 1 != 0);
-    Some((data.number(2)?, if inverted { Cmp::NotEqual } else { Cmp::Equal }, data.text(1)?))
+    let inverted = data.be32(5).is_some_and(|flags| flags & 1 != 0);
+    Some((data.be32(2)?, if inverted { Cmp::NotEqual } else { Cmp::Equal }, data.text(1)?))
 }
 
 /// The values of a set; `None` for a set of intervals.
@@ -152,7 +153,7 @@ fn values(socket: &mut Nfnetlink, family: Family, table: &str, set: &str) -> Res
         for (_, element) in Attributes(&part).inside(3) {
             let element = Attributes(element);
             // NFTA_SET_ELEM_FLAGS 3, _KEY_END 10.
-            let is_bound = element.number(3).unwrap_or_default() & INTERVAL_END != 0 || element.find(10).is_some();
+            let is_bound = element.be32(3).unwrap_or_default() & INTERVAL_END != 0 || element.find(10).is_some();
             let Some(value) = element.inside(1).find(1).filter(|_| !is_bound) else { return Ok(None) };
             values.push(value.to_vec());
         }
@@ -168,7 +169,7 @@ pub fn change(socket: &mut Nfnetlink, chain: &BaseChain, add: &[Rule], remove: &
         attributes: vec![
             Attribute::text(1, &chain.table),
             Attribute::text(2, &chain.name),
-            Attribute::long(3, *handle),
+            Attribute::be64(3, *handle),
         ],
     };
     let additions = add.iter().map(|rule| new_rule(chain.family, &chain.table, &chain.name, rule));
@@ -177,17 +178,17 @@ pub fn change(socket: &mut Nfnetlink, chain: &BaseChain, add: &[Rule], remove: &
 }
 
 /// NFTA_EXPR_NAME 1, NFTA_EXPR_DATA 2; the attributes of each as in `expression.rs`.
-fn step(expression: Attributes<'_>) -> Step {
+pub(super) fn step(expression: Attributes<'_>) -> Step {
     let data = expression.inside(2);
-    let load = |what| data.number(1).map_or(Step::Unknown, |register| Step::Load { register, what });
+    let load = |what| data.be32(1).map_or(Step::Unknown, |register| Step::Load { register, what });
     match expression.text(1).unwrap_or_default() {
-        "meta" => load(meta(data.number(2))),
-        "payload" if data.number(2) == Some(1) => {
-            let (offset, length) = (data.number(3).unwrap_or_default(), data.number(4).unwrap_or_default());
+        "meta" => load(meta(data.be32(2))),
+        "payload" if data.be32(2) == Some(1) => {
+            let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
             load(Field::NetworkHeader { offset, length })
         }
         // NFTA_CT_DREG 1, _KEY 2: NFT_CT_STATE 0, NFT_CT_STATUS 2.
-        "ct" => load(match data.number(2) {
+        "ct" => load(match data.be32(2) {
             Some(0) => Field::ConnectionState,
             Some(2) => Field::ConnectionStatus,
             _ => Field::Unknown,
@@ -229,21 +230,21 @@ fn meta(key: Option<u32>) -> Field {
 
 /// A shift (NFTA_BITWISE_OP 6) is not known here.
 fn mask(data: Attributes<'_>) -> Option<Step> {
-    if data.number(6).is_some_and(|op| op != 0) {
+    if data.be32(6).is_some_and(|op| op != 0) {
         return None;
     }
     let (mask, xor) = (data.inside(4).find(1)?.to_vec(), data.inside(5).find(1)?.to_vec());
-    Some(Step::Mask { from: data.number(1)?, to: data.number(2)?, mask, xor })
+    Some(Step::Mask { from: data.be32(1)?, to: data.be32(2)?, mask, xor })
 }
 
 /// Greater and less are not known here.
 fn compare(data: Attributes<'_>) -> Option<Step> {
-    let op = match data.number(2)? {
+    let op = match data.be32(2)? {
         0 => Cmp::Equal,
         1 => Cmp::NotEqual,
         _ => return None,
     };
-    Some(Step::Compare { register: data.number(1)?, op, value: data.inside(3).find(1)?.to_vec() })
+    Some(Step::Compare { register: data.be32(1)?, op, value: data.inside(3).find(1)?.to_vec() })
 }
 
 /// NFTA_IMMEDIATE_DREG 1, _DATA 2 {NFTA_DATA_VERDICT 2 {NFTA_VERDICT_CODE 1, _CHAIN 2}}; linux/netfilter/nf_tables.h,
@@ -251,7 +252,7 @@ fn compare(data: Attributes<'_>) -> Option<Step> {
 fn end(data: Attributes<'_>) -> Step {
     let verdict = data.inside(2).inside(2);
     let chain = || verdict.text(2).unwrap_or_default().to_owned();
-    match (data.number(1), verdict.number(1).map(u32::cast_signed)) {
+    match (data.be32(1), verdict.be32(1).map(u32::cast_signed)) {
         (Some(0), Some(0)) => Step::End(End::Drop),
         (Some(0), Some(1)) => Step::End(End::Accept),
         (Some(0), Some(-1)) => Step::Neutral,
@@ -260,5 +261,40 @@ fn end(data: Attributes<'_>) -> Step {
         (Some(0), Some(-5)) => Step::End(End::Return),
         // A value for another expression, or a queue.
         _ => Step::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expression::{Expression, Verdict};
+
+    /// What is read of an expression that this crate writes.
+    fn read(expression: &Expression) -> Step {
+        // NFTA_LIST_ELEM 1.
+        step(Attributes(expression.attribute().encoded()).inside(1))
+    }
+
+    #[test]
+    fn what_this_crate_writes_is_read_as_what_it_says() {
+        let load = |what| Step::Load { register: 1, what };
+        assert_eq!(read(&Expression::IncomingLinkName), load(Field::IncomingLinkName));
+        assert_eq!(read(&Expression::AddressFamily), load(Field::AddressFamily));
+        assert_eq!(read(&Expression::RouteBackToLinkExists), load(Field::Unknown), "not followed");
+        let (offset, length) = (16, 4);
+        assert_eq!(read(&Expression::NetworkHeader { offset, length }), load(Field::NetworkHeader { offset, length }));
+        let mask = vec![255, 0];
+        let read_mask = Step::Mask { from: 1, to: 1, mask: mask.clone(), xor: vec![0, 0] };
+        assert_eq!(read(&Expression::Mask(mask)), read_mask);
+        for op in [Cmp::Equal, Cmp::NotEqual] {
+            let value = vec![10, 0, 0, 9];
+            assert_eq!(read(&Expression::Compare(op, value.clone())), Step::Compare { register: 1, op, value });
+            let found = Expression::Lookup(op, "inside4").attribute();
+            assert_eq!(lookup(Attributes(found.encoded()).inside(1)), Some((1, op, "inside4")));
+        }
+        assert_eq!(read(&Expression::Counter), Step::Neutral);
+        assert_eq!(read(&Expression::Decide(Verdict::Accept)), Step::End(End::Accept));
+        assert_eq!(read(&Expression::Decide(Verdict::Drop)), Step::End(End::Drop));
+        assert_eq!(read(&Expression::Masquerade), Step::End(End::Translate));
     }
 }

@@ -4,7 +4,6 @@
 //! A table that is right is left alone, and one that is nearly right is changed where it differs: a set loses and gains
 //! elements, and no rule is loaded again for it. Each rule carries a comment with a digest of itself, by which it is known.
 
-mod attribute;
 mod counted;
 mod expression;
 mod foreign;

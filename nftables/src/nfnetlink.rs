@@ -2,15 +2,12 @@
 //! messages mean is not known here.
 
 use std::io;
+use std::ops::ControlFlow::{Break, Continue};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netlink::wire::{self, Attribute, DumpError, NLMSG_ERROR, Protocol, Wire, write};
 use nix::errno::Errno;
-use nix::libc::MSG_DONTWAIT;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
-use rtnetlink::sys::protocols::NETLINK_NETFILTER;
-use rtnetlink::sys::{Socket, SocketAddr};
-
-use super::attribute::{Attribute, Attributes};
 
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
@@ -34,17 +31,13 @@ pub(super) const NEW_ELEMENTS: u16 = (SUBSYSTEM << 8) | 12;
 pub(super) const GET_ELEMENTS: u16 = (SUBSYSTEM << 8) | 13;
 pub(super) const DELETE_ELEMENTS: u16 = (SUBSYSTEM << 8) | 14;
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
-const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_CREATE: u16 = 0x400;
 /// A rule goes behind those that are there.
 const NLM_F_APPEND: u16 = 0x800;
-/// `struct nlmsghdr` and `struct nfgenmsg`.
-const HEADER: usize = 16;
+/// Length of `struct nfgenmsg`, bytes.
 const GENERIC: usize = 4;
 
 /// What went wrong.
@@ -69,6 +62,18 @@ pub enum Error {
     Twice { in_place: Box<Error>, again: Box<Error> },
 }
 
+impl From<DumpError> for Error {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Send(source) => Self::Send(source),
+            DumpError::Receive(source) => Self::Receive(source),
+            DumpError::Unanswered => Self::Unanswered { answered: 0, messages: 1 },
+            DumpError::Refused(refused) => Self::Dump(refused.errno),
+            DumpError::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
 impl Error {
     /// The socket has no room for so large a transaction.
     pub(super) fn is_too_large(&self) -> bool {
@@ -80,11 +85,12 @@ impl Error {
 /// What a datagram needs in the socket's buffer beside its own bytes, and some more.
 const ROOM: usize = 4096;
 
-/// How often a dump is begun again that the kernel's own changes broke.
-const DUMPS: usize = 16;
+/// The largest datagram of acknowledgements, and of events, that is read, bytes.
+const ANSWERS: usize = 16 * 1024;
+const EVENTS: usize = 64 * 1024;
 
-/// What a dump tells of one object: its family, and its attributes as bytes.
-pub(super) type Told = (u8, Vec<u8>);
+/// One object of a dump: its family, and its attributes as bytes.
+pub(super) type Object = (u8, Vec<u8>);
 
 /// One message of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,28 +110,21 @@ pub struct Event<'a> {
 
 /// A netfilter socket of the network namespace in which it was opened. It never blocks.
 pub struct Nfnetlink {
-    socket: Socket,
+    wire: Wire,
     port: u32,
-    /// The number of the last message sent.
-    sequence: u32,
 }
 
 impl Nfnetlink {
     /// A socket for transactions.
     pub fn requests() -> Result<Self, Error> {
-        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
-        let address = socket.bind_auto().map_err(Error::Open)?;
-        socket.set_cap_ack(true).map_err(Error::Open)?;
-        Ok(Self { socket, port: address.port_number(), sequence: 0 })
+        let mut wire = Wire::open(Protocol::Netfilter).map_err(Error::Open)?;
+        let port = wire.bind().map_err(Error::Open)?;
+        Ok(Self { wire, port })
     }
 
-    /// A socket that hears of every change of the ruleset.
+    /// A socket that receives an event for every change of the ruleset.
     pub fn events() -> Result<Self, Error> {
-        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
-        socket.bind(&SocketAddr::new(0, 0)).map_err(Error::Open)?;
-        socket.add_membership(GROUP).map_err(Error::Open)?;
-        socket.set_non_blocking(true).map_err(Error::Open)?;
-        Ok(Self { socket, port: 0, sequence: 0 })
+        Ok(Self { wire: Wire::subscribe(Protocol::Netfilter, &[GROUP]).map_err(Error::Open)?, port: 0 })
     }
 
     /// By which events tell their cause.
@@ -136,64 +135,48 @@ impl Nfnetlink {
     /// Carries out all of `messages`, or none.
     pub(super) fn transaction(&mut self, messages: Vec<Message>) -> Result<(), Error> {
         let mut datagram = Vec::new();
-        let begin = self.next();
-        write(&mut datagram, BATCH_BEGIN, NLM_F_REQUEST, begin, [0, SUBSYSTEM], &[]);
-        for message in &messages {
-            let flags = match message.kind {
+        let begin = self.wire.next_sequence();
+        write(&mut datagram, BATCH_BEGIN, NLM_F_REQUEST, begin, &generic(0, SUBSYSTEM), &[]);
+        for Message { family, kind, attributes } in &messages {
+            let flags = match *kind {
                 NEW_RULE => NLM_F_CREATE | NLM_F_APPEND,
                 NEW_TABLE | NEW_CHAIN | NEW_SET | NEW_ELEMENTS => NLM_F_CREATE,
                 _ => 0,
             };
             let flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-            write(&mut datagram, message.kind, flags, self.next(), [message.family.into(), 0], &message.attributes);
+            write(&mut datagram, *kind, flags, self.wire.next_sequence(), &generic(*family, 0), attributes);
         }
-        write(&mut datagram, BATCH_END, NLM_F_REQUEST, self.next(), [0, SUBSYSTEM], &[]);
+        write(&mut datagram, BATCH_END, NLM_F_REQUEST, self.wire.next_sequence(), &generic(0, SUBSYSTEM), &[]);
         self.make_room(datagram.len());
-        self.socket.send(&datagram, 0).map_err(Error::Send)?;
+        self.wire.send(&datagram).map_err(Error::Send)?;
         self.verdicts(begin, messages.len())
     }
 
     /// Has the socket take a datagram of so many bytes, as far as the kernel allows it: what it does not allow, the sending
     /// says. Without CAP_NET_ADMIN of the machine itself `net.core.wmem_max` is the limit.
     fn make_room(&self, bytes: usize) {
-        if getsockopt(&self.socket, sockopt::SndBuf).is_ok_and(|room| room < bytes + ROOM) {
+        if getsockopt(&self.wire, sockopt::SndBuf).is_ok_and(|room| room < bytes + ROOM) {
             let wanted = bytes + ROOM;
-            let forced = setsockopt(&self.socket, sockopt::SndBufForce, &wanted);
-            let _ = forced.or_else(|_| setsockopt(&self.socket, sockopt::SndBuf, &wanted));
+            let forced = setsockopt(&self.wire, sockopt::SndBufForce, &wanted);
+            let _ = forced.or_else(|_| setsockopt(&self.wire, sockopt::SndBuf, &wanted));
         }
     }
 
-    fn next(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.sequence
-    }
-
-    /// Reads the acknowledgements. The kernel works while we send: what is not there by now will never come.
+    /// Reads the acknowledgements.
     fn verdicts(&mut self, begin: u32, count: usize) -> Result<(), Error> {
-        let mut answered = 0;
-        let mut refused = None;
-        let mut buffer = Vec::with_capacity(16 * 1024);
-        while answered < count {
-            buffer.clear();
-            match self.socket.recv(&mut buffer, MSG_DONTWAIT) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Error::Receive(error)),
+        let (mut answered, mut refused) = (0, None);
+        let read = self.wire.answers(begin, ANSWERS, |message, answer| {
+            // A stale answer belongs to an earlier transaction, of which the first error was enough.
+            if answer.kind != NLMSG_ERROR || message > count {
+                return Continue(());
             }
-            for raw in messages(&buffer).filter(|raw| raw.kind == NLMSG_ERROR) {
-                // What answers an earlier transaction, of which an error was enough, says nothing of this one.
-                let message = usize::try_from(raw.sequence.wrapping_sub(begin)).unwrap_or(usize::MAX);
-                if message > count {
-                    continue;
-                }
-                answered += 1;
-                let code = raw.code();
-                if code != 0 && refused.is_none() {
-                    refused = Some(Error::Refused { message, errno: Errno::from_raw(code.wrapping_neg()) });
-                }
+            answered += 1;
+            if let Err(error) = answer.verdict() {
+                refused.get_or_insert(Error::Refused { message, errno: error.errno });
             }
-        }
+            if answered < count { Continue(()) } else { Break(()) }
+        });
+        read.map_err(Error::Receive)?;
         match refused {
             Some(error) => Err(error),
             None if answered < count => Err(Error::Unanswered { answered, messages: count }),
@@ -201,61 +184,26 @@ impl Nfnetlink {
         }
     }
 
-    /// Asks for all objects of a kind; `attributes` narrow it down as far as the kernel heeds them.
-    pub(super) fn dump(&mut self, family: u8, kind: u16, attributes: &[Attribute]) -> Result<Vec<Told>, Error> {
-        for _ in 0..DUMPS {
-            match self.dump_once(family, kind, attributes) {
-                Ok(Some(told)) => return Ok(told),
-                // What was asked for is not there (a table that went meanwhile), so there is nothing of it.
-                Err(Error::Dump(Errno::ENOENT)) => return Ok(Vec::new()),
-                Err(error) => return Err(error),
-                Ok(None) => {}
-            }
-        }
-        Err(Error::Interrupted)
-    }
-
-    /// `None` when the rules changed meanwhile.
-    fn dump_once(&mut self, family: u8, kind: u16, attributes: &[Attribute]) -> Result<Option<Vec<Told>>, Error> {
-        let sequence = self.next();
-        let mut datagram = Vec::new();
-        write(&mut datagram, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, [family.into(), 0], attributes);
-        self.socket.send(&datagram, 0).map_err(Error::Send)?;
-        let (mut told, mut whole) = (Vec::new(), true);
-        let mut buffer = Vec::with_capacity(64 * 1024);
-        loop {
-            buffer.clear();
-            match self.socket.recv(&mut buffer, MSG_DONTWAIT) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::Receive(error)),
-            }
-            for raw in messages(&buffer).filter(|raw| raw.sequence == sequence) {
-                whole &= raw.flags & NLM_F_DUMP_INTR == 0;
-                match raw.kind {
-                    NLMSG_DONE | NLMSG_ERROR => {
-                        return match raw.code() {
-                            0 => Ok(whole.then_some(told)),
-                            code if code.wrapping_neg() == Errno::EINTR as i32 => Ok(None),
-                            code => Err(Error::Dump(Errno::from_raw(code.wrapping_neg()))),
-                        };
-                    }
-                    _ => told.extend(raw.object()),
-                }
-            }
+    /// Asks for all objects of a kind; `attributes` narrow it down as far as the kernel applies them.
+    pub(super) fn dump(&mut self, family: u8, kind: u16, attributes: &[Attribute]) -> Result<Vec<Object>, Error> {
+        let request = |sequence, datagram: &mut Vec<u8>| {
+            write(datagram, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, &generic(family, 0), attributes);
+        };
+        match self.wire.dump(request, |message| object(message).map(Some).ok_or(())) {
+            Ok(dumped) => Ok(dumped.objects),
+            // The table was removed meanwhile, so nothing of it is there.
+            Err(DumpError::Refused(refused)) if refused.errno == Errno::ENOENT => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Reads all events that wait; true when the kernel dropped some because the reader was slow.
     pub fn news(&mut self, mut each: impl FnMut(&Event<'_>)) -> Result<bool, Error> {
         let mut lost = false;
-        let mut buffer = Vec::with_capacity(64 * 1024);
         loop {
-            buffer.clear();
-            match self.socket.recv(&mut buffer, MSG_DONTWAIT) {
-                Ok(_) => messages(&buffer).for_each(|raw| raw.event().iter().for_each(&mut each)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lost),
+            match self.wire.receive(EVENTS) {
+                Ok(Some(messages)) => messages.for_each(|message| event(&message).iter().for_each(&mut each)),
+                Ok(None) => return Ok(lost),
                 Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => lost = true,
                 Err(error) => return Err(Error::Receive(error)),
             }
@@ -265,103 +213,81 @@ impl Nfnetlink {
 
 impl AsFd for Nfnetlink {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.wire.as_fd()
     }
 }
 
-/// Appends one message: `struct nlmsghdr`, `struct nfgenmsg` {family, version 0, big-endian resource}, attributes.
-fn write(
-    datagram: &mut Vec<u8>,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    [family, resource]: [u16; 2],
-    attributes: &[Attribute],
-) {
-    let length = HEADER + GENERIC + attributes.iter().map(|attribute| attribute.encoded().len()).sum::<usize>();
-    datagram.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    datagram.extend(kind.to_ne_bytes());
-    datagram.extend(flags.to_ne_bytes());
-    datagram.extend(sequence.to_ne_bytes());
-    datagram.extend(0u32.to_ne_bytes());
-    datagram.extend([family.to_le_bytes()[0], 0]);
-    datagram.extend(resource.to_be_bytes());
-    datagram.extend(attributes.iter().flat_map(Attribute::encoded));
+/// `struct nfgenmsg`: the family, the version 0, and a resource number in network byte order.
+fn generic(family: u8, resource: u16) -> [u8; GENERIC] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
 }
 
-/// A message of a datagram.
-struct Raw<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
-    bytes: &'a [u8],
+fn object(message: &wire::Message<'_>) -> Option<Object> {
+    let family = *message.split(GENERIC).0.first()?;
+    Some((family, message.attributes(GENERIC).0.to_vec()))
 }
 
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Raw<'_>> {
-    std::iter::from_fn(move || {
-        let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
-        let bytes = datagram.get(..length).filter(|bytes| bytes.len() >= HEADER)?;
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        let half = |at: usize| bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
-        Some(Raw { kind: half(4)?, flags: half(6)?, sequence: u32_at(bytes, 8)?, port: u32_at(bytes, 12)?, bytes })
-    })
-}
-
-impl Raw<'_> {
-    /// The error code of an answer, or the end of a dump.
-    fn code(&self) -> i32 {
-        u32_at(self.bytes, HEADER).map_or(0, u32::cast_signed)
-    }
-
-    fn object(&self) -> Option<Told> {
-        let family = *self.bytes.get(HEADER)?;
-        Some((family, self.bytes.get(HEADER + GENERIC..)?.to_vec()))
-    }
-
-    /// Tables, chains, rules, sets and elements all have their table's name as attribute 1.
-    fn event(&self) -> Option<Event<'_>> {
-        let attributes = self.bytes.get(HEADER + GENERIC..).filter(|_| self.kind >> 8 == SUBSYSTEM)?;
-        Some(Event { port: self.port, table: Attributes(attributes).text(1) })
-    }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4).and_then(|value| value.try_into().ok()).map(u32::from_ne_bytes)
+/// Tables, chains, rules, sets and elements all have their table's name as attribute 1.
+fn event<'a>(message: &wire::Message<'a>) -> Option<Event<'a>> {
+    let attributes = Some(message.attributes(GENERIC)).filter(|_| message.kind >> 8 == SUBSYSTEM)?;
+    Some(Event { port: message.port, table: attributes.text(1) })
 }
 
 #[cfg(test)]
 mod tests {
+    use netlink::wire::{Attributes, messages};
+
     use super::*;
+    use crate::foreign::step;
+    use crate::observed::comment;
 
     #[test]
-    fn fuzz_any_datagram_is_read() {
+    fn fuzz_what_any_datagram_says_is_in_it_and_reads_the_same_once_written_again() {
         fuzz::run("nfnetlink", |datagram| {
-            for raw in messages(datagram) {
-                let _ = (raw.sequence, raw.port, raw.event().map(|event| (event.port, event.table.map(str::len))));
+            for message in messages(datagram) {
+                let Some((family, attributes)) = object(&message) else {
+                    assert!(message.split(GENERIC).0.is_empty(), "only a message without a header has no object");
+                    continue;
+                };
+                let all: Vec<_> = Attributes(&attributes).map(|(kind, value)| Attribute::bytes(kind, value)).collect();
+                let mut again = Vec::new();
+                write(&mut again, message.kind, message.flags, message.sequence, &generic(family, 0), &all);
+                let read = messages(&again).next().expect("what is written is a message");
+                let (_, attributes_again) = object(&read).expect("with an object");
+                assert!(
+                    Attributes(&attributes).eq(Attributes(&attributes_again)),
+                    "attributes read another time differ"
+                );
+                let table = event(&message).and_then(|event| event.table.map(str::to_owned));
+                assert_eq!(event(&read).and_then(|event| event.table.map(str::to_owned)), table);
+                let rule = Attributes(&attributes);
+                let userdata = rule.find(7).unwrap_or_default();
+                assert!(comment(rule).is_none_or(|comment| {
+                    userdata.windows(comment.len().max(1)).any(|part| part == comment.as_bytes()) || comment.is_empty()
+                }));
+                rule.inside(4).for_each(|(_, expression)| drop(step(Attributes(expression))));
             }
         });
     }
 
     #[test]
-    fn an_event_tells_its_table_and_its_cause_and_no_cut_makes_it_panic() {
+    fn an_event_names_its_table_and_its_originator_and_no_cut_makes_it_panic() {
         let mut datagram = Vec::new();
-        write(&mut datagram, DELETE_TABLE, 0, 3, [1, 0], &[Attribute::text(1, "podlan"), Attribute::number(2, 0)]);
+        let table = [Attribute::text(1, "podlan"), Attribute::be32(2, 0)];
+        write(&mut datagram, DELETE_TABLE, 0, 3, &generic(1, 0), &table);
         datagram[12..16].copy_from_slice(&77u32.to_ne_bytes());
-        let raw = messages(&datagram).next().unwrap();
-        let event = raw.event().unwrap();
-        assert_eq!((event.port, event.table), (77, Some("podlan")));
+        let message = messages(&datagram).next().unwrap();
+        let read = event(&message).unwrap();
+        assert_eq!((read.port, read.table), (77, Some("podlan")));
+        let all_events = |datagram: &[u8]| messages(datagram).filter(|message| event(message).is_some()).count();
         for end in 0..datagram.len() {
-            for raw in messages(&datagram[..end]) {
-                let _ = raw.event();
-            }
+            assert_eq!(all_events(&datagram[..end]), 0);
         }
         for at in 0..datagram.len() {
             let mut flipped = datagram.clone();
             flipped[at] ^= 0xff;
-            for raw in messages(&flipped) {
-                let _ = raw.event();
-            }
+            assert!(all_events(&flipped) <= 1);
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
+use netlink::wire::{Attribute, Attributes};
 
-use super::attribute::{Attribute, Attributes};
 use super::nfnetlink::{self, Error, Nfnetlink};
 use super::subnets::Subnets;
 use super::table::{Family, INTERVAL, INTERVAL_END};
@@ -63,8 +63,8 @@ pub(super) fn observe(socket: &mut Nfnetlink, family: Family, name: &str) -> Res
     }
     for (_, set) in socket.dump(family as u8, nfnetlink::GET_SET, &of_table(1))? {
         let set = Attributes(&set);
-        if let (Some(set_name), Some(key)) = (set.text(2), set.number(5)) {
-            let shape = (set.number(3).unwrap_or_default(), key);
+        if let (Some(set_name), Some(key)) = (set.text(2), set.be32(5)) {
+            let shape = (set.be32(3).unwrap_or_default(), key);
             let subnets = if shape.0 == INTERVAL { subnets(socket, family, name, set_name)? } else { None };
             observed.sets.insert(set_name.to_owned(), ObservedSet { shape, subnets });
         }
@@ -77,9 +77,9 @@ fn read_chain(chain: Attributes<'_>) -> ObservedChain {
     let hook = chain.inside(4);
     ObservedChain {
         kind: chain.text(7).unwrap_or_default().to_owned(),
-        number: hook.number(1).unwrap_or(u32::MAX),
-        priority: hook.number(2).unwrap_or_default().cast_signed(),
-        policy: chain.number(5).unwrap_or(u32::MAX),
+        number: hook.be32(1).unwrap_or(u32::MAX),
+        priority: hook.be32(2).unwrap_or_default().cast_signed(),
+        policy: chain.be32(5).unwrap_or(u32::MAX),
         rules: Vec::new(),
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn subnets(
     for (_, part) in socket.dump(family as u8, nfnetlink::GET_ELEMENTS, &of_set)? {
         for (_, element) in Attributes(&part).inside(3) {
             let element = Attributes(element);
-            let is_end = element.number(3).unwrap_or_default() & INTERVAL_END != 0;
+            let is_end = element.be32(3).unwrap_or_default() & INTERVAL_END != 0;
             let Some(address) = element.inside(1).find(1).and_then(address) else { return Ok(None) };
             // An end comes before the beginning of what follows it closely.
             bounds.insert((address, !is_end));

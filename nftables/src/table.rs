@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use netlink::wire::Attribute;
 
-use super::attribute::Attribute;
 use super::expression::Expression;
 use super::nfnetlink::{self, Message};
 use super::subnets::Subnets;
@@ -117,10 +117,10 @@ pub(super) fn new_set(table: &Table, set: &Set, id: u32) -> Message {
     let attributes = vec![
         Attribute::text(1, table.name),
         Attribute::text(2, set.name),
-        Attribute::number(3, INTERVAL),
-        Attribute::number(4, kind),
-        Attribute::number(5, length),
-        Attribute::number(10, id),
+        Attribute::be32(3, INTERVAL),
+        Attribute::be32(4, kind),
+        Attribute::be32(5, length),
+        Attribute::be32(10, id),
     ];
     message(table.family, nfnetlink::NEW_SET, attributes)
 }
@@ -145,7 +145,7 @@ fn interval(subnet: IpNetwork) -> impl Iterator<Item = Attribute> {
     // NFTA_LIST_ELEM 1 {NFTA_SET_ELEM_KEY 1 {NFTA_DATA_VALUE 1}, _FLAGS 3: NFT_SET_ELEM_INTERVAL_END 1}.
     let element = |address: IpAddr, flags: Option<u32>| {
         let mut inside = vec![Attribute::nested(1, &[Attribute::bytes(1, &octets(address))])];
-        inside.extend(flags.map(|flags| Attribute::number(3, flags)));
+        inside.extend(flags.map(|flags| Attribute::be32(3, flags)));
         Attribute::nested(1, &inside)
     };
     let end = behind(subnet).map(|address| element(address, Some(INTERVAL_END)));
@@ -173,12 +173,12 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
 
 /// NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1, _PRIORITY 2}, _POLICY 5: NF_ACCEPT 1, _TYPE 7.
 pub(super) fn new_chain(table: &Table, chain: &Chain) -> Message {
-    let hook = [Attribute::number(1, chain.hook.number), Attribute::number(2, chain.hook.priority.cast_unsigned())];
+    let hook = [Attribute::be32(1, chain.hook.number), Attribute::be32(2, chain.hook.priority.cast_unsigned())];
     let attributes = vec![
         Attribute::text(1, table.name),
         Attribute::text(3, chain.name),
         Attribute::nested(4, &hook),
-        Attribute::number(5, 1),
+        Attribute::be32(5, 1),
         Attribute::text(7, chain.hook.kind),
     ];
     message(table.family, nfnetlink::NEW_CHAIN, attributes)

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use ipnetwork::IpNetwork;
+use netlink::wire::Attribute;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::attribute::Attribute;
 use super::nfnetlink::{Message, NEW_SET, NEW_TABLE};
 use super::samples::{Ranges, any_subnets};
 use super::*;
@@ -130,7 +130,7 @@ fn with_little_room(socket: &mut Nfnetlink) {
     let mut set = table::new_set(&empty, &empty.sets[0], 1);
     assert_eq!(set.kind, NEW_SET);
     // NFTA_SET_DESC 9 {NFTA_SET_DESC_SIZE 1}.
-    set.attributes.push(Attribute::nested(9, &[Attribute::number(1, 10)]));
+    set.attributes.push(Attribute::nested(9, &[Attribute::be32(1, 10)]));
     let first = table::new_table(&empty);
     assert_eq!(first.kind, NEW_TABLE);
     socket.transaction(vec![first, set]).unwrap();
@@ -161,7 +161,7 @@ fn refusals_of_both_ways_are_named_and_it_is_tried_again() {
         let wanted = table(&v4, &v6);
         // NFTA_TABLE_FLAGS 2: NFT_TABLE_F_OWNER 2. Nobody but its owner changes it, and it goes with the owner.
         let Message { family, kind, attributes: name } = table::new_table(&wanted);
-        let owned = [name, vec![Attribute::number(2, 2)]].concat();
+        let owned = [name, vec![Attribute::be32(2, 2)]].concat();
         owner.transaction(vec![Message { family, kind, attributes: owned }]).unwrap();
         let error = put(&mut socket, &wanted).unwrap_err().to_string();
         assert!(error.starts_with("change the rules in place: ") && error.contains("; make them again: "), "{error}");

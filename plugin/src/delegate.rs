@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use self::execute::{Ended, execute};
 
-use crate::addressing::Assignment;
+use crate::assignment::Assignment;
 
 /// How long a delegate may take, unless `delegateTimeout` says otherwise. The DHCP plugin, the slowest of those that are
 /// known, asks for about a minute; a runtime's own deadline for a pod is some minutes.

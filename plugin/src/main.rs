@@ -6,15 +6,17 @@
 mod addressing;
 mod agent;
 mod apply;
+mod assignment;
+mod config;
 mod delegate;
 mod error;
 mod host;
+mod inputs;
+mod namespaces;
 mod observe;
-mod outcome;
-mod passage;
 mod plan;
 mod ready;
-mod settings;
+mod result;
 mod undo;
 mod verbs;
 

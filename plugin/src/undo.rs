@@ -3,15 +3,17 @@
 
 use std::path::Path;
 
+use ipam::Settings;
 use netlink::{Link, Socket};
 use podlink::{Identity, Netns, removal};
 
-use crate::addressing::{Addressing, Assignment};
+use crate::addressing::Addressing;
+use crate::assignment::Assignment;
 
 /// A step that was done.
 enum Step<'a> {
     Assigned {
-        addressing: &'a Addressing<'a>,
+        addressing: &'a Addressing<'a, Settings>,
         assignment: Assignment,
     },
     /// `device` is the link's index, once it is known.
@@ -37,7 +39,7 @@ impl<'a> Undo<'a> {
     }
 
     /// Addresses were taken.
-    pub(crate) fn assigned(&mut self, addressing: &'a Addressing<'a>, assignment: &Assignment) {
+    pub(crate) fn assigned(&mut self, addressing: &'a Addressing<'a, Settings>, assignment: &Assignment) {
         self.steps.push(Step::Assigned { addressing, assignment: assignment.clone() });
     }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use cni::NetworkName;
-use ipam::{Lease, Presence, Prover};
+use ipam::{Lease, Liveness, Presence};
 use netlink::{Link, Selector, Socket};
 
 use crate::identity::Identity;
@@ -22,7 +22,7 @@ impl<'a> HostLinks<'a> {
     }
 }
 
-impl Prover for HostLinks<'_> {
+impl Liveness for HostLinks<'_> {
     /// By its name, and where somebody has renamed it, by the route to the address: an address that leads to the
     /// attachment's link is not free.
     fn host_link(&self, lease: &Lease) -> Presence {

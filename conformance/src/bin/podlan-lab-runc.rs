@@ -1,5 +1,5 @@
 //! `podlan-lab-runc`: the runc of a lab node. It relaxes a new container's OCI spec by what a user namespace with one
-//! mapped uid cannot do, then becomes the real `runc` of PATH. containerd is told of it by `BinaryName`.
+//! mapped uid cannot do, then executes the real `runc` of PATH. containerd starts it because of its setting `BinaryName`.
 //!
 //! What goes: `gid=5` of devpts (no such group is mapped), the cgroup path and the resource limits (an ordinary user
 //! owns no cgroup). `runc ps` reads the cgroup and would find nobody, upon which a restarted containerd (1.7 and later)

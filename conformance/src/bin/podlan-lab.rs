@@ -1,4 +1,4 @@
-//! The lab from the command line: the way in, and the traffic that its pods send.
+//! `podlan-lab`: enters a lab, makes nodes in it, and sends the traffic of its pods.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,29 +13,36 @@ use podlan_conformance::traffic::{self, Answer, Target};
 
 /// Several nodes on one machine, as any user, leaving nothing behind.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "podlan-lab", version)]
 enum Podlan {
-    /// Runs a command as root of a new lab: user, network, mount, pid, uts and ipc namespaces of its own.
+    /// Runs a command as root of a new lab.
     ///
-    /// Its exit code is the command's; 77 where the machine refuses such namespaces.
+    /// The lab has user, network, mount, pid, uts and ipc namespaces of its own. The exit code is the command's; 77 where
+    /// the machine refuses such namespaces.
     Enter {
         /// The command and its arguments.
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
-    /// Makes a lab of nodes inside the current one and holds it until killed.
+    /// Makes nodes inside the current lab and holds them until killed.
     Hold {
-        /// How many.
+        /// The number of nodes.
         #[arg(long, default_value_t = 2)]
         nodes: u8,
     },
-    /// Answers everyone over TCP, UDP and ICMP, IPv4 and IPv6, with the address that it saw; until killed.
+    /// Answers over TCP, UDP and ICMP with the address that it saw.
+    ///
+    /// IPv4 and IPv6, until killed.
     Serve {
+        /// The port of TCP and UDP.
         #[arg(long, default_value_t = 7777)]
         port: u16,
     },
-    /// Asks servers whom they see: one line of answer for each target. Fails when one is silent.
+    /// Asks servers which address they see.
+    ///
+    /// Prints a line for each target. Fails when one does not answer.
     Probe {
+        /// The port of TCP and UDP.
         #[arg(long, default_value_t = 7777)]
         port: u16,
         /// The address to ask from.
@@ -45,7 +52,9 @@ enum Podlan {
         #[arg(required = true)]
         targets: Vec<Target>,
     },
-    /// Asks servers over and over, by new connections and by held ones, until killed; tells each failure and the sums.
+    /// Asks servers again and again, and prints each failure.
+    ///
+    /// By new connections and by held ones, until killed; prints the sums too.
     Steady {
         /// Such as 10.244.1.2:7777, or `[fd00::2]:7777`.
         #[arg(required = true)]
@@ -59,29 +68,38 @@ enum Podlan {
         /// An address; a link-local one with the link's index, such as fe80::1%2.
         to: String,
     },
-    /// Tries to take a port, and gives it back.
+    /// Tries to bind a port, and closes it again.
     Bind {
         /// tcp or udp, with an address, such as tcp=0.0.0.0.
         at: Target,
+        /// The port.
         port: u16,
     },
-    /// Tries to remove a link of another network namespace, as whoever is root in a pod can try it on the node's.
+    /// Tries to remove a link of another network namespace.
+    ///
+    /// As root in a pod can try on the node's links.
     RemoveIn {
         /// The number that this namespace has for the other one: `link-netnsid` of a link whose far end is there.
         namespace: i32,
         /// The link's name there.
         link: String,
     },
-    /// Becomes a command to which every mount is read-only but for some folders.
+    /// Executes a command for which most mounts are read-only.
     ReadOnly {
+        /// A folder that stays writable; may be given several times.
         #[arg(long)]
         but: Vec<PathBuf>,
+        /// The command and its arguments.
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
-    /// Becomes a command that has no system calls but those of a seccomp profile of the OCI.
+    /// Executes a command with the system calls of a seccomp profile.
+    ///
+    /// Only with those; the profile is one of the OCI.
     Allow {
+        /// The profile, as JSON.
         profile: PathBuf,
+        /// The command and its arguments.
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
@@ -92,7 +110,7 @@ enum Podlan {
 /// What the lab starts itself.
 #[derive(Subcommand)]
 enum Inner {
-    /// The lab's first process.
+    /// Runs as the lab's first process.
     #[command(hide = true)]
     Init {
         #[arg(long)]

@@ -1,5 +1,6 @@
-//! What else must hold: one pod is one host, a lost route comes back, a node that leaves takes its routes along.
+//! The checks beside the paths: a pod is one host, a deleted route is restored, a node that leaves loses its routes.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
@@ -8,20 +9,39 @@ use crate::lab::{Error, Lab, Node, PORT, Pod, every};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes every check; answers whether all held.
+/// Makes every check; returns whether all held.
 pub(super) fn all(lab: &Lab, stage: &Stage<'_>, progress: &mut Progress<'_>) -> Result<bool, Error> {
     let nodes = lab.nodes();
-    let [web, db] = [&stage.pods[0], &stage.pods[1]];
     let held = [
-        progress.check("localhost", || localhost(web)),
-        progress.check("ports", || ports(web, db)),
+        sharing(stage, progress),
         progress.check("healing", || healing(&nodes[0], &nodes[1], stage)),
         progress.check("leaving", || leaving(lab)),
     ];
     Ok(held.iter().all(|held| *held))
 }
 
-/// A second process of the pod meets the server there on localhost.
+/// Checks that the containers of a pod are one host; returns whether they are. The server of each pod is its first
+/// container, a process that joins the pod's network namespace is its second.
+pub(super) fn sharing(stage: &Stage<'_>, progress: &mut Progress<'_>) -> bool {
+    let [web, db] = [&stage.pods[0], &stage.pods[1]];
+    let held = [
+        progress.check("address", || address(web, &stage.hosts[0].own, db, &stage.hosts[1].own)),
+        progress.check("localhost", || localhost(web)),
+        progress.check("ports", || ports(web, db)),
+    ];
+    held.iter().all(|held| *held)
+}
+
+/// The first container of the pod is reached at the pod's addresses, the second is seen with the same.
+fn address(pod: &Pod<'_>, own: &[IpAddr], other: &Pod<'_>, others: &[IpAddr]) -> Result<String, Error> {
+    other.place().reaches(others, own)?;
+    pod.place().reaches(own, others)?;
+    let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+    let (pod, other) = (pod.name(), other.name());
+    Ok(format!("{other} reaches container 1 of {pod} and sees container 2, both at {}", own.join(" and ")))
+}
+
+/// The second container of the pod reaches the server of the first on localhost.
 fn localhost(pod: &Pod<'_>) -> Result<String, Error> {
     let localhost = every(&["127.0.0.1", "::1"].map(|text| text.parse()).into_iter().flatten().collect::<Vec<_>>());
     let output =
@@ -29,8 +49,8 @@ fn localhost(pod: &Pod<'_>) -> Result<String, Error> {
     let met =
         output.stdout.lines().filter(|line| line.ends_with(" saw 127.0.0.1") || line.ends_with(" saw ::1")).count();
     match met == localhost.len() {
-        true => Ok(format!("two processes of {} meet on 127.0.0.1 and ::1", pod.name())),
-        false => Err(output.but("the second process should have met the first on localhost")),
+        true => Ok(format!("container 2 of {} reaches container 1 on 127.0.0.1 and ::1", pod.name())),
+        false => Err(output.but("the second container should have reached the first on localhost")),
     }
 }
 
@@ -50,7 +70,7 @@ fn ports(pod: &Pod<'_>, other: &Pod<'_>) -> Result<String, Error> {
     pod.lab(&["bind", "tcp=0.0.0.0", &free])?.fails()?;
     other.lab(&["bind", "tcp=0.0.0.0", &free])?.succeeds()?;
     drop(first);
-    Ok(format!("{PORT} is taken once in {}, and {} binds it freely", pod.name(), other.name()))
+    Ok(format!("port {PORT} can be bound once in {}; {} binds the same port", pod.name(), other.name()))
 }
 
 /// Routes to another node's pods, deleted by hand, come back.
@@ -70,9 +90,9 @@ fn healing(node: &Node, other: &Node, stage: &Stage<'_>) -> Result<String, Error
     Ok(format!("{}'s routes to {}, deleted by hand, are back after {ms:.1} ms", node.name(), other.name()))
 }
 
-/// A node that leaves the nodes file: the others withdraw its routes, and only those.
+/// A node is removed from the nodes file: the others withdraw the routes to it, and no others.
 fn leaving(lab: &Lab) -> Result<String, Error> {
-    let Some((leaver, rest)) = lab.nodes().split_last() else { return Ok("nobody is there".into()) };
+    let Some((leaver, rest)) = lab.nodes().split_last() else { return Ok("there is no node".into()) };
     let started = Instant::now();
     lab.list(&rest.iter().collect::<Vec<_>>())?;
     for node in rest {

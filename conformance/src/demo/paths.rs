@@ -1,4 +1,4 @@
-//! Every path: who asks whom, by which protocol, and at which address the server saw the client.
+//! Every path: which host asks which, by which protocol, and at which address the server saw the client.
 
 use std::time::{Duration, Instant};
 
@@ -12,29 +12,29 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One path, tried.
 pub(super) struct Tried {
-    /// Who asked, as an index of the hosts.
+    /// The host that asked, as an index.
     pub(super) client: usize,
-    /// Who was asked.
+    /// The host that was asked.
     pub(super) server: usize,
-    /// What became of it.
+    /// What the client reported.
     pub(super) report: Report,
     /// Whether the server answered and saw the client at its own address.
     pub(super) kept: bool,
 }
 
-/// Whether `client` asks `server`: pods everyone but themselves, nodes every pod. Nodes among themselves are the LAN's
-/// matter, not podlan's.
+/// Whether `client` asks `server`: a pod asks every other host, a node asks every pod. Paths between nodes are the
+/// LAN's, not podlan's.
 pub(super) fn is_asked(client: &Host, server: &Host) -> bool {
     client.name != server.name && (client.is_pod || server.is_pod)
 }
 
-/// Whom one host asks, in order.
+/// The servers that one host asks, in order.
 fn questions(hosts: &[Host], client: usize) -> Vec<(usize, Target)> {
     let servers = hosts.iter().enumerate().filter(|(_, server)| is_asked(&hosts[client], server));
     servers.flat_map(|(index, server)| every(&server.own).into_iter().map(move |target| (index, target))).collect()
 }
 
-/// Lets everyone ask everyone, all at once, and reads what the servers saw.
+/// Has every host ask every other, all at once, and reads what the servers saw.
 pub(super) fn ask_everyone(hosts: &[Host], progress: &mut Progress<'_>) -> Result<Vec<Tried>, Error> {
     let started = Instant::now();
     let all: Vec<Vec<(usize, Target)>> = (0..hosts.len()).map(|client| questions(hosts, client)).collect();
@@ -53,7 +53,7 @@ pub(super) fn ask_everyone(hosts: &[Host], progress: &mut Progress<'_>) -> Resul
         let output = running.wait(PATIENCE)?;
         let reports: Option<Vec<Report>> = output.stdout.lines().map(|line| line.parse().ok()).collect();
         let Some(reports) = reports.filter(|reports| reports.len() == questions.len()) else {
-            return Err(output.but("it should have said a line for each target"));
+            return Err(output.but("it should have printed a line for each target"));
         };
         tried.extend(reports.into_iter().zip(questions).map(|(report, (server, _))| {
             let kept = matches!(&report.answer, Answer::Saw(seen) if hosts[client].own.contains(seen));

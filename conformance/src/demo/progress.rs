@@ -1,4 +1,4 @@
-//! What the demo says while it works: a line for each step, alive on a terminal and plain in a file.
+//! What the demo prints while it works: a line for each step, rewritten in place on a terminal, plain in a file.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::lab::Error;
 /// The steps' column: `  ✓ agents    `.
 const NAME: usize = 10;
 
-/// The teller.
+/// Prints the steps.
 pub(super) struct Progress<'out> {
     out: &'out mut dyn Write,
     colour: bool,
@@ -34,7 +34,7 @@ impl<'out> Progress<'out> {
         self.out.flush()
     }
 
-    /// Takes a step that must succeed, and says what it did and how long it took.
+    /// Takes a step that must succeed, and prints what it did and how long it took.
     pub(super) fn step<T>(
         &mut self,
         name: &str,
@@ -50,7 +50,7 @@ impl<'out> Progress<'out> {
         done.map(|(value, _)| value)
     }
 
-    /// Looks whether something holds, and says so either way. `holds` answers what it found, good or bad.
+    /// Checks whether something holds, and prints the outcome. `holds` returns what it found, or why it does not hold.
     pub(super) fn check(&mut self, name: &str, holds: impl FnOnce() -> Result<String, Error>) -> bool {
         self.pending(name, "");
         let started = Instant::now();
@@ -72,7 +72,7 @@ impl<'out> Progress<'out> {
     /// Shows how far a step has come; on a terminal only.
     pub(super) fn pending(&mut self, name: &str, what: &str) {
         if self.colour {
-            // A terminal that breaks is no reason to stop.
+            // A terminal that fails does not end the demo.
             write!(self.out, "\r\x1b[K  {} {name:<NAME$}{what}", self.paint("2", "○")).ok();
             self.out.flush().ok();
         }

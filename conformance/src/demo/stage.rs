@@ -9,7 +9,7 @@ use crate::lab::{Error, Lab, Node, PORT, Place, Pod, Running, eventually};
 /// How long the agents may take to connect the nodes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Someone who asks and answers: a pod, or a node itself.
+/// A client and server of the demo: a pod, or a node itself.
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) place: Place,
@@ -20,7 +20,7 @@ pub(super) struct Host {
     pub(super) is_pod: bool,
 }
 
-/// Everything that runs while the demo does.
+/// Everything that runs during the demo.
 pub(super) struct Stage<'lab> {
     pub(super) hosts: Vec<Host>,
     pub(super) pods: Vec<Pod<'lab>>,
@@ -72,7 +72,7 @@ fn add_pods(lab: &Lab) -> Result<(Vec<(Pod<'_>, Host)>, String), Error> {
     Ok((pods, what))
 }
 
-/// Waits until each node has routes to the pods of each other, and answers how long that took.
+/// Waits until each node has routes to the pods of each other, and returns how long that took.
 fn connected(lab: &Lab) -> Result<Duration, Error> {
     let started = Instant::now();
     for node in lab.nodes() {

@@ -1,10 +1,10 @@
-//! The table: who asked whom, and how many of the six ways kept the address. Pure.
+//! The tables: which host asked which, and at which address it was seen. Pure.
 
 use std::fmt::Write;
 
 use super::paths::{Tried, is_asked};
 use super::stage::Host;
-use crate::traffic::Answer;
+use crate::traffic::{Answer, Protocol};
 
 /// How many broken paths are listed one by one.
 const LISTED: usize = 12;
@@ -30,6 +30,28 @@ pub(super) fn draw(hosts: &[Host], tried: &[Tried]) -> String {
     }
     text.push_str("\n  6: TCP, UDP and ICMP, over IPv4 and IPv6, each seen at the client's own address\n");
     broken(&mut text, hosts, tried);
+    text
+}
+
+/// Draws what the servers saw of the first host over TCP: a line for each server and family.
+pub(super) fn seen(hosts: &[Host], tried: &[Tried]) -> String {
+    let shown: Vec<&Tried> = tried
+        .iter()
+        .filter(|one| one.client == 0 && hosts[one.server].is_pod && one.report.target.protocol == Protocol::Tcp)
+        .collect();
+    let asked: Vec<String> = shown.iter().map(|one| one.report.target.address.to_string()).collect();
+    let (name, address) = (width(hosts.iter().map(|host| host.name.as_str())), width(asked.iter().map(String::as_str)));
+    let own: Vec<String> = hosts.first().map_or(&[][..], |host| &host.own).iter().map(ToString::to_string).collect();
+    let mut text = format!("  {} is {}\n\n", hosts.first().map_or("", |host| &host.name), own.join(" and "));
+    for (one, asked) in shown.iter().zip(&asked) {
+        let saw = match &one.report.answer {
+            Answer::Saw(address) => format!("saw {address}"),
+            Answer::Silent(why) => format!("no answer: {why}"),
+        };
+        let (mark, client, server) =
+            (if one.kept { '✓' } else { '✗' }, &hosts[one.client].name, &hosts[one.server].name);
+        writeln!(text, "  {mark} {client} to {server:<name$} at {asked:<address$}  {server:<name$} {saw}").ok();
+    }
     text
 }
 

@@ -1,22 +1,58 @@
-//! Where the programs are: those under test as they ship, and the lab's own.
+//! Where the programs are: those under test, and the lab's own.
+//!
+//! The programs under test are those of the folder that PODLAN_BIN_DIR names, such as a release build. Without it a test
+//! program builds them by cargo, in its own profile, before its first lab: the lab itself has neither network nor cargo.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-use super::Error;
+use super::{Error, set_aside};
 
-/// Names the folder of the programs under test, in place of the release folder of the target directory.
+/// Names the folder of the programs under test.
 pub const FOLDER: &str = "PODLAN_BIN_DIR";
 
-/// A program under test: the release build, which is what users run.
+/// The programs under test that cargo builds.
+const PROGRAMS: [&str; 3] = ["podlan", "podlan-ipam", "podlan-node"];
+
+/// A program under test.
 ///
 /// # Errors
-/// [`Error::NotBuilt`] when it is not there.
+/// [`Error::NotBuilt`] when it is not there and cannot be built.
 pub fn find(program: &str) -> Result<PathBuf, Error> {
-    let folder = match std::env::var_os(FOLDER) {
-        Some(folder) => PathBuf::from(folder),
-        None => beside("release")?,
-    };
-    built(folder, program)
+    existing(folder()?, program)
+}
+
+/// The folder of the programs under test. Builds them where this is a test program and no folder is named.
+///
+/// # Errors
+/// [`Error::NotBuilt`] when the build fails.
+pub fn folder() -> Result<PathBuf, Error> {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return Ok(folder.into());
+    }
+    let own = own_folder()?;
+    let is_test_program = myself()?.parent().and_then(Path::file_name) == Some(OsStr::new("deps"));
+    match is_test_program && !build_once(&own) {
+        true => Err(Error::NotBuilt { program: PROGRAMS.join(", "), looked: own }),
+        false => Ok(own),
+    }
+}
+
+/// Whether the programs under test are a release build, whose size, memory and speed are held. Of others they are not: then
+/// the test that asks is set aside.
+///
+/// # Panics
+/// When they cannot be built.
+#[must_use]
+pub fn are_release() -> bool {
+    let folder = folder().unwrap_or_else(|error| panic!("{error}"));
+    let are = folder.ends_with("release");
+    if !are {
+        set_aside("figures are those of a release build: PODLAN_BIN_DIR=$(scripts/build)");
+    }
+    are
 }
 
 /// The lab's own program, of the same build as the caller.
@@ -26,10 +62,10 @@ pub fn find(program: &str) -> Result<PathBuf, Error> {
 pub fn lab() -> Result<PathBuf, Error> {
     let myself = myself()?;
     let folder = myself.ancestors().skip(1).find(|folder| folder.join("podlan-lab").is_file());
-    built(folder.unwrap_or(&myself).to_owned(), "podlan-lab")
+    existing(folder.unwrap_or(&myself).to_owned(), "podlan-lab")
 }
 
-fn built(folder: PathBuf, program: &str) -> Result<PathBuf, Error> {
+fn existing(folder: PathBuf, program: &str) -> Result<PathBuf, Error> {
     let path = folder.join(program);
     match path.is_file() {
         true => Ok(path),
@@ -37,13 +73,44 @@ fn built(folder: PathBuf, program: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// The folder of a profile in the target directory that this program was built into: `target/TRIPLE/PROFILE`.
-fn beside(profile: &str) -> Result<PathBuf, Error> {
+/// Whether the programs in `folder` are as new as their sources, after the first call of this process had cargo build them.
+/// Cargo itself lets one build after the other run, so test programs may ask at the same time. Without cargo what was
+/// built before is used.
+fn build_once(folder: &Path) -> bool {
+    static BUILT: OnceLock<bool> = OnceLock::new();
+    *BUILT.get_or_init(|| match build(folder).status() {
+        Ok(status) => status.success(),
+        Err(_) => PROGRAMS.iter().all(|program| folder.join(program).is_file()),
+    })
+}
+
+/// The build of the programs into `folder`, which is `TARGET-DIR/TRIPLE/PROFILE` or `TARGET-DIR/PROFILE`.
+fn build(folder: &Path) -> Command {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let profile = match name(folder) {
+        debug if debug == "debug" => "dev".to_owned(),
+        other => other,
+    };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).stdin(Stdio::null()).stdout(Stdio::null());
+    cargo.args(["build", "--quiet", "--profile", &profile]);
+    cargo.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+    let above = folder.parent().unwrap_or(folder);
+    match name(above) {
+        triple if triple.contains("-linux-") => {
+            cargo.args(["--target", &triple, "--target-dir"]).arg(above.parent().unwrap_or(above))
+        }
+        _ => cargo.arg("--target-dir").arg(above),
+    };
+    cargo
+}
+
+/// The folder that this program was built into: `target/TRIPLE/PROFILE`.
+fn own_folder() -> Result<PathBuf, Error> {
     let myself = myself()?;
     let built_into = |folder: &&Path| folder.join(".cargo-lock").exists() || folder.join("deps").is_dir();
     let own = myself.ancestors().skip(1).find(built_into).or_else(|| myself.parent());
-    let folder = own.and_then(Path::parent).map(|triple| triple.join(profile));
-    Ok(folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| myself.parent().unwrap_or(&myself).to_owned()))
+    Ok(own.unwrap_or(&myself).to_owned())
 }
 
 fn myself() -> Result<PathBuf, Error> {

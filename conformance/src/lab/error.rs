@@ -29,7 +29,7 @@ pub enum Error {
         errno: Errno,
     },
     /// A program of the project was not built.
-    #[error("no {program} in {}: run `cargo build --release` first, or name its folder in PODLAN_BIN_DIR", .looked.display())]
+    #[error("no {program} in {}: build it by `cargo build`, or name its folder in PODLAN_BIN_DIR", .looked.display())]
     NotBuilt {
         /// The program.
         program: String,
@@ -72,7 +72,7 @@ impl fmt::Debug for Error {
 
 impl Error {
     /// For `map_err`: the system call that failed, by what was being done.
-    pub(crate) fn system<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+    pub fn system<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
         |source| Self::System { doing: doing.into(), source: source.into() }
     }
 }

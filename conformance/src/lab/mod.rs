@@ -49,7 +49,7 @@ pub use refusal::{Refusal, Step};
 pub use sabotage::{Sabotage, has_strace};
 pub use snapshot::Snapshot;
 pub use wire::remove_in;
-pub use within::{set_aside, skip, within};
+pub use within::{set_aside, skip, within, within_with_strace};
 
 /// Set in the environment of whatever runs inside a lab.
 pub const INSIDE: &str = "PODLAN_LAB";

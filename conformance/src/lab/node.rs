@@ -157,8 +157,11 @@ impl Node {
         let Self { name, place, .. } = self;
         place.kill_all()?;
         drop(place);
-        let failed = |errno| Error::Kernel { doing: format!("unplug {name}"), errno };
-        Place::lab()?.enter(|| wire::remove(&name))?.map_err(failed)?;
+        match Place::lab()?.enter(|| wire::remove(&name))? {
+            // The kernel has taken the network namespace apart already, and with it the cable.
+            Ok(()) | Err(Errno::ENODEV) => {}
+            Err(errno) => return Err(Error::Kernel { doing: format!("unplug {name}"), errno }),
+        }
         let run = PathBuf::from(RUNS).join(&name);
         fs::remove_dir_all(&run).map_err(Error::system(format!("empty {}", run.display())))
     }
@@ -233,6 +236,14 @@ impl Node {
             .args(["run", "--node-name", &self.name, "--nodes", Lab::NODES_FILE])
             .args(arguments)
             .spawn()
+    }
+
+    /// Runs a script of sh on this node and answers what it printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn shell(&self, script: &str) -> Result<String, Error> {
+        self.command("sh").args(["-c", script]).succeeds()
     }
 
     /// Starts servers on this node that answer who they saw: TCP, UDP and ICMP, both families.

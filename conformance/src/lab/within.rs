@@ -4,10 +4,13 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Error, INSIDE, binaries, refusal};
+use super::{Error, INSIDE, Lab, Node, binaries, has_strace, refusal};
 
 /// How long a test in a lab may take, unless PODLAN_LAB_DEADLINE gives it other seconds: the long forms do.
 const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Names the test to the program inside the lab.
+const TEST: &str = "PODLAN_TEST";
 
 /// Runs a test's body inside a new lab; to be called from a `#[test]` function with a closure written there.
 ///
@@ -17,18 +20,42 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// When the body fails, with its whole story.
 #[track_caller]
 pub fn within<F: FnOnce() -> Result<(), Error>>(body: F) {
+    run_in_lab(test_of::<F>(), body);
+}
+
+/// The test that a closure is written in: its type is named after the function, with the program before it.
+fn test_of<F>() -> &'static str {
+    let closure = std::any::type_name::<F>();
+    closure.split_once("::").map_or(closure, |(_, path)| path).trim_end_matches("::{{closure}}")
+}
+
+#[track_caller]
+fn run_in_lab(test: &str, body: impl FnOnce() -> Result<(), Error>) {
     if std::env::var_os(INSIDE).is_some() {
         return body().unwrap_or_else(|error| panic!("{error}"));
     }
-    // The closure's type is named after the function that it is written in, and so is the test.
-    let closure = std::any::type_name::<F>();
-    let test = closure.split_once("::").map_or(closure, |(_, path)| path).trim_end_matches("::{{closure}}");
     let (code, said) = run_inside(test).unwrap_or_else(|error| panic!("{error}"));
     match code {
         Some(0) if said.contains("test result: ok. 1 passed") => tell(&said),
         Some(code) if code == i32::from(refusal::EXIT_CODE) => skip(&said),
         Some(0) => panic!("no test {test:?} ran inside the lab: {said}"),
         _ => panic!("inside the lab:\n{said}"),
+    }
+}
+
+/// As [`within`], with the one node of a new lab, for a test that runs programs under strace. Where strace is missing the test
+/// is skipped.
+///
+/// # Panics
+/// As [`within`].
+#[track_caller]
+pub fn within_with_strace<F: FnOnce(&Node) -> Result<(), Error>>(body: F) {
+    if has_strace() {
+        run_in_lab(test_of::<F>(), || {
+            let lab = Lab::new(1)?;
+            let [node] = lab.these();
+            body(node)
+        });
     }
 }
 
@@ -54,11 +81,17 @@ pub fn skip(why: &str) {
 pub fn set_aside(why: &str) {
     eprintln!("SKIPPED: {why}");
     if let Some(file) = std::env::var_os("PODLAN_SKIPPED") {
-        let line =
-            format!("{}: {}\n", std::thread::current().name().unwrap_or("main"), why.lines().next().unwrap_or(""));
+        let line = format!("{}: {}\n", test_name(), why.lines().next().unwrap_or(""));
         let open = std::fs::OpenOptions::new().append(true).create(true).open(file);
         open.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes())).ok();
     }
+}
+
+/// The running test, as `module::name`: inside a lab and under cargo-nextest the environment says it, libtest alone names
+/// the test's thread after it.
+fn test_name() -> String {
+    let by_environment = ["NEXTEST_TEST_NAME", TEST].iter().find_map(|name| std::env::var(name).ok());
+    by_environment.unwrap_or_else(|| std::thread::current().name().unwrap_or("main").to_owned())
 }
 
 fn run_inside(test: &str) -> Result<(Option<i32>, String), Error> {
@@ -66,6 +99,8 @@ fn run_inside(test: &str) -> Result<(Option<i32>, String), Error> {
     let log = tempfile::tempfile().map_err(Error::system("make a file for the test's output"))?;
     let copy = || log.try_clone().map(Stdio::from).map_err(Error::system("share the test's output"));
     let mut lab = Command::new(binaries::lab()?)
+        .env(binaries::FOLDER, binaries::folder()?)
+        .env(TEST, test)
         .args(["enter", "--"])
         .arg(myself)
         .args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"])

@@ -4,19 +4,13 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use store::{Disk, Lease, Pool, Slot, SlotState, Transaction, View};
 
 use super::give::{Outcome, Request};
 use super::want::Asked;
 use crate::allocate::{Choice, Offer, Rest, choose};
 use crate::error::Error;
-use crate::lease::Lease;
 use crate::range::{Range, after};
-use crate::store::View;
-use crate::store::disk::Disk;
-use crate::store::ledger::{Numbered, slot_at, slots_of};
-use crate::store::pool::Pool;
-use crate::store::slot::{Held, Slot};
-use crate::store::transaction::Transaction;
 
 impl Request<'_> {
     /// An address of each set, then the commit.
@@ -26,7 +20,7 @@ impl Request<'_> {
         dead: &[Lease],
         without: &[bool],
     ) -> Result<Outcome, Error> {
-        let mut held = slots_of(&transaction, self.owner)?;
+        let mut held = transaction.slots_of(self.owner)?;
         if held.iter().filter_map(|(_, slot)| slot.lease()).any(|lease| !dead.contains(lease)) {
             return Ok(Outcome::Held(held.iter().filter_map(|(_, slot)| slot.lease().cloned()).collect()));
         }
@@ -75,9 +69,9 @@ impl Request<'_> {
         if let Some(address) = asked.address {
             let taken = || Error::RequestedTaken { address, set: asked.set.to_string() };
             let range = asked.set.range_of(address).ok_or_else(taken)?;
-            return match slot_at(transaction, address)? {
+            return match transaction.slot_at(address)? {
                 Some((_, slot)) if slot.lease().is_some() => Err(taken()),
-                Some((number, slot)) => self.again(transaction, range, number, &slot).map(Some),
+                Some((number, slot)) => Ok(Some(self.again(transaction, range, number, &slot)?)),
                 None => {
                     let (number, _) = transaction.pool_at(range.start(), range.end())?;
                     let lease = self.lease(range, address, false);
@@ -96,31 +90,32 @@ impl Request<'_> {
 
     fn choose_in<D: Disk>(&self, transaction: &mut Transaction<'_, D>, range: &Range) -> Result<Option<Lease>, Error> {
         let (number, pool) = transaction.pool_at(range.start(), range.end())?;
-        let oldest = oldest(transaction, range, &pool)?;
+        // A released address that is reserved by now stays in the queue.
+        let oldest = transaction.oldest_free(&pool, |slot| !range.reserves(slot.address()))?;
         let used = pool.leased.saturating_add(pool.free);
         let rest = oldest.as_ref().map(|(_, slot)| self.rest(slot));
         let offer = Offer { fresh: pool.cursor.is_some(), used, oldest: rest };
         let mut choice = choose(&offer, self.want.cooldown);
         if choice == Choice::Fresh {
             match fresh(transaction, range, &pool)? {
-                None => transaction.put_pool(number, &Pool { cursor: None, ..pool }),
+                None => transaction.set_cursor(number, &pool, None),
                 Some(address) => match transaction.grow() {
                     Ok(()) => {
                         let cursor = after(address).filter(|next| *next <= range.end());
-                        transaction.put_pool(number, &Pool { cursor, ..pool });
+                        transaction.set_cursor(number, &pool, cursor);
                         let lease = self.lease(range, address, false);
                         transaction.give_new(number, lease.clone())?;
                         return Ok(Some(lease));
                     }
                     // The disk is full, but a released address needs no space.
                     Err(error) if error.is_no_space() && oldest.is_some() => {}
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 },
             }
             choice = choose(&Offer { fresh: false, ..offer }, self.want.cooldown);
         }
         match (choice, oldest) {
-            (Choice::Oldest { .. }, Some((number, slot))) => self.again(transaction, range, number, &slot).map(Some),
+            (Choice::Oldest { .. }, Some((number, slot))) => Ok(Some(self.again(transaction, range, number, &slot)?)),
             _ => Ok(None),
         }
     }
@@ -134,13 +129,13 @@ impl Request<'_> {
     ) -> Result<Lease, Error> {
         let early = matches!(self.rest(slot), Rest::For(rest) if rest < self.want.cooldown);
         let lease = self.lease(range, slot.address(), early);
-        transaction.give_again(number, slot, lease)
+        Ok(transaction.give_again(number, slot, lease)?)
     }
 
     fn rest(&self, slot: &Slot) -> Rest {
-        match &slot.held {
-            Held::Free { since, .. } => since.age(&self.now).map_or(Rest::SinceBefore, Rest::For),
-            Held::Leased { .. } => Rest::SinceBefore,
+        match &slot.state {
+            SlotState::Free { since, .. } => since.age(&self.now).map_or(Rest::SinceBefore, Rest::For),
+            SlotState::Leased { .. } => Rest::SinceBefore,
         }
     }
 
@@ -159,28 +154,11 @@ fn keeps<'a>(asked: &'a Asked, slot: &Slot) -> Option<&'a Range> {
     range.filter(|_| asked.address.is_none_or(|wanted| wanted == address))
 }
 
-/// The slot released the longest ago that may be given; what is reserved by now stays where it is.
-fn oldest(view: &impl View, range: &Range, pool: &Pool) -> Result<Option<Numbered>, Error> {
-    let mut next = pool.head;
-    for _ in 0..=pool.free {
-        let Some(number) = next else { return Ok(None) };
-        let slot = view.slot(number)?;
-        if !range.reserves(slot.address()) {
-            return Ok(Some((number, slot)));
-        }
-        next = match slot.held {
-            Held::Free { next, .. } => next,
-            Held::Leased { .. } => None,
-        };
-    }
-    Ok(None)
-}
-
 /// The next address from the cursor on that is not reserved and has no slot.
 fn fresh(view: &impl View, range: &Range, pool: &Pool) -> Result<Option<IpAddr>, Error> {
     let mut next = pool.cursor;
     while let Some(address) = next.filter(|address| *address <= range.end()) {
-        if !range.reserves(address) && slot_at(view, address)?.is_none() {
+        if !range.reserves(address) && view.slot_at(address)?.is_none() {
             return Ok(Some(address));
         }
         next = after(address);

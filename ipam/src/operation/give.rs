@@ -1,24 +1,16 @@
 //! Giving addresses: all that an attachment asks for in one commit.
 //! Owns the way from request to lease: look under the lock, prove without it, look again. Bounded in rounds.
 
-use cni::Attachment;
+use std::net::IpAddr;
 
-use super::remove::sweep_boot;
+use cni::Attachment;
+use store::{Lease, Locked, Proof, Stamp, StoreDir};
+
+use super::remove::void_earlier_boots;
 use super::want::{Require, Want};
-use super::{Judge, World};
 use crate::error::Error;
-use crate::lease::{Lease, Presence, Proof, Prover};
-use crate::now::Stamp;
+use crate::liveness::{Liveness, Presence};
 use crate::place::Place;
-use crate::range::Range;
-use crate::store::View;
-use crate::store::disk::Shelf;
-use crate::store::head::offset;
-use crate::store::layout::Layout;
-use crate::store::ledger::pool_of;
-use crate::store::pool::Pool;
-use crate::store::rebuild::{create, rebuild};
-use crate::store::transaction::Transaction;
 
 /// Times that an ADD looks again after it proved something: others may take what it won back.
 const ROUNDS: usize = 16;
@@ -30,26 +22,31 @@ pub fn lease(
     want: &Want,
     owner: &Attachment,
     proof: &Proof,
-    prover: &dyn Prover,
+    liveness: &dyn Liveness,
 ) -> Result<Vec<Lease>, Error> {
     let request = Request { want, owner, proof, network: place.network.as_str(), now: Stamp::now()? };
-    request.give(&place.shelf()?, &World(prover))
+    request.give(&place.dir()?, liveness)
 }
 
 /// One ADD.
-pub(super) struct Request<'a> {
-    pub(super) want: &'a Want,
-    pub(super) owner: &'a Attachment,
-    pub(super) proof: &'a Proof,
-    pub(super) network: &'a str,
-    pub(super) now: Stamp,
+pub struct Request<'a> {
+    /// What is asked for.
+    pub want: &'a Want,
+    /// Who asks.
+    pub owner: &'a Attachment,
+    /// What proves the owner alive.
+    pub proof: &'a Proof,
+    /// The network's name.
+    pub network: &'a str,
+    /// The present moment.
+    pub now: Stamp,
 }
 
-/// What one look under the lock came to.
+/// What one look under the lock led to.
 pub(super) enum Outcome {
     /// All that was asked for.
     Given(Vec<Lease>),
-    /// Leases of an earlier boot were not judged yet.
+    /// Leases of an earlier boot were not livenessd yet.
     Unswept,
     /// The owner has these already, and they were not proved dead.
     Held(Vec<Lease>),
@@ -58,24 +55,25 @@ pub(super) enum Outcome {
 }
 
 impl Request<'_> {
-    pub(super) fn give<S: Shelf>(&self, shelf: &S, judge: &dyn Judge) -> Result<Vec<Lease>, Error> {
-        shelf.prepare()?;
+    /// See [`lease`].
+    pub fn give<S: StoreDir>(&self, dir: &S, liveness: &dyn Liveness) -> Result<Vec<Lease>, Error> {
+        dir.prepare()?;
         let mut dead = Vec::new();
         let mut without = vec![false; self.want.asked.len()];
         let mut exhausted = None;
         for _ in 0..ROUNDS {
-            match self.attempt(shelf, &dead, &without)? {
+            match self.attempt(dir, &dead, &without)? {
                 Outcome::Given(leases) => return Ok(leases),
-                Outcome::Unswept => sweep_boot(shelf, judge, self.now)?,
+                Outcome::Unswept => void_earlier_boots(dir, liveness, self.now)?,
                 Outcome::Held(leases) => {
-                    if let Some(alive) = leases.iter().find(|lease| !self.is_dead(lease, judge)) {
+                    if let Some(alive) = leases.iter().find(|lease| !self.is_dead(lease, liveness)) {
                         return Err(duplicate(alive));
                     }
                     dead = leases;
                 }
                 Outcome::Exhausted(position) => {
                     let asked = &self.want.asked[position];
-                    let reclaimed = self.reclaim(shelf, asked, judge)?;
+                    let reclaimed = self.reclaim(dir, asked, liveness)?;
                     if !reclaimed.any {
                         let error = reclaimed.error(asked);
                         if self.want.require == Require::Both {
@@ -91,69 +89,30 @@ impl Request<'_> {
                 }
             }
         }
-        Err(Error::Unsteady { path: shelf.path().to_path_buf() })
+        Err(store::Error::Unsteady { path: dir.path().to_path_buf() }.into())
     }
 
     /// For an ADD of the same owner one proof is enough: its link was never made, or its namespace is no more.
-    fn is_dead(&self, lease: &Lease, judge: &dyn Judge) -> bool {
+    fn is_dead(&self, lease: &Lease, liveness: &dyn Liveness) -> bool {
         let linked = lease.proof.host_link.is_some();
-        (linked && judge.host_link(lease) == Presence::Gone)
-            || judge.netns(&lease.proof, lease.since.boot == self.now.boot) == Presence::Gone
+        (linked && liveness.host_link(lease) == Presence::Gone)
+            || liveness.netns(&lease.proof, lease.since.boot == self.now.boot) == Presence::Gone
     }
 
-    fn attempt<S: Shelf>(&self, shelf: &S, dead: &[Lease], without: &[bool]) -> Result<Outcome, Error> {
-        let _guard = shelf.lock()?;
-        let mut disk = match shelf.open().map_err(Error::io("open", shelf.path()))? {
-            Some(disk) => disk,
-            None => create(shelf, self.network, Layout::for_addresses(self.want.capacity()), self.now.boot)?,
-        };
-        for round in 0..3 {
-            let transaction = Transaction::begin(&mut disk, shelf.path(), self.now.boot)?;
-            if transaction.state().swept != self.now.boot {
-                return Ok(Outcome::Unswept);
-            }
-            let layout = *transaction.layout();
-            let long = offset(layout.slot(transaction.state().slots));
-            let crowded = layout.is_crowded(transaction.state().slots) && shelf.may_grow(long);
-            let full = self.lacks_pools(&transaction)?;
-            if !crowded && !full {
-                return self.choose_all(transaction, dead, without);
-            }
-            let wanted = |pool: &Pool| {
-                !full || self.ranges().any(|range| (range.start(), range.end()) == (pool.start, pool.end))
-            };
-            let layout = if crowded { layout.grown() } else { layout };
-            let layout = if full && round > 0 { Layout { pools: layout.pools * 2, ..layout } } else { layout };
-            match rebuild(shelf, &mut disk, self.network, layout, self.now.boot, &wanted) {
-                Ok(grown) => disk = grown,
-                // Crowded chains are only slower.
-                Err(error) if error.is_no_space() && !full => break,
-                Err(error) => return Err(error),
-            }
+    fn attempt<S: StoreDir>(&self, dir: &S, dead: &[Lease], without: &[bool]) -> Result<Outcome, Error> {
+        let mut store = Locked::open(dir, self.now.boot)?;
+        store.create(self.network, self.want.capacity())?;
+        let pools: Vec<(IpAddr, IpAddr)> = self.want.ranges().map(|range| (range.start(), range.end())).collect();
+        let change = store.change_existing()?;
+        if !change.is_swept() {
+            return Ok(Outcome::Unswept);
         }
-        // Opened again: a rebuild that failed at its very end has put the new file in its place, and what would be
-        // written to the old one would be lost.
-        let opened = shelf.open().map_err(Error::io("open", shelf.path()))?;
-        let mut disk = opened.ok_or_else(|| Error::Unsteady { path: shelf.path().to_path_buf() })?;
-        let transaction = Transaction::begin(&mut disk, shelf.path(), self.now.boot)?;
-        self.choose_all(transaction, dead, without)
-    }
-
-    fn ranges(&self) -> impl Iterator<Item = &Range> {
-        self.want.asked.iter().flat_map(|asked| asked.set.ranges())
-    }
-
-    /// Are there too few lines left for the pools that would be new?
-    fn lacks_pools(&self, view: &impl View) -> Result<bool, Error> {
-        let left = (view.layout().pools - view.state().pools) as usize;
-        if self.ranges().count() <= left {
-            return Ok(false);
+        if !Locked::lacks_room(dir, &change, &pools)? {
+            return self.choose_all(change, dead, without);
         }
-        let mut new = 0;
-        for range in self.ranges() {
-            new += usize::from(pool_of(view, range.start(), range.end())?.is_none());
-        }
-        Ok(new > left)
+        drop(change);
+        store.make_room(self.network, &pools)?;
+        self.choose_all(store.change_existing()?, dead, without)
     }
 }
 

@@ -1,19 +1,16 @@
-//! When a set has nothing left to give: bring home what waits in other pools' queues, and take back what is provably dead.
-//! Owns the counts that the error tells. Looks and proves without the lock.
+//! When a set has nothing left to give: move free addresses that are queued under other pools into its own, and take back
+//! the leases of attachments that are provably dead. Looks and proves without the lock.
 
 use std::net::IpAddr;
 
-use super::Judge;
+use store::{Locked, StoreDir, View};
+
 use super::give::Request;
 use super::look::is_leased;
 use super::remove::remove;
 use super::want::Asked;
 use crate::error::Error;
-use crate::lease::Presence;
-use crate::store::disk::Shelf;
-use crate::store::ledger::slot_at;
-use crate::store::read::each_slot;
-use crate::store::transaction::Transaction;
+use crate::liveness::{Liveness, Presence};
 
 /// Addresses that are won back at once.
 const BATCH: usize = 64;
@@ -38,16 +35,21 @@ impl Reclaimed {
 
 impl Request<'_> {
     /// Win back addresses of a set.
-    pub(super) fn reclaim<S: Shelf>(&self, shelf: &S, asked: &Asked, judge: &dyn Judge) -> Result<Reclaimed, Error> {
+    pub(super) fn reclaim<S: StoreDir>(
+        &self,
+        dir: &S,
+        asked: &Asked,
+        liveness: &dyn Liveness,
+    ) -> Result<Reclaimed, Error> {
         let mut seen = Reclaimed::default();
         let (mut dead, mut strays) = (Vec::new(), Vec::new());
-        each_slot(shelf, |slot| {
+        store::each_slot(dir, |slot| {
             let Ok(slot) = slot else { return true };
             let Some(range) = asked.set.range_of(slot.address()) else { return true };
             match slot.lease() {
                 None if range.reserves(slot.address()) => {}
                 None => strays.push(slot.address()),
-                Some(lease) => match judge.verdict(lease, self.now) {
+                Some(lease) => match liveness.presence(lease, self.now) {
                     Presence::Gone => dead.push(lease.clone()),
                     Presence::Present => seen.used += 1,
                     Presence::Unknown => seen.unprovable += 1,
@@ -55,31 +57,31 @@ impl Request<'_> {
             }
             dead.len() < BATCH && strays.len() < BATCH
         })?;
-        remove(shelf, &dead, self.now, &mut |lease| judge.taken_back(lease, &|| is_leased(shelf, &lease.owner)))?;
+        remove(dir, &dead, self.now, &mut |lease| liveness.taken_back(lease, &|| is_leased(dir, &lease.owner)))?;
         // Also when somebody else took them back first: what was theirs can be had.
         seen.any = !dead.is_empty();
         for address in strays {
             seen.cooling += 1;
-            seen.any |= self.bring_home(shelf, asked, address)?;
+            seen.any |= self.move_to_pool(dir, asked, address)?;
         }
         Ok(seen)
     }
 
-    fn bring_home<S: Shelf>(&self, shelf: &S, asked: &Asked, address: IpAddr) -> Result<bool, Error> {
-        let _guard = shelf.lock()?;
-        let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else { return Ok(true) };
-        let mut transaction = Transaction::begin(&mut disk, shelf.path(), self.now.boot)?;
-        let (Some((number, slot)), Some(range)) = (slot_at(&transaction, address)?, asked.set.range_of(address)) else {
+    /// Moves a free address that is queued under another pool into the pool of its range. Whether it can be given now.
+    fn move_to_pool<S: StoreDir>(&self, dir: &S, asked: &Asked, address: IpAddr) -> Result<bool, Error> {
+        let mut store = Locked::open(dir, self.now.boot)?;
+        let Some(mut change) = store.change()? else { return Ok(true) };
+        let (Some((number, slot)), Some(range)) = (change.slot_at(address)?, asked.set.range_of(address)) else {
             return Ok(false);
         };
-        let (pool, _) = transaction.pool_at(range.start(), range.end())?;
+        let (pool, _) = change.pool_at(range.start(), range.end())?;
         if slot.lease().is_some() {
             return Ok(false);
         }
-        // Free in our own queue: another process released it a moment ago.
+        // Free in its own pool's queue: another process released it a moment ago.
         if slot.pool != pool {
-            transaction.adopt(number, &slot, pool)?;
-            transaction.commit()?;
+            change.move_to_pool(number, &slot, pool)?;
+            change.commit()?;
         }
         Ok(true)
     }

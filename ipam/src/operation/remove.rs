@@ -4,50 +4,44 @@
 use std::collections::BTreeSet;
 
 use cni::Attachment;
+use store::{Lease, Locked, Stamp, StoreDir, View};
 
-use super::look::{is_leased, owned, select};
-use super::{Judge, World};
+use super::look::{is_leased, leases_of_in, select};
 use crate::error::Error;
-use crate::lease::{Lease, Presence, Prover};
-use crate::now::Stamp;
+use crate::liveness::{Liveness, Presence};
 use crate::place::Place;
-use crate::store::View;
-use crate::store::disk::Shelf;
-use crate::store::ledger::slots_of;
-use crate::store::transaction::Transaction;
-
-/// Lines that taking back one lease changes at most: slot, pool, owner's chain, end of the queue.
-const LINES_EACH: usize = 4;
 
 /// Take back what an attachment has. Nothing there, or no store at all, is success and creates nothing.
 /// Needs no disk space.
 pub fn release(place: &Place, owner: &Attachment) -> Result<Vec<Lease>, Error> {
-    release_on(&place.shelf()?, owner, Stamp::now()?)
+    release_in(&place.dir()?, owner, Stamp::now()?)
 }
 
-pub(super) fn release_on<S: Shelf>(shelf: &S, owner: &Attachment, now: Stamp) -> Result<Vec<Lease>, Error> {
-    if shelf.open().map_err(Error::io("open", shelf.path()))?.is_none() {
+/// See [`release`].
+pub fn release_in<S: StoreDir>(dir: &S, owner: &Attachment, now: Stamp) -> Result<Vec<Lease>, Error> {
+    if dir.open().map_err(store::Error::io("open", dir.path()))?.is_none() {
         return Ok(Vec::new());
     }
-    let _guard = match shelf.lock() {
-        Ok(guard) => guard,
-        // Without the lock nothing can be changed, but when there is nothing to change that is no matter.
-        Err(error) => return if owned(shelf, owner)?.is_empty() { Ok(Vec::new()) } else { Err(error) },
+    let mut store = match Locked::open(dir, now.boot) {
+        Ok(store) => store,
+        // Without the lock nothing can be changed, which does not matter when there is nothing to change.
+        Err(error) => {
+            return if leases_of_in(dir, owner)?.is_empty() { Ok(Vec::new()) } else { Err(error.into()) };
+        }
     };
-    let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else { return Ok(Vec::new()) };
     let mut released = Vec::new();
     loop {
-        let mut transaction = Transaction::begin(&mut disk, shelf.path(), now.boot)?;
-        let mut slots = slots_of(&transaction, owner)?;
-        while transaction.room() >= LINES_EACH
+        let Some(mut change) = store.change()? else { return Ok(released) };
+        let mut slots = change.slots_of(owner)?;
+        while change.can_take_back()
             && let Some((number, _)) = slots.pop()
         {
             // Read again: the one before may have been its neighbour in a chain.
-            let slot = transaction.slot(number)?;
-            transaction.take_back(number, &slot, now)?;
+            let slot = change.slot(number)?;
+            change.take_back(number, &slot, now)?;
             released.extend(slot.lease().cloned());
         }
-        transaction.commit()?;
+        change.commit()?;
         if slots.is_empty() {
             return Ok(released);
         }
@@ -57,7 +51,7 @@ pub(super) fn release_on<S: Shelf>(shelf: &S, owner: &Attachment, now: Stamp) ->
 /// Take back exactly these leases: what an ADD does with its own when it fails. One that was taken back meanwhile, or given
 /// again to the same attachment, is left alone.
 pub fn give_back(place: &Place, leases: &[Lease]) -> Result<(), Error> {
-    remove(&place.shelf()?, leases, Stamp::now()?, &mut |_| {})
+    remove(&place.dir()?, leases, Stamp::now()?, &mut |_| {})
 }
 
 /// What GC does beside the store, the lock not held.
@@ -85,20 +79,21 @@ pub fn retain(
     began: Stamp,
     collector: &mut dyn Collector,
 ) -> Result<(), Error> {
-    retain_on(&place.shelf()?, keep, began, Stamp::now()?, collector)
+    retain_in(&place.dir()?, keep, began, Stamp::now()?, collector)
 }
 
-pub(super) fn retain_on<S: Shelf>(
-    shelf: &S,
+/// See [`retain`].
+pub fn retain_in<S: StoreDir>(
+    dir: &S,
     keep: &BTreeSet<Attachment>,
     began: Stamp,
     now: Stamp,
     collector: &mut dyn Collector,
 ) -> Result<(), Error> {
     let newer = |lease: &Lease| lease.since.boot == began.boot && lease.since.millis > began.millis;
-    let (mut victims, damage) = select(shelf, |lease| !keep.contains(&lease.owner) && !newer(lease))?;
+    let (mut victims, damage) = select(dir, |lease| !keep.contains(&lease.owner) && !newer(lease))?;
     victims.retain(|lease| collector.detach(lease));
-    let done = remove(shelf, &victims, now, &mut |lease| collector.taken_back(lease));
+    let done = remove(dir, &victims, now, &mut |lease| collector.taken_back(lease));
     damage.map_or(done, Err)
 }
 
@@ -113,19 +108,20 @@ pub struct Scavenged {
     pub unknown: u64,
 }
 
-/// Take back what is provably dead: host link gone and network namespace gone. `removed` is told of each lease.
-pub fn scavenge(place: &Place, prover: &dyn Prover, removed: &mut dyn FnMut(&Lease)) -> Result<Scavenged, Error> {
-    scavenge_on(&place.shelf()?, &World(prover), Stamp::now()?, removed)
+/// Take back what is provably dead: host link gone and network namespace gone. `removed` is called with each lease.
+pub fn scavenge(place: &Place, liveness: &dyn Liveness, removed: &mut dyn FnMut(&Lease)) -> Result<Scavenged, Error> {
+    scavenge_in(&place.dir()?, liveness, Stamp::now()?, removed)
 }
 
-pub(super) fn scavenge_on<S: Shelf>(
-    shelf: &S,
-    judge: &dyn Judge,
+/// See [`scavenge`].
+pub fn scavenge_in<S: StoreDir>(
+    dir: &S,
+    liveness: &dyn Liveness,
     now: Stamp,
     removed: &mut dyn FnMut(&Lease),
 ) -> Result<Scavenged, Error> {
     let mut seen = Scavenged::default();
-    let (victims, damage) = select(shelf, |lease| match judge.verdict(lease, now) {
+    let (victims, damage) = select(dir, |lease| match liveness.presence(lease, now) {
         Presence::Gone => true,
         Presence::Present => {
             seen.alive += 1;
@@ -136,35 +132,34 @@ pub(super) fn scavenge_on<S: Shelf>(
             false
         }
     })?;
-    let done = remove(shelf, &victims, now, &mut |lease| {
+    let done = remove(dir, &victims, now, &mut |lease| {
         seen.removed += 1;
-        judge.taken_back(lease, &|| is_leased(shelf, &lease.owner));
+        liveness.taken_back(lease, &|| is_leased(dir, &lease.owner));
         removed(lease);
     });
     damage.map_or(done, Err).map(|()| seen)
 }
 
 /// Void what an earlier boot left and whose namespace is provably gone, then mark the store as judged.
-pub(super) fn sweep_boot<S: Shelf>(shelf: &S, judge: &dyn Judge, now: Stamp) -> Result<(), Error> {
+pub fn void_earlier_boots<S: StoreDir>(dir: &S, liveness: &dyn Liveness, now: Stamp) -> Result<(), Error> {
     let suspect = |lease: &Lease| lease.since.boot != now.boot;
     // Damage elsewhere must not stop this: those who meet it report it.
     let (victims, _damage) =
-        select(shelf, |lease| suspect(lease) && judge.netns(&lease.proof, false) == Presence::Gone)?;
-    match remove(shelf, &victims, now, &mut |_| {}) {
-        Ok(()) | Err(Error::Damaged { .. }) => {}
+        select(dir, |lease| suspect(lease) && liveness.netns(&lease.proof, false) == Presence::Gone)?;
+    match remove(dir, &victims, now, &mut |_| {}) {
+        Ok(()) | Err(Error::Store(store::Error::Damaged { .. })) => {}
         Err(error) => return Err(error),
     }
-    let _guard = shelf.lock()?;
-    let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else { return Ok(()) };
-    let mut transaction = Transaction::begin(&mut disk, shelf.path(), now.boot)?;
-    transaction.set_swept();
-    transaction.commit()
+    let mut store = Locked::open(dir, now.boot)?;
+    let Some(mut change) = store.change()? else { return Ok(()) };
+    change.set_swept();
+    Ok(change.commit()?)
 }
 
 /// Take back these leases, as many with each commit as fit, the lock let go between. A victim that is no longer what
 /// it was is left alone. One that cannot be taken back does not stop the others; the first error is returned.
-pub(super) fn remove<S: Shelf>(
-    shelf: &S,
+pub fn remove<S: StoreDir>(
+    dir: &S,
     victims: &[Lease],
     now: Stamp,
     removed: &mut dyn FnMut(&Lease),
@@ -172,14 +167,14 @@ pub(super) fn remove<S: Shelf>(
     let (mut left, mut failed) = (victims, Ok(()));
     let mut most = usize::MAX;
     while !left.is_empty() {
-        match remove_some(shelf, &left[..left.len().min(most)], now, removed) {
+        match remove_some(dir, &left[..left.len().min(most)], now, removed) {
             Ok(done) => left = &left[done..],
             Err(error) if most == 1 => {
                 failed = failed.and(Err(error));
                 left = &left[1..];
             }
             // One of many is damaged: from here on one by one.
-            Err(Error::Damaged { .. }) => most = 1,
+            Err(Error::Store(store::Error::Damaged { .. })) => most = 1,
             Err(error) => return failed.and(Err(error)),
         }
     }
@@ -187,32 +182,31 @@ pub(super) fn remove<S: Shelf>(
 }
 
 /// One commit's worth; returns how many victims are settled.
-fn remove_some<S: Shelf>(
-    shelf: &S,
+fn remove_some<S: StoreDir>(
+    dir: &S,
     victims: &[Lease],
     now: Stamp,
     removed: &mut dyn FnMut(&Lease),
 ) -> Result<usize, Error> {
     let mut taken = Vec::new();
     let mut settled = 0;
-    let _guard = shelf.lock()?;
-    let Some(mut disk) = shelf.open().map_err(Error::io("open", shelf.path()))? else { return Ok(victims.len()) };
-    let mut transaction = Transaction::begin(&mut disk, shelf.path(), now.boot)?;
+    let mut store = Locked::open(dir, now.boot)?;
+    let Some(mut change) = store.change()? else { return Ok(victims.len()) };
     for victim in victims {
-        if transaction.room() < LINES_EACH {
+        if !change.can_take_back() {
             break;
         }
-        let slots = slots_of(&transaction, &victim.owner)?;
+        let slots = change.slots_of(&victim.owner)?;
         if let Some((number, slot)) =
             slots.iter().find(|(_, slot)| slot.lease().is_some_and(|lease| lease.is_same(victim)))
         {
-            transaction.take_back(*number, slot, now)?;
+            change.take_back(*number, slot, now)?;
             taken.push(victim);
         }
         settled += 1;
     }
-    transaction.commit()?;
-    drop(_guard);
+    change.commit()?;
+    drop(store);
     taken.into_iter().for_each(removed);
     Ok(settled)
 }

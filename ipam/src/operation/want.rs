@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::range::RangeSet;
+use crate::range::{Range, RangeSet};
 
 /// Most addresses for one attachment: as many fit one commit.
 pub const MOST_SETS: usize = 16;
@@ -66,9 +66,14 @@ impl Want {
         }
     }
 
+    /// All ranges, set after set.
+    pub fn ranges(&self) -> impl Iterator<Item = &Range> {
+        self.asked.iter().flat_map(|asked| asked.set.ranges())
+    }
+
     /// How many addresses the store of these sets may come to hold.
-    pub(crate) fn capacity(&self) -> u64 {
-        let ranges = self.asked.iter().flat_map(|asked| asked.set.ranges());
-        ranges.fold(0, |sum: u64, range| sum.saturating_add(range.capacity()))
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.ranges().fold(0, |sum: u64, range| sum.saturating_add(range.capacity()))
     }
 }

@@ -127,7 +127,8 @@ pub(crate) fn has(program: &str, arguments: &[&str], why: &str) -> bool {
         eprintln!("SKIPPED: {why}");
         // Where scripts/test counts what was skipped.
         if let Some(path) = std::env::var_os("PODLAN_SKIPPED") {
-            let name = std::thread::current().name().unwrap_or("main").to_owned();
+            let by_thread = || std::thread::current().name().unwrap_or("main").to_owned();
+            let name = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| by_thread());
             let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
             writeln!(file, "{name}: {why}").unwrap();
         }

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use ipam::{Error, Imported, Proof, Range, RangeSet, Require, Want};
+use ipam::{Error, Proof, Range, RangeSet, Require, StoreError, Want};
+use migration::Imported;
 use serde_json::json;
 
 use crate::call::{Net, addresses, has, owner, verdict};
@@ -63,7 +64,7 @@ fn all(_: &cni::Attachment) -> Option<Proof> {
 }
 
 fn import(net: &Net, directory: &Path) -> Result<Imported, Error> {
-    ipam::import(&net.place(), &want(SUBNETS), directory, &all)
+    migration::import(&net.place(), &want(SUBNETS), directory, &all)
 }
 
 #[test]
@@ -75,16 +76,16 @@ fn only_owners_that_somebody_vouches_for_come_over_and_a_rehearsal_changes_nothi
     let given: Vec<_> = (1..=3).map(|number| theirs.call("ADD", &format!("c{number}"))).collect();
     let proof = Proof { host_link: Some("veth2".to_owned()), netns: "/run/netns/c2".into(), ..Proof::default() };
     let second = |who: &cni::Attachment| (*who == owner("c2")).then(|| proof.clone());
-    let rehearsed = ipam::rehearse_import(&net.place(), &want(SUBNETS), &theirs.directory(), &second).unwrap();
+    let rehearsed = migration::dry_run(&net.place(), &want(SUBNETS), &theirs.directory(), &second).unwrap();
     assert!(!net.place().directory().exists());
-    let imported = ipam::import(&net.place(), &want(SUBNETS), &theirs.directory(), &second).unwrap();
+    let imported = migration::import(&net.place(), &want(SUBNETS), &theirs.directory(), &second).unwrap();
     let addresses = |leases: &[ipam::Lease]| leases.iter().map(|lease| lease.address.ip()).collect::<Vec<_>>();
     assert_eq!(addresses(&imported.leases), given[1]);
     assert_eq!((addresses(&rehearsed.leases), &rehearsed.left), (given[1].clone(), &imported.left));
     assert_eq!(imported.left.len(), 4, "{imported:?}");
     let held = ipam::leases(&net.place()).unwrap();
     assert!(held.len() == 2 && held.iter().all(|lease| lease.proof == proof), "{held:?}");
-    let again = ipam::rehearse_import(&net.place(), &want(SUBNETS), &theirs.directory(), &second).unwrap();
+    let again = migration::dry_run(&net.place(), &want(SUBNETS), &theirs.directory(), &second).unwrap();
     assert_eq!((again.leases.len(), again.known.len()), (0, 2));
 }
 
@@ -136,8 +137,8 @@ fn host_locals_own_lock_is_held() {
     let held = fs::File::create(&lock).unwrap();
     held.lock().unwrap();
     let place = ipam::Place { lock_timeout: Duration::from_millis(50), ..net.place() };
-    let error = ipam::import(&place, &want(SUBNETS), &theirs.directory(), &all).unwrap_err();
-    assert!(matches!(&error, Error::LockBusy { path, .. } if *path == lock), "{error}");
+    let error = migration::import(&place, &want(SUBNETS), &theirs.directory(), &all).unwrap_err();
+    assert!(matches!(&error, Error::Store(StoreError::LockBusy { path, .. }) if *path == lock), "{error}");
     drop(held);
     assert_eq!(import(&net, &theirs.directory()).unwrap().known.len(), 1);
     // Until it is done: here it waits for the lock of ours.
@@ -175,7 +176,7 @@ fn one_directory_for_both_is_no_obstacle() {
     let network = cni::NetworkName::parse("net").unwrap();
     let place = ipam::Place::new(theirs.directory().parent().unwrap(), network);
     for known in [0, 2] {
-        let imported = ipam::import(&place, &want(SUBNETS), &theirs.directory(), &all).unwrap();
+        let imported = migration::import(&place, &want(SUBNETS), &theirs.directory(), &all).unwrap();
         assert_eq!((imported.known.len(), imported.leases.len(), imported.refused.len()), (known, 2 - known, 0));
     }
     assert_eq!(net.call("CHECK", "c1"), Ok(json!(null)));
@@ -198,7 +199,8 @@ fn what_host_local_did_not_write_is_named_and_left() {
     nix::unistd::mkfifo(&theirs.directory().join("10.1.2.7"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let imported = import(&net, &theirs.directory()).unwrap();
     assert_eq!(imported.leases.len(), 1);
-    let refused = |refused: &ipam::Refused| format!("{}: {}", refused.file.file_name().unwrap().display(), refused.why);
+    let refused =
+        |refused: &migration::Refused| format!("{}: {}", refused.file.file_name().unwrap().display(), refused.why);
     assert_eq!(
         imported.refused.iter().map(refused).collect::<Vec<_>>(),
         [
@@ -224,7 +226,7 @@ fn sixty_five_thousand_leases_come_in_at_once() {
     }
     fs::write(theirs.directory().join("last_reserved_ip.0"), "10.1.255.0").unwrap();
     let begun = Instant::now();
-    let imported = ipam::import(&net.place(), &want(&["10.1.0.0/16"]), &theirs.directory(), &all).unwrap();
+    let imported = migration::import(&net.place(), &want(&["10.1.0.0/16"]), &theirs.directory(), &all).unwrap();
     let took = begun.elapsed();
     assert_eq!((imported.leases.len(), imported.refused.len()), (65_000, 0));
     assert_eq!(net.audit().leases.len(), 65_000);

@@ -1,6 +1,6 @@
 use super::*;
-use crate::reply::messages;
 use crate::tolerant::decode;
+use crate::wire::{messages, sample as message};
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_CACHEINFO: u16 = 6;
@@ -11,21 +11,6 @@ const FOREVER: u32 = u32::MAX;
 const SLAAC: u32 = 0x100;
 /// What userspace gives that speaks DHCPv6: `IFA_F_NOPREFIXROUTE`.
 const DHCP: u32 = 0x200;
-
-fn message(kind: u16, fixed: &[u8], attributes: &[(u16, &[u8])]) -> Vec<u8> {
-    let mut message = vec![0; HEADER];
-    message[4..6].copy_from_slice(&kind.to_ne_bytes());
-    message.extend(fixed);
-    for (kind, value) in attributes {
-        message.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
-        message.extend(kind.to_ne_bytes());
-        message.extend(*value);
-        message.resize(message.len().next_multiple_of(4), 0);
-    }
-    let length = u32::try_from(message.len()).unwrap();
-    message[..4].copy_from_slice(&length.to_ne_bytes());
-    message
-}
 
 fn octets(text: &str) -> [u8; 16] {
     text.parse::<Ipv6Addr>().unwrap().octets()
@@ -68,9 +53,9 @@ fn route(prefix: u8, protocol: u8, destination: Option<&str>, left: i32, hops: &
     attributes.extend(hops);
     let bytes = message(24, &[10, prefix, 0, 0, 254, protocol, 0, UNICAST, 0, 0, 0, 0], &attributes);
     for end in 0..bytes.len() {
-        messages(&bytes[..end]).for_each(|raw| drop(learned_route(&raw)));
+        messages(&bytes[..end]).for_each(|route| drop(learned_route(&route)));
     }
-    messages(&bytes).next().map(|raw| learned_route(&raw)).unwrap()
+    messages(&bytes).next().map(|route| learned_route(&route)).unwrap()
 }
 
 #[test]

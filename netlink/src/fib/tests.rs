@@ -1,22 +1,13 @@
 //! Entries as bytes: what the kernel sends, what a newer one may send, and what is cut off.
 
 use super::*;
+use crate::wire::{Attribute, sample};
 
 /// A route message of the main table with these attributes; the link scope, one bit a flag.
 fn message(kind: u8, flags: u32, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = vec![0; HEADER];
-    bytes.extend([2, 24, 0, 0, 254, 4, 0, kind]);
-    bytes.extend(flags.to_ne_bytes());
-    attributes.iter().for_each(|(kind, value)| bytes.extend(attribute(*kind, value)));
-    bytes
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap();
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
+    let fixed = [&[2, 24, 0, 0, 254, 4, 0, kind][..], &flags.to_ne_bytes()].concat();
+    let attributes: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+    sample(24, &fixed, &attributes)
 }
 
 fn oif(device: u32) -> (u16, Vec<u8>) {
@@ -24,12 +15,12 @@ fn oif(device: u32) -> (u16, Vec<u8>) {
 }
 
 fn hop(device: u32, flags: u8, gateway: u8) -> Vec<u8> {
-    let inner = attribute(RTA_GATEWAY, &[10, 0, 0, gateway]);
-    let length = u16::try_from(RTNEXTHOP + inner.len()).unwrap();
+    let inner = Attribute::bytes(RTA_GATEWAY, &[10, 0, 0, gateway]);
+    let length = u16::try_from(RTNEXTHOP + inner.encoded().len()).unwrap();
     let mut bytes = length.to_ne_bytes().to_vec();
     bytes.extend([flags, 0]);
     bytes.extend(device.to_ne_bytes());
-    bytes.extend(inner);
+    bytes.extend(inner.encoded());
     bytes
 }
 

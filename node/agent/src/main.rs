@@ -1,6 +1,5 @@
 //! podlan's node agent: plain routes to the other nodes' pod subnets, kept right, each with its reason.
 
-mod adopt;
 mod agent;
 mod command;
 mod control;

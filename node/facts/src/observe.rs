@@ -230,7 +230,9 @@ fn leases(places: &Places) -> Seen<Leases> {
         leases.all.extend(all.into_iter().map(|(network, lease, there)| (network.to_string(), lease, there)));
         for error in unread {
             match error {
-                ipam::Error::Io { op, path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ipam::Error::Store(ipam::StoreError::Io { op, path, source })
+                    if source.kind() == io::ErrorKind::PermissionDenied =>
+                {
                     return Err(format!("failed to {op} {}: {source} (are you root?)", path.display()));
                 }
                 error => leases.unreadable.push(format!("failed to read the leases: {error}")),

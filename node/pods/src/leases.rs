@@ -89,7 +89,7 @@ impl Stores {
         let judge = |(network, lease): (NetworkName, Lease)| {
             let there = host.as_mut().map_or(Presence::Unknown, |host| {
                 let witness = Witness { links: HostLinks::new(host, &network), visible };
-                ipam::presence(&lease, &witness, now)
+                ipam::Liveness::presence(&witness, &lease, now)
             });
             (network, lease, there)
         };

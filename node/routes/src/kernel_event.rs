@@ -2,7 +2,7 @@
 
 use ipnetwork::IpNetwork;
 use netlink::{Address, Event, NODE_ROUTE, POD_ROUTE, Route};
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use netlink_packet_route::RouteNetlinkMessage;
 
 use super::here::Here;
 use super::kernel::{MAIN, is_pod_link, link_here, observed};

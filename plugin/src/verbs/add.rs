@@ -4,20 +4,21 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
-use ipam::Proof;
+use ipam::{Proof, Settings};
 use netlink::{Hardening, Link, LinkSettings, NewVeth, Procfs, Socket};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
 use crate::agent;
 use crate::apply::{apply, apply_with_v6, make_pair};
+use crate::config::{Config, Keys};
 use crate::error::Error;
 use crate::host;
-use crate::outcome::{self, Outcome};
-use crate::passage::{Beyond, Passage};
+use crate::inputs;
+use crate::namespaces::{Namespaces, Pod};
 use crate::plan::Plan;
 use crate::ready;
-use crate::settings::Settings;
+use crate::result::{self, Made};
 use crate::undo::Undo;
 
 /// Hops from a pod to a pod of another node: its own sending and two nodes. A lower limit, inherited, would cut it off;
@@ -30,8 +31,8 @@ struct Call<'a> {
     request: &'a Request,
     attachment: &'a Attachment,
     netns: &'a Path,
-    settings: &'a Settings,
-    addressing: &'a Addressing<'a>,
+    keys: &'a Keys,
+    addressing: &'a Addressing<'a, Settings>,
     identity: &'a Identity,
 }
 
@@ -42,23 +43,22 @@ pub(crate) fn add(
     netns: &Path,
     print: &mut dyn FnMut(&AddResult) -> Result<(), CniError>,
 ) -> Result<(), CniError> {
-    let settings = Settings::from_request(request)?;
-    if let Some(agent) = &settings.agent {
+    let Config { keys, addressing } = Config::whole(request)?;
+    if let Some(agent) = &keys.agent {
         agent::require_routed(agent)?;
     }
-    let addressing = Addressing::of(request)?;
-    let previous = outcome::previous(request, attachment, netns)?;
+    let previous = result::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { host, own, beyond } = Passage::open(netns)?;
+    let Namespaces { host, own, pod } = Namespaces::open(netns)?;
     let _claim = addressing.claim(attachment)?;
-    if beyond.has_interface(attachment.ifname.as_str())? {
+    if pod.has_interface(attachment.ifname.as_str())? {
         return Err(taken(&addressing, attachment));
     }
 
     let mut undo = Undo::new(own, netns);
-    let call = Call { request, attachment, netns, settings: &settings, addressing: &addressing, identity: &identity };
+    let call = Call { request, attachment, netns, keys: &keys, addressing: &addressing, identity: &identity };
     // Its descriptors are closed before anything is undone: where there were too few, undoing needs them.
-    let result = attach(&call, host, beyond, &mut undo, previous)?;
+    let result = attach(&call, host, pod, &mut undo, previous)?;
     print(&result)?;
     undo.keep();
     Ok(())
@@ -68,54 +68,54 @@ pub(crate) fn add(
 fn attach<'a>(
     call: &Call<'a>,
     mut host: Socket,
-    mut beyond: Beyond,
+    mut pod: Pod,
     undo: &mut Undo<'a>,
     previous: AddResult,
 ) -> Result<AddResult, CniError> {
-    let &Call { request, attachment, netns, settings, addressing, identity } = call;
+    let &Call { request, attachment, netns, keys, addressing, identity } = call;
     let proof = Proof {
         host_link: Some(identity.host_name.clone()),
         netns: netns.to_owned(),
-        netns_id: Some(beyond.netns.identity()),
+        netns_id: Some(pod.netns.identity()),
         pod: request.args.pod.as_ref().map(ToString::to_string),
     };
-    let assignment = addressing.assign(attachment, &proof, &mut host)?;
+    let assignment = addressing.assign(&request.config.name, attachment, &proof, &mut host)?;
     undo.assigned(addressing, &assignment);
 
     let plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
-        routes: outcome::pod_routes(&assignment)?,
+        routes: inputs::pod_routes(&assignment)?,
         host_mac: identity.host_mac,
-        pod_mac: settings.mac.unwrap_or(identity.pod_mac),
-        alias: outcome::alias(request, attachment, identity),
-        host_source: settings.host_source.clone(),
+        pod_mac: keys.mac.unwrap_or(identity.pod_mac),
+        alias: inputs::alias(request, attachment, identity),
+        host_source: keys.host_source.clone(),
     };
     // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
     let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
-    let mtu = prepare_node(&mut host, &procfs, &plan, settings)?;
+    let mtu = prepare_node(&mut host, &procfs, &plan, keys)?;
     let pair = NewVeth {
         name: &identity.host_name,
         mac: plan.host_mac.octets(),
         group: identity.group,
         peer_name: attachment.ifname.as_str(),
         peer_mac: plan.pod_mac.octets(),
-        peer_netns: beyond.netns.as_fd(),
+        peer_netns: pod.netns.as_fd(),
         mtu,
     };
     undo.linking(identity);
     make_pair(&mut host, &pair, identity)?;
     undo.linked(&host);
     let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
-    make_pod_end(&mut beyond, &procfs, &plan, attachment.ifname.as_str())?;
+    make_pod_end(&mut pod, &procfs, &plan, attachment.ifname.as_str())?;
     ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
 
     addressing.confirm(attachment, &assignment)?;
-    let outcome = Outcome { netns, attachment, identity, plan: &plan, mtu };
-    Ok(outcome.result(previous, outcome::dns(request, assignment.dns)))
+    let made = Made { netns, attachment, identity, plan: &plan, mtu };
+    Ok(made.result(previous, inputs::dns(request, assignment.dns)))
 }
 
 /// The pod has an interface of that name: ours, or another's (E-23, E-24).
-fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
+fn taken(addressing: &Addressing<'_, Settings>, attachment: &Attachment) -> CniError {
     match addressing.held(attachment) {
         Ok(Some(held)) if !held.is_empty() => {
             let details = format!("{} of {} holds {held:?}", attachment.ifname, attachment.container_id);
@@ -126,8 +126,8 @@ fn taken(addressing: &Addressing<'_>, attachment: &Attachment) -> CniError {
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
-fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, settings: &Settings) -> Result<u32, CniError> {
-    let mtu = host::pod_mtu(host, settings, plan.has(true))?;
+fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, keys: &Keys) -> Result<u32, CniError> {
+    let mtu = host::pod_mtu(host, keys, plan.has(true))?;
     for v6 in plan.families() {
         netlink::ensure_forwarding(host, procfs, v6).map_err(Error::from)?;
     }
@@ -149,15 +149,15 @@ fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) ->
 }
 
 /// Leaves the thread in the pod's namespace.
-fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str) -> Result<(), Error> {
-    beyond.enter()?;
-    let Some(device) = Link::index(&beyond.pod, ifname).map_err(Error::from)? else {
+fn make_pod_end(pod: &mut Pod, procfs: &Procfs, plan: &Plan, ifname: &str) -> Result<(), Error> {
+    pod.enter()?;
+    let Some(device) = Link::index(&pod.socket, ifname).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
-    let occupied = beyond.occupied(device, plan)?;
+    let occupied = pod.occupied(device, plan)?;
     let operations = plan.pod_end(device, occupied);
     if !plan.has(true) {
-        return apply(&mut beyond.pod, &operations);
+        return apply(&mut pod.socket, &operations);
     }
     let Some(link) = LinkSettings::v6(procfs, ifname)? else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
@@ -166,5 +166,51 @@ fn make_pod_end(beyond: &mut Beyond, procfs: &Procfs, plan: &Plan, ifname: &str)
     link.set("keep_addr_on_down", "1")?;
     link.set("ndisc_notify", "1")?;
     link.raise("hop_limit", HOPS, HOP_LIMIT)?;
-    apply_with_v6(&mut beyond.pod, &operations, &link)
+    apply_with_v6(&mut pod.socket, &operations, &link)
+}
+
+#[cfg(test)]
+mod tests {
+    use cni::{Args, ContainerId, Ifname, NetworkConfig, Verb};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What an ADD is refused with whose network namespace does not exist.
+    fn refused(change: impl FnOnce(&mut Value)) -> (u32, String) {
+        let mut config = json!({
+            "cniVersion": "1.1.0", "name": "net", "type": "podlan",
+            "ipam": {"type": "podlan-ipam", "ranges": [[{"subnet": "10.1.0.0/24"}]]},
+        });
+        change(&mut config);
+        let request = Request {
+            config: NetworkConfig::parse(config.to_string().as_bytes(), Verb::Add).unwrap(),
+            args: Args::default(),
+            path: Vec::new(),
+            environment: Vec::new(),
+            stdin: Vec::new(),
+        };
+        let attachment =
+            Attachment { container_id: ContainerId::parse("c1").unwrap(), ifname: Ifname::parse("eth0").unwrap() };
+        let netns = Path::new("/nowhere/netns");
+        let error = add(&request, &attachment, netns, &mut |_| panic!("a result was printed")).unwrap_err();
+        (error.code.number(), error.msg)
+    }
+
+    /// The own keys first, then the `ipam` section, then the agent, then what is opened.
+    #[test]
+    fn a_mistaken_configuration_is_refused_before_anything_is_opened() {
+        assert_eq!(refused(|_| {}).1, "invalid CNI_NETNS");
+        assert_eq!(refused(|config| config["agent"] = json!("/nowhere/node.json")).0, 11);
+        let (code, msg) = refused(|config| {
+            config["agent"] = json!("/nowhere/node.json");
+            config["ipam"]["ranges"] = json!([[{"subnet": "10.1.0.1/24"}]]);
+        });
+        assert!(code == 7 && msg.starts_with("invalid range set 0"), "{code} {msg}");
+        let (code, msg) = refused(|config| {
+            config["ipam"]["ranges"] = json!([[]]);
+            config["mtu"] = json!(1);
+        });
+        assert!(code == 7 && msg.contains("mtu"), "{code} {msg}");
+    }
 }

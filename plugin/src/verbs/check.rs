@@ -8,41 +8,39 @@ use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
 use netlink::{Hardening, Link, Procfs, Selector, Socket, Sysctl};
 use podlink::Identity;
 
-use crate::addressing::Addressing;
+use crate::config::Config;
 use crate::error::{Activity, Error};
+use crate::namespaces::{Namespaces, Pod};
 use crate::observe::{Absent, differences};
-use crate::outcome;
-use crate::passage::{Beyond, Passage};
 use crate::plan::Plan;
-use crate::settings::Settings;
+use crate::result;
 
 /// Compares; error 105 lists what differs, 3 says that there is nothing to compare with.
 pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) -> Result<(), CniError> {
-    let settings = Settings::from_request(request)?;
-    let addressing = Addressing::of(request)?;
+    let Config { keys, addressing } = Config::of_check(request)?;
     let Some(previous) = request.config.previous_result()? else {
         return Err(CniError::new(Code::InvalidConfig, "required prevResult missing"));
     };
     let identity = Identity::of(&request.config.name, attachment);
-    let Passage { mut host, mut beyond, .. } = Passage::open(netns).map_err(failed)?;
+    let Namespaces { mut host, mut pod, .. } = Namespaces::open(netns).map_err(failed)?;
     addressing.check()?;
     let known = addresses_of(&previous, attachment, netns);
     let held = addressing.held(attachment)?.unwrap_or_else(|| known.clone());
-    let given = settings.mac.unwrap_or(identity.pod_mac);
+    let given = keys.mac.unwrap_or(identity.pod_mac);
     // A later plugin may have changed it, and then says so in the result (tuning).
     let pod_mac = mac_of(&previous, attachment, netns).unwrap_or(given);
     let absent = if pod_mac == given { Absent::Drift } else { Absent::Fine };
     let plan = Plan {
         addresses: held.iter().copied().map(Into::into).collect(),
-        routes: outcome::our_routes(&previous),
+        routes: result::our_routes(&previous),
         host_mac: identity.host_mac,
         pod_mac,
         alias: String::new(),
-        host_source: settings.host_source,
+        host_source: keys.host_source,
     };
     let mut drift = unlike(&known, &held);
     drift.extend(host_drift(&mut host, &plan, &identity, absent).map_err(failed)?);
-    drift.extend(pod_drift(&mut beyond, &plan, attachment.ifname.as_str(), absent).map_err(failed)?);
+    drift.extend(pod_drift(&mut pod, &plan, attachment.ifname.as_str(), absent).map_err(failed)?);
     if drift.is_empty() {
         return Ok(());
     }
@@ -56,13 +54,13 @@ fn failed(error: Error) -> CniError {
 
 /// The MAC that the runtime knows our interface to have.
 fn mac_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Option<MacAddress> {
-    let ours = previous.interfaces.get(outcome::ours_in(previous, attachment, netns)?)?;
+    let ours = previous.interfaces.get(result::ours_in(previous, attachment, netns)?)?;
     ours.mac.as_deref().and_then(|mac| MacAddress::parse(mac).ok())
 }
 
 /// The addresses that the runtime knows our interface to have.
 fn addresses_of(previous: &AddResult, attachment: &Attachment, netns: &Path) -> Vec<IpAddr> {
-    let ours = outcome::ours_in(previous, attachment, netns);
+    let ours = result::ours_in(previous, attachment, netns);
     let of_ours = previous.ips.iter().filter(|ip| ours.is_some() && ip.interface == ours);
     of_ours.map(|ip| ip.address.ip()).collect()
 }
@@ -109,11 +107,11 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
     Ok(drift)
 }
 
-fn pod_drift(beyond: &mut Beyond, plan: &Plan, ifname: &str, absent: Absent) -> Result<Vec<String>, Error> {
-    beyond.enter()?;
-    let Some(device) = Link::index(&beyond.pod, ifname).map_err(Error::from)? else {
+fn pod_drift(pod: &mut Pod, plan: &Plan, ifname: &str, absent: Absent) -> Result<Vec<String>, Error> {
+    pod.enter()?;
+    let Some(device) = Link::index(&pod.socket, ifname).map_err(Error::from)? else {
         return Ok(vec![format!("the interface {ifname} is missing in the pod")]);
     };
-    let occupied = beyond.occupied(device, plan)?;
-    differences(&mut beyond.pod, &plan.pod_end(device, occupied), "pod", absent)
+    let occupied = pod.occupied(device, plan)?;
+    differences(&mut pod.socket, &plan.pod_end(device, occupied), "pod", absent)
 }

@@ -9,12 +9,12 @@ use cni::{Attachment, Error as CniError, Request};
 use netlink::Socket;
 use podlink::{Identity, removal};
 
-use crate::addressing::Addressing;
+use crate::config::addressing_of_removal;
 use crate::error::{Activity, Error};
 
 /// Detaches the pod.
 pub(crate) fn del(request: &Request, attachment: &Attachment, netns: Option<&Path>) -> Result<(), CniError> {
-    let addressing = Addressing::of_removal(request)?;
+    let addressing = addressing_of_removal(request)?;
     let identity = Identity::of(&request.config.name, attachment);
     let mut host = Socket::open().map_err(failed)?;
     let _claim = addressing.outlast_add(attachment)?;

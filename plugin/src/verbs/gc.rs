@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cni::{Attachment, Code, Error as CniError, NetworkName, Request};
-use ipam::{Collector, Lease, Stamp};
+use ipam::{Collector, Lease, Place, Stamp};
 use netlink::{Link, Socket};
 use podlink::{Identity, removal};
 
 use crate::addressing::Addressing;
+use crate::config::addressing_of_removal;
 use crate::error::{Activity, Error};
 
 /// Removes what no valid attachment needs. Goes on past failures and reports them all at the end.
 pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), CniError> {
-    let addressing = Addressing::of_removal(request)?;
+    let addressing = addressing_of_removal(request)?;
     let network = &request.config.name;
     let began = Stamp::now()?;
     let mut host = Socket::open().map_err(failed)?;
@@ -32,7 +33,7 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
 /// The links of one network, while its leases are collected.
 struct Links<'a> {
     network: &'a NetworkName,
-    addressing: &'a Addressing<'a>,
+    addressing: &'a Addressing<'a, Result<Place, CniError>>,
     host: Socket,
     /// The host ends of attachments that are not listed, as they were at the beginning, by name.
     strays: BTreeMap<String, Link>,

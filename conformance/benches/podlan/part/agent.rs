@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use netlink::{Event, Monitor, Route};
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::poll::{PollFd, PollFlags, poll};
 use podlan_conformance::cluster::{self, NEIGHBOURS, Peer, wait_for_routes};
 use podlan_conformance::lab::{Lab, Node, Running, binaries};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
 use crate::Failure;
 use crate::figures::Figures;

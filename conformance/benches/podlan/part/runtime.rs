@@ -6,7 +6,7 @@ use crate::Failure;
 use crate::figures::Figures;
 use crate::tools::Tools;
 
-/// The test, in conformance/tests/containerd/time.rs.
+/// The test, in conformance/tests/runtimes/containerd/time.rs.
 const TEST: &str = "a_pod_waits_less_for_podlan_with_two_families_than_for_ptp_with_one";
 
 pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {

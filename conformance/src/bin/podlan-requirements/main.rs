@@ -26,10 +26,10 @@ struct Arguments {
     /// Where to write the table, as Markdown.
     #[arg(long)]
     table: Option<PathBuf>,
-    /// The tests that were skipped, as PODLAN_SKIPPED notes them: libtest tells them as passed.
+    /// The tests that were skipped, as PODLAN_SKIPPED notes them: the report has them as passed.
     #[arg(long)]
     skipped: Option<PathBuf>,
-    /// What scripts/test and conformance/harness/run said.
+    /// The JUnit report of cargo-nextest, and the log of conformance/harness/run.
     #[arg(required = true)]
     logs: Vec<PathBuf>,
 }

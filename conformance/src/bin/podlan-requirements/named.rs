@@ -7,7 +7,7 @@ use std::{fs, io};
 /// A test, by the suite that runs it and its own name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Test {
-    /// The folder of the crate, or `harness`.
+    /// The crate by the name of [`suite_of`], or `harness`.
     pub(crate) suite: String,
     /// The function's name; of a Go case its words, joined as `go test` joins them.
     pub(crate) name: String,
@@ -16,7 +16,10 @@ pub(crate) struct Test {
 /// The suite of the Go tests.
 pub(crate) const HARNESS: &str = "harness";
 
-const CRATES: [&str; 6] = ["cni", "conformance", "ipam", "netlink", "node", "plugin"];
+/// The suite of a package's tests: `podlan-cni` is `cni`, and `podlan` itself is `plugin`.
+pub(crate) fn suite_of(package: &str) -> String {
+    package.strip_prefix("podlan-").unwrap_or(if package == "podlan" { "plugin" } else { package }).to_owned()
+}
 
 /// Each test with the requirements that it names.
 pub(crate) type Named = BTreeMap<Test, BTreeSet<String>>;
@@ -27,16 +30,34 @@ pub(crate) type Named = BTreeMap<Test, BTreeSet<String>>;
 /// Of reading.
 pub(crate) fn in_rust(root: &Path) -> io::Result<Named> {
     let mut named = Named::new();
-    for suite in CRATES {
+    for (package, crate_root) in packages(root)? {
         for folder in ["src", "tests"] {
-            for file in files(&root.join(suite).join(folder), "rs")? {
+            for file in files(&crate_root.join(folder), "rs")? {
                 for (name, ids) in tests_of(&fs::read_to_string(file)?) {
-                    named.entry(Test { suite: suite.to_owned(), name }).or_default().extend(ids);
+                    named.entry(Test { suite: suite_of(&package), name }).or_default().extend(ids);
                 }
             }
         }
     }
     Ok(named)
+}
+
+/// The packages of the workspace with their folders, which lie in the root or in a folder of it.
+fn packages(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let folders = |of: &Path| -> io::Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(of)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        Ok(entries.into_iter().filter(|path| path.is_dir() && !path.ends_with("target")).collect())
+    };
+    let mut found = Vec::new();
+    for outer in folders(root)? {
+        let inner = folders(&outer)?;
+        for folder in std::iter::once(outer).chain(inner) {
+            let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
+            let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+            found.extend(name.map(|name| (name.to_owned(), folder.clone())));
+        }
+    }
+    Ok(found)
 }
 
 /// The Go tests: every string that begins with a requirement is the name of a case.

@@ -1,8 +1,8 @@
-//! How each test ended, by what the test programs said: libtest's lines beneath scripts/test's headings, `go test -v`'s.
+//! How each test ended: by the JUnit report of cargo-nextest, and by what `go test -v` printed.
 
 use std::collections::BTreeMap;
 
-use crate::named::{HARNESS, Test};
+use crate::named::{HARNESS, Test, suite_of};
 
 /// How a test ended. The worst is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,18 +25,11 @@ pub(crate) struct Ran {
 impl Ran {
     /// Takes in what a run said.
     pub(crate) fn read(&mut self, log: &str) {
-        let mut suite = "";
-        for line in log.lines() {
-            if let Some(heading) = line.strip_prefix("== ") {
-                suite = heading.split('/').next().unwrap_or_default();
-            } else if let Some((name, verdict)) = libtest(line) {
-                let name = name.rsplit("::").next().unwrap_or(name).to_owned();
-                let own = self.rust.entry(Test { suite: suite.to_owned(), name }).or_insert(verdict);
-                *own = verdict.max(*own);
-            } else if let Some((name, verdict)) = go(line.trim_start()) {
-                self.go.push((name.to_owned(), verdict));
-            }
+        for (test, verdict) in log.split("<testcase ").skip(1).filter_map(junit) {
+            let own = self.rust.entry(test).or_insert(verdict);
+            *own = verdict.max(*own);
         }
+        self.go.extend(log.lines().filter_map(|line| go(line.trim_start())).map(|(name, how)| (name.to_owned(), how)));
     }
 
     /// Takes in the tests that were skipped: a line `module::name: why` for each. Two programs may have a test of one name.
@@ -59,16 +52,19 @@ impl Ran {
     }
 }
 
-/// `test a::b::c ... ok`
-fn libtest(line: &str) -> Option<(&str, Verdict)> {
-    let (name, verdict) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    let verdict = match verdict.split([',', ' ']).next()? {
-        "ok" => Verdict::Passed,
-        "ignored" => Verdict::Skipped,
-        "FAILED" => Verdict::Failed,
-        _ => return None,
+/// `name="a::b::c" classname="PACKAGE::PROGRAM" … />`, or with elements up to `</testcase>`; in their text `<` is escaped.
+fn junit(case: &str) -> Option<(Test, Verdict)> {
+    let (attributes, inside) = case.split_once('>')?;
+    let inside = if attributes.ends_with('/') { "" } else { inside.split("</testcase>").next()? };
+    let attribute = |name: &str| attributes.split_once(&format!("{name}=\""))?.1.split('"').next();
+    let name = attribute(" name").or_else(|| attribute("name"))?.rsplit("::").next()?.to_owned();
+    let suite = suite_of(attribute("classname")?.split("::").next()?);
+    let verdict = match inside {
+        bad if bad.contains("<failure") || bad.contains("<error") => Verdict::Failed,
+        skipped if skipped.contains("<skipped") => Verdict::Skipped,
+        _ => Verdict::Passed,
     };
-    Some((name.trim_end_matches(" - should panic"), verdict))
+    Some((Test { suite, name }, verdict))
 }
 
 /// `--- PASS: TestPtp/1.0.0/H-037_… (0.05s)`
@@ -96,7 +92,9 @@ mod tests {
     fn a_skipped_test_is_not_taken_for_passed_and_a_failed_one_not_for_skipped() {
         let mut ran = Ran::default();
         ran.read(
-            "== conformance/containerd\ntest faults::fine ... ok\ntest faults::aside ... ok\ntest bad ... FAILED\n",
+            "<testcase name=\"faults::fine\" classname=\"podlan-conformance::runtimes\" time=\"1.0\"/>
+            <testcase name=\"faults::aside\" classname=\"podlan-conformance::runtimes\" time=\"1.0\"/>
+            <testcase name=\"bad\" classname=\"podlan-conformance::lab\" time=\"1.0\"><failure>no</failure></testcase>",
         );
         ran.skip("faults::aside: missing containerd: apt-get install containerd\nbad: no strace\n");
         let verdict = |name: &str| ran.verdict(&Test { suite: "conformance".to_owned(), name: name.to_owned() });

@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cni::{Attachment, NetworkName};
-use ipam::{Imported, Lease, Place, Range, RangeSet, Require, Want};
+use ipam::{Lease, Place, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
+use migration::{Decision, Imported, KnownPods, Living, RESULTS};
 use serde::Serialize;
 
-use crate::adopt::{Live, RESULTS, Verdict, Witness};
 use state::{RUN_DIR, RunDir};
 
 /// Whose leases are taken over.
@@ -68,7 +68,7 @@ enum Error {
     #[error("read {path}: {source}")]
     Read { path: String, source: io::Error },
     #[error("read the list of living containers: {0}")]
-    Live(#[from] crate::adopt::LiveError),
+    Live(#[from] migration::LivingError),
     #[error("--network-name: {0}")]
     Network(cni::Error),
     #[error("--cidr: {0}")]
@@ -138,22 +138,22 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn adopt(args: &HostLocal) -> Result<Told, Error> {
     let network = NetworkName::parse(&args.network_name).map_err(Error::Network)?;
     let want = want(&cidrs(args)?)?;
-    let live = args.live.as_deref().map(read).transpose()?.map(|text| Live::parse(&text)).transpose()?;
+    let living = args.live.as_deref().map(read).transpose()?.map(|text| Living::parse(&text)).transpose()?;
     // host-local names the directory after its network, and libcni names that in its records.
     let theirs = args.directory.file_name().unwrap_or_default().to_string_lossy();
     let failed = |source| Error::Read { path: args.results.display().to_string(), source };
-    let witness = Witness::of(&theirs, &args.results, live).map_err(failed)?;
+    let known = KnownPods::read(&theirs, &args.results, living).map_err(failed)?;
     let place = Place::new(&args.data_dir, network);
     let reasons = RefCell::new(BTreeMap::new());
-    let vouch = |owner: &Attachment| match witness.verdict(owner) {
-        Verdict::Adopt(proof) => Some(proof),
-        Verdict::Leave(why) => {
+    let vouch = |owner: &Attachment| match known.decide(owner) {
+        Decision::Adopt(proof) => Some(proof),
+        Decision::Leave(why) => {
             reasons.borrow_mut().insert(owner.clone(), why);
             None
         }
     };
-    let import = if args.dry_run { ipam::rehearse_import } else { ipam::import };
-    let Imported { leases, known, left, refused } = import(&place, &want, &args.directory, &vouch)?;
+    let import = if args.dry_run { migration::dry_run } else { migration::import };
+    let Imported { leases, known: known_leases, left, refused } = import(&place, &want, &args.directory, &vouch)?;
     let reasons = reasons.into_inner();
     let left = left.into_iter().map(|(address, owner)| Line {
         address: address.to_string(),
@@ -168,7 +168,7 @@ fn adopt(args: &HostLocal) -> Result<Told, Error> {
         network: args.network_name.clone(),
         dry_run: args.dry_run,
         adopted: leases.iter().map(line).collect(),
-        known: known.iter().map(line).collect(),
+        known: known_leases.iter().map(line).collect(),
         left: left.collect(),
         refused: refused.collect(),
     })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cni::NetworkName;
-use ipam::{Lease, Presence, Prover, Stamp};
+use ipam::{Lease, Liveness, Presence, Stamp};
 use netlink::Socket;
 use podlink::HostLinks;
 use serde::Serialize;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
-use ipam::{Error, Lease, Place, Presence, Prover, Range, RangeSet, Require, Want};
+use ipam::{Error, Lease, Liveness, Place, Presence, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
 use netlink::Socket;
 use podlink::HostLinks;
@@ -64,7 +64,7 @@ pub(super) struct Witness<'a> {
     pub(super) visible: &'a VisibleNetns,
 }
 
-impl Prover for Witness<'_> {
+impl Liveness for Witness<'_> {
     fn host_link(&self, lease: &Lease) -> Presence {
         self.links.host_link(lease)
     }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use files::watcher::{Watched, Watcher};
 use netlink::{Event, Monitor};
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::sys::inotify::AddWatchFlags;
-use rtnetlink::packet_route::RouteNetlinkMessage;
 
 use parts::Readiness;
 

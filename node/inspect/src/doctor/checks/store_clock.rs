@@ -15,7 +15,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             Problem::new(
                 error.clone(),
                 "no pod of that network can be made or removed while its store cannot be read",
-                "ipam/FORMAT.md, \"Damage\": the store is text, and the line that is named is the damage",
+                "ipam/store/FORMAT.md, \"Damage\": the store is text, and the line that is named is the damage",
             )
         })
         .collect();

@@ -1,0 +1,75 @@
+//! Requests made of the fuzz corpora.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use crate::record::PLUGINS;
+use crate::request::Request;
+
+/// The group of all of them.
+pub(crate) const GROUP: &str = "fuzz";
+
+/// A corpus and how an input becomes a request: variables and stdin.
+type Corpus = (&'static str, fn(Vec<u8>) -> (Variables, Vec<u8>));
+type Variables = BTreeMap<OsString, OsString>;
+
+/// Half of the inputs are whole calls.
+const CORPORA: [Corpus; 4] =
+    [("call", call), ("ipam-section", |config| (add(), config)), ("call", call), ("result", result)];
+
+/// As many requests as asked for, to both plugins in turn; the same ones for one seed.
+pub(crate) fn requests(count: usize, seed: u64) -> Vec<Request> {
+    let share = count.div_ceil(CORPORA.len());
+    let each = CORPORA
+        .iter()
+        .zip(seed..)
+        .flat_map(|((corpus, request), seed)| fuzz::inputs(corpus, share, seed).into_iter().map(request));
+    let with_program = each.zip(PLUGINS.into_iter().cycle()).map(|((environment, stdin), program)| Request {
+        program: program.to_owned(),
+        group: GROUP.to_owned(),
+        node: "node1".to_owned(),
+        environment,
+        stdin,
+        traced: false,
+    });
+    with_program.take(count).collect()
+}
+
+/// Lines of `NAME=VALUE`, an empty line, and what stdin holds, as `cni` reads its corpus.
+fn call(input: Vec<u8>) -> (Variables, Vec<u8>) {
+    let mut variables = Variables::new();
+    let mut rest = input.as_slice();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        let Some(equals) = line.iter().position(|byte| *byte == b'=') else { break };
+        let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        // No process can have another name or value than these.
+        if equals > 0 && !line.contains(&0) {
+            variables.insert(text(&line[..equals]), text(&line[equals + 1..]));
+        }
+    }
+    (variables, rest.to_vec())
+}
+
+/// A good ADD.
+fn add() -> Variables {
+    let words = [
+        ("CNI_COMMAND", "ADD"),
+        ("CNI_CONTAINERID", "c1"),
+        ("CNI_NETNS", "/run/netns/c1"),
+        ("CNI_IFNAME", "eth0"),
+        ("CNI_PATH", "/opt/cni/bin"),
+    ];
+    words.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// Any result as the prevResult of a CHECK.
+fn result(input: Vec<u8>) -> (Variables, Vec<u8>) {
+    let mut variables = add();
+    variables.insert("CNI_COMMAND".into(), "CHECK".into());
+    let before = br#"{"cniVersion":"1.1.0","name":"podnet","type":"podlan","ipam":{"type":"podlan-ipam","ranges":[[{"subnet":"10.244.1.0/24"}]]},"prevResult":"#;
+    (variables, [before, input.as_slice(), b"}"].concat())
+}

@@ -1,0 +1,136 @@
+//! What one ADD and one DEL ask of the kernel and of the processor, held to what they asked when that was last looked at.
+//! Counted, not timed, so that a busy machine changes nothing.
+//!
+//! A count that left its bounds is a decision: mend what made it grow, or write the new one here, lower ones too.
+
+use std::process::Command;
+
+use podlan_conformance::cost;
+use podlan_conformance::lab::{Error, Lab, Node, Pod, binaries, has_strace, skip, within};
+use serde_json::{Value, json};
+
+/// What one call was seen to ask.
+struct Cost {
+    verb: &'static str,
+    families: usize,
+    system: u64,
+    netlink: u64,
+    /// Of the program itself.
+    instructions: u64,
+}
+
+/// Of the release build, for the pods of one IPv4 subnet, and of one IPv4 and one IPv6 subnet.
+const SEEN: [Cost; 4] = [
+    Cost { verb: "ADD", families: 1, system: 108, netlink: 19, instructions: 428_000 },
+    Cost { verb: "DEL", families: 1, system: 80, netlink: 3, instructions: 343_000 },
+    Cost { verb: "ADD", families: 2, system: 134, netlink: 30, instructions: 619_000 },
+    Cost { verb: "DEL", families: 2, system: 84, netlink: 4, instructions: 532_000 },
+];
+
+/// System calls more or fewer: a page of memory here or there.
+const CALLS: u64 = 3;
+
+/// Instructions more or fewer, of a hundred: checksums and copies differ from processor to processor.
+const PERCENT: u64 = 8;
+
+/// As nodes are: with a default route. One without asks for its subnets too.
+fn settle(node: &Node) -> Result<(), Error> {
+    node.command("ip").args(["route", "add", "default", "via", "172.31.0.254", "dev", "eth0"]).succeeds().map(drop)
+}
+
+fn config(node: &Node, families: usize) -> Value {
+    let mut config = node.podnet();
+    config["name"] = json!(format!("net{families}"));
+    if let Some(ranges) = config["ipam"]["ranges"].as_array_mut() {
+        ranges.truncate(families);
+    }
+    config
+}
+
+/// The plugin as a runtime calls it.
+fn call(verb: &str, pod: &Pod<'_>) -> Result<Command, Error> {
+    let program = binaries::find("podlan")?;
+    let mut command = Command::new(&program);
+    command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", "0123456789abcdef".repeat(4));
+    command.env("CNI_NETNS", pod.netns()).env("CNI_IFNAME", "eth0").env("CNI_PATH", "/opt/cni/bin");
+    Ok(command)
+}
+
+fn has_valgrind() -> bool {
+    let found = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        skip("valgrind is missing (apt-get install valgrind)");
+    }
+    found
+}
+
+/// Each verb of a pair in turn, of `count`'s making.
+fn each<T: Send>(
+    node: &Node,
+    name: &str,
+    families: usize,
+    count: impl Fn(&Command, &[u8]) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let config = config(node, families).to_string();
+    // The first pod of a network makes its store.
+    for warm in 0..2 {
+        let pod = node.pod(&format!("{name}-{warm}"))?;
+        for verb in ["ADD", "DEL"] {
+            node.place().enter(|| count(&call(verb, &pod)?, config.as_bytes()))??;
+        }
+    }
+    let pod = node.pod(name)?;
+    ["ADD", "DEL"]
+        .into_iter()
+        .map(|verb| node.place().enter(|| count(&call(verb, &pod)?, config.as_bytes()))?)
+        .collect()
+}
+
+#[test]
+fn an_add_and_a_del_ask_the_kernel_no_more_than_they_did() {
+    within(|| {
+        if !binaries::are_release() || !has_strace() {
+            return Ok(());
+        }
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        settle(node)?;
+        let mut wrong = Vec::new();
+        for families in [1, 2] {
+            let calls = each(node, &format!("calls{families}"), families, cost::calls)?;
+            for (seen, calls) in SEEN.iter().filter(|seen| seen.families == families).zip(calls) {
+                if calls.system.abs_diff(seen.system) > CALLS || calls.netlink != seen.netlink {
+                    let Cost { verb, system, netlink, .. } = seen;
+                    wrong.push(format!("{verb} of {families}: {calls:?}, and it was {system} and {netlink}"));
+                }
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(Error::Unreadable { from: "strace".into(), said: wrong.join("\n") }) }
+    });
+}
+
+#[test]
+fn an_add_and_a_del_execute_no_more_instructions_than_they_did() {
+    within(|| {
+        if !binaries::are_release() || !has_valgrind() {
+            return Ok(());
+        }
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        settle(node)?;
+        let mut wrong = Vec::new();
+        for families in [1, 2] {
+            let counts = each(node, &format!("steps{families}"), families, cost::instructions)?;
+            for (seen, count) in SEEN.iter().filter(|seen| seen.families == families).zip(counts) {
+                if count.abs_diff(seen.instructions) * 100 > seen.instructions * PERCENT {
+                    wrong.push(format!("{} of {families}: {count}, and it was {}", seen.verb, seen.instructions));
+                }
+            }
+        }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Unreadable { from: "valgrind".into(), said: wrong.join("\n") })
+        }
+    });
+}

@@ -1,0 +1,137 @@
+//! Two calls for one attachment at once: a runtime's retry, a DEL or a GC that comes early, a pod that ends. Whoever
+//! reported success has its link, its address and its lease; what is undone or taken back is taken back whole.
+//!
+//! ```text
+//!   node1, with room for one pod
+//!     └── web   eth0 is added by two processes at once, deleted, collected, or its namespace goes
+//! ```
+
+mod stopped;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use podlan_conformance::agent::{METRICS, metrics};
+use podlan_conformance::lab::{Error, Lab, eventually, within};
+use world::{Call, World};
+
+/// How long the short form goes on.
+const SHORT: Duration = Duration::from_secs(30);
+
+/// Where the agent serves its metrics.
+
+/// Calls that begin one shortly after the other.
+const ROUNDS: [&[Call]; 8] = [
+    &[Call::Add, Call::Add],
+    &[Call::Add, Call::Del],
+    &[Call::Add, Call::Gc],
+    &[Call::Add, Call::Add, Call::Del],
+    &[Call::Add, Call::Del, Call::Add],
+    &[Call::Del, Call::Add, Call::Gc],
+    &[Call::Add, Call::Add, Call::Add, Call::Gc],
+    &[Call::Add, Call::Del, Call::Del, Call::Gc],
+];
+
+/// The same numbers in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// Rounds of the long form, where that is asked for.
+fn long() -> Option<usize> {
+    std::env::var("PODLAN_TORTURE").ok()?.parse().ok()
+}
+
+/// Plays rounds until the time is over, or, in the long form, so many.
+fn play(
+    world: &World<'_>,
+    mut round: impl FnMut(&World<'_>, usize, &mut Dice) -> Result<(), Error>,
+) -> Result<usize, Error> {
+    let (begun, rounds) = (Instant::now(), long());
+    let mut dice = Dice(15);
+    let mut played = 0;
+    while rounds.map_or(begun.elapsed() < SHORT, |rounds| played < rounds) {
+        round(world, played, &mut dice)?;
+        played += 1;
+    }
+    Ok(played)
+}
+
+#[test]
+fn calls_for_one_attachment_at_any_moment_leave_it_whole_or_gone() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let world = World::new(node)?;
+        let (mut added, mut both) = (0, 0);
+        let played = play(&world, |world, number, dice| {
+            let calls = ROUNDS[number % ROUNDS.len()];
+            let mut running = Vec::new();
+            for &call in calls {
+                running.push((call, world.start(call)?));
+                // As long as an ADD takes, on a machine that is busy.
+                let most = if dice.roll(4) == 0 { 20_000 } else { 2_000 };
+                std::thread::sleep(Duration::from_micros(dice.roll(most)));
+            }
+            let mut ended = Vec::new();
+            for (call, running) in running {
+                ended.push((call, running.wait(Duration::from_secs(60))?));
+            }
+            let successes = world.judge(&format!("round {number} of {calls:?}"), &ended)?;
+            added += usize::from(successes > 0);
+            both += usize::from(successes > 1);
+            world.clean()
+        })?;
+        println!("{played} rounds, {added} with a pod added, {both} with two ADDs that succeeded");
+        assert!(played > 100 && added > played / 4, "{played} {added}");
+        Ok(())
+    });
+}
+
+/// ADD against the agent's sweep, and against the ADD of another pod, which takes back what is dead when the pool is full.
+#[test]
+fn a_pod_that_ends_while_it_is_added_is_taken_back_whole_by_a_sweep_and_by_the_next_add() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let mut agent = node.agent(&["--listen", &METRICS.to_string(), "--resync", "1s"])?;
+        let world = World::new(node)?;
+        let next = node.pod("next")?;
+        // Nothing dead is taken back before a living pod's namespace was seen: not to see it could be the agent's fault.
+        next.add(world.config())?;
+        eventually(Duration::from_secs(20), "the agent sees a pod", || {
+            let metrics = metrics(node)?;
+            let seen = metrics.lines().any(|line| line.contains("state=\"alive\"") && line.ends_with(" 2"));
+            if seen { Ok(()) } else { Err(metrics) }
+        })?;
+        next.del(world.config())?;
+        let mut passed_on = 0;
+        let played = play(&world, |world, number, dice| {
+            let web = world.start(Call::Add)?;
+            std::thread::sleep(Duration::from_micros(dice.roll(12_000)));
+            world.remove_pod()?;
+            std::thread::sleep(Duration::from_micros(dice.roll(2_000)));
+            let other = next.cni("ADD", "eth0", world.config())?.spawn()?;
+            let other = other.wait(Duration::from_secs(60))?;
+            let web = web.wait(Duration::from_secs(60))?;
+            let when = format!("round {number}: the pod ended while it was added");
+            world.nothing_is_left(&when, &web, &other)?;
+            if other.success() {
+                passed_on += 1;
+                world.is_whole(&when, &next, &other)?;
+            }
+            next.del(world.config())?;
+            world.make_pod()?;
+            world.clean()
+        })?;
+        assert!(agent.is_running(), "{}", agent.stderr());
+        println!("{played} rounds, in {passed_on} the address went to the next pod at once");
+        assert!(played > 50 && passed_on > 0, "{played} {passed_on}");
+        Ok(())
+    });
+}

@@ -1,0 +1,150 @@
+//! One broken thing breaks one thing: each lasting fault, times the laws of the agent.
+//!
+//! ```text
+//!   lan ──┬── node1 (agent, fault 1) ── web (podnet), pods of the network "other"
+//!         ├── node2 (agent, fault 2) ── …
+//!         └── …                          all of them list the peer 172.31.0.250, which is nowhere
+//! ```
+//!
+//! While a fault lasts: a route that is deleted is healed, /healthz answers, other networks are served, threads, descriptors
+//! and memory are flat, `status` names the fault, and the agent is the same process all the while. After it: all is well
+//! soon. With it again: SIGTERM is obeyed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+
+mod fault;
+mod faults;
+mod fuse;
+mod rig;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use podlan_conformance::lab::{Lab, set_aside, within};
+
+use fault::Fault;
+use rig::{Figures, World};
+
+/// How long a fault lasts.
+const LASTS: Duration = Duration::from_secs(30);
+
+/// How long a fact may take to become true on a busy machine: that all is well after the fault, that a deleted route is back,
+/// that a signal ends the agent.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much longer a deleted route may be away during the fault than the longest of [`BASE`] times before it. One in ten may be
+/// away for longer.
+const SLOWER: u32 = 50;
+const BASE: usize = 5;
+
+/// How much more memory the agent may have at the end than after a third of the fault, KiB: the allocator's own.
+const MORE: u64 = 2048;
+
+#[test]
+fn while_anything_beside_it_is_broken_the_agent_does_everything_else_and_says_what_is() {
+    within(|| {
+        let faults: Vec<Fault> = faults::all().into_iter().filter(is_asked_for).collect();
+        let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;
+        let failures: Vec<String> = thread::scope(|scope| {
+            let rows: Vec<_> = lab
+                .nodes()
+                .iter()
+                .zip(&faults)
+                .map(|(node, fault)| {
+                    thread::Builder::new()
+                        .name(fault.name.to_owned())
+                        .spawn_scoped(scope, move || row(&World::new(node, fault)?, fault))
+                        .unwrap()
+                })
+                .collect();
+            let ended = rows.into_iter().map(|row| row.join().unwrap_or_else(|_| Err("it panicked".to_owned())));
+            ended.zip(&faults).filter_map(|(row, fault)| Some(format!("{}: {}", fault.name, row.err()?))).collect()
+        });
+        assert!(failures.is_empty(), "{} of {} faults:\n{}", failures.len(), faults.len(), failures.join("\n"));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_agent_starts_where_something_is_broken_already() {
+    within(|| {
+        let faults = faults::at_start();
+        let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;
+        for (node, fault) in lab.nodes().iter().zip(&faults) {
+            let world = World::new(node, fault).unwrap_or_else(|why| panic!("{}: {why}", fault.name));
+            let started = world.has_routes(PATIENCE).and_then(|()| world.heals(PATIENCE)).map(drop);
+            let named = world.names(fault.named, PATIENCE);
+            let laws = started.and_then(|()| world.is_healthy()).and(named).and_then(|()| world.ends(PATIENCE));
+            laws.unwrap_or_else(|why| panic!("{}: {why}", fault.name));
+        }
+        Ok(())
+    });
+}
+
+/// `PODLAN_FAULT=name` tries one alone.
+fn is_asked_for(fault: &Fault) -> bool {
+    std::env::var("PODLAN_FAULT").map_or(true, |asked| fault.name.contains(&asked))
+}
+
+/// All laws under one fault; every law that is broken is told, not the first alone.
+fn row(world: &World<'_>, fault: &Fault) -> Result<(), String> {
+    let mut broken = Vec::new();
+    world.is_well(PATIENCE).map_err(|why| format!("it was never well: {why}"))?;
+    let before = (0..BASE).map(|_| world.heals(PATIENCE)).collect::<Result<Vec<_>, _>>()?;
+    let soon = SLOWER * before.into_iter().max().unwrap_or(PATIENCE);
+    let lift = match (fault.begin)(world) {
+        Ok(lift) => lift,
+        Err(why) if why.starts_with("SKIP") => {
+            set_aside(&format!("{}: {why}", fault.name));
+            return Ok(());
+        }
+        Err(why) => return Err(format!("the fault cannot be made: {why}")),
+    };
+    broken.extend(lasts(world, fault, soon).err());
+    lift();
+    broken.extend(world.is_well(PATIENCE).err().map(|why| format!("it is not well after the fault: {why}")));
+    let lift = (fault.begin)(world).map_err(|why| format!("the fault cannot be made again: {why}"))?;
+    thread::sleep(Duration::from_secs(1));
+    broken.extend(world.ends(PATIENCE).err());
+    lift();
+    if broken.is_empty() { Ok(()) } else { Err(format!("\n  - {}", broken.join("\n  - "))) }
+}
+
+fn lasts(world: &World<'_>, fault: &Fault, soon: Duration) -> Result<(), String> {
+    let begun = Instant::now();
+    let (mut late, mut heals, mut broken) = (0, 0, Vec::new());
+    let mut unnamed: Vec<&str> = fault.named.to_vec();
+    let mut third: Option<Figures> = None;
+    let mut served = !fault.serves_others;
+    while begun.elapsed() < LASTS && broken.len() < 3 {
+        broken.extend(world.runs().err());
+        match world.heals(PATIENCE) {
+            Ok(took) => late += u32::from(took > soon),
+            Err(why) => broken.push(why),
+        }
+        heals += 1;
+        broken.extend(world.is_healthy().err());
+        if !unnamed.is_empty() {
+            let said = world.status();
+            unnamed.retain(|name| !said.contains(name));
+        }
+        if !served && begun.elapsed() > LASTS / 4 {
+            broken.extend(world.others_are_served().err());
+            served = true;
+        }
+        if third.is_none() && begun.elapsed() > LASTS / 3 {
+            third = Some(world.figures()?);
+        }
+        thread::sleep(Duration::from_millis(700));
+    }
+    if late * 10 > heals {
+        broken.push(format!("{late} of {heals} heals took longer than {soon:?}"));
+    }
+    if !unnamed.is_empty() {
+        broken.push(format!("status never says {unnamed:?}:\n{}", world.status()));
+    }
+    if let Some(third) = third {
+        broken.extend(world.figures()?.more_than(&third, MORE).err());
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n  - ")) }
+}

@@ -1,0 +1,328 @@
+//! The agent takes back the leases of pods that ended without a DEL, and of no other.
+//!
+//! ```text
+//!   node1 (agent)
+//!     ├── db            lives all the while
+//!     ├── web, api, …   end without a DEL, or are just being added
+//!     └── /run/netns    seen by the agent, or not
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+
+mod looks;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use podlan_conformance::lab::{
+    Added, Command, Error, Lab, Node, Pod, Running, binaries, eventually, has_strace, within,
+};
+use serde_json::{Value, json};
+
+use looks::Looks;
+
+const SOON: Duration = Duration::from_secs(20);
+/// An agent that looks only when it hears of something.
+const BY_NEWS: [&str; 2] = ["--resync", "1h"];
+/// An agent that looks all the time.
+const ALL_THE_TIME: [&str; 2] = ["--resync", "20ms"];
+
+/// The addresses that are leased on the node, of every network.
+fn leased(node: &Node) -> BTreeSet<IpAddr> {
+    let places = ipam::places(&node.path(ipam::DEFAULT_DATA_DIR)).unwrap();
+    places.iter().flat_map(|place| ipam::leases(place).unwrap()).map(|lease| lease.address.ip()).collect()
+}
+
+fn of(pods: &[&Added]) -> BTreeSet<IpAddr> {
+    pods.iter().flat_map(|added| added.ips()).collect()
+}
+
+fn becomes(node: &Node, agent: &Running, pods: &[&Added]) -> Result<(), Error> {
+    let wanted = of(pods);
+    eventually(SOON, &format!("{wanted:?} are leased and nothing else"), || match leased(node) {
+        seen if seen == wanted => Ok(()),
+        seen => Err(format!("{seen:?}\n{}", agent.stderr())),
+    })
+}
+
+fn is_ready(node: &Node) -> Result<(), Error> {
+    eventually(SOON, "the agent is ready", || {
+        let said = fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default();
+        if said.contains("\"ready\":true") { Ok(()) } else { Err(said) }
+    })
+}
+
+/// Lets an agent that looks all the time look a few times more.
+fn it_looks(node: &Node) -> Result<(), Error> {
+    Looks::of(node).pass()
+}
+
+/// An agent in a mount namespace of its own, in which `first` was done.
+fn apart(node: &Node, first: &str, arguments: &[&str]) -> Result<Running, Error> {
+    let program = binaries::find("podlan-node")?;
+    let line = format!("{first} && exec \"$@\"");
+    let words = ["--mount", "--propagation", "private", "sh", "-c", &line, "sh"];
+    let agent = node.command(program).args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE]);
+    agent.args(arguments).under("unshare", words).spawn()
+}
+
+/// An ADD that stands still for two seconds between its lease and its link.
+fn held_up(pod: &Pod<'_>, config: &Value) -> Result<Command, Error> {
+    let words = ["-f", "-qq", "-o", "/run/trace", "--trace=sendto", "--inject=sendto:delay_enter=2000000:when=1"];
+    Ok(pod.cni("ADD", "eth0", config)?.under("strace", words))
+}
+
+/// Starts an ADD, waits for its lease, and lets `meanwhile` look at it; the ADD succeeds and its addresses stay leased.
+fn an_add_under_way_keeps_its_lease(
+    node: &Node,
+    pod: &Pod<'_>,
+    others: &[&Added],
+    meanwhile: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let config = node.podnet();
+    let add = held_up(pod, &config)?.spawn()?;
+    let others = of(others);
+    let under_way = eventually(SOON, "the ADD has its lease", || {
+        let new: BTreeSet<IpAddr> = leased(node).difference(&others).copied().collect();
+        if new.len() == 2 { Ok(new) } else { Err(format!("{new:?}")) }
+    })?;
+    let links = node.network()?.lines(&["link", "podl"]).len();
+    meanwhile()?;
+    assert!(leased(node).is_superset(&under_way), "the lease of an ADD under way was taken back");
+    assert_eq!(node.network()?.lines(&["link", "podl"]).len(), links, "the ADD was not held up long enough");
+    let output = add.wait(SOON)?;
+    if !output.success() {
+        return Err(output.but("the ADD should have succeeded"));
+    }
+    it_looks(node)?;
+    assert!(leased(node).is_superset(&under_way));
+    pod.del(&config)
+}
+
+#[test]
+fn pods_that_end_without_a_del_give_their_addresses_back_at_once_and_the_living_keep_theirs() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let agent = node.agent(&BY_NEWS)?;
+        is_ready(node)?;
+        let db = node.pod("db")?;
+        let at_db = db.add(&config)?;
+        for round in 0..3 {
+            let pods = (0..5).map(|number| node.pod(&format!("web{round}-{number}"))).collect::<Result<Vec<_>, _>>()?;
+            pods.iter().try_for_each(|pod| pod.add(&config).map(drop))?;
+            assert_eq!(leased(node).len(), 12);
+            pods.iter().try_for_each(Pod::remove)?;
+            becomes(node, &agent, &[&at_db])?;
+        }
+        let _server = node.serve()?;
+        db.reaches(&at_db, &node.ips())?;
+        db.del(&config)
+    });
+}
+
+#[test]
+fn a_pod_whose_link_went_first_gives_its_address_back_when_its_namespace_goes() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let agent = node.agent(&BY_NEWS)?;
+        is_ready(node)?;
+        let (db, web) = (node.pod("db")?, node.pod("web")?);
+        let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
+        let looks = Looks::of(node);
+        web.place().remove_link("eth0")?;
+        looks.come_to_an_end()?;
+        assert_eq!(leased(node), of(&[&at_db, &at_web]), "its namespace is there: the next ADD completes it");
+        // Only the file that goes from its directory tells of it now.
+        web.remove()?;
+        becomes(node, &agent, &[&at_db])
+    });
+}
+
+/// A process that got stuck keeps the namespace, and with it the link: whoever has the address may still use it.
+#[test]
+fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_it() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let agent = node.agent(&ALL_THE_TIME)?;
+        is_ready(node)?;
+        let (db, web) = (node.pod("db")?, node.pod("web")?);
+        let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
+        let name = at_web.result["interfaces"][0]["name"].as_str().unwrap().to_owned();
+        let stuck = web.command("sleep").arg("1000").spawn()?;
+        web.remove()?;
+        it_looks(node)?;
+        assert_eq!(leased(node), of(&[&at_db, &at_web]));
+        // Whatever its link is called.
+        agent.stop(SOON)?;
+        node.command("ip").args(["link", "set", &name, "down", "name", "other0"]).succeeds()?;
+        node.command("ip").args(["link", "set", "other0", "up"]).succeeds()?;
+        let to_pod = format!("{}/32", at_web.v4()?);
+        node.command("ip").args(["route", "replace", &to_pod, "dev", "other0", "proto", "112"]).succeeds()?;
+        let agent = node.agent(&ALL_THE_TIME)?;
+        it_looks(node)?;
+        assert!(leased(node).contains(&at_web.v4()?), "{}", agent.stderr());
+        drop(stuck);
+        becomes(node, &agent, &[&at_db])
+    });
+}
+
+#[test]
+fn an_add_under_way_keeps_its_lease_however_often_the_agent_looks() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let _agent = node.agent(&ALL_THE_TIME)?;
+        is_ready(node)?;
+        let (db, web, api) = (node.pod("db")?, node.pod("web")?, node.pod("api")?);
+        let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || {
+            web.remove()?;
+            eventually(SOON, "the other's lease goes meanwhile", || {
+                let left = leased(node);
+                if left.contains(&at_web.v4().unwrap()) { Err(format!("{left:?}")) } else { Ok(()) }
+            })
+        })
+    });
+}
+
+/// A container that has an empty /run/netns of its own.
+#[test]
+fn an_agent_that_cannot_see_the_namespaces_takes_nothing_back_and_says_so() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let (db, web, api) = (node.pod("db")?, node.pod("web")?, node.pod("api")?);
+        let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
+        let agent = apart(node, "mount -t tmpfs none /run/netns", &ALL_THE_TIME)?;
+        eventually(SOON, "the agent says that it is blind", || {
+            let said = fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default();
+            if said.contains("/run/netns cannot be seen") { Ok(()) } else { Err(said + &agent.stderr()) }
+        })?;
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_looks(node))?;
+        web.remove()?;
+        it_looks(node)?;
+        assert_eq!(leased(node), of(&[&at_db, &at_web]), "what cannot be seen may live");
+        Ok(())
+    });
+}
+
+/// A container to which the runtime's mounts do not come: new namespaces look like plain files.
+#[test]
+fn an_agent_to_which_no_mounts_come_takes_only_back_what_was_removed() {
+    if !has_strace() {
+        return;
+    }
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let db = node.pod("db")?;
+        let at_db = db.add(&config)?;
+        let agent = apart(node, "true", &ALL_THE_TIME)?;
+        is_ready(node)?;
+        let (web, api) = (node.pod("web")?, node.pod("api")?);
+        let at_web = web.add(&config)?;
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_looks(node))?;
+        web.remove()?;
+        becomes(node, &agent, &[&at_db])
+    });
+}
+
+/// The store outlives the boot, the pods do not; the first agent finds nobody alive.
+#[test]
+fn after_a_reboot_the_leases_of_the_boot_before_go_when_the_agent_starts() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let mut config = node.podnet();
+        config["ipam"]["dataDir"] = json!("/run/lasting");
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        fs::write(node.path("/run/boot"), "6f3c2f4e-0d2b-4c5e-9d2f-000000000001\n").unwrap();
+        let bind = || mount(Some("/run/boot"), boot_id, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+        node.place().enter(bind)?.unwrap();
+        let pods = ["web", "db"].map(|name| node.pod(name).unwrap());
+        pods.iter().try_for_each(|pod| pod.add(&config).map(drop))?;
+        pods.iter().try_for_each(Pod::remove)?;
+        node.place().enter(|| umount2(boot_id, MntFlags::MNT_DETACH))?.unwrap();
+        let places = ipam::places(&node.path("/run/lasting")).unwrap();
+        assert_eq!(ipam::leases(&places[0]).unwrap().len(), 4);
+        let agent = node.agent(&["--resync", "1h", "--data-dir", "/run/lasting"])?;
+        eventually(SOON, "nothing is leased", || match ipam::leases(&places[0]).unwrap().as_slice() {
+            [] => Ok(()),
+            left => Err(format!("{left:?}\n{}", agent.stderr())),
+        })
+    });
+}
+
+#[test]
+fn pods_that_ended_while_no_agent_ran_give_their_addresses_back_once_a_living_pod_shows_where_pods_are() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let config = node.podnet();
+        let web = node.pod("web")?;
+        let at_web = web.add(&config)?;
+        web.remove()?;
+        let agent = node.agent(&ALL_THE_TIME)?;
+        is_ready(node)?;
+        it_looks(node)?;
+        assert_eq!(leased(node), of(&[&at_web]), "nobody lives by whom to tell that this is where pods are");
+        let at_db = node.pod("db")?.add(&config)?;
+        becomes(node, &agent, &[&at_db])
+    });
+}
+
+/// Pods come and go by four hands, one in two without a DEL, on a network that is nearly full.
+#[test]
+fn amid_adds_no_living_pod_loses_its_address_and_no_dead_one_keeps_it() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let mut config = node.podnet();
+        config["ipam"]["ranges"] = json!([[{ "subnet": "10.244.1.0/28" }], [{ "subnet": "fd00:10:244:1::/124" }]]);
+        let agent = node.agent(&ALL_THE_TIME)?;
+        is_ready(node)?;
+        let db = node.pod("db")?;
+        let at_db = db.add(&config)?;
+        let config = &config;
+        thread::scope(|scope| {
+            let hands: Vec<_> = (0..4)
+                .map(|hand| {
+                    scope.spawn(move || -> Result<(), Error> {
+                        for number in 0..15 {
+                            let pod = node.pod(&format!("pod{hand}-{number}"))?;
+                            let added = pod.add(config)?;
+                            pod.check(config, &added)?;
+                            if number % 2 == 0 {
+                                pod.del(config)?;
+                            }
+                            pod.remove()?;
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            hands.into_iter().try_for_each(|hand| hand.join().unwrap())
+        })?;
+        becomes(node, &agent, &[&at_db])?;
+        db.check(config, &at_db)
+    });
+}

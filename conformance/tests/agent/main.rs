@@ -1,0 +1,11 @@
+//! The agent as a process: what it installs, serves and takes back, with few privileges, with broken parts, and killed at
+//! every system call.
+
+mod broken_things;
+mod cleanup_killed_anywhere;
+mod http;
+mod install;
+mod killed_anywhere;
+mod leases;
+mod least_privilege;
+mod pod_mtu;

@@ -1,0 +1,9 @@
+//! What lies beside the sources: documents, the image, alert rules and scripts say what is true.
+
+mod alerts;
+mod commands_answer_help;
+mod docs;
+mod image;
+mod kind_up;
+mod needs;
+mod security;

@@ -1,0 +1,49 @@
+//! A file system that is really full, of bytes or of files: an ADD is refused by name and leaves nothing, a DEL gives back, and
+//! once there is room again all is well.
+//!
+//! ```text
+//!   node1: /run/podlan is a file system of 2 MiB
+//!     ├── db    lives all the while
+//!     └── web   comes too late
+//! ```
+
+use podlan_conformance::lab::{Error, Lab, within};
+
+/// `fill` leaves no room in /run/podlan; `empty` takes that back.
+fn is_refused_while_full(options: &str, fill: &str, empty: &str) -> Result<(), Error> {
+    let lab = Lab::new(1)?;
+    let [node] = lab.these();
+    node.shell(&format!("mkdir -p /run/podlan && mount -t tmpfs -o mode=700,{options} tmpfs /run/podlan"))?;
+    let (web, db) = (node.pod("web")?, node.pod("db")?);
+    node.shell(fill)?;
+    let before = node.network()?;
+    let refused = web.cni("ADD", "eth0", &node.podnet())?.run()?.complaint()?;
+    assert!(refused.text.contains("is the file system full?"), "{refused:?}");
+    assert_eq!(node.network()?.since(&before), "");
+    web.del(&node.podnet())?;
+    node.shell(empty)?;
+    let added = db.add(&node.podnet())?;
+    node.shell(fill)?;
+    db.check(&node.podnet(), &added)?;
+    db.del(&node.podnet())?;
+    node.shell(empty)?;
+    let added = web.add(&node.podnet())?;
+    web.check(&node.podnet(), &added)?;
+    web.del(&node.podnet())
+}
+
+#[test]
+fn an_add_on_a_file_system_without_a_byte_is_refused_by_name_and_a_del_gives_back() {
+    within(|| {
+        let fill = "dd if=/dev/zero of=/run/podlan/fill bs=4096 2>/dev/null; true";
+        is_refused_while_full("size=2m", fill, "rm /run/podlan/fill")
+    });
+}
+
+#[test]
+fn an_add_on_a_file_system_without_a_file_is_refused_by_name_and_a_del_gives_back() {
+    within(|| {
+        let fill = "number=0; while touch /run/podlan/fill$number; do number=$((number + 1)); done 2>/dev/null; true";
+        is_refused_while_full("size=2m,nr_inodes=64", fill, "rm /run/podlan/fill*")
+    });
+}

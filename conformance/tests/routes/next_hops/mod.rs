@@ -1,0 +1,65 @@
+//! Where podlan's routes go: as the kernel reaches the peer's address, or nowhere. Generated nodes, and the kinds by name.
+
+mod kinds;
+mod law;
+mod storm;
+mod world;
+
+use std::time::Duration;
+
+use podlan_conformance::cluster;
+use podlan_conformance::lab::{Error, Lab, Node, Running, eventually, within};
+
+use law::{Peer, holds};
+use world::{Dice, arrange, happen, peers};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A list of the lab's nodes and of peers that need not exist.
+fn list(lab: &Lab, peers: &[Peer]) -> Result<(), Error> {
+    let real = lab.nodes().iter().map(Node::as_kubernetes);
+    cluster::list(lab, &real.chain(peers.iter().map(Peer::as_kubernetes)).collect::<Vec<_>>())
+}
+
+/// The law, as soon as the agent has had its time.
+fn soon_holds(node: &Node, peers: &[Peer], by_routers: bool, agent: &Running, told: &str) -> Result<(), Error> {
+    eventually(SOON, &format!("the law holds on {}: {told}", node.name()), || {
+        holds(node, peers, by_routers).map_err(|wrong| format!("{wrong}\n{}", agent.stderr()))
+    })
+}
+
+/// ```text
+///   node1 … node6, each with links, addresses, routes, rules and nexthop objects of its own dice:
+///     a0 ── a1, b0 ── b1, c0 ── c1 (veth pairs within the node), eth0 on the LAN, an address on lo
+/// ```
+#[test]
+fn a_route_to_a_peers_pods_goes_as_the_kernel_reaches_the_peer_or_a_verdict_says_why_there_is_none() {
+    within(|| {
+        let seed = std::env::var("PODLAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+        println!("seed {seed} (PODLAN_SEED)");
+        let lab = Lab::new(6)?;
+        let mut dice = Dice::new(seed);
+        let peers = peers(&mut dice);
+        list(&lab, &peers)?;
+        let mut agents = Vec::new();
+        for (index, node) in lab.nodes().iter().enumerate() {
+            let script = arrange(&mut dice);
+            node.shell(&script)?;
+            let by_routers = index % 2 == 1;
+            // What the kernel says before there is a route of ours.
+            let before = law::answers(node, &peers)?;
+            let agent = node.agent(if by_routers { &["--by-routers"] } else { &[] })?;
+            soon_holds(node, &peers, by_routers, &agent, &script)?;
+            assert_eq!(law::answers(node, &peers)?, before, "no route of ours is in the way of an answer: {script}");
+            agents.push((node, by_routers, agent));
+        }
+        for _ in 0..4 {
+            for (node, by_routers, agent) in &agents {
+                let script = happen(&mut dice);
+                node.shell(&script)?;
+                soon_holds(node, &peers, *by_routers, agent, &script)?;
+            }
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,47 @@
+//! When a runtime calls its node ready for pods.
+
+use std::time::Duration;
+
+use podlan_conformance::lab::{Error, Lab, eventually, within};
+use serde_json::{Value, json};
+
+use super::parts::Parts;
+use super::rig::{Rig, Worker, conflist};
+
+/// The conflist that the agent writes: for runtimes old and new, with the file in which the agent tells its state.
+fn with_agent(worker: &Worker<'_>, file: &str) -> Value {
+    let mut podnet = worker.node.podnet();
+    podnet["agent"] = json!(file);
+    let mut list = conflist(podnet);
+    list["cniVersions"] = json!(["0.4.0", "1.0.0", "1.1.0"]);
+    list
+}
+
+fn becomes(worker: &Worker<'_>, ready: bool, why: &str) -> Result<(), Error> {
+    eventually(Duration::from_secs(5), &format!("NetworkReady is {ready}, because {why:?}"), || {
+        let condition = worker.containerd.cri.network_ready().map_err(|error| error.to_string())?;
+        let is_it = condition.status == ready && condition.message.contains(why);
+        if is_it { Ok(()) } else { Err(format!("{condition:?}")) }
+    })
+}
+
+/// containerd 2 takes the newest of `cniVersions` and asks STATUS; 1.x takes `cniVersion` and never asks.
+#[test]
+fn a_node_without_its_agent_is_not_ready_to_a_runtime_that_asks() {
+    let Some(parts) = Parts::find() else { return };
+    within(|| {
+        let lab = Lab::new(1)?;
+        let rig = Rig::new(&lab, &parts)?;
+        let [one] = rig.workers();
+        let asks = !one.containerd.is_of_major(1);
+
+        one.containerd.use_conflist(&with_agent(&one, "/run/podlan/no-agent.json"))?;
+        becomes(&one, !asks, if asks { "agent is not ready" } else { "" })?;
+        one.containerd.use_conflist(&with_agent(&one, "/run/podlan/node.json"))?;
+        becomes(&one, true, "")?;
+        let asked = one.containerd.calls().iter().any(|call| call["command"] == "STATUS");
+        assert_eq!(asked, asks);
+        one.pod("served").end();
+        Ok(())
+    });
+}

@@ -1,0 +1,148 @@
+//! podlan's own life in the cluster: applied, replaced, uninstalled.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use podlan_conformance::lab::{Error, Node};
+use serde_json::Value;
+
+use crate::kubernetes::checks::pods::{holds, service_addresses};
+use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::objects::{self, DEPLOYMENTS, PORT};
+use crate::kubernetes::steady::{Steady, at};
+
+const NODES: [&str; 3] = ["node1", "node2", "node3"];
+const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/podlan";
+
+/// The manifest under test, as a user applies it.
+fn deploy() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes")
+}
+
+pub fn nodes_wait(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    cluster.until("three nodes are registered with podCIDRs, and wait for a network", || {
+        let nodes = cluster.list("/api/v1/nodes").map_err(|error| error.to_string())?;
+        let waits = |node: &&Value| {
+            let mut conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+            let has_cidrs = node["spec"]["podCIDRs"].as_array().is_some_and(|cidrs| cidrs.len() == 2);
+            has_cidrs
+                && conditions.any(|condition| {
+                    let said = condition["message"].as_str().unwrap_or_default();
+                    condition["type"] == "Ready"
+                        && condition["status"] == "False"
+                        && said.contains("cni plugin not initialized")
+                })
+        };
+        if nodes.iter().filter(waits).count() == 3 { Ok(()) } else { Err(format!("{nodes:?}")) }
+    })
+}
+
+pub fn manifest(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    cluster.script("apply").succeeds()?;
+    cluster.nodes_are_ready(&NODES)?;
+    for machine in &cluster.machines {
+        let lies = machine.node.place().enter(|| fs::read_to_string("/etc/cni/net.d/10-podlan.conflist"))?;
+        let text = lies.map_err(|source| Error::System { doing: "read the conflist".into(), source })?;
+        holds(text.contains("portmap"), "portmap is chained where it is installed", &text)?;
+    }
+    Ok(())
+}
+
+/// Whether the daemon set's newest form runs on each node, as its controller says.
+fn is_rolled_out(cluster: &Cluster<'_>) -> Result<bool, Error> {
+    let set = cluster.get(DAEMON_SET)?;
+    let status = |name: &str| set["status"][name].as_u64().unwrap_or(0);
+    let seen = set["metadata"]["generation"] == set["status"]["observedGeneration"];
+    Ok(seen && status("updatedNumberScheduled") == 3 && status("numberAvailable") == 3)
+}
+
+/// The agents' pods by uid.
+fn agents(cluster: &Cluster<'_>) -> Result<Vec<String>, Error> {
+    let list = cluster.list("/api/v1/namespaces/kube-system/pods?labelSelector=app.kubernetes.io%2Fname%3Dpodlan")?;
+    Ok(list.iter().filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned)).collect())
+}
+
+pub fn rolling_update(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    let pods = cluster.ready("web", 3)?;
+    let mut servers: Vec<String> = Vec::new();
+    for pod in &pods {
+        servers.extend(pod.addresses.iter().map(|address| at(&Value::from(address.to_string()), PORT)));
+    }
+    servers.extend(service_addresses(cluster)?.iter().map(|address| at(&Value::from(address.to_string()), 80)));
+    let clients = ["node1", "node3"].map(|node| Steady::start(cluster, node, &servers));
+    let clients: Vec<Steady> = clients.into_iter().collect::<Result<_, _>>()?;
+    let before = agents(cluster)?;
+    cluster.kubectl(&["rollout", "restart", "-n", "kube-system", "daemonset/podlan"]).succeeds()?;
+    // Pods come and go meanwhile, on nodes whose agent is away.
+    let mut rounds = 0;
+    while !is_rolled_out(cluster)? {
+        rounds += 1;
+        cluster.create(DEPLOYMENTS, &objects::deployment("meanwhile", 6, false))?;
+        cluster.ready("meanwhile", 6)?;
+        cluster.delete(&format!("{DEPLOYMENTS}/meanwhile?propagationPolicy=Background"))?;
+        cluster.ready("meanwhile", 0)?;
+    }
+    let after = agents(cluster)?;
+    holds(after.len() == 3 && after.iter().all(|uid| !before.contains(uid)), "all agents are new", &(before, after))?;
+    crate::kubernetes::story::note(&format!("{} pods came and went meanwhile", 6 * rounds));
+    for client in &clients {
+        let sum = client.goes_on(cluster, 500)?;
+        crate::kubernetes::story::note(&format!("{} servers: {sum}", servers.len()));
+        holds(sum.failed == 0, "no connection failed", &sum.failures)?;
+    }
+    clients.into_iter().try_for_each(|client| client.end(cluster))
+}
+
+pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    let pods = cluster.ready("web", 3)?;
+    cluster.kubectl(&["delete", "-k"]).arg(deploy()).succeeds()?;
+    cluster.until("the agents are gone", || {
+        let left = agents(cluster).map_err(|error| error.to_string())?;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })?;
+    // What runs goes on: the links and routes are the kernel's.
+    let all: Vec<IpAddr> = pods.iter().flat_map(|pod| pod.addresses.clone()).collect();
+    cluster.asks(&pods[0], PORT, &all)?;
+    cluster.delete(&format!("{DEPLOYMENTS}/web?propagationPolicy=Background"))?;
+    // A pod without grace is gone from the API before it is from its node.
+    cluster.until("no pod is left on any node", || {
+        let links = cluster.machines.iter().map(|machine| machine.node.network());
+        let networks = links.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        let held: Vec<String> =
+            networks.iter().map(ToString::to_string).filter(|text| text.contains("link podl")).collect();
+        if held.is_empty() { Ok(()) } else { Err(held.join("\n")) }
+    })?;
+
+    let cleanup = deploy().join("cleanup.yaml");
+    cluster.kubectl(&["apply", "-f"]).arg(&cleanup).succeeds()?;
+    let status = ["rollout", "status", "-n", "kube-system", "daemonset/podlan-cleanup", "--timeout=170s"];
+    cluster.kubectl(&status).succeeds()?;
+    let logs =
+        cluster.kubectl(&["logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podlan-cleanup"]).succeeds()?;
+    cluster.kubectl(&["delete", "-f"]).arg(&cleanup).succeeds()?;
+    for machine in &cluster.machines {
+        let left = left_on(&machine.node)?;
+        crate::kubernetes::story::note(&format!(
+            "left on {}: {}",
+            machine.node.name(),
+            if left.is_empty() { "nothing".into() } else { left.join(", ") }
+        ));
+        holds(left.iter().all(|what| what == "/run/podlan"), "nothing is left but an empty folder", &(left, &logs))?;
+    }
+    Ok(())
+}
+
+/// What podlan has left on a node, by name: files, links, routes, packet filter tables.
+fn left_on(node: &Node) -> Result<Vec<String>, Error> {
+    let installed =
+        ["/etc/cni/net.d/10-podlan.conflist", "/opt/cni/bin/podlan", "/opt/cni/bin/podlan-ipam", "/run/podlan"];
+    let files =
+        node.place().enter(|| installed.into_iter().filter(|file| fs::metadata(file).is_ok()).collect::<Vec<_>>())?;
+    let network = node.network()?;
+    let text = network.to_string();
+    let ours = text.lines().filter(|line| line.contains("proto 110") || line.contains("podl"));
+    let tables = node.command("nft").args(["list", "tables"]).succeeds()?;
+    let tables = tables.lines().filter(|line| line.contains("podlan")).map(str::to_owned).collect::<Vec<_>>();
+    Ok(files.into_iter().chain(ours).map(str::to_owned).chain(tables).collect())
+}

@@ -1,0 +1,66 @@
+//! podlan in a real cluster: the manifest of deploy/ applied to real kubelets, each with a real containerd.
+//!
+//! ```text
+//!   node1  172.31.0.1 fd31::1 ──┬───── lan ─────┬── node2   172.31.0.2 fd31::2
+//!     etcd, kube-apiserver,     │               │     kubelet, containerd, kube-proxy
+//!     controller manager,       │               │
+//!     scheduler,                │               └── node3   172.31.0.3 fd31::3
+//!     kubelet, containerd, kube-proxy                 kubelet, containerd, kube-proxy
+//! ```
+//!
+//! One cluster, one story: what is checked, in this order, is [`checks::ALL`], or [`checks::OF_KUBERNETES`] in a cluster of its
+//! own. `scripts/test-kubernetes` builds the programs and runs either; both are too long for each CI run.
+
+#![expect(unreachable_pub, reason = "a test program has no outside")]
+
+mod asked;
+mod checks;
+mod cluster;
+mod dns;
+mod e2e;
+mod global;
+mod machine;
+mod objects;
+mod settings;
+mod steady;
+mod story;
+mod toolbox;
+
+#[path = "../../source/apiserver/server.rs"]
+mod server;
+
+use podlan_conformance::lab::{set_aside, within};
+
+// A kubelet asks for more than a containerd 1 can answer.
+use crate::containerd_2::parts::Parts;
+
+/// Names the folder with the programs of Kubernetes and etcd.
+const PROGRAMS: &str = "PODLAN_KUBE_BIN";
+
+/// Names the OCI archive of podlan's image.
+const IMAGE: &str = "PODLAN_IMAGE";
+
+#[test]
+fn a_cluster_lives_with_podlan() {
+    if let Some(parts) = really(&["agnhost", "kube-network-policies"]) {
+        within(|| story::tell(&parts, checks::ALL));
+    }
+}
+
+#[test]
+fn a_cluster_passes_the_network_tests_of_kubernetes() {
+    if let Some(parts) = really(&["e2e.test", "agnhost", "coredns"]) {
+        within(|| story::tell(&parts, checks::OF_KUBERNETES));
+    }
+}
+
+/// The parts, where these programs and all else are here; if not, the test is set aside.
+fn really(programs: &[&str]) -> Option<Parts> {
+    let folder = std::env::var_os(PROGRAMS).map(std::path::PathBuf::from);
+    let here = folder.is_some_and(|folder| programs.iter().all(|program| folder.join(program).is_file()));
+    if !here || std::env::var_os(IMAGE).is_none() {
+        set_aside("no real cluster: scripts/test-kubernetes builds one");
+        return None;
+    }
+    Parts::find()
+}

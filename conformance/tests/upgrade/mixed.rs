@@ -1,0 +1,105 @@
+//! The plugin of one build with the agent of the other: every verb, and what the agent's commands say of it.
+//!
+//! ```text
+//!   node1 (agent of one build; web and gone by the plugin of the other) ── lan ── node2
+//! ```
+
+use std::fs;
+
+use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
+use serde_json::{Value, json};
+
+use crate::build::{Build, SOON, old_and_new};
+
+/// What the runtime gives the first plugin of the agent's conflist.
+fn config(node: &Node) -> Result<Value, Error> {
+    let list: Value = eventually(SOON, "the conflist is there", || {
+        let text = fs::read_to_string(node.path("/run/net.d/10-podlan.conflist")).map_err(|error| error.to_string())?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    })?;
+    let mut config = list["plugins"][0].clone();
+    (config["name"], config["cniVersion"]) = (list["name"].clone(), json!("1.1.0"));
+    Ok(config)
+}
+
+/// The container ids of the leases, as this build tells them.
+fn leases(build: &Build, node: &Node) -> Result<Vec<String>, Error> {
+    let said = build.node(node, &["leases", "--json"]).succeeds()?;
+    let said: Value = serde_json::from_str(&said).unwrap_or(Value::Null);
+    let mut ids: Vec<String> = said
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|lease| Some(lease["containerId"].as_str()?.to_owned()))
+        .collect();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn work_together(plugin: &Build, agent: &Build) -> Result<(), Error> {
+    let lab = Lab::new(2)?;
+    let [node, _two] = lab.these();
+    fs::create_dir_all(node.path("/run/net.d")).map_err(Error::system("make net.d"))?;
+    let running = agent.agent(node, &["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d", "--masquerade"])?;
+    agent.is_ready(node, &running)?;
+    let config = config(node)?;
+    let [web, gone, other] = [node.pod("web")?, node.pod("gone")?, node.pod("other")?];
+    plugin.plugin(&web, "STATUS", &config).succeeds()?;
+    let result = plugin.plugin(&web, "ADD", &config).succeeds()?;
+    plugin.plugin(&gone, "ADD", &config).succeeds()?;
+    let theirs = agent.plugin(&other, "ADD", &config).succeeds()?;
+    let with_result = |result: &str| {
+        let mut config = config.clone();
+        config["prevResult"] = serde_json::from_str(result).unwrap_or(Value::Null);
+        config
+    };
+    // Each build checks what the other has made.
+    for build in [plugin, agent] {
+        build.plugin(&web, "CHECK", &with_result(&result)).succeeds()?;
+        build.plugin(&other, "CHECK", &with_result(&theirs)).succeeds()?;
+        assert_eq!(leases(build, node)?, ["web", "gone", "other"]);
+        build.node(node, &["status"]).succeeds()?;
+        eventually(SOON, "the doctor finds nothing", || {
+            let output = build.node(node, &["doctor", "--json"]).run().map_err(|error| error.to_string())?;
+            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.story())?;
+            let checks = said["checks"].as_array().ok_or_else(|| output.story())?;
+            let wrong = checks.iter().filter(|check| check["state"] == "wrong").map(|check| check["check"].clone());
+            // /run/bin holds the agent's plugins, and the doctor of another build says that they are not its own.
+            let own = build == agent;
+            let wrong: Vec<Value> = wrong.filter(|check| own || check != "plugins").collect();
+            if wrong.is_empty() { Ok(()) } else { Err(output.story()) }
+        })?;
+    }
+    let ip = |result: &str| -> String {
+        let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
+        result["ips"][0]["address"].as_str().unwrap_or_default().split('/').next().unwrap_or_default().to_owned()
+    };
+    web.lab(&["ping", &ip(&theirs)])?.succeeds()?;
+
+    let mut valid = config.clone();
+    let kept = ["web", "other"].map(|id| json!({ "containerID": id, "ifname": "eth0" }));
+    valid["cni.dev/valid-attachments"] = json!(kept);
+    plugin.plugin(&gone, "GC", &valid).succeeds()?;
+    assert_eq!(leases(agent, node)?, ["web", "other"]);
+    web.lab(&["ping", &ip(&theirs)])?.succeeds()?;
+    // Each build deletes what the other has made.
+    agent.plugin(&web, "DEL", &config).succeeds()?;
+    plugin.plugin(&other, "DEL", &config).succeeds()?;
+    assert_eq!(leases(plugin, node)?, [] as [&str; 0]);
+    let network = node.network()?;
+    let left: Vec<_> = network.lines(&["link"]).into_iter().filter(|line| line.contains("podl")).collect();
+    assert_eq!(left, [] as [&str; 0]);
+    Ok(())
+}
+
+#[test]
+fn the_old_plugin_works_with_the_new_agent() {
+    let Some([old, new]) = old_and_new() else { return };
+    within(|| work_together(&old, &new));
+}
+
+#[test]
+fn the_new_plugin_works_with_the_old_agent() {
+    let Some([old, new]) = old_and_new() else { return };
+    within(|| work_together(&new, &old));
+}
