@@ -16,8 +16,8 @@ use ipnetwork::IpNetwork;
 use crate::conflist::directory::{self, Directory};
 use crate::conflist::{Chained, Conflist, FILE, pools};
 use crate::pools::Pool;
-use files::place::{Lasting, place};
 use files::regular;
+use files::replace::{Lasting, replace};
 
 /// The most bytes of a plugin.
 const LONGEST: u64 = 64 << 20;
@@ -148,7 +148,7 @@ fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
     }
     let failed = |source| Error::Install { path: path.display().to_string(), source };
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
-    place(path, bytes, mode, Lasting::Yes).map_err(failed)?;
+    replace(path, bytes, mode, Lasting::Yes).map_err(failed)?;
     Ok(Some(path.to_owned()))
 }
 

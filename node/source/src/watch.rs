@@ -4,16 +4,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 
 use super::chain::{Chain, Names, chain};
+use files::watcher::Watcher;
 use parts::Activity;
-use parts::Readiness;
 
 /// Finished changes only: a file that is open for writing may be half a file.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
@@ -35,8 +34,7 @@ const TRIES: usize = 8;
 
 /// A watch on the directories that decide what a path holds.
 pub(crate) struct Watch {
-    inotify: Inotify,
-    readiness: Readiness,
+    watcher: Watcher,
     path: PathBuf,
     chain: Chain,
     watched: HashMap<WatchDescriptor, Names>,
@@ -57,10 +55,10 @@ impl Watch {
     }
 
     fn over(path: &Path, chain: Chain) -> io::Result<Self> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let watcher = Watcher::open()?;
         let mut watched: HashMap<WatchDescriptor, Names> = HashMap::new();
         for (directory, names) in &chain {
-            match inotify.add_watch(directory, CHANGES | GONE | AddWatchFlags::IN_ONLYDIR) {
+            match watcher.add(directory, CHANGES | GONE | AddWatchFlags::IN_ONLYDIR) {
                 // Two names of one directory have one watch.
                 Ok(one) => {
                     watched.entry(one).and_modify(|known| known.join(names)).or_insert_with(|| names.clone());
@@ -72,8 +70,7 @@ impl Watch {
         if watched.is_empty() {
             return Err(Errno::ENOENT.into());
         }
-        let readiness = Readiness::of(inotify.as_fd())?;
-        Ok(Self { inotify, readiness, path: path.to_owned(), chain, watched })
+        Ok(Self { watcher, path: path.to_owned(), chain, watched })
     }
 
     /// Waits for a change and then for `settle` of quiet. True: the way is another one, and must be watched instead.
@@ -96,21 +93,14 @@ impl Watch {
     /// Waits for events and drops them. None: nothing that matters; true: a watched directory went, or the watch failed.
     async fn next(&mut self) -> Option<bool> {
         let mut gone = None;
-        if self.readiness.wait().await.is_err() {
+        if self.watcher.wait().await.is_err() {
             return Some(true);
         }
-        loop {
-            match self.inotify.read_events() {
-                Ok(events) => {
-                    for event in events.iter().filter(|event| self.matters(event)) {
-                        gone = Some(gone.unwrap_or(false) | event.mask.intersects(GONE));
-                    }
-                }
-                Err(Errno::EAGAIN) => return gone,
-                Err(Errno::EINTR) => {}
-                Err(_) => return Some(true),
-            }
+        let Ok(events) = self.watcher.read() else { return Some(true) };
+        for event in events.iter().filter(|event| self.matters(event)) {
+            gone = Some(gone.unwrap_or(false) | event.mask.intersects(GONE));
         }
+        gone
     }
 
     fn matters(&self, event: &InotifyEvent) -> bool {

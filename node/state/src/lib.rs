@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use files::place::{Lasting, place};
 use files::regular;
+use files::replace::{Lasting, replace};
 use routes::{Key, Target};
 
 /// The default run directory.
@@ -253,7 +253,7 @@ impl RunDir {
 
     /// What the nodes have, as a list in JSON.
     pub fn write_kept(&self, kept: &[u8]) -> io::Result<()> {
-        place(&self.kept_file(), kept, 0o600, Lasting::No)
+        replace(&self.kept_file(), kept, 0o600, Lasting::No)
     }
 
     /// Reads `node.json`.
@@ -270,7 +270,7 @@ impl RunDir {
 fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
     bytes.push(b'\n');
-    place(path, &bytes, 0o600, Lasting::No)
+    replace(path, &bytes, 0o600, Lasting::No)
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<T> {

@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::{duration, period, share, subnet};
 use crate::agent::{self, Agent, NoMasqueradeTo, Options};
 use crate::log::Log;
-use files::place::private_directory;
+use files::replace::private_directory;
 use install::Install;
 use install::conflist::{Chained, Conflist};
 use pods::leases::Stores;

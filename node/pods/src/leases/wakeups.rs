@@ -1,15 +1,15 @@
-//! Word that a pod may have ended: a link that went, a file that went from a directory of network namespaces. It says only
-//! that something happened, never what.
+//! Wake-ups for the lease sweep: link deletions, and inotify deletions in directories of network namespaces. They say only
+//! that something went, never what.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use files::watcher::{Watched, Watcher};
 use netlink::{Event, Monitor};
 use netlink_packet_route::RouteNetlinkMessage;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::AddWatchFlags;
 
 use parts::Readiness;
 
@@ -23,20 +23,16 @@ const GOING: AddWatchFlags = AddWatchFlags::IN_DELETE
 pub(super) struct Wakeups {
     links: Monitor,
     links_ready: Readiness,
-    files: Arc<Inotify>,
-    files_ready: Readiness,
+    files: Watcher,
 }
 
 /// The directories in which files that go are heard of.
-pub(super) struct Directories(Arc<Inotify>);
+pub(super) struct Directories(Watched);
 
 impl Directories {
     /// Listens to these too; one that is not there is heard of by its pods' links alone.
     pub(super) fn listen_to(&self, directories: &BTreeSet<PathBuf>) {
-        for directory in directories {
-            // One that is watched already stays watched.
-            let _ = self.0.add_watch(directory, GOING);
-        }
+        self.0.add_all(directories, GOING);
     }
 }
 
@@ -44,18 +40,12 @@ impl Wakeups {
     /// Listens to the links of this network namespace.
     pub(super) fn open() -> io::Result<Self> {
         let links = Monitor::of_links().map_err(io::Error::other)?;
-        let files = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        Ok(Self {
-            links_ready: Readiness::of(links.as_fd())?,
-            files_ready: Readiness::of(files.as_fd())?,
-            links,
-            files: Arc::new(files),
-        })
+        Ok(Self { links_ready: Readiness::of(links.as_fd())?, files: Watcher::open()?, links })
     }
 
     /// By which directories are listened to, from any thread: one that hangs keeps its own thread alone.
     pub(super) fn directories(&self) -> Directories {
-        Directories(self.files.clone())
+        Directories(self.files.watched())
     }
 
     /// Waits until something went.
@@ -63,7 +53,7 @@ impl Wakeups {
         loop {
             tokio::select! {
                 ready = self.links_ready.wait() => ready?,
-                ready = self.files_ready.wait() => ready?,
+                ready = self.files.wait() => ready?,
             }
             if self.drain()? {
                 return Ok(());
@@ -81,13 +71,7 @@ impl Wakeups {
                 Event::Changed(message) => matches!(**message, RouteNetlinkMessage::DelLink(_)),
             });
         }
-        loop {
-            match self.files.read_events() {
-                Ok(events) => went |= !events.is_empty(),
-                Err(nix::errno::Errno::EAGAIN) => return Ok(went),
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        went |= !self.files.read()?.is_empty();
+        Ok(went)
     }
 }

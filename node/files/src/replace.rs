@@ -16,7 +16,7 @@ pub enum Lasting {
 }
 
 /// Puts `bytes` at `path` with the permission bits `mode`.
-pub fn place(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut beside = std::ffi::OsString::from(".");
@@ -58,13 +58,13 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_whole_and_a_leftover_is_no_obstacle() {
-        let dir = std::env::temp_dir().join(format!("podlan-node-place-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("podlan-node-replace-{}", std::process::id()));
         private_directory(&dir).unwrap();
         let path = dir.join("node.json");
         fs::write(dir.join(".node.json.new"), "left by a killed run").unwrap();
-        place(&path, b"old", 0o600, Lasting::No).unwrap();
+        replace(&path, b"old", 0o600, Lasting::No).unwrap();
         let reader = fs::read_to_string(&path).unwrap();
-        place(&path, b"new", 0o755, Lasting::Yes).unwrap();
+        replace(&path, b"new", 0o755, Lasting::Yes).unwrap();
         assert_eq!((reader.as_str(), fs::read_to_string(&path).unwrap().as_str()), ("old", "new"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o755);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
