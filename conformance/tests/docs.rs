@@ -27,7 +27,7 @@ fn sources(folder: &Path, text: &mut String) {
 #[test]
 fn what_troubleshooting_quotes_the_programs_print() {
     let mut text = String::new();
-    for part in ["cni", "ipam", "netlink", "node", "plugin", "podlink"] {
+    for part in ["cni", "ipam", "ipam/store", "migration", "netlink", "node", "plugin", "podlink"] {
         sources(&root().join(part).join("src"), &mut text);
     }
     let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
