@@ -1,5 +1,5 @@
 //! `CNI_ARGS`: `KEY=value` pairs between semicolons (spec section 2, CONVENTIONS.md "CNI_ARGS").
-//! Refuses pairs that are none, and unknown keys unless told to ignore them.
+//! Malformed pairs are refused, and unknown keys unless `IgnoreUnknown` is set.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! The names of the protocol: container id, ifname, network name, and what an attachment is.
-//! Each is valid by construction. Refuses to shorten or repair.
+//! Each is valid by construction. Nothing is shortened or repaired.
 
 use std::fmt;
 

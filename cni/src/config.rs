@@ -1,5 +1,5 @@
 //! The network config that one plugin gets on stdin (spec section 1 and "request configuration").
-//! Refuses what is mistyped by key; ignores what it does not know. Keys of single plugins are theirs to read, from `raw`.
+//! Refuses what is mistyped by key; ignores what it does not know. A plugin reads its own keys from `raw`.
 
 mod attachments;
 mod runtime;
@@ -111,7 +111,7 @@ pub(crate) fn decode(json: &[u8]) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// The version of a config when it is one of ours, no matter what else is wrong: for the error object.
+/// The version of a config when it is one of ours, whatever else is wrong: for the error object.
 pub(crate) fn spoken_version(raw: &Map<String, Value>) -> Option<SpecVersion> {
     match Fields::new(raw, "", Code::Decode).string("cniVersion").ok()? {
         None | Some("") => Some(SpecVersion::UNNAMED),

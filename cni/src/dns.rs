@@ -1,4 +1,4 @@
-//! The `dns` object of configs and results. Refuses to judge its contents: names and addresses are passed on.
+//! The `dns` object of configs and results. Its contents are not checked: names and addresses are passed on.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
 //! The environment of a call: the verb, and the variables it needs (spec section 2, "parameters").
-//! An empty variable is missing. Refuses to look at variables that the verb does not use.
+//! An empty variable is missing. Variables that the verb does not use are not read.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

@@ -1,5 +1,5 @@
 //! The error object of the protocol and its codes, in one table.
-//! Refuses to know causes: each crate maps its own errors to a [`Code`] in one exhaustive match.
+//! Each crate maps its own errors to a [`Code`] in one exhaustive match.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Code {
     IncompatibleVersion,
     /// 2: a field that is understood and cannot be honoured. The message holds its key and its value.
     UnsupportedField,
-    /// 3: CHECK of an attachment that does not exist. Tells the runtime that no DEL is needed: never in ADD.
+    /// 3: CHECK of an attachment that does not exist. The runtime reads it as "no DEL is needed": never in ADD.
     UnknownContainer,
     /// 4: a `CNI_*` variable is missing or unusable. The message names it.
     InvalidEnvironment,
@@ -101,7 +101,7 @@ impl Code {
     }
 }
 
-/// A failed verb, as it is told to the runtime.
+/// A failed verb, as it is reported to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// Which kind.

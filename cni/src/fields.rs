@@ -1,5 +1,5 @@
 //! Typed reading of JSON objects: `null` is absent, the exact key wins over one of other case (Go's decoders, and with
-//! them runtimes, ignore case), and each mistake names the key. Refuses to guess: "1500" and 1500.0 are not numbers.
+//! them runtimes, ignore case), and each mistake names the key. Nothing is guessed: "1500" and 1500.0 are not numbers.
 
 use std::net::IpAddr;
 

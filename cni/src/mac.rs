@@ -1,4 +1,4 @@
-//! Ethernet addresses. Refuses those that no interface can have: groups, and all zeros.
+//! Ethernet addresses. Those that no interface can have are refused: groups, and all zeros.
 
 use std::fmt;
 

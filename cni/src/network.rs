@@ -1,4 +1,4 @@
-//! Addresses and networks as CNI spells them. Refuses netmasks, missing prefixes and zones.
+//! Addresses and networks as CNI spells them. Netmasks, missing prefixes and zones are refused.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What a plugin is: the verbs, each with all it needs already validated. Refuses nothing itself; see `serve`.
+//! What a plugin is: the verbs, each with all it needs already validated. The checks are in `serve`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -73,6 +73,6 @@ pub trait Plugin {
     /// Removes all attachments of this network that are not in `valid`.
     fn gc(&self, request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), Error>;
 
-    /// Whether ADD can be served. Reads only, and waits for nobody.
+    /// Whether ADD can be served. Reads only, and waits for no lock.
     fn status(&self, request: &Request) -> Result<(), Error>;
 }

@@ -1,5 +1,5 @@
 //! The result of ADD, in one form for all seven versions: that of 1.1.0, which can say all that the others can.
-//! Refuses to print what a version cannot say, where leaving it out would be a lie (a second address in 0.2.0).
+//! What a version cannot express is refused where leaving it out would be wrong (a second address in 0.2.0).
 
 mod decode;
 mod encode;

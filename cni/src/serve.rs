@@ -125,7 +125,7 @@ fn about(plugin: &impl Plugin, stderr: &mut dyn Write) {
         env!("CARGO_PKG_VERSION"),
         versions.join(", ")
     );
-    // There is nobody left to tell.
+    // There is no way left to report it.
     let _ = stderr.write_all(text.as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! The versions of the CNI spec, and what each of them has. Refuses everything but exact names: "1.1" is none of them.
+//! The versions of the CNI spec, and what each of them has. Only exact names are accepted: "1.1" is not one.
 
 use std::fmt;
 

@@ -1,11 +1,12 @@
 //! Which address comes next. Pure: a view of the pool goes in, a choice comes out.
-//! Refuses to know addresses, files and clocks: the store (ledger) obeys the choice.
+//! It knows no addresses, files or clocks; the caller carries the choice out.
 
 use std::time::Duration;
 
-/// Below this many addresses ever used a pool takes new ones first, so that a released address rests for long.
+/// While a pool has used fewer addresses than this it takes new ones first, so that a released address rests for long.
 pub(crate) const FRESH_FIRST: u32 = 4096;
-/// Past this many a pool takes new addresses only when there is no other: churn must not grow the store without end.
+/// A pool that has used more addresses than this takes new ones only when there is no other, so that churn does not grow the
+/// store without end.
 pub(crate) const FRESH_MOST: u32 = 1 << 20;
 
 /// How long the address rested that was released the longest ago.
@@ -13,7 +14,7 @@ pub(crate) const FRESH_MOST: u32 = 1 << 20;
 pub(crate) enum Rest {
     /// Released in this boot, so long ago.
     For(Duration),
-    /// Released in an earlier boot: nobody remembers its owner's connections.
+    /// Released in an earlier boot: no host has connections of its owner left.
     SinceBefore,
 }
 
@@ -39,8 +40,8 @@ pub(crate) enum Choice {
     Nothing,
 }
 
-/// Never-used first while the pool is small or the oldest released one is still warm; then the oldest released one.
-/// The cooldown is soft: it yields before the pool says that it is exhausted.
+/// A new address while the pool is small or the oldest released one is still in its cooldown; then the oldest released one.
+/// The cooldown is soft: an address is given before its end when the pool has no other.
 pub(crate) fn choose(offer: &Offer, cooldown: Duration) -> Choice {
     let early = match offer.oldest {
         None => return if offer.fresh { Choice::Fresh } else { Choice::Nothing },

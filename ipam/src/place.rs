@@ -1,5 +1,5 @@
 //! Where a network's leases are kept, and what to call that place.
-//! Owns the directory names. Refuses to open anything.
+//! Owns the directory names.
 
 use std::fs;
 use std::io;

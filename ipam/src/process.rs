@@ -1,5 +1,5 @@
-//! The edge of a plugin's process: stdin with a deadline, stdout for one JSON object, an exit code, a last word on panic.
-//! The only place that touches the process's own streams. Refuses to know any verb.
+//! The edge of a plugin's process: stdin with a deadline, stdout for one JSON object, an exit code, an error object on panic.
+//! The only place that touches the process's own streams.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, StdoutLock, Write};
@@ -17,33 +17,33 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// VERSION must answer even to a runtime that never writes.
 const PATIENCE_FOR_VERSION: Duration = Duration::from_secs(1);
 
-/// Something is on stdout already: a second object would make both unreadable.
-static SPOKEN: AtomicBool = AtomicBool::new(false);
+/// Something was written to stdout: a second object would make both unreadable.
+static WRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// Serve the one call that this process was started for. A broken stdout is an error, not a signal (Rust's runtime
-/// ignores SIGPIPE), so that an ADD whose result cannot be told is rolled back.
+/// ignores SIGPIPE), so that an ADD whose result cannot be written is undone.
 pub fn run(plugin: &impl Plugin) -> ExitCode {
-    panic::set_hook(Box::new(last_word));
+    panic::set_hook(Box::new(report_panic));
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let version = variables.iter().any(|(key, value)| key == "CNI_COMMAND" && value == "VERSION");
     let patience = if version { PATIENCE_FOR_VERSION } else { PATIENCE };
     let stdin = io::stdin();
-    let mut stdin = Bounded { silent: stdin.is_terminal(), stdin, until: Instant::now() + patience };
-    let mut stdout = Told { stdout: io::stdout().lock() };
+    let mut stdin = Bounded { terminal: stdin.is_terminal(), stdin, until: Instant::now() + patience };
+    let mut stdout = Stdout { stdout: io::stdout().lock() };
     ExitCode::from(serve(plugin, variables, &mut stdin, &mut stdout, &mut io::stderr().lock()))
 }
 
 /// Standard input that gives up at a deadline. Read without a buffer of its own, so that poll(2) knows all there is.
 struct Bounded {
     stdin: io::Stdin,
-    /// A terminal is not read: nobody is going to type a config.
-    silent: bool,
+    /// A terminal is not read: nobody types a config.
+    terminal: bool,
     until: Instant,
 }
 
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.silent {
+        if self.terminal {
             return Ok(0);
         }
         loop {
@@ -62,14 +62,14 @@ impl Read for Bounded {
     }
 }
 
-/// Standard output that remembers that something was said.
-struct Told {
+/// Standard output that remembers whether something was written.
+struct Stdout {
     stdout: StdoutLock<'static>,
 }
 
-impl Write for Told {
+impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        SPOKEN.store(true, Ordering::Relaxed);
+        WRITTEN.store(true, Ordering::Relaxed);
         self.stdout.write(bytes)
     }
 
@@ -78,11 +78,11 @@ impl Write for Told {
     }
 }
 
-/// A panic is a fault of ours: told as the protocol's error 999, and the process ends with 1 instead of a signal.
-fn last_word(info: &panic::PanicHookInfo<'_>) {
+/// A panic is a fault of podlan: reported as the protocol's error 999, and the process ends with 1 instead of a signal.
+fn report_panic(info: &panic::PanicHookInfo<'_>) {
     let text = info.to_string().replace('\n', " ");
     // Not through std's locks: the panic may have come from under one.
-    if !SPOKEN.swap(true, Ordering::Relaxed) {
+    if !WRITTEN.swap(true, Ordering::Relaxed) {
         let error = Error::new(Code::Internal, "internal error").with_details(&*text);
         let _ = nix::unistd::write(io::stdout().as_fd(), error.to_json(SpecVersion::NEWEST).as_bytes());
     }

@@ -11,9 +11,9 @@ use rustix::fs::OFlags;
 /// Opens a regular file for reading, through symbolic links.
 ///
 /// # Errors
-/// Those of open(2), and `InvalidInput` for whatever is no regular file.
+/// Those of open(2), and `InvalidInput` for anything that is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Looked at before it is opened: to open a device can do something already.
+    // Checked before it is opened: opening a device can have an effect.
     regular(&fs::metadata(path)?)?;
     let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

@@ -1,6 +1,6 @@
 //! Taking over what host-local leased: its directory of a network read under its lock, the leases put into the store
-//! whole or not at all. Owns the order: read, plan, write anew. Refuses to change host-local's directory, and to take
-//! an address from an owner of ours.
+//! whole or not at all: read, plan, rewrite the store. host-local's directory is not changed, and no address is taken from an
+//! owner of podlan's.
 
 use std::fs;
 use std::net::IpAddr;
@@ -21,9 +21,9 @@ pub struct Imported {
     pub leases: Vec<Lease>,
     /// Leases that the store had already, of the same owner.
     pub known: Vec<Lease>,
-    /// Leases for whose owners nobody vouched.
+    /// Leases whose owners were not vouched for.
     pub left: Vec<(IpAddr, Attachment)>,
-    /// Files that were not taken over. host-local keeps these addresses for somebody: look before you give them.
+    /// Files that were not taken over. host-local keeps these addresses reserved: look before they are given.
     pub refused: Vec<Refused>,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Plan {
     pub(crate) new: Vec<(Range, Lease)>,
     /// Leases that it has.
     pub(crate) known: Vec<Lease>,
-    /// Leases for whose owners nobody vouches.
+    /// Leases whose owners are not vouched for.
     pub(crate) left: Vec<(IpAddr, Attachment)>,
     /// Files that are left alone.
     pub(crate) refused: Vec<Refused>,

@@ -88,7 +88,7 @@ pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss
             continue;
         }
         let Some(link) = Link::find(host, Selector::Index(index))? else { continue };
-        // The kernel heeds the link's own value alone.
+        // The kernel reads only the link's own value.
         if Sysctl::link_v6(&link.name, "accept_ra").read(procfs)?.as_deref() == Some("1") {
             losses.push(Loss { link: link.name, learned });
         }

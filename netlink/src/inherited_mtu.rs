@@ -20,11 +20,11 @@ const OF_A_SUBNET: u8 = 2;
 pub struct InheritedMtu {
     /// Bytes.
     pub mtu: u32,
-    /// Whose it is.
+    /// Where it comes from.
     pub of: MtuOf,
 }
 
-/// Whose MTU pods inherit, in this order.
+/// Where the MTU that pods inherit comes from, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum MtuOf {
     /// The link of the default route, IPv4's first.
@@ -33,7 +33,7 @@ pub enum MtuOf {
     Nodes,
     /// The links of this node's own subnets, the smallest of them.
     Subnets(Vec<String>),
-    /// Nobody's: Ethernet's.
+    /// None of these: Ethernet's.
     #[default]
     Nothing,
 }
@@ -93,7 +93,7 @@ fn is_link_local(route: &Route) -> bool {
     matches!(route.destination.ip(), std::net::IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// A link whose MTU a pod can have. What ends at the node (by lo, whose MTU no veth takes) says nothing of the way out.
+/// A link whose MTU a pod can have. A route that ends at the node (by lo, whose MTU no veth takes) does not lead out.
 fn usable(host: &mut Socket, device: u32) -> Result<Option<Link>, Error> {
     Ok(Link::find(host, Selector::Index(device))?.filter(|link| link.up && MTU.contains(&link.mtu)))
 }

@@ -1,9 +1,10 @@
-//! The few rtnetlink requests that podlan makes, as values, and the socket that carries them; and what of a node's own
-//! side the plugin and the agent must do alike: forwarding, the MTU that pods inherit.
+//! The few rtnetlink requests that podlan makes, as values, and the socket that sends them; and what the plugin and the
+//! agent must do in the same way on a node: switch forwarding on, find the MTU that pods inherit. [`wire`] is the part that
+//! other netlink families share.
 //!
 //! A request is a value ([`Request`]); a [`Socket`] sends many of them in one datagram and gives the kernel's verdict on
-//! each. What a pod's link or a node's routes should be is not decided here: plans live with their owners, the plugin and the node agent. There is no
-//! runtime and no thread: the kernel has answered by the time that `sendmsg` returns.
+//! each. What a pod's link or a node's routes should be is not decided here: the plugin and the node agent plan that.
+//! There is no runtime and no thread: the kernel has answered when `sendmsg` returns.
 
 mod address;
 mod advertised;

@@ -33,7 +33,7 @@ pub enum Selector<'a> {
     Index(u32),
 }
 
-/// A veth pair to be made, its far end born in another network namespace under its final name.
+/// A veth pair to be made, its far end made in another network namespace under its final name.
 #[derive(Clone, Debug)]
 pub struct NewVeth<'a> {
     /// The near end's name, MAC and group.
@@ -74,7 +74,7 @@ impl NewVeth<'_> {
 /// What keeps a link's far side from misusing it, as far as `IFLA_AF_SPEC` can say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardening {
-    /// The pod has IPv4: forward what comes by this link, whatever new links are born with.
+    /// The pod has IPv4: forward what comes in by this link, whatever the default of new links.
     pub forward_v4: bool,
     /// The kernel has IPv6: make no link-local address of its own on this link (`addr_gen_mode none`).
     pub v6: bool,
@@ -95,13 +95,13 @@ pub struct Link {
     pub group: u32,
     /// Administratively up (`IFF_UP`).
     pub up: bool,
-    /// There is somebody at its other end (`IFF_LOWER_UP`): a cable, or a veth peer that is up.
+    /// It has a carrier (`IFF_LOWER_UP`): a cable, or a veth peer that is up.
     pub carrier: bool,
     /// Operationally up (RFC 2863): the kernel has activated its transmit queue, and packets pass.
     pub operational: bool,
     /// One end of a veth pair.
     pub veth: bool,
-    /// The veth peer's index in its own namespace, where the kernel tells (`IFLA_LINK`).
+    /// The veth peer's index in its own namespace, where the kernel gives it (`IFLA_LINK`).
     pub peer: Option<u32>,
     /// The text for people (`ifalias`), "" when there is none.
     pub alias: String,

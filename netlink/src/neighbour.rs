@@ -11,10 +11,10 @@ use netlink_packet_route::route::RouteType;
 use crate::request::{Request, family};
 use crate::socket::{Error, Socket};
 
-/// Who may change an entry.
+/// What may change an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hold {
-    /// Nobody: state permanent.
+    /// No program and no packet but a request like this one: state permanent.
     Fixed,
     /// The neighbour itself, when it announces another link-layer address: usable at once (stale), no garbage
     /// (`NTF_EXT_LEARNED`), and asked for again like any other once it does not answer.
@@ -24,13 +24,13 @@ pub enum Hold {
 /// One neighbour entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Neighbour {
-    /// Who.
+    /// Its IP address.
     pub address: IpAddr,
     /// Its link-layer address.
     pub mac: [u8; 6],
     /// The link's index.
     pub device: u32,
-    /// Who may change it.
+    /// What may change it.
     pub hold: Hold,
 }
 

@@ -19,8 +19,8 @@ const AGAIN: u32 = 1_000_000_000;
 const BETWEEN: u64 = 1_000;
 const BEFORE: u64 = 5_000;
 
-/// A link whose neighbours are never given up: one that does not answer a probe (`arp_ignore`) is asked for again, and
-/// again, and packets to it go on to the address that is known. One that answers from another address is found as ever.
+/// A link on which the kernel never gives up a neighbour: it goes on probing one that does not answer (`arp_ignore`), and
+/// goes on sending to its known link-layer address. A neighbour that answers from another one is updated as usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeverGivenUp {
     /// The link's index.

@@ -29,7 +29,7 @@ impl Procfs {
     }
 
     /// One of the caller's own, gone with the value; /proc where that is refused (it takes CAP_SYS_ADMIN; before Linux
-    /// 5.8 it would be no faster), and where somebody made the settings read-only or mounted something over them.
+    /// 5.8 it would be no faster), and where the settings are read-only or something is mounted over them.
     pub fn own() -> Self {
         Self { root: mount().ok().flatten() }
     }
@@ -48,8 +48,8 @@ impl Procfs {
 fn mount() -> rustix::io::Result<Option<OwnedFd>> {
     let mount_of = |path| statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
     let (proc, settings) = (mount_of("/proc")?, mount_of(SETTINGS)?);
-    let told = (proc.stx_mask & settings.stx_mask) & StatxFlags::MNT_ID.bits() != 0;
-    if !told || proc.stx_mnt_id != settings.stx_mnt_id || is_read_only()? {
+    let comparable = (proc.stx_mask & settings.stx_mask) & StatxFlags::MNT_ID.bits() != 0;
+    if !comparable || proc.stx_mnt_id != settings.stx_mnt_id || is_read_only()? {
         return Ok(None);
     }
     let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;

@@ -71,7 +71,7 @@ pub struct Route {
     pub onlink: bool,
     /// The path MTU that it claims, if any.
     pub mtu: Option<u32>,
-    /// The path MTU holds for what is forwarded too, and for whoever knows a larger one (`ip route … mtu lock`).
+    /// The path MTU holds for forwarded packets too, and path MTU discovery does not change it (`ip route … mtu lock`).
     pub mtu_locked: bool,
     /// The TCP segment size that it advertises, if any.
     pub advmss: Option<u32>,
@@ -120,7 +120,7 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
-    /// All routes of one family by one link, in every table, whoever made them; as the kernel filters them.
+    /// All routes of one family by one link, in every table and of every protocol; the kernel filters them.
     pub fn dump_by_device(v6: bool, device: u32) -> Request {
         let mut message = Self::every(v6);
         message.attributes.push(RouteAttribute::Oif(device));
@@ -264,12 +264,12 @@ impl fmt::Display for Route {
     }
 }
 
-/// A packet that came in by a link, on its way to somebody else.
+/// A packet that this host received on a link and forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded {
-    /// Whose it is.
+    /// Its source address.
     pub source: IpAddr,
-    /// Whom it is for.
+    /// Its destination address.
     pub destination: IpAddr,
     /// The index of the link that it came in by.
     pub incoming: u32,

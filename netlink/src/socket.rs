@@ -59,7 +59,7 @@ impl From<DumpError> for Error {
     }
 }
 
-/// A route netlink socket. It belongs to the network namespace in which it was opened, for life.
+/// A route netlink socket. It belongs to the network namespace in which it was opened, for as long as it is open.
 pub struct Socket {
     wire: Wire,
     /// The kernel applies each filter of a dump, or refuses it (`NETLINK_GET_STRICT_CHK`).

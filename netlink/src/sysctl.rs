@@ -118,7 +118,7 @@ impl LinkSettings {
     }
 }
 
-/// What a setting's file says. The kernel tells it in one piece: no question for a length, no read for an end.
+/// Reads a setting's file. One read(2) returns the whole value.
 fn value(mut file: fs::File) -> io::Result<String> {
     let mut value = [0; LONGEST];
     let length = file.read(&mut value)?;

@@ -1,5 +1,5 @@
 //! Reads the kernel's objects tolerantly: of each, only the attributes that podlan looks at reach the library's decoder,
-//! and text need not be UTF-8. Every other attribute is some other program's or a newer kernel's, and says nothing here.
+//! and text need not be UTF-8. Every other attribute is another program's or a newer kernel's, and is ignored.
 //!
 //! Owns the list of those attributes. An attribute that is to be read by a `from_message` must be named here.
 
@@ -135,7 +135,7 @@ mod tests {
         let odd = [
             (3, &b"eth\xff0\0"[..]),
             (20, b"caf\xe9\0"),
-            // IFLA_STATS, IFLA_AF_SPEC, IFLA_PROP_LIST and one that no kernel has yet, each as nobody expects it.
+            // IFLA_STATS, IFLA_AF_SPEC, IFLA_PROP_LIST and one that no kernel has yet, each with an unexpected value.
             (7, b"x"),
             (26, &[9, 0, 2]),
             (52, &[0xff; 5]),
@@ -163,7 +163,7 @@ mod tests {
         let address = message(20, &[2, 24, 0, 0, 7, 0, 0, 0], &[odd, (2, &ten), (3, b"\xff\0"), (7, b"x")]);
         let address = Address::from_message(&decode(&address).unwrap()).unwrap();
         assert_eq!(address.address.to_string(), "10.0.0.9/24");
-        // An encapsulation that nobody knows.
+        // An unknown encapsulation.
         let route = [2, 32, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
         let device: &[u8] = &7u32.to_ne_bytes();
         let read = decode(&message(24, &route, &[(22, &[7]), odd, (1, &ten), (4, device), (12, b"x")])).unwrap();

@@ -11,7 +11,7 @@ pub fn counted(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str)
     let of_chain = [Attribute::text(1, table), Attribute::text(2, chain)];
     let all = socket.dump(family as u8, nfnetlink::GET_RULE, &of_chain)?;
     let rules = all.iter().map(|(_, rule)| Attributes(rule));
-    // Old kernels heed no chain.
+    // Old kernels do not filter by chain.
     let rules = rules.filter(|rule| rule.text(1) == Some(table) && rule.text(2) == Some(chain));
     Ok(rules.filter_map(|rule| Some((comment(rule)?.to_owned(), packets(rule)?))).collect())
 }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_tells_the_packets_of_its_counter_and_one_without_tells_none() {
+    fn a_rule_with_a_counter_has_its_packets_and_one_without_has_none() {
         let expression = |name: &str, data: &[Attribute]| {
             Attribute::nested(1, &[Attribute::text(1, name), Attribute::nested(2, data)])
         };

@@ -1,5 +1,6 @@
-//! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. What a step is that
-//! is not known here is said to be so. A chain that drops what no rule decides can get a rule of ours behind its own.
+//! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. An expression that
+//! is not known here is [`Step::Unknown`]. The caller can append rules to
+//! such a chain and remove them by handle.
 
 use netlink::wire::{Attribute, Attributes};
 
@@ -53,7 +54,7 @@ pub enum Step {
     End(End),
     /// Counts or logs; the packet goes on.
     Neutral,
-    /// Nobody knows whether the packet goes on.
+    /// It is not known whether the packet goes on.
     Unknown,
 }
 
@@ -109,7 +110,7 @@ pub fn rules(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str) -
     let of_chain = [Attribute::text(1, table), Attribute::text(2, chain)];
     let all = socket.dump(family as u8, nfnetlink::GET_RULE, &of_chain)?;
     let ours = all.iter().map(|(_, rule)| Attributes(rule));
-    // Old kernels heed no chain.
+    // Old kernels do not filter by chain.
     let ours = ours.filter(|rule| rule.text(1) == Some(table) && rule.text(2) == Some(chain));
     let mut rules = Vec::new();
     for rule in ours {

@@ -127,7 +127,7 @@ impl Nfnetlink {
         Ok(Self { wire: Wire::subscribe(Protocol::Netfilter, &[GROUP]).map_err(Error::Open)?, port: 0 })
     }
 
-    /// By which events tell their cause.
+    /// The socket's netlink port, by which events name their originator.
     pub fn port(&self) -> u32 {
         self.port
     }
@@ -198,7 +198,7 @@ impl Nfnetlink {
     }
 
     /// Reads all events that wait; true when the kernel dropped some because the reader was slow.
-    pub fn news(&mut self, mut each: impl FnMut(&Event<'_>)) -> Result<bool, Error> {
+    pub fn read_events(&mut self, mut each: impl FnMut(&Event<'_>)) -> Result<bool, Error> {
         let mut lost = false;
         loop {
             match self.wire.receive(EVENTS) {

@@ -128,7 +128,7 @@ fn pair(bounds: &BTreeSet<(IpAddr, bool)>) -> Option<Subnets> {
             (Some(first), false) => {
                 subnets.push(subnet(first, Some(*address))?);
             }
-            // The kernel tells of an end at the lowest address that nobody wrote: all before the first interval.
+            // rbtree sets dump an extra interval end at address 0; ignore it.
             (None, false) if address.is_unspecified() => {}
             (None, false) | (Some(_), true) => return None,
         }

@@ -45,7 +45,7 @@ pub(super) fn plan(table: &Table, observed: Option<&Observed>) -> Plan {
 
 /// Removes the table and makes it again.
 pub(super) fn again(table: &Table) -> Plan {
-    // The first message is for a table that somebody removed meanwhile: the second takes none that is missing.
+    // The first message is for a table that was removed meanwhile: the second one fails where there is none.
     let new = || table::new_table(table);
     let first = vec![new(), table::remove_table(table.family, table.name), new()];
     Plan { whole: true, ..change(table, &Observed::default(), first) }
@@ -78,7 +78,7 @@ fn fits(table: &Table, observed: &Observed) -> bool {
         && table.chains.iter().all(|ours| observed.chains.get(ours.name).is_none_or(|held| chain(ours, held)))
 }
 
-/// What makes the rules right, and removes what is nobody's.
+/// Makes the rules right, and removes the chains and sets that are not in `table`.
 fn rules(table: &Table, held: &Observed) -> Vec<Message> {
     let mut messages = Vec::new();
     for chain in &table.chains {

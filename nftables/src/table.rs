@@ -24,8 +24,8 @@ pub enum Family {
 }
 
 impl Family {
-    /// As nft(8) calls it.
-    pub fn word(self) -> &'static str {
+    /// Its name in nft(8).
+    pub fn name(self) -> &'static str {
         match self {
             Self::Inet => "inet",
             Self::Ipv4 => "ip",
@@ -40,7 +40,7 @@ impl Family {
 pub struct Table {
     /// Of the table and all that is in it.
     pub family: Family,
-    /// By which it is found; a table of another's making under this name is taken over.
+    /// By which it is found; an existing table of this name is taken over.
     pub name: &'static str,
     /// Its sets, all of them.
     pub sets: Vec<Set>,
@@ -84,7 +84,7 @@ pub struct Hook {
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What it is for, in a few words.
+    /// Its purpose, as a short text.
     pub says: &'static str,
     /// Evaluated in order.
     pub expressions: Vec<Expression>,

@@ -11,7 +11,7 @@ use podlink::HostLinks;
 use crate::assignment::{Assignment, addresses};
 use crate::delegate::Delegate;
 
-/// Whoever gives addresses, for one call of one verb. `P` is what was read of the `ipam` section for that verb: all of it
+/// The IPAM that gives addresses, for one call of one verb. `P` is what was read of the `ipam` section for that verb: all of it
 /// ([`Settings`]: ADD, STATUS), the place of the leases (CHECK), or that or what is wrong with it (DEL, GC).
 pub(crate) enum Addressing<'a, P> {
     /// The built-in IPAM.
@@ -125,7 +125,7 @@ impl<P: Placed> Addressing<'_, P> {
 }
 
 impl Addressing<'_, Place> {
-    /// CHECK of whoever gave the addresses. Leases of the built-in IPAM are compared by [`Addressing::held`].
+    /// CHECK of the IPAM. Leases of the built-in IPAM are compared by [`Addressing::held`].
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Self::BuiltIn(_) => Ok(()),
@@ -135,8 +135,8 @@ impl Addressing<'_, Place> {
 }
 
 impl Addressing<'_, Result<Place, Error>> {
-    /// For DEL: waits for an ADD of the attachment, where nothing but the order of the two would tell its addresses from
-    /// later ones. A delegate releases by owner; the built-in IPAM needs no such wait, for ADD looks whether its lease is
+    /// For DEL: waits for an ADD of the attachment, where only the order of the two distinguishes its addresses from later
+    /// ones. A delegate releases by owner; the built-in IPAM needs no such wait, for ADD looks whether its lease is
     /// left.
     pub(crate) fn outlast_add(&self, attachment: &Attachment) -> Result<Option<Claim>, Error> {
         match self {

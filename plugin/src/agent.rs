@@ -1,4 +1,4 @@
-//! What the node agent says of itself, for STATUS and ADD: a small file, written again every few seconds
+//! The node agent's state, for STATUS and ADD: a small file, rewritten every few seconds
 //! (`node/state/src/lib.rs`).
 
 use std::io::{self, Read};
@@ -16,16 +16,16 @@ const LONGEST: u64 = 1 << 20;
 
 /// Error 50 unless the agent lives and its routes are in.
 pub(crate) fn require_ready(path: &Path) -> Result<(), Error> {
-    let told = read(path).map_err(|source| not_ready(path, &unreadable(&source)))?;
+    let state = read(path).map_err(|source| not_ready(path, &unreadable(&source)))?;
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned());
-    judge(&told, now).map_err(|why| not_ready(path, &why))
+    judge(&state, now).map_err(|why| not_ready(path, &why))
 }
 
-/// Error 11 until the agent has had this node's routes in once since the node started: a pod of before could reach nobody.
+/// Error 11 until the agent has had this node's routes in once since the node started: a pod started before that could reach no other node.
 /// An agent that fails later holds up no pod; the routes are still there.
 pub(crate) fn require_routed(path: &Path) -> Result<(), Error> {
     let why = match read(path) {
-        Ok(told) if has_routed(&told) => return Ok(()),
+        Ok(state) if has_routed(&state) => return Ok(()),
         Ok(_) => "its routes have not been in yet".to_owned(),
         Err(source) => unreadable(&source),
     };
@@ -34,22 +34,22 @@ pub(crate) fn require_routed(path: &Path) -> Result<(), Error> {
 }
 
 /// Only a plain "no" counts: an older agent says nothing of it.
-fn has_routed(told: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(told).map_or(true, |told| told["routed"] != false)
+fn has_routed(state: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(state).map_or(true, |state| state["routed"] != false)
 }
 
 /// The MTU of the links by which the agent reaches the other nodes, where it says one: pods that inherit have the last of
 /// those that it has written.
 pub(crate) fn inherited_mtu(path: &Path) -> Option<u32> {
-    let told: Value = serde_json::from_slice(&read(path).ok()?).ok()?;
-    told["podMtus"].as_array()?.last()?.as_u64()?.try_into().ok()
+    let state: Value = serde_json::from_slice(&read(path).ok()?).ok()?;
+    state["podMtus"].as_array()?.last()?.as_u64()?.try_into().ok()
 }
 
-/// The file, which is small. What lies in its place may be anything, and is not waited for.
+/// The file, which is small. Something else in its place is refused, and never blocks.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut told = Vec::new();
-    ipam::regular::open(path)?.take(LONGEST).read_to_end(&mut told)?;
-    Ok(told)
+    let mut state = Vec::new();
+    ipam::regular::open(path)?.take(LONGEST).read_to_end(&mut state)?;
+    Ok(state)
 }
 
 fn unreadable(source: &io::Error) -> String {
@@ -60,8 +60,8 @@ fn unreadable(source: &io::Error) -> String {
 }
 
 /// Why the file does not say that the agent is ready, at `now` seconds of the boot clock.
-fn judge(told: &[u8], now: u64) -> Result<(), String> {
-    let Ok(Value::Object(object)) = serde_json::from_slice(told) else { return Err("it is not readable".to_owned()) };
+fn judge(state: &[u8], now: u64) -> Result<(), String> {
+    let Ok(Value::Object(object)) = serde_json::from_slice(state) else { return Err("it is not readable".to_owned()) };
     let fields = Fields::new(&object, "", Code::Decode);
     let seconds = |key: &str| fields.value(key).and_then(Value::as_u64).unwrap_or(0);
     match fields.unsigned("version") {
@@ -89,37 +89,37 @@ mod tests {
 
     use super::*;
 
-    fn judged(told: &Value, now: u64) -> Result<(), String> {
-        judge(told.to_string().as_bytes(), now)
+    fn judged(state: &Value, now: u64) -> Result<(), String> {
+        judge(state.to_string().as_bytes(), now)
     }
 
     #[test]
     fn fuzz_any_agents_file_is_judged() {
-        fuzz::run("agents-file", |told| {
-            let why = judge(told, 100);
+        fuzz::run("agents-file", |state| {
+            let why = judge(state, 100);
             assert!(why.is_ok() || why.is_err_and(|why| !why.is_empty()));
         });
     }
 
     #[test]
     fn an_agent_that_lives_and_is_ready_is_ready() {
-        let told = json!({"version": 1, "bootTime": 100, "staleAfter": 35, "ready": true, "reasons": []});
-        assert_eq!(judged(&told, 100), Ok(()));
-        assert_eq!(judged(&told, 135), Ok(()));
-        assert_eq!(judged(&told, 136), Err("the agent has been silent for 36 s".to_owned()));
-        // Another boot: its clock starts anew.
-        assert!(judged(&told, 3).is_err());
+        let state = json!({"version": 1, "bootTime": 100, "staleAfter": 35, "ready": true, "reasons": []});
+        assert_eq!(judged(&state, 100), Ok(()));
+        assert_eq!(judged(&state, 135), Ok(()));
+        assert_eq!(judged(&state, 136), Err("the agent has been silent for 36 s".to_owned()));
+        // Another boot: its clock starts again.
+        assert!(judged(&state, 3).is_err());
     }
 
     #[test]
     fn an_agent_that_is_not_ready_says_why() {
-        let told = json!({"version": 1, "bootTime": 100, "staleAfter": 35, "ready": false, "reasons": ["a", "b"]});
-        assert_eq!(judged(&told, 100), Err("a; b".to_owned()));
+        let state = json!({"version": 1, "bootTime": 100, "staleAfter": 35, "ready": false, "reasons": ["a", "b"]});
+        assert_eq!(judged(&state, 100), Err("a; b".to_owned()));
     }
 
     #[test]
     fn pods_wait_for_the_first_routes_only() {
-        let routed = |told: &Value| has_routed(told.to_string().as_bytes());
+        let routed = |state: &Value| has_routed(state.to_string().as_bytes());
         assert!(!routed(&json!({"version": 1, "ready": false, "routed": false})));
         assert!(routed(&json!({"version": 1, "ready": false, "routed": true})), "trouble of later");
         assert!(routed(&json!({"version": 1, "ready": false})), "of an older agent");
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_not_ready() {
-        for told in [json!(null), json!({}), json!({"version": 2, "ready": true})] {
-            assert!(judged(&told, 0).is_err(), "{told}");
+        for state in [json!(null), json!({}), json!({"version": 2, "ready": true})] {
+            assert!(judged(&state, 0).is_err(), "{state}");
         }
         assert!(judge(b"{\"version\":1,", 0).is_err());
     }

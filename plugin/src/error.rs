@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// B10: only a namespace that is gone tells the runtime that there is nothing to delete.
+    /// B10: only for a namespace that is gone is the runtime's answer that there is nothing to delete.
     #[test]
     fn what_keeps_a_namespace_from_being_opened_has_a_code_of_its_kind() {
         let open = |errno: Errno| NetnsError::Open { path: "/run/netns/x".into(), source: errno.into() };

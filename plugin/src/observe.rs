@@ -89,8 +89,8 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// The same destination by the same way. The table, the metric and who made it are a later plugin's to change: sbr makes
-/// the default route anew, in a table of its own.
+/// The same destination by the same way. The table, the metric and who made it are a later plugin's to change: sbr moves
+/// the default route to a table of its own.
 fn leads_alike(wanted: &Route, found: &Route) -> bool {
     (wanted.destination, wanted.gateway, wanted.device, wanted.kind)
         == (found.destination, found.gateway, found.device, found.kind)

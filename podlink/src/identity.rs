@@ -54,23 +54,23 @@ impl Identity {
         link.veth && link.group == self.group && link.mac == self.host_mac.octets()
     }
 
-    /// Whether any one of name, MAC and alias is the attachment's: somebody may have changed the others, and the link of
+    /// Whether any one of name, MAC and alias is the attachment's: the others may have been changed, and the link of
     /// another attachment has none of the three.
     #[must_use]
-    pub fn is_told_by(&self, link: &Link) -> bool {
+    pub fn is_named_by(&self, link: &Link) -> bool {
         let mut words = link.alias.split(' ');
         let by_alias = words.next() == Some(ALIAS) && words.next() == Some(&self.key);
         link.veth && (by_alias || link.name == self.host_name || link.mac == self.host_mac.octets())
     }
 }
 
-/// Whether a link's own text says that it is a host end of this network, and its name bears that out. The group alone
-/// does not: 31 bits of a hash are met by another network's name that somebody chose to meet them.
+/// Whether a link's own text says that it is a host end of this network, and its name agrees. The group alone
+/// does not: another network's name can be chosen so that 31 bits of its hash are the same.
 pub(crate) fn is_of_network(link: &Link, network: &NetworkName) -> bool {
     let mut words = link.alias.split(' ');
-    let (Some(ALIAS), Some(key), Some(told)) = (words.next(), words.next(), words.next()) else { return false };
+    let (Some(ALIAS), Some(key), Some(network_word)) = (words.next(), words.next(), words.next()) else { return false };
     let cut = words.next().is_none();
-    let of_network = told == network.as_str() || cut && network.as_str().starts_with(told);
+    let of_network = network_word == network.as_str() || cut && network.as_str().starts_with(network_word);
     let digits = link.name.strip_prefix(HOST_LINK_PREFIX);
     link.veth && of_network && digits.is_some_and(|digits| digits.len() == DIGITS && key.starts_with(digits))
 }

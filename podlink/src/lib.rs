@@ -5,14 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod host_links;
 mod identity;
-mod liveness;
 mod netns;
 pub mod removal;
 mod second;
 
 pub use error::Error;
+pub use host_links::HostLinks;
 pub use identity::{ALIAS, Identity};
-pub use liveness::HostLinks;
 pub use netns::{Error as NetnsError, Fault, Netns, errno_of, is_passing};
 pub use second::{ANY_TABLE, second_table, source_rule};

@@ -40,7 +40,7 @@ pub enum Error {
     Netlink(#[from] netlink::Error),
 }
 
-/// What kind of failure it is, for those who must tell "gone" from "not now".
+/// What kind of failure it is, to distinguish "gone" from "not now".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// There is no namespace at that path: nothing, or the plain file that one was mounted on.

@@ -15,7 +15,7 @@ use crate::identity::{self, Identity};
 use crate::netns::{Fault, Netns};
 use crate::second::{ANY_TABLE, source_rule};
 
-/// Removes the attachment's link, wherever its far end is now, and tells whether there was one; a foreign link of its
+/// Removes the attachment's link, wherever its far end is now, and returns whether there was one; a foreign link of its
 /// name stays.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub fn remove_link(host: &mut Socket, identity: &Identity) -> Result<bool, Error
 /// Removes the attachment's link where `leased` says that the attachment has no lease (any more): what an ADD left that
 /// was under way when its lease was taken back. To be called after a lease was taken back, by each that does: an ADD makes
 /// its link before it looks whether its lease is still there, so that one of the two sees what the other did. A lease is
-/// taken before a link is made, so that a link that was there before a look that finds no lease is nobody's.
+/// taken before a link is made, so that a link that was there before a look that finds no lease is unused.
 ///
 /// # Errors
 /// When the kernel cannot be asked, or refuses.
@@ -46,7 +46,7 @@ pub fn remove_unleased(host: &mut Socket, identity: &Identity, leased: &dyn Fn()
     }
 }
 
-/// Removes a link that the caller made, by its index; under whatever name: somebody may have renamed it since.
+/// Removes a link that the caller made, by its index; under whatever name: it may have been renamed since.
 ///
 /// # Errors
 /// When the kernel cannot be asked, or refuses.
@@ -59,8 +59,8 @@ pub fn remove_index(host: &mut Socket, index: u32, name: &str) -> Result<(), Err
     }
 }
 
-/// Removes the link that the caller has just made, under whatever name: somebody may have renamed it since, before any
-/// route tells where it is. Looks at all links where the name is gone.
+/// Removes the link that the caller has just made, under whatever name: it may have been renamed since, before any
+/// route leads to it. Looks at all links where the name is gone.
 ///
 /// # Errors
 /// When the kernel cannot be asked, or refuses.
@@ -74,13 +74,13 @@ pub fn remove_made(host: &mut Socket, identity: &Identity) -> Result<(), Error> 
 }
 
 /// The attachment's link where a pod route leads `address` to it. For an attachment that holds the address and whose link
-/// somebody has renamed or given another MAC or group (E-52): something of it still tells whose it is. The address alone
+/// was renamed or given another MAC or group (E-52): its name, MAC or alias still identifies it. The address alone
 /// does not: another network with the same range may have given it to a pod that lives.
 pub(crate) fn routed(host: &mut Socket, identity: &Identity, address: IpAddr) -> Result<Option<Link>, Error> {
     let ours = |route: &Route| route.protocol == POD_ROUTE && route.destination == IpNetwork::from(address);
     let route = Route::ask(host, Lookup::Entry, address)?.filter(ours);
     let Some(device) = route.and_then(|route| route.device) else { return Ok(None) };
-    Ok(Link::find(host, Selector::Index(device))?.filter(|link| identity.is_told_by(link)))
+    Ok(Link::find(host, Selector::Index(device))?.filter(|link| identity.is_named_by(link)))
 }
 
 /// Removes that link.
@@ -95,7 +95,7 @@ pub fn remove_routed(host: &mut Socket, identity: &Identity, address: IpAddr) ->
 }
 
 /// Removes what the attachment of a lease has left: its link, also one that an ADD left before it wrote the text or that
-/// somebody changed, and the rules of a second attachment in a pod that is still the one of the lease. `is_held` is asked
+/// was changed since, and the rules of a second attachment in a pod that is still the one of the lease. `is_held` is asked
 /// between finding and removing: a lease that was given again meanwhile has another link by now, or will have.
 ///
 /// # Errors
@@ -176,7 +176,7 @@ pub fn forget_rules(host: &Socket, netns: &Path, addresses: &[IpAddr]) -> Result
     Ok(asked.map(drop)?)
 }
 
-/// All host ends of a network but those named. One whose text somebody changed is found by its lease instead.
+/// All host ends of a network but those named. One whose alias was changed is found by its lease instead.
 ///
 /// # Errors
 /// When the kernel cannot be asked, or refuses.

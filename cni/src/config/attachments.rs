@@ -1,4 +1,4 @@
-//! The list of attachments that GC must keep (spec section "GC"). Refuses to guess: a list that is not there, or an
+//! The list of attachments that GC must keep (spec section "GC"). A list that is not there, or an
 //! entry that is none, fails before anything is removed.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
 //! What is asked for one attachment: `runtimeConfig`, which must be honoured or refused, and `args.cni`, which may be
-//! ignored (CONVENTIONS.md). Refuses malformed capabilities with code 7; never anything in `args`.
+//! ignored (CONVENTIONS.md). Malformed capabilities are refused with code 7; nothing in `args` is.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
 //! Results from JSON, read in the version that they name (S-153, S-154). Keys that the version does not have are
-//! ignored. Refuses with code 6 what is mistyped, and an index that points at no interface.
+//! ignored. Code 6 for values of a wrong type, and for an index that points at no interface.
 
 use serde_json::Value;
 

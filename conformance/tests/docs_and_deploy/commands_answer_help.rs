@@ -122,3 +122,19 @@ fn the_demo_and_the_lab_print_their_help_and_refuse_what_they_do_not_know() {
         }
     }
 }
+
+#[test]
+fn an_option_without_its_value_ends_a_script() {
+    let bare = Bare::new();
+    for (name, option) in [
+        ("differential", "--fuzz"),
+        ("image", "--output"),
+        ("image", "--binaries"),
+        ("kind-up", "--name"),
+        ("kind-up", "--ip-family"),
+        ("test-as-new", "--output"),
+    ] {
+        let script = root().join("scripts").join(name);
+        is_refusal(name, &bare.run(&script, option), option, &format!("scripts/{name}"));
+    }
+}

@@ -28,7 +28,17 @@ fn sources(folder: &Path, text: &mut String) {
 #[test]
 fn what_troubleshooting_quotes_the_programs_print() {
     let mut text = String::new();
-    for part in ["cni/src", "ipam", "netlink/src", "nftables/src", "node", "plugin/src", "podlink/src"] {
+    for part in [
+        "cni/src",
+        "ipam/src",
+        "ipam/store/src",
+        "migration/src",
+        "netlink/src",
+        "nftables/src",
+        "node",
+        "plugin/src",
+        "podlink/src",
+    ] {
         sources(&root().join(part), &mut text);
     }
     let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();

@@ -1,5 +1,5 @@
 //! podlan-ipam: the CNI IPAM plugin over podlan's lease store. Answers host-local's config below any main plugin.
-//! Thin: decode, ask the library, print. Never enters the network namespace.
+//! It decodes, calls the library and prints. It never enters the network namespace.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Choosing an address for each set, and the one commit that gives them.
-//! Owns what an attachment keeps, what it is given by name, by the cursor, or from the queue of released addresses.
+//! Decides what an attachment keeps, and what it is given: by name, by the cursor, or from the queue of released addresses.
 
 use std::net::IpAddr;
 

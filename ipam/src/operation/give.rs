@@ -1,5 +1,5 @@
 //! Giving addresses: all that an attachment asks for in one commit.
-//! Owns the way from request to lease: look under the lock, prove without it, look again. Bounded in rounds.
+//! The order is: look under the lock, prove owners dead without it, look again; a bounded number of times.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::liveness::{Liveness, Presence};
 use crate::place::Place;
 
-/// Times that an ADD looks again after it proved something: others may take what it won back.
+/// Times that an ADD looks again after it took something back: other processes may be given it first.
 const ROUNDS: usize = 16;
 
 /// Give an attachment one address of each set, in one commit. Asked again for an attachment that is provably dead

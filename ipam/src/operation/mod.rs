@@ -1,5 +1,5 @@
 //! What is done with leases: give, release, retain, scavenge, look, answer STATUS.
-//! Owns the order of looking, proving and changing. The lock is never held while something outside the store is asked.
+//! Each looks, proves and changes, in this order. The lock is never held while something outside the store is asked.
 
 mod choose;
 mod give;

@@ -12,10 +12,10 @@ use super::want::Asked;
 use crate::error::Error;
 use crate::liveness::{Liveness, Presence};
 
-/// Addresses that are won back at once.
+/// Addresses that are taken back at once.
 const BATCH: usize = 64;
 
-/// What a set came to.
+/// What was found in a set.
 #[derive(Debug, Default)]
 pub(super) struct Reclaimed {
     /// Something can be had now.
@@ -34,7 +34,7 @@ impl Reclaimed {
 }
 
 impl Request<'_> {
-    /// Win back addresses of a set.
+    /// Takes back addresses of a set.
     pub(super) fn reclaim<S: StoreDir>(
         &self,
         dir: &S,
@@ -58,7 +58,7 @@ impl Request<'_> {
             dead.len() < BATCH && strays.len() < BATCH
         })?;
         remove(dir, &dead, self.now, &mut |lease| liveness.taken_back(lease, &|| is_leased(dir, &lease.owner)))?;
-        // Also when somebody else took them back first: what was theirs can be had.
+        // Also when another process took them back first: they can be given.
         seen.any = !dead.is_empty();
         for address in strays {
             seen.cooling += 1;

@@ -156,7 +156,7 @@ pub fn void_earlier_boots<S: StoreDir>(dir: &S, liveness: &dyn Liveness, now: St
     Ok(change.commit()?)
 }
 
-/// Take back these leases, as many with each commit as fit, the lock let go between. A victim that is no longer what
+/// Take back these leases, as many with each commit as fit, the lock released between them. A victim that is no longer what
 /// it was is left alone. One that cannot be taken back does not stop the others; the first error is returned.
 pub fn remove<S: StoreDir>(
     dir: &S,

@@ -1,5 +1,5 @@
 //! STATUS: would an ADD be given its addresses right now? And how full the pools are.
-//! Owns no judgement of its own: what ADD would do is what STATUS says.
+//! ADD itself answers, on a copy of the store.
 
 use cni::{Attachment, ContainerId, Ifname};
 use store::{DryRun, Lease, Proof, Snapshot, Stamp, StoreDir, View};
@@ -11,7 +11,7 @@ use crate::liveness::{Liveness, LookOnly};
 use crate::place::Place;
 use crate::range::RangeSet;
 
-/// Answers that other processes' commits may spoil before the last one is taken as it is.
+/// Times that an answer which another process's commit made doubtful is asked for again.
 const TRIES: usize = 16;
 
 /// How full the pools are.
@@ -51,9 +51,9 @@ pub fn rehearse<S: StoreDir>(
     liveness: &dyn Liveness,
     now: Stamp,
 ) -> Result<Vec<Lease>, Error> {
-    let owner = nobody().map_err(|_| store::Error::Unsteady { path: dir.path().to_path_buf() })?;
+    let owner = probe_owner().map_err(|_| store::Error::Unsteady { path: dir.path().to_path_buf() })?;
     let request = Request { want, owner: &owner, proof: &Proof::default(), network, now };
-    // What damages the answer: a commit of somebody else between two looks at the store.
+    // A commit of another process between two reads can make the answer an error.
     let newest = || store::read(dir, |snapshot| Ok(snapshot.number())).map_err(|error| error.to_string());
     let mut before = newest();
     for _ in 0..TRIES {
@@ -67,8 +67,8 @@ pub fn rehearse<S: StoreDir>(
     request.give(&DryRun::new(dir), &LookOnly(liveness))
 }
 
-/// An attachment that no runtime makes: its pod has no address, and gets none.
-fn nobody() -> Result<Attachment, cni::Error> {
+/// The attachment that STATUS asks for: no runtime makes one of that name.
+fn probe_owner() -> Result<Attachment, cni::Error> {
     let container_id = ContainerId::parse("podlan.status")?;
     Ok(Attachment { container_id, ifname: Ifname::parse("status")? })
 }

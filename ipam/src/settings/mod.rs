@@ -1,5 +1,5 @@
 //! The `ipam` section of a network config, as host-local's users know it, read into valid values.
-//! Owns the keys, their defaults and the texts of refusals. Refuses to look at the store.
+//! The keys, their defaults and the texts of refusals.
 //!
 //! | key | default | meaning |
 //! |---|---|---|
@@ -41,7 +41,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Read and judge the whole section (codes 6 and 7; 101 for requested addresses that no range holds;
+    /// Read and check the whole section (codes 6 and 7; 101 for requested addresses that no range holds;
     /// 5 when `resolvConf` cannot be read).
     pub fn from_request(request: &Request) -> Result<Self, Error> {
         let ipam = request.config.ipam();
@@ -69,7 +69,7 @@ impl Settings {
 }
 
 impl Place {
-    /// Where the leases of a request's network are. All that DEL, CHECK and GC need: bad ranges are no matter (E-54).
+    /// Where the leases of a request's network are. All that DEL, CHECK and GC need: bad ranges do not matter (E-54).
     pub fn from_request(request: &Request) -> Result<Self, Error> {
         place(request, request.config.ipam().as_ref())
     }

@@ -1,5 +1,5 @@
 //! Range sets from the config: the runtime's first, then the one at top level, then `ranges`.
-//! Owns the texts that host-local's users know (H-079, H-090 to H-098).
+//! The error texts are those that host-local's users know (H-079, H-090 to H-098).
 
 use cni::{Code, Error, Fields};
 use serde_json::Value;

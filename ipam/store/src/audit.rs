@@ -1,5 +1,4 @@
-//! Looking at every line of a store and every link between them: is all in step?
-//! Owns the invariants as one check, for tests, for doctors and after accidents. Never writes.
+//! A check of every line of a store and every link between them: the store's invariants in one place. Never writes.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,7 +12,7 @@ use crate::read::Snapshot;
 use crate::slot::{Slot, SlotState};
 use crate::{Corruption, Lines};
 
-/// What a sound store holds.
+/// What an undamaged store holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audit {
     /// All leases.

@@ -1,5 +1,5 @@
-//! The seam to the disk: what the store asks of a file and of the directory it lies in.
-//! Owns the system calls. Refuses to know what the bytes mean; tests put doubles here that fail at a chosen call.
+//! The seam to the disk: the operations on a store's file and on the directory it lies in. Tests implement both in memory,
+//! with operations that fail.
 
 use std::fs::File;
 use std::io;
@@ -51,7 +51,7 @@ pub trait StoreDir {
     fn probe(&self) -> Result<(), Error>;
     /// Whether a draft would be refused, as far as that is known without making one.
     fn would_draft(&self) -> io::Result<()>;
-    /// Whether a store of this length, bytes, may be written anew only because its chains have grown long.
+    /// Whether a store of this length, bytes, may be rewritten only because its chains have grown long.
     fn may_grow(&self, _length: u64) -> bool {
         true
     }
@@ -78,7 +78,7 @@ impl Disk for File {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        // Opened for reading only, because more was not to be had.
+        // The file may have been opened for reading only, see `Directory::open`.
         let refused = |error: io::Error| match error.raw_os_error() {
             Some(code) if code == Errno::EBADF as i32 => Errno::EROFS.into(),
             _ => error,

@@ -1,5 +1,5 @@
-//! A store to try things on: what is written goes to memory, over the store as it is on disk.
-//! Owns the copy. Takes no lock and changes nothing; what would be refused for want of rights or room is refused here.
+//! A store for a dry run: what is written goes to memory, over the store as it is on disk. Takes no lock and changes nothing;
+//! what the kernel would refuse for want of permission or space is refused here.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::disk::{Disk, StoreDir};
 use crate::error::Error;
 use crate::line::SIZE;
 
-/// A longer store is not written anew in memory only because its chains have grown long: ADD does without it, too, when the
+/// A longer store is not rewritten in memory only because its chains have grown long: ADD does without it, too, when the
 /// disk is full.
 const GROWN_MOST: u64 = 64 << 20;
 

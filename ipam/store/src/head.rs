@@ -1,5 +1,5 @@
 //! What is read of a store before anything else: superblock, mark, both redo records.
-//! Owns the verdict which commits are valid. Refuses to write: readers use it too.
+//! Decides which commits are valid. Never writes: readers use it too.
 
 use std::path::Path;
 
@@ -56,7 +56,7 @@ impl Head {
                 return Err(Error::NewerFormat { path: path.to_path_buf(), version, newest: VERSION });
             }
         };
-        // A mark that is torn says nothing: both records are put in their places again.
+        // A torn mark is ignored: both records are then put in their places again.
         let marked = Line::checked(&front[SIZE..2 * SIZE], MARK).ok().and_then(|line| marked(&line));
         let first = record(disk, REDO[0], &front[2 * SIZE..got]).map_err(reading())?;
         let got = disk.read_at(&mut back, offset(REDO[1])).map_err(reading())?;

@@ -1,5 +1,5 @@
 //! What a lease is: one address, the attachment that owns it, and what proves that attachment alive.
-//! Values only. Refuses to decide which address comes next (allocate) and how a lease is kept (store).
+//! Values only.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Lease {
 
 impl Lease {
     /// Whether both are one and the same lease, and not two of one attachment or of one address: no two leases of an
-    /// address have the same `since`. The text for people may be cut where it is kept, and says nothing.
+    /// address have the same `since`. The pod's name may be cut in the store, so it is not compared.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         (self.address, &self.owner, self.since) == (other.address, &other.owner, other.since)

@@ -1,5 +1,5 @@
 //! The bookkeeping: finding leases, giving and taking back addresses, keeping chains, queues and counters in step.
-//! Owns every link between lines. Refuses to choose an address (allocate) or a victim (operation).
+//! Every link between lines is made here. Which address is given or taken back is the caller's choice.
 
 use std::net::IpAddr;
 

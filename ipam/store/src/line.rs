@@ -1,5 +1,5 @@
 //! One line of the store: 512 bytes of text that carry their own line number and checksum.
-//! Owns the bytes and the words on them. Refuses to know what the words mean.
+//! Its bytes and the words on it; what the words mean is up to the other modules.
 
 use std::fmt::{self, Write as _};
 

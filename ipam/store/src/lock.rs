@@ -1,9 +1,9 @@
 //! The exclusive lock of a network, with a deadline.
-//! Owns the lock file: made once, never removed, never followed through a symlink. Refuses to wait for ever.
+//! The lock file is made once, never removed, and not followed through a symlink.
 //!
 //! A busy lock is asked for again after a short pause, by the caller's own thread: a waiter that gives up leaves neither a
 //! thread nor a descriptor behind. The pause grows with the time already waited, so that a queue of plugins at work is
-//! served within its own length, and a lock that nobody lets go of costs its waiters no processor.
+//! served within its own length, and waiting for a lock that stays held takes no processor time.
 
 mod holder;
 
@@ -46,7 +46,7 @@ impl Lock {
                 let holder = holder::of(metadata.dev(), metadata.ino());
                 return Err(Error::LockBusy { path: path.to_path_buf(), holder, waited: begun.elapsed() });
             }
-            // Somebody may have removed the directory while we waited: a lock on a file that is gone protects nothing.
+            // The directory may have been removed meanwhile: a lock on a file that is gone protects nothing.
             if same_file(&metadata, path).map_err(Error::io("look at", path))? {
                 return Ok(Self { _file: file });
             }
@@ -63,11 +63,11 @@ impl Lock {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };
-        // Shared, so that two who look at once do not see each other; let go with the file.
+        // Shared, so that two probes at once do not see each other; released with the file.
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(()),
             Err(Errno::WOULDBLOCK) => match holder::of(metadata.dev(), metadata.ino()) {
-                Some(pid) if !holder::may_let_go(pid) => {
+                Some(pid) if !holder::may_release(pid) => {
                     Err(Error::LockBusy { path: path.to_path_buf(), holder: Some(pid), waited: Duration::ZERO })
                 }
                 _ => Ok(()),

@@ -1,4 +1,4 @@
-//! A store whose lock is held: making it, changing it in one commit, writing it anew with more in it.
+//! A store whose lock is held: making it, changing it in one commit, rewriting it with more in it.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::rebuild::{Draft, create, publish, rebuild, write_anew, write_empty};
 use crate::transaction::{Transaction, read_line};
 
-/// Times that a store is written anew for one request for room.
+/// Times that a store is rewritten for one request for room.
 const ROUNDS: usize = 3;
 
 /// A network's store, which may not exist yet, and its lock, held until this is dropped.
@@ -73,8 +73,8 @@ impl<'s, S: StoreDir> Locked<'s, S> {
         self.change()?.ok_or(gone)
     }
 
-    /// Writes the store anew, so that it has a line for each pool of `pools` (first and last address), and an index that is
-    /// large enough. Pools that nobody leases from and that are not in `pools` go when the lines are needed. An index
+    /// Rewrites the store, so that it has a line for each pool of `pools` (first and last address), and an index that is
+    /// large enough. Pools without a lease that are not in `pools` are dropped when their lines are needed. An index
     /// that could not grow for want of disk space stays: long chains are only slower.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl<'s, S: StoreDir> Locked<'s, S> {
         Ok(transaction.is_crowded(dir) || transaction.lacks_pools(pools)?)
     }
 
-    /// Writes the store anew with `steps` in it, each made by `make`, in one step: a kill or an error leaves the store as it
+    /// Rewrites the store with `steps` in it, each made by `make`, in one step: a kill or an error leaves the store as it
     /// was, unless only the sync of the directory failed. Makes the store if there is none.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl<'s, S: StoreDir> Locked<'s, S> {
 }
 
 impl<D: Disk> Transaction<'_, D> {
-    /// Whether the chains of the index have grown long, and the store may be written anew for that.
+    /// Whether the chains of the index have grown long, and the store may be rewritten for that.
     fn is_crowded<S: StoreDir>(&self, dir: &S) -> bool {
         let slots = self.state().slots;
         self.layout().is_crowded(slots) && dir.may_grow(offset(self.layout().slot(slots)))

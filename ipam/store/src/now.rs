@@ -1,5 +1,5 @@
-//! The moment an operation happens in: which boot, and how long since. Read once at the edge, then a value.
-//! Refuses the wall clock: no decision here survives a clock that jumps, so none depends on one.
+//! The moment of an operation: which boot, and how long since its start. Read once at the edge, then a value. The wall clock,
+//! which may jump, is not used.
 
 use std::fmt;
 use std::fs::File;
@@ -52,7 +52,7 @@ impl Stamp {
     pub fn now() -> Result<Self, Error> {
         let reading = |source: io::Error| Error::Io { op: "read", path: BOOT_ID.into(), source };
         let mut text = [0; BOOT_ID_LENGTH];
-        // The kernel tells it in one piece.
+        // One read(2) returns the whole value.
         let opened = rustix::fs::open(BOOT_ID, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         opened.map_err(io::Error::from).and_then(|file| File::from(file).read_exact(&mut text)).map_err(reading)?;
         let boot = BootId::parse(&String::from_utf8_lossy(&text))

@@ -26,7 +26,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool nobody has used.
+    /// An unused pool.
     pub(crate) fn new(start: IpAddr, end: IpAddr) -> Self {
         Self { start, end, cursor: Some(start), head: None, tail: None, leased: 0, free: 0 }
     }

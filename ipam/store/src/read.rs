@@ -1,5 +1,5 @@
 //! Reading without the lock: what the newest commit says, checked afterwards to be still the newest.
-//! Owns the retries. Never writes, so it works on a read-only file system and beside a stuck lock holder.
+//! Never writes, so it works on a read-only file system and while another process holds the lock.
 
 use std::path::Path;
 
@@ -136,7 +136,7 @@ fn steady<'d, D: Disk, T>(
     Err(Error::Unsteady { path: path.to_path_buf() })
 }
 
-/// Visit every slot, some hundred at a time, each group as one moment saw it. Stops when told to.
+/// Visit every slot, some hundred at a time, each group from one consistent state. Stops when `visit` returns false.
 /// A slot that is damaged is given as its error, and the rest goes on.
 pub fn each_slot<S: StoreDir>(dir: &S, mut visit: impl FnMut(Result<Slot, Error>) -> bool) -> Result<(), Error> {
     let Some(disk) = dir.open().map_err(Error::io("open", dir.path()))? else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! Writing a store anew: making an empty one, growing the index, dropping pools that nobody uses.
-//! Owns the one way a file comes to be: a draft, synced, renamed into its place. Needs the lock held.
+//! Rewriting a store: making an empty one, growing the index, dropping unused pools.
+//! A store file is always made this way: a draft, synced, renamed into its place. The caller holds the lock.
 
 use std::io;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(crate) fn create<S: StoreDir>(dir: &S, network: &str, layout: Layout, boot: 
     publish(dir, |draft| write_empty(draft, network, layout, boot))
 }
 
-/// Write the store anew in another layout, with those pools only that are leased from or wanted.
+/// Rewrite the store in another layout, with those pools only that are leased from or wanted.
 pub(crate) fn rebuild<S: StoreDir>(
     dir: &S,
     mut old: Transaction<'_, S::Disk>,
@@ -115,7 +115,7 @@ pub(crate) fn write_empty<D: Disk>(draft: &mut D, network: &str, layout: Layout,
     Frame { network, layout, state, seq: 0, pools: &[], owners: &empty, addresses: &empty }.write(draft, boot)
 }
 
-/// The slots of a settled store in another layout, but for those of pools that nobody leases from or wants.
+/// The slots of a settled store in another layout, but for those of pools that are neither leased from nor wanted.
 pub(crate) fn write_anew<D: Disk, O: Disk>(
     draft: &mut D,
     old: &Transaction<'_, O>,

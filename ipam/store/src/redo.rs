@@ -1,12 +1,12 @@
 //! Redo records: the whole of a commit in one piece, header line first, then the lines as they are to be.
-//! Owns their bytes. Refuses to write them: commit order is the transaction's.
+//! Only their bytes: the transaction writes them.
 
 use crate::Corruption;
 use crate::layout::COMMIT_MOST;
 use crate::line::{Line, SIZE, Words, Writer};
 use crate::now::BootId;
 
-/// What every commit says anew beside its lines.
+/// What every commit records beside its lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
     /// Slots in use: an address used at least once has one.

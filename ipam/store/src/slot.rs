@@ -27,14 +27,14 @@ pub struct Slot {
 /// Leased or free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SlotState {
-    /// Somebody has it.
+    /// An attachment has it.
     Leased {
         /// Who, and since when.
         lease: Lease,
         /// Next slot in the same bucket of the owner index.
         owner_next: Option<u32>,
     },
-    /// Nobody has it; it waits in its pool's queue.
+    /// Free; it is in its pool's queue.
     Free {
         /// The address.
         address: IpAddr,

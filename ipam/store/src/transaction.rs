@@ -1,5 +1,5 @@
 //! One change of a store: read through to what is already changed, then committed whole or not at all.
-//! Owns the order of writes that makes a kill at any instruction safe (FORMAT.md, "Commit"). Needs the lock held.
+//! The order of its writes makes a kill at any instruction safe (FORMAT.md, "Commit"). The caller holds the lock.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub struct Transaction<'d, D> {
     head: Head,
     state: State,
     changed: Vec<(u32, Line)>,
-    /// The first lines that were read: an index's is asked for again and again. Nobody else writes while the lock is held.
+    /// The first lines that were read: a line of an index is read again and again. No other process writes while the lock is held.
     read: RefCell<Vec<(u32, Line)>>,
 }
 

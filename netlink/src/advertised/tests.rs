@@ -69,7 +69,7 @@ fn routes_of_advertisements_count_whatever_their_destination_and_table() {
     assert_eq!(route(64, BY_KERNEL, Some("fd31::"), 3000, by_seven), [(7, prefix)]);
     assert_eq!(route(64, BY_KERNEL, Some("fd31::"), 0, by_seven), [], "that of a static address");
     assert_eq!(route(64, BY_KERNEL, Some("fd31::"), -100, by_seven), [], "it has ended");
-    assert_eq!(route(0, 4, None, 1000, by_seven), [], "somebody's static route");
+    assert_eq!(route(0, 4, None, 1000, by_seven), [], "a static route");
     let hop = |link: u32| [&[8, 0, 0, 0], &link.to_ne_bytes()[..]].concat();
     let hops = [hop(7), hop(9)].concat();
     let both = [(7, Learned::DefaultRoute), (9, Learned::DefaultRoute)];

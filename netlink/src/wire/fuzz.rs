@@ -36,6 +36,10 @@ fn message_reads_the_same(message: &Message<'_>) {
     let read = messages(&again).next().expect("what is written is a message");
     assert_eq!((read.kind, read.flags, read.sequence), (message.kind, message.flags, message.sequence));
     assert_eq!(read.bytes[HEADER..], message.bytes[HEADER..]);
+    // One of any length is padded to four bytes, and the next one is found behind it.
+    again.resize(again.len().next_multiple_of(4), 0);
+    write(&mut again, NLMSG_DONE, 0, 0, &[], &[]);
+    assert_eq!(messages(&again).count(), 2);
 }
 
 /// Behind a fixed structure of each length that there is.

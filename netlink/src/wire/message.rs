@@ -172,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_any_length_is_padded_to_four_bytes() {
+        for length in 0..8 {
+            let mut datagram = message(24, 0, 1, &vec![0xff; length]);
+            datagram.resize(datagram.len().next_multiple_of(4), 0);
+            datagram.extend(message(24, 0, 2, &[]));
+            assert_eq!(messages(&datagram).map(|message| message.sequence).collect::<Vec<_>>(), [1, 2]);
+        }
+    }
+
+    #[test]
     fn a_datagram_cut_anywhere_is_read_without_a_panic() {
         let mut payload = (-17i32).to_ne_bytes().to_vec();
         payload.extend(message(24, 0, 7, &[]));

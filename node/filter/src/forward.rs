@@ -83,7 +83,7 @@ pub fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<ForwardDro
     let mut findings = Vec::new();
     for chain in base_chains(socket, FORWARD)? {
         if let Some((by, certain)) = verdict(socket, &chain, packets)? {
-            let name = format!("{} {} {}", chain.family.word(), chain.table, chain.name);
+            let name = format!("{} {} {}", chain.family.name(), chain.table, chain.name);
             findings.push(ForwardDrop { cure: cure(&chain, by), chain: name, by, certain });
         }
     }

@@ -262,7 +262,7 @@ impl Heard {
 /// has to be compared; that is no sign that anybody changed anything.
 fn hear(events: &mut Nfnetlink, we: Option<u32>) -> Result<Heard, Error> {
     let mut heard = Heard::default();
-    let lost = events.news(|event| heard.take(event, we))?;
+    let lost = events.read_events(|event| heard.take(event, we))?;
     Ok(if lost { Heard { ours: true, others: true } } else { heard })
 }
 

@@ -203,7 +203,7 @@ pub fn remove() -> Result<Vec<String>, Error> {
     let ours = [source_rule::table(), arp_guard::table()].map(|Table { family, name, .. }| (family, name));
     for (family, name) in ours.into_iter().chain([masquerade::TABLE]) {
         if nftables::remove(&mut socket, family, name)? {
-            removed.push(format!("the table {} {name}", family.word()));
+            removed.push(format!("the table {} {name}", family.name()));
         }
     }
     if forward::withdraw(&mut socket)? {

@@ -24,7 +24,7 @@ pub fn look(socket: &mut Nfnetlink, packet: &Packet) -> Result<Vec<Translation>,
         let Some(judgement) = Walk::of(&chain).judge(socket, packet)? else { continue };
         let certain = judgement.fate == Fate::Translated && judgement.certain;
         if certain || !judgement.certain {
-            let name = format!("{} {} {}", chain.family.word(), chain.table, chain.name);
+            let name = format!("{} {} {}", chain.family.name(), chain.table, chain.name);
             found.push(Translation { chain: name, certain });
         }
     }

@@ -126,7 +126,7 @@ impl Pipes<'_> {
         Ok(false)
     }
 
-    /// What it does not want to read is no matter.
+    /// What it does not read is dropped.
     fn write(&mut self) {
         let Some(pipe) = &mut self.input else { return };
         match pipe.write(self.left) {

@@ -162,7 +162,7 @@ fn make_pod_end(pod: &mut Pod, procfs: &Procfs, plan: &Plan, ifname: &str) -> Re
     let Some(link) = LinkSettings::v6(procfs, ifname)? else {
         return Err(Error::LinkVanished { name: ifname.to_owned() });
     };
-    // Addresses should outlive `ip link set down` (H-063), and a change of the MAC be told.
+    // Addresses should outlive `ip link set down` (H-063), and a change of the MAC be announced.
     link.set("keep_addr_on_down", "1")?;
     link.set("ndisc_notify", "1")?;
     link.raise("hop_limit", HOPS, HOP_LIMIT)?;

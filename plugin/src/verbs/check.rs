@@ -1,5 +1,5 @@
 //! CHECK: the plan that ADD would apply, compared with what both namespaces hold (spec 1.1.0, section 2, "CHECK").
-//! Changes nothing, and tells everything that is amiss at once.
+//! Changes nothing, and reports every difference at once.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -47,7 +47,7 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
     Err(CniError::new(Code::Drift, "the attachment is not as ADD left it").with_details(drift.join("; ")))
 }
 
-/// Code 3, nothing is there to compare with, only where the namespace is gone: it tells the runtime that no DEL is needed.
+/// Code 3, nothing is there to compare with, only where the namespace is gone: the runtime takes it as "no DEL is needed".
 fn failed(error: Error) -> CniError {
     Activity::Compare.error(error)
 }
@@ -89,7 +89,7 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
     {
         let is_off = |setting: &Sysctl| setting.read(&procfs).map(|value| value.as_deref() == Some("0"));
         if plan.has(v6) && is_off(&decides)? {
-            // Whoever switched it off for the node switched it off for each link.
+            // Switching it off for the node switches it off for each link.
             let named = if is_off(&of_node)? { of_node } else { decides };
             drift.push(format!("{} is 0: the node forwards nothing of the pod", named.path().display()));
         }

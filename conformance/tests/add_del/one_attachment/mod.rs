@@ -18,8 +18,6 @@ use world::{Call, World};
 /// How long the short form goes on.
 const SHORT: Duration = Duration::from_secs(30);
 
-/// Where the agent serves its metrics.
-
 /// Calls that begin one shortly after the other.
 const ROUNDS: [&[Call]; 8] = [
     &[Call::Add, Call::Add],

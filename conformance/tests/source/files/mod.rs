@@ -8,8 +8,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot lay out its files has failed")]
 
-mod files;
 mod large;
+mod links;
 mod missing;
 mod odd_files;
 

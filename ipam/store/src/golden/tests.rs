@@ -23,7 +23,7 @@ fn lines(text: &str) -> Vec<Line> {
 }
 
 /// As today's code would write it.
-fn written_anew(all: &[Line], place: usize) -> Result<Line, Corruption> {
+fn written_again(all: &[Line], place: usize) -> Result<Line, Corruption> {
     let line = all[place];
     let at = line.number().unwrap();
     Ok(match line.words()?.0 {
@@ -48,14 +48,14 @@ fn written_anew(all: &[Line], place: usize) -> Result<Line, Corruption> {
     })
 }
 
-/// Whoever adds a word or changes one raises the version: an older podlan on the node must be able to refuse it.
+/// A change that adds a word or changes one must raise the version, so that an older podlan on the node refuses the store.
 #[test]
 fn lines_of_released_versions_never_change() {
     for text in [SETTLED, KILLED] {
         let all = lines(text);
         for place in 0..all.len() {
-            let anew = written_anew(&all, place).unwrap_or_else(|corruption| panic!("line {place}: {corruption:?}"));
-            assert_eq!(anew, all[place], "line {place}");
+            let again = written_again(&all, place).unwrap_or_else(|corruption| panic!("line {place}: {corruption:?}"));
+            assert_eq!(again, all[place], "line {place}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who holds a lock, by the kernel's list of locks, and whether that process can let it go.
+//! Which process holds a lock, by the kernel's list of locks, and whether that process can release it.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use nix::sys::stat::{major, minor};
 /// How often /proc/locks is read for a holder that is not in it.
 const LOOKS: usize = 8;
 
-/// The process that /proc/locks names for the file. The kernel tells the list a page at a time and goes on by number:
-/// where a lock goes in between, another is left out.
+/// The process that /proc/locks names for the file. The kernel returns the list a page at a time and continues by position:
+/// where a lock is released in between, another is left out.
 pub(super) fn of(device: u64, inode: u64) -> Option<i32> {
     let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
     (0..LOOKS).find_map(|_| named_in(&fs::read_to_string("/proc/locks").ok()?, &file))
@@ -23,9 +23,9 @@ fn named_in(locks: &str, file: &str) -> Option<i32> {
     })
 }
 
-/// Whether the process may yet let a lock go: false for one that is stopped, and for one that is dead while a child of its
-/// has the lock. What cannot be seen may.
-pub(super) fn may_let_go(pid: i32) -> bool {
+/// Whether the process may still release a lock: false for a stopped one, and for a dead one whose child has the lock. True
+/// for one that cannot be seen.
+pub(super) fn may_release(pid: i32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => state(&stat).is_none_or(|state| !matches!(state, 'T' | 't' | 'Z' | 'X')),
         // Numbers of another pid namespace are 0 here.
@@ -80,12 +80,12 @@ mod tests {
     #[test]
     fn a_process_that_is_stopped_or_dead_lets_nothing_go() {
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(may_let_go(own));
+        assert!(may_release(own));
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let becomes = |expected: bool| {
             let until = Instant::now() + Duration::from_secs(10);
-            while may_let_go(pid) != expected {
+            while may_release(pid) != expected {
                 assert!(Instant::now() < until, "it should have become {expected}");
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -97,7 +97,7 @@ mod tests {
         drop(child.stdin.take());
         becomes(false);
         child.wait().unwrap();
-        assert!(!may_let_go(pid));
+        assert!(!may_release(pid));
     }
 
     #[test]

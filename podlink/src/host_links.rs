@@ -23,7 +23,7 @@ impl<'a> HostLinks<'a> {
 }
 
 impl Liveness for HostLinks<'_> {
-    /// By its name, and where somebody has renamed it, by the route to the address: an address that leads to the
+    /// By its name, and where it was renamed, by the route to the address: an address that leads to the
     /// attachment's link is not free.
     fn host_link(&self, lease: &Lease) -> Presence {
         let Some(name) = lease.proof.host_link.as_deref() else { return Presence::Unknown };
