@@ -205,7 +205,7 @@ impl Agent {
         state.configured_paths = options.configured_paths();
         let metrics = Arc::new(Metrics::new());
         let (published, _) = watch::channel(state.clone());
-        let [for_health, for_orders] = [Spare::new(), Spare::new()];
+        let [for_health, for_orders] = [Spare::default(), Spare::default()];
         if let Some(address) = options.listen {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
             tokio::spawn(http::serve(
@@ -221,7 +221,7 @@ impl Agent {
         let previous_agent = said.and_then(|said| publish::confirmed(said, &options.settings.me));
         state.routed = previous_agent.is_some();
         published.send_replace(state.clone());
-        let mut parts = Parts::new();
+        let mut parts = Parts::default();
         let desk = Desk::start(&mut parts, &options, &published, for_orders);
         Ok(Self {
             network: options.install.conflist.network,

@@ -118,7 +118,7 @@ mod tests {
             let asked = runtime.block_on(async {
                 let (orders, mut received) = mpsc::channel::<Order>(1);
                 let (_state, state) = watch::channel(State::starting("n1", "file x"));
-                let served = Served { orders, state, spare: Arc::new(Mutex::new(Spare::new())) };
+                let served = Served { orders, state, spare: Arc::new(Mutex::new(Spare::default())) };
                 let agent = async {
                     let (command, reply) = received.recv().await?;
                     reply.send("done".into()).ok().map(|()| command)

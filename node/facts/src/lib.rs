@@ -8,10 +8,9 @@ use std::net::IpAddr;
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
 use netlink::{InheritedMtu, Link, Loss, Route};
-use serde_json::{Map, Value};
 
 use filter::forward;
-use install::conflist;
+pub use install::conflist::directory::Configuration;
 use pods::forwarding;
 use routes::here::Here;
 use state::{State, VerdictLine};
@@ -85,19 +84,6 @@ pub struct Settings {
     pub neighbours: [Seen<Option<String>>; 2],
 }
 
-/// A file in the runtime's configuration directory, in the runtime's order.
-#[derive(Clone, Debug)]
-pub struct Configuration {
-    /// The file's name.
-    pub file: String,
-    /// What it says; "" where it cannot be read.
-    pub text: String,
-    /// `None` when it is no JSON.
-    pub json: Option<Value>,
-    /// Why it cannot be read.
-    pub unread: Option<String>,
-}
-
 /// A plugin's binary in the runtime's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
@@ -132,34 +118,6 @@ pub struct Leases {
     pub all: Vec<(String, Lease, Presence)>,
     /// Stores that could not be read, each with the error.
     pub unreadable: Vec<String>,
-}
-
-impl Configuration {
-    /// A file that could be read.
-    pub fn new(file: String, text: String) -> Self {
-        let json = serde_json::from_str(&text).ok();
-        Self { file, text, json, unread: None }
-    }
-
-    /// One that cannot be read, and why.
-    pub fn unread(file: String, why: String) -> Self {
-        Self { unread: Some(why), ..Self::new(file, String::new()) }
-    }
-
-    /// The plugins that it names.
-    pub fn plugins(&self) -> Vec<&Map<String, Value>> {
-        self.json.as_ref().map(conflist::plugins).unwrap_or_default()
-    }
-
-    /// The plugin `podlan` in it, if it is there.
-    pub fn podlan(&self) -> Option<&Map<String, Value>> {
-        self.plugins().into_iter().find(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"))
-    }
-
-    /// The network's name; "" where it has none.
-    pub fn network(&self) -> &str {
-        self.json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or_default()
-    }
 }
 
 impl Facts {
@@ -200,7 +158,7 @@ impl Facts {
 
     /// Whether pods of this node have addresses of a family, or will have.
     pub fn pods_have(&self, v6: bool) -> bool {
-        let pools = self.configurations.iter().flatten().flat_map(|file| conflist::pools(&file.file, &file.text));
+        let pools = self.configurations.iter().flatten().flat_map(Configuration::pools);
         let leased = self.leases.iter().flat_map(|leases| &leases.all).map(|(_, lease, _)| lease.address);
         let subnets = pools.map(|pool| pool.subnet).chain(leased).chain(self.own_cidrs());
         subnets.into_iter().any(|subnet| subnet.is_ipv6() == v6)

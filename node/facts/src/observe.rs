@@ -64,7 +64,7 @@ impl Places {
     /// The networks whose pods have an MTU that a configuration chose.
     pub fn chosen_mtus(&self) -> Seen<BTreeSet<String>> {
         let files = configurations(&self.conf_dir)?;
-        Ok(files.iter().filter_map(|file| conflist::chooses_mtu(&file.text)).collect())
+        Ok(files.iter().filter_map(Configuration::chooses_mtu).collect())
     }
 }
 
@@ -178,12 +178,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
 }
 
 fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
-    let read = directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))?;
-    let texts = read.texts.into_iter().map(|(name, text)| Configuration::new(name, text));
-    let faults = read.faults.into_iter().map(|(name, why)| Configuration::unread(name, why));
-    let mut files: Vec<Configuration> = texts.chain(faults).collect();
-    files.sort_unstable_by(|one, other| one.file.cmp(&other.file));
-    Ok(files)
+    directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))
 }
 
 /// The plugins that configurations with podlan in them name, and podlan's own.

@@ -111,18 +111,16 @@ pub fn plugins(config: &Value) -> Vec<&Map<String, Value>> {
 }
 
 /// The network whose pods have an MTU that this configuration chose, if it chose one.
-pub fn chooses_mtu(text: &str) -> Option<String> {
-    let config = serde_json::from_str::<Value>(text).ok()?;
-    let ours = plugins(&config).into_iter().filter(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"));
+fn chooses_mtu(config: &Value) -> Option<String> {
+    let ours = plugins(config).into_iter().filter(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"));
     // 0 is the plugin's way to say none.
     let chosen = ours.filter_map(|podlan| podlan.get("mtu")?.as_u64()).any(|mtu| mtu != 0);
     chosen.then(|| config["name"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The pools that a configuration of podlan's, or of another plugin that leases from podlan-ipam, gives this node.
-pub fn pools(file: &str, text: &str) -> Vec<Pool> {
-    let Ok(config) = serde_json::from_str::<Value>(text) else { return Vec::new() };
-    let ours = plugins(&config)
+fn pools(file: &str, config: &Value) -> Vec<Pool> {
+    let ours = plugins(config)
         .into_iter()
         .filter_map(|plugin| plugin.get("ipam"))
         .filter(|ipam| ipam["type"] == "podlan-ipam");
@@ -136,6 +134,7 @@ pub fn pools(file: &str, text: &str) -> Vec<Pool> {
 
 #[cfg(test)]
 mod tests {
+    use super::directory::Configuration;
     use super::*;
 
     const HERE: &dyn Fn(Chained) -> bool = &|_| true;
@@ -181,13 +180,16 @@ mod tests {
     #[test]
     fn what_it_writes_it_reads_back_as_its_pools() {
         let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
-        let read: Vec<IpNetwork> =
-            pools(FILE, &conflist().text(&cidrs, &[], HERE)).into_iter().map(|pool| pool.subnet).collect();
+        let read: Vec<IpNetwork> = Configuration::new(FILE.into(), conflist().text(&cidrs, &[], HERE))
+            .pools()
+            .into_iter()
+            .map(|pool| pool.subnet)
+            .collect();
         assert_eq!(read, cidrs);
         let below_bridge = r#"{"type":"bridge","ipam":{"type":"podlan-ipam","subnet":"10.9.0.0/24"}}"#;
-        assert_eq!(pools("x", below_bridge).len(), 1);
+        assert_eq!(Configuration::new("x".into(), below_bridge.into()).pools().len(), 1);
         for foreign in ["", "{", "[]", r#"{"type":"bridge","ipam":{"type":"host-local","subnet":"10.9.0.0/24"}}"#] {
-            assert_eq!(pools("x", foreign), []);
+            assert_eq!(Configuration::new("x".into(), foreign.into()).pools(), []);
         }
     }
 }

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 
-use crate::conflist::directory::{self, Directory};
-use crate::conflist::{Chained, Conflist, FILE, pools};
+use crate::conflist::directory::{self, Configuration};
+use crate::conflist::{Chained, Conflist, FILE};
 use crate::pools::Pool;
 use files::regular;
 use files::replace::{Lasting, replace};
@@ -92,9 +92,12 @@ impl Install {
     /// The pools that the configurations in place give this node, and what is wrong with those that cannot be read.
     pub fn pools(&self) -> Result<(Vec<Pool>, Vec<String>), Error> {
         let Some(dir) = &self.conf_dir else { return Ok((Vec::new(), Vec::new())) };
-        let Directory { texts, faults } = read(dir)?;
-        let fault = |(name, why): &(String, String)| format!("failed to read {}: {why}", dir.join(name).display());
-        Ok((texts.iter().flat_map(|(name, text)| pools(name, text)).collect(), faults.iter().map(fault).collect()))
+        let files = read(dir)?;
+        let fault = |file: &Configuration| {
+            let why = file.unread.as_ref()?;
+            Some(format!("failed to read {}: {why}", dir.join(&file.file).display()))
+        };
+        Ok((files.iter().flat_map(Configuration::pools).collect(), files.iter().filter_map(fault).collect()))
     }
 
     /// The networks whose pods have an MTU that somebody chose: by the agent's own word, or by a configuration in place.
@@ -102,10 +105,10 @@ impl Install {
         let own = self.conflist.mtu.map(|_| self.conflist.network.clone());
         let there = match read(self.conf_dir.as_deref().unwrap_or(Path::new(conflist::DIR))) {
             // Whoever has none there says so to its runtime alone.
-            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Directory::default(),
+            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
             there => there?,
         };
-        Ok(there.texts.iter().filter_map(|(_, text)| conflist::chooses_mtu(text)).chain(own).collect())
+        Ok(there.iter().filter_map(Configuration::chooses_mtu).chain(own).collect())
     }
 
     fn configurations(&self) -> Result<Vec<String>, Error> {
@@ -117,7 +120,7 @@ fn configurations(dir: &Path) -> Result<Vec<String>, Error> {
     directory::names(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
 }
 
-fn read(dir: &Path) -> Result<Directory, Error> {
+fn read(dir: &Path) -> Result<Vec<Configuration>, Error> {
     directory::read(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
 }
 

@@ -4,17 +4,14 @@ use std::net::IpAddr;
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
-use install::conflist;
 use install::pools::{self, Pool};
 use routes::overlap;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let files = facts.configurations()?;
     let mut problems = Vec::new();
-    let pools: Vec<(&str, Pool)> = files
-        .iter()
-        .flat_map(|file| conflist::pools(&file.file, &file.text).into_iter().map(|pool| (file.network(), pool)))
-        .collect();
+    let pools: Vec<(&str, Pool)> =
+        files.iter().flat_map(|file| file.pools().into_iter().map(|pool| (file.network(), pool))).collect();
     for (index, (network, pool)) in pools.iter().enumerate() {
         let twin = pools[..index].iter().find(|(other, them)| other != network && overlap(them.subnet, pool.subnet));
         if let Some((other, theirs)) = twin {
