@@ -259,7 +259,8 @@ mod tests {
                 let mut again = Vec::new();
                 write(&mut again, message.kind, message.flags, message.sequence, &generic(family, 0), &all);
                 let read = messages(&again).next().expect("what is written is a message");
-                let (_, attributes_again) = object(&read).expect("with an object");
+                let (family_again, attributes_again) = object(&read).expect("with an object");
+                assert_eq!((read.kind, family_again), (message.kind, family));
                 assert!(
                     Attributes(&attributes).eq(Attributes(&attributes_again)),
                     "attributes read another time differ"
