@@ -35,6 +35,17 @@ pub fn inputs(corpus: &str, count: usize, seed: u64) -> Vec<Vec<u8>> {
     replay::inputs(corpus, count, seed)
 }
 
+/// The iterator, which must end after `most` items: one that no longer advances breaks a law, and does not hang the test.
+///
+/// # Panics
+/// At the item after these.
+pub fn bounded<T>(items: impl Iterator<Item = T>, most: usize) -> impl Iterator<Item = T> {
+    items.enumerate().map(move |(index, item)| {
+        assert!(index < most, "an iterator gives more than the {most} items that its input has room for");
+        item
+    })
+}
+
 #[expect(clippy::print_stdout, reason = "scripts/fuzz reads it")]
 fn tell(line: &str) {
     println!("{line}");

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use netlink::Family;
 use routes::apply::Trouble;
 use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
 use routes::verdict::{Ruling, Verdict};
-use routes::{Family, Key, Target};
+use routes::{Key, Target};
 use state::{HeldState, RouteCounts, State, VerdictLine, unix_now};
 
 /// Fills in what the reconciler knows; the source and the warnings stay as they are.
@@ -75,7 +76,7 @@ fn own<'a>(reconciler: &'a Reconciler, me: &str) -> impl Iterator<Item = &'a Ver
 
 fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
     let mut counts = RouteCounts::default();
-    for (key, target) in reconciler.desired().iter().filter(|(key, _)| Family::of(key.destination) == family) {
+    for (key, target) in reconciler.desired().iter().filter(|(key, _)| family.holds(key.destination.ip())) {
         counts.desired += 1;
         counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
         counts.failed += usize::from(reconciler.trouble(key).is_some());

@@ -211,3 +211,6 @@ pub fn remove() -> Result<Vec<String>, Error> {
     }
     Ok(removed)
 }
+
+#[cfg(test)]
+mod tests;

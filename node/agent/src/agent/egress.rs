@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 
 use super::{Agent, SIDES, Task};
 use filter::{Egress, Forwarded, Sides, forward};
@@ -114,8 +115,8 @@ pub(super) fn forwarded(me: &str, reconciler: &Reconciler) -> Forwarded {
         Target::Hop { link, .. } => Some((key.destination, here.link_name(*link))),
         Target::Unreachable | Target::Foreign => None,
     };
-    let peer = |v6: bool| reconciler.desired().iter().filter_map(hop).find(|(peer, _)| peer.is_ipv6() == v6);
-    let peers = [peer(false), peer(true)];
+    let peer = |family: Family| reconciler.desired().iter().filter_map(hop).find(|(peer, _)| family.holds(peer.ip()));
+    let peers = Family::BOTH.map(peer);
     let peers: Vec<_> = peers.iter().flatten().map(|(peer, link)| (*peer, &**link)).collect();
     Forwarded { packets: forward::packets(&own, &peers), own }
 }
