@@ -1,19 +1,19 @@
 //! The reconciler's knowledge in the words of `node.json` and `verdicts.json`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
+use crate::agent::Now;
 use netlink::Family;
 use routes::apply::Trouble;
 use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
 use routes::verdict::{Ruling, Verdict};
 use routes::{Key, Target};
-use state::{HeldState, RouteCounts, State, VerdictLine, unix_now};
+use state::{HeldState, RouteCounts, State, VerdictLine};
 
 /// Fills in what the reconciler knows; the source and the warnings stay as they are.
-pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
-    state.beat();
+pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut State) {
+    state.beat(now.clocks);
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
     let mine = reconciler.in_force().nodes.iter().filter(|node| &*node.name == me);
     state.addresses = mine.flat_map(|node| node.addresses.iter().copied()).collect();
@@ -111,17 +111,17 @@ pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     reasons
 }
 
-fn held_state(held: Held, now: Instant) -> HeldState {
+fn held_state(held: Held, now: Now) -> HeldState {
     HeldState {
         withdraws: held.withdrawal.peers,
         of: held.withdrawal.of,
-        until: unix_now() + held.until.saturating_duration_since(now).as_secs(),
+        until: now.clocks.unix + held.until.saturating_duration_since(now.at).as_secs(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use routes::guard::Limits;

@@ -21,7 +21,7 @@ use pods::forwarding::observe::observe as observe_forwarding;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::Target;
 use routes::kernel::{Kernel as _, Rtnetlink};
-use state::{ConfiguredPaths, RunDir};
+use state::{Clocks, ConfiguredPaths, RunDir};
 
 /// Where the runtime looks, where nobody said otherwise.
 const BIN_DIR: &str = "/opt/cni/bin";
@@ -95,7 +95,7 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
-    Ok(Some(AgentSaid { stale: state.is_stale(), state, verdicts }))
+    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), state, verdicts }))
 }
 
 /// Follows packets between pods through the rules of others, as the agent does.
