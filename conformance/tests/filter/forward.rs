@@ -125,7 +125,7 @@ fn a_policy_of_docker_is_told_and_answered_when_asked_and_what_a_rule_forbids_st
         soon_connected("again")?;
         stop(agent)?;
         let said = two.command(binaries::find("podlan-node")?).arg("cleanup").succeeds()?;
-        assert!(said.contains("our rules in the chains of others"), "{said}");
+        assert!(said.contains("rules in forward chains of other programs"), "{said}");
         assert!(!shown(two, iptables)?.join("\n").contains("podlan"));
         Ok(())
     });

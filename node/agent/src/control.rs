@@ -58,7 +58,7 @@ pub(crate) async fn keep(path: PathBuf, served: Served, activity: Activity) -> S
         }
         served.spare().refill();
     }
-    "nobody carries out commands any more".to_owned()
+    "the agent's loop takes no more commands".to_owned()
 }
 
 impl Served {

@@ -87,16 +87,14 @@ fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
 /// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
 pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     if !reconciler.has_decided() {
-        return vec![
-            "the routes are not decided yet: the kernel could not be asked (the agent's log says why)".to_owned(),
-        ];
+        return vec!["the routes are not planned yet: the kernel could not be read (see the agent's log)".to_owned()];
     }
     let missing = |verdict: &Verdict| {
         let key = key(verdict)?;
         let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);
         (!installed).then(|| match reconciler.trouble(&key) {
-            Some(trouble) => format!("the unreachable route of {} is not in: {trouble}", key.destination),
-            None => format!("the unreachable route of {} is not in", key.destination),
+            Some(trouble) => format!("the unreachable route of {} is not in the kernel: {trouble}", key.destination),
+            None => format!("the unreachable route of {} is not in the kernel", key.destination),
         })
     };
     let mut reasons: Vec<String> = own(reconciler, me).filter_map(missing).collect();
@@ -105,7 +103,7 @@ pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
         let why: Vec<String> = why.map(|verdict| verdict.ruling.to_string()).collect();
         reasons.push(match why.as_slice() {
             [] => format!("no node is called {me} (is --node-name right?)"),
-            why => format!("{me} has no pod CIDR that can be used: {}", why.join("; ")),
+            why => format!("{me} has no usable pod CIDR: {}", why.join("; ")),
         });
     }
     reasons
@@ -134,6 +132,6 @@ mod tests {
         let settings = Settings { me: "n1".into(), limits, by_routers: false };
         let list = Snapshot::new(vec![Node::of("n1", &["10.0.0.1"], &["10.244.1.0/24"])], Instant::now());
         let reasons = unready(&Reconciler::new(settings, list), "n1");
-        assert!(matches!(&reasons[..], [one] if one.contains("not decided yet")), "{reasons:?}");
+        assert!(matches!(&reasons[..], [one] if one.contains("not planned yet")), "{reasons:?}");
     }
 }

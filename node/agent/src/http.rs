@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may stay, however it spends the time.
 const STAY: Duration = Duration::from_secs(10);
 
-/// How many clients there are at once. One more takes the place of the one that came first: a client that asks for health is
+/// How many clients there are at once. One more takes the place of the one that came first: a client that asks for
+/// health is
 /// served within milliseconds, and those who only hold a connection make room.
 const CLIENTS: usize = 64;
 
@@ -110,7 +111,7 @@ fn page(path: &str, served: &Served) -> (StatusCode, &'static str, String) {
     let state = served.state.borrow();
     match path {
         "/healthz" if state.is_stale(Clocks::now()) => {
-            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the agent's loop has not turned for a while\n".to_owned())
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the agent's loop has not run for a while\n".to_owned())
         }
         "/healthz" => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
         "/readyz" if state.ready => (StatusCode::OK, PLAIN, "ok\n".to_owned()),

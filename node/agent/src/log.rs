@@ -1,4 +1,5 @@
-//! The log's way out: lines wait in a bounded queue for a thread that writes them to stderr, so that a reader of the log
+//! The log's way out: lines wait in a bounded queue for a thread that writes them to stderr, so that a reader of the
+//! log
 //! that stopped stops nobody else. Lines for which there is no room are counted and left out.
 
 use std::io::{self, Write};
@@ -56,7 +57,7 @@ fn write(lines: &Receiver<Vec<u8>>, mut to: impl Write, counts: &LineCounts) {
         counts.waiting.fetch_sub(1, Ordering::Release);
         match counts.lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            lost => drop(writeln!(to, "{lost} lines of the log were lost: nobody read them in time")),
+            lost => drop(writeln!(to, "{lost} lines of the log were lost: they were not read in time")),
         }
     }
 }

@@ -107,47 +107,59 @@ impl Metrics {
         let to = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         to.register("build", "The version of this agent", Info::new(version));
-        to.register("ready", "1 when the routes of this node are in and its pools are sound", metrics.ready.clone());
+        to.register(
+            "ready",
+            "1 when this node's own routes are in the kernel and its pools are unique in the \
+                              cluster",
+            metrics.ready.clone(),
+        );
         to.register("routes", "Routes by family and by state: desired, installed, failed", metrics.routes.clone());
         to.register("verdicts", "Pod CIDRs of the cluster by verdict and reason", metrics.verdicts.clone());
         to.register("leases", "Leases and free addresses by network and state", metrics.leases.clone());
         to.register("withdrawal_held_routes", "Routes that a held list of nodes would withdraw", metrics.held.clone());
         to.register("pool_dangers", "Pools or leases that may not be unique in the cluster", metrics.dangers.clone());
         to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
-        to.register(
-            "warnings",
-            "What an operator should know, as `podlan-node status` tells it",
-            metrics.warnings.clone(),
-        );
+        to.register("warnings", "Warnings that `podlan-node status` shows", metrics.warnings.clone());
         let pool = metrics.pool_addresses.clone();
         to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
-        to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
+        to.register("source_failing", "1 while the list of nodes cannot be read", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
-        to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
+        to.register("forward_drops", "Chains of other programs that drop traffic between pods", drops);
         let forwarding = metrics.forwarding.clone();
         to.register("forwarding", "0 while packets of pods are not forwarded, by family; otherwise 1", forwarding);
         let heals = metrics.forwarding_heals.clone();
-        to.register("forwarding_heals", "Forwarding switched on again after somebody switched it off", heals);
+        to.register("forwarding_heals", "Forwarding switched on again after another program switched it off", heals);
         let drops = metrics.source_rule_drops.clone();
         to.register(
             "source_rule_drops",
-            "Packets of pods dropped: forged by their source, or for the node's loopback",
+            "Packets of pods dropped: with a forged source address, or to the node's loopback",
             drops,
         );
         let former = metrics.former_mtu_pods.clone();
-        to.register("former_mtu_pods", "Pods whose links keep an MTU that the node no longer has", former);
+        to.register("former_mtu_pods", "Pods whose links have a former MTU of the node", former);
         let unreadable = metrics.unreadable.clone();
-        to.register("unreadable_objects", "Links, addresses and routes of the kernel that cannot be read", unreadable);
+        to.register("unreadable_objects", "Links, addresses and routes in the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
         to.register("part_troubles", "Parts of the agent that ended, panicked or are stuck", parts);
         let synced = metrics.source_synced.clone();
-        to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
-        to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
-        to.register("route_heals", "Routes put back after somebody removed them", metrics.heals.clone());
+        to.register_with_unit(
+            "source_last_sync_timestamp",
+            "Time of the last complete list of \
+                                                             nodes",
+            Unit::Seconds,
+            synced,
+        );
+        to.register("source_errors", "Failed attempts to read the list of nodes", metrics.source_errors.clone());
+        to.register("route_heals", "Routes restored after another program removed them", metrics.heals.clone());
         to.register("route_changes", "Routes added, replaced or removed", metrics.changes.clone());
-        to.register("leases_reclaimed", "Leases whose owners were provably gone", metrics.reclaimed.clone());
+        to.register(
+            "leases_reclaimed",
+            "Leases taken back because their owners were provably \
+                                         gone",
+            metrics.reclaimed.clone(),
+        );
         let reconcile = metrics.reconcile.clone();
-        to.register_with_unit("reconcile_duration", "How long a turn took", Unit::Seconds, reconcile);
+        to.register_with_unit("reconcile_duration", "Duration of a reconciliation", Unit::Seconds, reconcile);
         metrics
     }
 

@@ -1,4 +1,5 @@
-//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. What cannot be looked at is an error in
+//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. What cannot be looked at is an error
+//! in
 //! the place of that fact, and keeps nobody from looking at the others.
 
 use std::collections::BTreeSet;
@@ -77,7 +78,7 @@ pub fn observe(places: &Places) -> Facts {
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
-        filter::look().map(Vec::from).map_err(|error| format!("failed to look at the packet filter: {error}"));
+        filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
     let forward = forward(&agent, kernel.as_ref().ok());
     Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
 }
@@ -111,7 +112,7 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
         })
         .collect();
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
-    let failed = |error| format!("failed to look at the rules of others: {error}");
+    let failed = |error| format!("failed to read the rules of other programs: {error}");
     let mut socket = Nfnetlink::requests().map_err(failed)?;
     forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
 }
@@ -133,7 +134,7 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
         let inherited_mtu = netlink::inherited_mtu(&mut socket, || said?.state.pod_mtus.last().copied())?;
         Ok(Kernel { links, here: rtnetlink.here()?, routes: rtnetlink.all_routes()?, inherited_mtu, sources })
     };
-    look().map_err(|error| format!("failed to ask the kernel: {error}"))
+    look().map_err(|error| format!("failed to query the kernel: {error}"))
 }
 
 fn settings(kernel: Option<&Kernel>) -> Settings {
@@ -155,7 +156,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
     let losses = ask().and_then(|mut socket| {
         netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
-    let links = kernel.ok_or_else(|| "the links of pods are not known".to_owned());
+    let links = kernel.ok_or_else(|| "the pods' links are unknown".to_owned());
     let pods =
         links.map(|kernel| kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX)));
     let rp_filter = pods.and_then(|pods| {

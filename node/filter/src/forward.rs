@@ -1,7 +1,8 @@
 //! Whether somebody else's rules drop what this node forwards between pods: Docker sets the policy of FORWARD to drop,
 //! firewalld rejects what no zone allows. A verdict of ours elsewhere cannot overrule them, so they are found and told.
 //!
-//! `--accept-forward` answers a *policy*: behind all rules of such a chain come two of ours for each pod CIDR of this node, so
+//! `--accept-forward` answers a *policy*: behind all rules of such a chain come two of ours for each pod CIDR of this
+//! node, so
 //! that what others forbid by a rule stays forbidden. A rule of others that rejects is never overruled.
 
 mod accept;
@@ -142,8 +143,7 @@ fn cure(chain: &BaseChain, by: By) -> String {
                               nodes, then firewall-cmd --reload"
             .to_owned(),
         (_, _, By::Policy) => {
-            "podlan-node run --accept-forward, or accept the pod CIDRs there (Docker's place for that \
-                               is the chain DOCKER-USER)"
+            "podlan-node run --accept-forward, or accept the pod CIDRs there (for Docker: in the chain DOCKER-USER)"
                 .to_owned()
         }
         _ => "accept the pod CIDRs before that rule".to_owned(),
@@ -159,7 +159,7 @@ fn legacy() -> Vec<ForwardDrop> {
         chain: format!("FORWARD of {program}"),
         by: By::Legacy,
         certain: false,
-        cure: format!("look with {program} -S FORWARD; its policy should be ACCEPT"),
+        cure: format!("check it with {program} -S FORWARD: its policy should be ACCEPT"),
     };
     files.into_iter().filter(|(path, _)| has_filter(path)).map(|(_, program)| finding(program)).collect()
 }

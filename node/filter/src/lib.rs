@@ -1,6 +1,9 @@
-//! The agent's own rules in the packet filter: that a pod sends with its own addresses only, that the node does not answer
-//! ARP for the pods' gateway, and, where asked for, that pods leave the cluster with the node's address. They are values
-//! over the room `nft`, in tables of our own. And the rules of others that drop what the node forwards between pods: they
+//! The agent's own rules in the packet filter: that a pod sends with its own addresses only, that the node does not
+//! answer
+//! ARP for the pods' gateway, and, where asked for, that pods leave the cluster with the node's address. They are
+//! values
+//! over the room `nft`, in tables of our own. And the rules of others that drop what the node forwards between pods:
+//! they
 //! are found and told, and changed only where an operator asks for it.
 
 mod arp_guard;
@@ -105,9 +108,12 @@ impl PacketFilter {
         let looked = self.with_socket(|socket| {
             let answered = if accepts { forward::accept(socket, &own) } else { forward::withdraw(socket) };
             match answered {
-                Ok(true) if accepts => tracing::info!("pods pass chains whose policy is to drop"),
+                Ok(true) if accepts => tracing::info!(
+                    "rules that accept traffic of pods were added to forward chains \
+                                                       whose policy is drop"
+                ),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the chains of others at forward stay as they are"),
+                Err(error) => tracing::warn!(%error, "the forward chains of other programs cannot be changed"),
             }
             forward::look(socket, &packets)
         });
@@ -117,7 +123,7 @@ impl PacketFilter {
                 new.for_each(|finding| tracing::warn!(%finding, "traffic between pods is dropped"));
                 self.states.forward = findings;
             }
-            Err(error) => tracing::debug!(%error, "the chains of others at forward cannot be read now"),
+            Err(error) => tracing::debug!(%error, "the forward chains of other programs cannot be read"),
         }
     }
 
@@ -207,7 +213,7 @@ pub fn remove() -> Result<Vec<String>, Error> {
         }
     }
     if forward::withdraw(&mut socket)? {
-        removed.push("our rules in the chains of others at forward".to_owned());
+        removed.push("podlan's rules in forward chains of other programs".to_owned());
     }
     Ok(removed)
 }

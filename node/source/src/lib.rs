@@ -254,7 +254,7 @@ impl Source {
             Self::File(path) => file::run(path, reports, refresh, resync, activity).await,
             Self::Kubernetes(access) => kubernetes::run(access, reports, refresh).await,
         }
-        "nobody listens any more".to_owned()
+        "the receiver of the lists is gone".to_owned()
     }
 }
 
@@ -275,7 +275,7 @@ impl fmt::Display for Malformed {
             Fault::Missing => write!(f, "{at} is missing"),
             Fault::Empty => write!(f, "{at} is empty"),
             Fault::WrongType { found, wanted } => write!(f, "{at} is {found}, not {wanted}"),
-            Fault::Twice => write!(f, "{at} is there twice; the last one counts"),
+            Fault::Twice => write!(f, "{at} appears twice; the last one is used"),
             Fault::Unreadable(why) => write!(f, "{at} cannot be read: {why}"),
             Fault::NotAnAddress => write!(f, "{at} {text:?} is not an IP address"),
             Fault::NotASubnet => write!(f, "{at} {text:?} is not a subnet"),

@@ -49,14 +49,14 @@ impl Nodes {
     pub(super) fn document(&mut self, value: &Value, line: u64) -> Result<(), Problem> {
         self.documents += 1;
         let Value::Mapping(entries) = value else {
-            return Err((line, format!("{}, not a list of Nodes and not a Node", kind(value))));
+            return Err((line, format!("{}, neither a list of Nodes nor a Node", kind(value))));
         };
         let found = |name| entries.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| value);
         match found(ITEMS) {
             Some(Value::List(_)) => Ok(()),
             None | Some(Value::Null) if object::name(value).is_some() => self.node(value, line),
-            None => Err((line, "no list of Nodes and no Node: it has no items and no metadata.name".to_owned())),
-            Some(Value::Null) => Err((line, "no list of Nodes and no Node: items is empty".to_owned())),
+            None => Err((line, "neither a list of Nodes nor a Node: it has no items and no metadata.name".to_owned())),
+            Some(Value::Null) => Err((line, "neither a list of Nodes nor a Node: items is empty".to_owned())),
             Some(other) => Err((line, format!("items is {}, not a list", kind(other)))),
         }
     }
@@ -81,7 +81,7 @@ impl Nodes {
     /// All of them, if this is a list of nodes.
     pub(super) fn finish(self) -> Result<Vec<Node>, Problem> {
         match (self.documents, self.items) {
-            (0, _) => Err((1, "no list of Nodes and no Node: the file is empty".to_owned())),
+            (0, _) => Err((1, "neither a list of Nodes nor a Node: the file is empty".to_owned())),
             (_, Items::OtherThings) => Err((1, "no item of the list is a Node".to_owned())),
             _ => Ok(self.read),
         }

@@ -1,4 +1,5 @@
-//! What the agent says of itself, as values and as the files in its run directory: `node.json`, small, which the plugin's
+//! What the agent says of itself, as values and as the files in its run directory: `node.json`, small, which the
+//! plugin's
 //! STATUS reads, and `verdicts.json`, one line of judgement per peer, for people. Both are 0600 in a 0700 directory.
 
 pub mod control;
@@ -172,7 +173,7 @@ impl State {
             boot_time: now.boot,
             stale_after: STALE_AFTER,
             ready: false,
-            reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
+            reasons: vec!["the first complete list of nodes has not been read yet".to_owned()],
             routed: false,
             pod_cidrs: Vec::new(),
             addresses: Vec::new(),

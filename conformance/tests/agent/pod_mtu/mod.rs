@@ -243,7 +243,7 @@ fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_no
         assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "for all that the agent knows somebody chose it");
         let doctor = binaries::find("podlan-node")?;
         let said = node.command(&doctor).args(["doctor", "--fix"]).run()?;
-        assert!(said.stdout.contains("not mended: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.story());
+        assert!(said.stdout.contains("not fixed: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.story());
         assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
         assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false));
         Ok(())

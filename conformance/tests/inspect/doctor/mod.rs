@@ -139,7 +139,7 @@ fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put
         // One that is silent for long is told from one that is alive.
         rig.agent.signal(Signal::SIGSTOP)?;
         rig.silence()?;
-        rig.is_red("agent", &["silent"])?;
+        rig.is_red("agent", &["has not updated node.json"])?;
         rig.agent.signal(Signal::SIGCONT)
     });
 }
@@ -186,7 +186,7 @@ fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be()
         assert!(mended.iter().any(|text| text.starts_with("switched IPv4 forwarding on")), "{mended:?}");
         assert!(mended.iter().any(|text| text.starts_with("switched IPv6 forwarding on")), "{mended:?}");
         assert!(mended.iter().any(|text| text.starts_with("took back the leases of ")), "{mended:?}");
-        assert!(mended.contains(&"gave 1500 as MTU to default/web"), "{mended:?}");
+        assert!(mended.contains(&"set the MTU 1500 on default/web"), "{mended:?}");
         assert_eq!([one.sysctl(V4)?, one.sysctl(V6)?], ["1", "1"]);
         assert!(fs::exists(one.path("/run/net.d/05-other.conflist")).unwrap_or(false), "it is another's");
 

@@ -102,7 +102,7 @@ impl<'a> Rig<'a> {
         let said = self.doctor(&[])?;
         assert_eq!(red(&said), [check], "{said}");
         let text = self.command(&[])?.fails()?.stdout;
-        for word in words.iter().chain(&["WRONG", "why:", "mend:", "\nwrong: "]) {
+        for word in words.iter().chain(&["WRONG", "why:", "fix:", "\nproblems: "]) {
             assert!(text.contains(word), "{word:?} is missing in\n{text}");
         }
         Ok(())

@@ -116,11 +116,11 @@ fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
             Ok(())
         };
         let [web_ip, db_ip] = [at_web[0], at_db[0]].map(|ip| ip.to_string());
-        refused(two, &web_ip, &db_ip, &[&web_ip, &db_ip, "neither", "on node1: podlan-node trace"])?;
-        refused(one, &web_ip, "192.0.2.1", &["192.0.2.1 is no pod of this cluster"])?;
+        refused(two, &web_ip, &db_ip, &[&web_ip, &db_ip, "neither", "on node1 run: podlan-node trace"])?;
+        refused(one, &web_ip, "192.0.2.1", &["192.0.2.1 is not a pod of this cluster"])?;
         refused(one, &web_ip, "nobody", &["no lease of this node", "\"nobody\""])?;
         refused(one, &web_ip, &web_ip, &["the same pod"])?;
-        refused(one, &web_ip, &at_far[1].to_string(), &["no address of one family"])?;
+        refused(one, &web_ip, &at_far[1].to_string(), &["no addresses of the same family"])?;
 
         // Somebody translates: told, and true.
         if nft(one, "add table inet other")? {
@@ -208,11 +208,16 @@ fn each_damage_turns_its_own_hop_red() {
             let via = if family == 0 { "172.31.0.99" } else { "fd31::99" };
             let thief = Route { gateway: via.parse().ok(), metric: 110, ..Route::to(theirs, 4) };
             change(one.place(), || thief.add())?;
-            is_red(one, both(family), &node, &[via, "proto static", "find who made it (protocol 4"])?;
+            is_red(one, both(family), &node, &[via, "proto static", "find the program that made it (protocol 4"])?;
             change(one.place(), || thief.remove())?;
             let hole = Route { kind: RouteKind::Unreachable, metric: 110, ..Route::to(theirs, 3) };
             change(one.place(), || hole.add())?;
-            is_red(one, both(family), &node, &["unreachable", "proto boot", "find who made it (protocol 3"])?;
+            is_red(
+                one,
+                both(family),
+                &node,
+                &["unreachable", "proto boot", "find the program that made it (protocol 3"],
+            )?;
             change(one.place(), || hole.remove())?;
         }
         agent.signal(Signal::SIGCONT)?;
@@ -285,7 +290,7 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
         let asked = [&at_web[0].to_string(), at_gone.as_str(), "--data-dir", "/run/old"];
         eventually(SOON, "the lease is dead", || {
             let output = trace(one, &asked).and_then(Command::run).map_err(|error| error.to_string())?;
-            let wrong = output.stdout.matches("is provably gone, its lease is dead").count();
+            let wrong = output.stdout.matches("is provably gone, and its lease is dead").count();
             let red = output.status.and_then(|status| status.code()) == Some(1) && output.stdout.contains("wrong: 2\n");
             if wrong == 2 && red { Ok(()) } else { Err(output.story()) }
         })?;

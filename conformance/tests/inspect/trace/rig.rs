@@ -86,7 +86,7 @@ pub(crate) fn is_red(node: &Node, ends: [IpAddr; 2], hops: &[&str], words: &[&st
         if said.red() == hops { Ok(()) } else { Err(format!("{:?}: {}", said.red(), said.json)) }
     })?;
     let text = trace(node, &[&one, &other])?.fails()?.stdout;
-    for word in words.iter().chain(&["WRONG", "wrong: ", "why: ", "mend: ", "hops that are wrong: "]) {
+    for word in words.iter().chain(&["WRONG", "wrong: ", "why: ", "fix: ", "hops that are wrong: "]) {
         assert!(text.contains(word), "{word:?} is missing in\n{text}");
     }
     Ok(())

@@ -74,8 +74,8 @@ fn outlives(lists: Lists, faults: &[(Fault, &str)]) -> Result<(), Error> {
     Ok(())
 }
 
-const TOO_MUCH: &str = "says more than 4 MiB in one piece";
-const SILENT: &str = "says nothing for 30 s where an answer is owed";
+const TOO_MUCH: &str = "sent more than 4 MiB in one piece";
+const SILENT: &str = "sent nothing for 30 s while an answer was due";
 
 const WHILE_STREAMING: [(Fault, &str); 3] =
     [(Fault::Cut, "watch the nodes"), (Fault::Flood, TOO_MUCH), (Fault::Status(500), "no luck today")];

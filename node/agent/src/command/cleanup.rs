@@ -20,16 +20,16 @@ pub(crate) struct Args {
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// Where `run` installed the plugins
+    /// The directory in which `run` installed the plugins
     #[arg(long, value_name = "DIR")]
     cni_bin_dir: Option<PathBuf>,
-    /// Where `run` wrote the network configuration
+    /// The directory in which `run` wrote the network configuration
     #[arg(long, value_name = "DIR")]
     cni_conf_dir: Option<PathBuf>,
     /// Where the leases lie
     #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
-    /// If that succeeds, stay and do it again until SIGTERM: what is left because pods need it goes after the last of them
+    /// After a successful cleanup, keep retrying until SIGTERM; remove the plugins once the last pod is gone
     #[arg(long)]
     stay: bool,
 }
@@ -40,7 +40,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Why nothing, or not everything, was cleaned up.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the agent runs (it holds {0}): stop it first")]
+    #[error("the agent is running (it holds {0}): stop it first")]
     Running(String),
     #[error("remove routes: {0}")]
     Routes(#[from] netlink::Error),
@@ -106,7 +106,7 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     }
     routes(out)?;
     for what in filter::remove()? {
-        writeln!(out, "removed {what} of the packet filter")?;
+        writeln!(out, "removed {what} from the packet filter")?;
     }
     for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.kept_file(), run_dir.control_socket(), lock] {
         remove(&path, out)?;

@@ -1,4 +1,5 @@
-//! `podlan-node doctor`: each check of this node is ok, or says what is wrong, why it matters and how to mend it. Exit code
+//! `podlan-node doctor`: each check of this node is ok, or says what is wrong, why it matters and how to mend it. Exit
+//! code
 //! 0: nothing is wrong; 1: something is; 2: nothing that was seen is, but not everything could be looked at.
 
 use std::io::{self, Write};
@@ -22,10 +23,11 @@ pub(crate) struct Args {
     /// The runtime's directory of plugins [default: the agent's, else /opt/cni/bin]
     #[arg(long, value_name = "DIR")]
     cni_bin_dir: Option<PathBuf>,
-    /// Where the leases lie, beside what the configurations name [default: the agent's, else /run/podlan]
+    /// A directory of leases, in addition to those that the configurations name [default: the agent's, else
+    /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Mend what is safe to mend, say what was done, and look again
+    /// Fix what is safe to fix, show what was done, and check again
     #[arg(long)]
     fix: bool,
     /// Print JSON

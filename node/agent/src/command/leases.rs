@@ -1,5 +1,7 @@
-//! `podlan-node leases`: who has which address on this node. Read from the stores, the agent's and those that configurations
-//! name; no agent is needed. Exit code 0: all of them were read; otherwise those that can be are shown, and the others named.
+//! `podlan-node leases`: who has which address on this node. Read from the stores, the agent's and those that
+//! configurations
+//! name; no agent is needed. Exit code 0: all of them were read; otherwise those that can be are shown, and the others
+//! named.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,7 +20,8 @@ use state::{RUN_DIR, RunDir};
 /// Where the leases are, and how to print them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the leases lie, beside what the configurations name [default: the agent's, else /run/podlan]
+    /// A directory of leases, in addition to those that the configurations name [default: the agent's, else
+    /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The agent's run directory
@@ -45,7 +48,8 @@ struct Line {
     /// Seconds since it was given; absent when that was before this boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_seconds: Option<u64>,
-    /// live: its link is there; unlinked: its link is gone, its namespace not provably; gone: provably all of it, so that the
+    /// live: its link is there; unlinked: its link is gone, its namespace not provably; gone: provably all of it, so
+    /// that the
     /// lease will be taken back; unknown: nothing can be said from here.
     state: &'static str,
 }

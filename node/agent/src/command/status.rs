@@ -1,4 +1,5 @@
-//! `podlan-node status`: what the agent last said of itself and of each peer, and beside it what the kernel says when it
+//! `podlan-node status`: what the agent last said of itself and of each peer, and beside it what the kernel says when
+//! it
 //! is asked now. Exit code 0: ready; 1: not; 2: no agent is there.
 
 use std::collections::BTreeSet;
@@ -42,7 +43,8 @@ struct Whole<'a> {
 struct Peer<'a> {
     #[serde(flatten)]
     line: &'a VerdictLine,
-    /// `as wanted`, `missing`, `missing, held by …`, `via …`; `unknown: …` when the kernel could not be asked; "" where no
+    /// `as wanted`, `missing`, `missing, held by …`, `via …`; `unknown: …` when the kernel could not be asked; "" where
+    /// no
     /// route is wanted.
     found: String,
 }
@@ -87,7 +89,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             // Nobody to tell if stderr is gone too.
             let _ = writeln!(
                 io::stderr(),
-                "failed to read {}: {error} (does the agent run?)",
+                "failed to read {}: {error} (is the agent running?)",
                 run_dir.state_file().display()
             );
             return ExitCode::from(2);
@@ -125,7 +127,7 @@ fn strays(peers: &[VerdictLine], found: &Found) -> Vec<String> {
 
 fn print(out: &mut impl Write, state: &State, stale: bool) -> io::Result<()> {
     let ready = match (stale, state.ready) {
-        (true, _) => "unknown: the agent has not said anything for a while",
+        (true, _) => "unknown: the agent has not updated its state for a while",
         (false, true) => "yes",
         (false, false) => "no",
     };
@@ -136,17 +138,17 @@ fn print(out: &mut impl Write, state: &State, stale: bool) -> io::Result<()> {
     }
     writeln!(out, "source    {}", state.source.name)?;
     if !state.source.error.is_empty() {
-        writeln!(out, "          the last good list stays: {}", state.source.error)?;
+        writeln!(out, "          the last good list stays in force: {}", state.source.error)?;
     }
     for (family, counts) in [("IPv4", &state.v4), ("IPv6", &state.v6)] {
         let (installed, desired, failed) = (counts.installed, counts.desired, counts.failed);
-        writeln!(out, "routes    {family}: {installed} of {desired} in, {failed} failed")?;
+        writeln!(out, "routes    {family}: {installed} of {desired} installed, {failed} failed")?;
     }
     writeln!(out, "egress    masquerade {}", state.masquerade)?;
     if let Some(held) = &state.held {
         writeln!(
             out,
-            "held      a list of nodes that would withdraw {} of {} peers' routes (release-withdrawal lets it go)",
+            "held      a list of nodes that would withdraw {} of {} peers' routes (release-withdrawal applies it)",
             held.withdraws, held.of
         )?;
     }
@@ -164,7 +166,7 @@ fn routes(out: &mut impl Write, peers: &[Peer<'_>], unwanted: &[String]) -> io::
     writeln!(out)?;
     table(out, ["NODE", "POD CIDR", "FOUND", "WANTED"], &rows)?;
     for route in unwanted {
-        writeln!(out, "found and not wanted: {route}")?;
+        writeln!(out, "found, but not wanted: {route}")?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub fn legs(one: &End, other: &End, facts: &Facts) -> Result<[Leg; 2], String> {
 fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let kernel = facts.kernel()?;
     let by_index = |index: Option<u32>| kernel.links.iter().find(|link| Some(link.index) == index).cloned();
-    let failed = |error: netlink::Error| format!("failed to ask the kernel: {error}");
+    let failed = |error: netlink::Error| format!("failed to query the kernel: {error}");
     let mut socket = Socket::open().map_err(failed)?;
     let back = Route::ask(&mut socket, Lookup::Packet, from.address).map_err(failed)?;
     let incoming = match &from.at {
@@ -40,7 +40,7 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let mut answer = None;
     let mut entry = None;
     if let Some(packet) = &packet {
-        let unread = || "failed to ask the kernel: its answer is no route".to_owned();
+        let unread = || "failed to query the kernel: its answer is not a route".to_owned();
         answer = Some(match Route::ask_forwarded(&mut socket, Lookup::Packet, packet).map_err(failed)? {
             Ok(route) => Ok(route.ok_or_else(unread)?),
             Err(refused) => Err(refused.errno),
@@ -93,7 +93,7 @@ fn rules(
     let name = |link: Option<&Link>| link.map(|link| link.name.clone()).unwrap_or_default();
     let packet =
         Packet { source: from.address, destination: to.address, incoming: name(incoming), outgoing: name(outgoing) };
-    let failed = |error: nftables::Error| format!("failed to look at the packet filter: {error}");
+    let failed = |error: nftables::Error| format!("failed to read the packet filter: {error}");
     match Nfnetlink::requests() {
         Ok(mut socket) => (
             forward::look(&mut socket, std::slice::from_ref(&packet)).map_err(failed),

@@ -82,7 +82,7 @@ fn pod_mtu(places: &Places) -> Result<String, String> {
     match (changed.is_empty(), kept.is_empty()) {
         (_, false) => Err(format!("the MTU of pods is not {wanted} yet: {}", some(&kept))),
         (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
-        (false, true) => Ok(format!("gave {wanted} as MTU to {}", some(&changed))),
+        (false, true) => Ok(format!("set the MTU {wanted} on {}", some(&changed))),
     }
 }
 
@@ -91,5 +91,5 @@ fn wake(places: &Places) -> Result<String, String> {
     let answer = control::command(&socket, Command::Look);
     answer.map_err(|error| format!("failed to wake the agent at {}: {error} (is it running?)", socket.display()))?;
     std::thread::sleep(PATIENCE);
-    Ok("woke the agent, which looks at every route again".to_owned())
+    Ok("woke the agent, which compares every route again".to_owned())
 }

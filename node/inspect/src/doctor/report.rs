@@ -43,12 +43,12 @@ impl Report {
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         for done in &self.done {
             match done {
-                Ok(done) => writeln!(out, "mended    {done}")?,
-                Err(why) => writeln!(out, "not mended: {why}")?,
+                Ok(done) => writeln!(out, "fixed     {done}")?,
+                Err(why) => writeln!(out, "not fixed: {why}")?,
             }
         }
         for (check, problem) in self.left() {
-            writeln!(out, "not mended: {check}: {}: {}", problem.wrong, problem.left)?;
+            writeln!(out, "not fixed: {check}: {}: {}", problem.wrong, problem.left)?;
         }
         let width = self.outcomes.iter().map(|(check, _)| check.len()).max().unwrap_or_default();
         let (mut wrong, mut unknown) = (0, 0);
@@ -65,16 +65,16 @@ impl Report {
                         wrong += 1;
                         writeln!(out, "WRONG     {check:width$}  {}", problem.wrong)?;
                         writeln!(out, "          {:width$}  why:  {}", "", problem.why)?;
-                        writeln!(out, "          {:width$}  mend: {}", "", problem.cure)?;
+                        writeln!(out, "          {:width$}  fix:  {}", "", problem.cure)?;
                     }
                 }
             }
         }
         match (wrong, unknown) {
             (0, 0) => writeln!(out, "nothing is wrong"),
-            (0, unknown) => writeln!(out, "nothing that was seen is wrong; could not be looked at: {unknown}"),
-            (wrong, 0) => writeln!(out, "wrong: {wrong}"),
-            (wrong, unknown) => writeln!(out, "wrong: {wrong}; could not be looked at: {unknown}"),
+            (0, unknown) => writeln!(out, "no check failed; checks that could not run: {unknown}"),
+            (wrong, 0) => writeln!(out, "problems: {wrong}"),
+            (wrong, unknown) => writeln!(out, "problems: {wrong}; checks that could not run: {unknown}"),
         }
     }
 

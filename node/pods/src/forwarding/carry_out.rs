@@ -12,7 +12,7 @@ pub enum Error {
     Sysctl(#[from] SysctlError),
     #[error("{0}")]
     Netlink(#[from] netlink::Error),
-    #[error("have link {link} forward IPv4: {source}")]
+    #[error("switch IPv4 forwarding on for the link {link}: {source}")]
     Refused { link: u32, source: KernelError },
 }
 

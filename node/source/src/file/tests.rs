@@ -182,7 +182,7 @@ fn null_is_absent_and_a_wrong_value_is_named_by_its_field() {
         ),
         ("{metadata: {name: n}, spec: {podCIDRs: [{}]}}", vec!["spec.podCIDRs[0] is a mapping, not a string (line 2)"]),
         ("{metadata: {name: n}, status: {addresses: 5}}", vec!["status.addresses is a string, not a list (line 2)"]),
-        ("{metadata: {name: n}, spec: {}, spec: {}}", vec!["spec is there twice; the last one counts (line 2)"]),
+        ("{metadata: {name: n}, spec: {}, spec: {}}", vec!["spec appears twice; the last one is used (line 2)"]),
         (
             "{metadata: {name: n}, status: {addresses: [{type: InternalIP, address: ['fe80::1']}]}}",
             vec!["status.addresses[0].address is a list, not a string (line 2)"],

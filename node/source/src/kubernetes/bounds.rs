@@ -1,7 +1,9 @@
-//! What an API server may take of the agent's time and memory, whatever it is: it must begin to answer, go on with what it
+//! What an API server may take of the agent's time and memory, whatever it is: it must begin to answer, go on with what
+//! it
 //! has begun, say nothing that is longer than any real Node, and end no watch as soon as it was asked for.
 //!
-//! The library waits for an answer without end, for the end of a line in whatever memory there is, and asks again at once,
+//! The library waits for an answer without end, for the end of a line in whatever memory there is, and asks again at
+//! once,
 //! without a word, where a watch ends in the middle of one.
 
 use std::pin::Pin;
@@ -33,11 +35,11 @@ const PACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the API server says nothing for {} s where an answer is owed", SILENCE.as_secs())]
+    #[error("the API server sent nothing for {} s while an answer was due", SILENCE.as_secs())]
     Silent,
-    #[error("the API server says more than {} MiB in one piece", LONGEST >> 20)]
+    #[error("the API server sent more than {} MiB in one piece", LONGEST >> 20)]
     TooLong,
-    #[error("the API server broke off in the middle of an event")]
+    #[error("the API server closed the connection in the middle of an event")]
     Cut,
 }
 

@@ -108,7 +108,7 @@ const STREAMED_LIST: &[&str] = &[
 
 #[test]
 fn a_server_that_hangs_is_named_wherever_it_does() {
-    const SILENT: &str = "the API server says nothing for 30 s where an answer is owed";
+    const SILENT: &str = "the API server sent nothing for 30 s while an answer was due";
     const HALF_A_LIST: &[&str] = &["{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceV"];
     for (said, strategy, end) in [
         (None, InitialListStrategy::StreamingList, SILENT),
@@ -149,7 +149,7 @@ fn a_server_that_says_too_much_is_named_and_not_heard_to_the_end() {
 
 #[test]
 fn a_server_that_ends_every_watch_at_once_is_asked_once_a_second_and_one_that_breaks_off_is_named() {
-    for (last, most, end) in [(2, 3700, "never"), (3, 1, "broke off in the middle of an event")] {
+    for (last, most, end) in [(2, 3700, "never"), (3, 1, "closed the connection in the middle of an event")] {
         let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let count = asked.clone();
         let ends = move || {

@@ -117,7 +117,7 @@ impl<R: BufRead> Events<R> {
                 Event::ListStart | Event::MappingStart => depth += 1,
                 Event::ListEnd | Event::MappingEnd => depth -= 1,
                 Event::Scalar { .. } | Event::Alias(_) => {}
-                Event::DocumentStart | Event::End => return Err(self.broken("the text ends too early")),
+                Event::DocumentStart | Event::End => return Err(self.broken("the text ends in the middle of a value")),
             }
         }
         Ok(())
@@ -191,7 +191,7 @@ impl<R: BufRead> Events<R> {
             self.kept += text + size_of::<Event>();
         }
         if self.kept > KEPT {
-            return Err(self.broken("anchors keep too much"));
+            return Err(self.broken("anchors hold too much"));
         }
         while let Some((anchor, _, events)) = self.open.pop_if(|(_, depth, _)| *depth == 0) {
             self.anchors.insert(anchor, events.into());

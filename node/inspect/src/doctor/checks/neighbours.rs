@@ -26,7 +26,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         }
     }
     Ok(match least {
-        None => Finding::moot("the limits are the machine's and do not show in this network namespace"),
-        Some(least) => Finding::of(problems, format!("room for {least}, {} nodes", nodes.len())),
+        None => Finding::moot("the limits belong to the machine and are not visible in this network namespace"),
+        Some(least) => Finding::of(problems, format!("room for {least} neighbours, {} nodes", nodes.len())),
     })
 }

@@ -20,7 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                     "the networks {other} ({}, {}) and {network} ({}, {}) share addresses",
                     theirs.file, theirs.subnet, pool.file, pool.subnet
                 ),
-                "each network leases by itself: two pods of this node get the same address",
+                "each network leases independently: two pods of this node can get the same address",
                 "give each network a subnet of its own",
             ));
         }
@@ -42,10 +42,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         problems.extend(dangers.grave.into_iter().chain(dangers.slight).map(|danger| {
             Problem::new(
                 danger,
-                "addresses are unique in the cluster only while each node leases from its own pod CIDRs; no route leads here",
-                "make the pool of that file one of this node's own CIDRs (podlan-node status), and make those pods anew",
+                "addresses are unique in the cluster only while each node leases from its own pod CIDRs; other nodes \
+                 have no route to these",
+                "set the pool in that file to one of this node's own CIDRs (podlan-node status), and create those \
+                 pods again",
             )
         }));
     }
-    Ok(Finding::of(problems, "every pool is this node's alone"))
+    Ok(Finding::of(problems, "every pool belongs to this node alone"))
 }

@@ -119,7 +119,7 @@ pub(crate) fn healthy() -> Facts {
     }
 }
 
-/// A family that is forwarded, as the kernel has it.
+/// A family that is forwarded, as the kernel has IPv6.
 fn forwards() -> forwarding::Observed {
     forwarding::Observed { pods: true, all: Some(true), ..forwarding::Observed::default() }
 }
@@ -177,14 +177,14 @@ fn a_route_that_the_kernel_refuses_is_not_promised_to_come_back() {
     let mut facts = healthy();
     refuse(&mut facts);
     let (_, text) = wrong(&facts);
-    assert!(!text.contains("puts it back") && !text.contains("WakeAgent"), "{text}");
+    assert!(!text.contains("restore it") && !text.contains("WakeAgent"), "{text}");
 }
 
 #[test]
 fn each_damage_is_found_by_its_own_check_alone() {
     type Damage = fn(&mut Facts);
     let table: [(&str, &str, Damage); 31] = [
-        ("agent", "silent", |facts| said(facts).stale = true),
+        ("agent", "has not updated node.json", |facts| said(facts).stale = true),
         ("agent", "no node is called node1", |facts| {
             let state = &mut said(facts).state;
             (state.ready, state.reasons) = (false, vec!["no node is called node1".into()]);
@@ -294,7 +294,7 @@ fn a_lease_of_which_nothing_is_known_is_not_called_dead() {
 fn a_node_without_an_agent_is_judged_by_what_needs_none() {
     let mut facts = healthy();
     facts.agent = Ok(None);
-    assert_eq!(wrong(&facts).0, ["agent"], "its conflist counts on one");
+    assert_eq!(wrong(&facts).0, ["agent"], "its conflist needs one");
     let alone =
         r#"{"name":"podnet","plugins":[{"type":"podlan","ipam":{"type":"podlan-ipam","subnet":"10.244.1.0/24"}}]}"#;
     facts.configurations = Ok(vec![Configuration::new("10-podlan.conflist".into(), alone.into())]);
