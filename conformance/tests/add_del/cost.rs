@@ -87,7 +87,7 @@ fn each<T: Send>(
 }
 
 #[test]
-fn an_add_and_a_del_ask_the_kernel_no_more_than_they_did() {
+fn an_add_and_a_del_make_no_more_system_calls_than_recorded() {
     within(|| {
         if !binaries::are_release() || !has_strace() {
             return Ok(());
@@ -110,7 +110,7 @@ fn an_add_and_a_del_ask_the_kernel_no_more_than_they_did() {
 }
 
 #[test]
-fn an_add_and_a_del_execute_no_more_instructions_than_they_did() {
+fn an_add_and_a_del_execute_no_more_instructions_than_recorded() {
     within(|| {
         if !binaries::are_release() || !has_valgrind() {
             return Ok(());

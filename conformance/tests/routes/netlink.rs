@@ -49,7 +49,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn a_pair_is_born_as_it_was_asked_for() {
+fn a_veth_pair_is_created_as_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -85,7 +85,7 @@ fn a_pair_is_born_as_it_was_asked_for() {
 }
 
 #[test]
-fn what_the_kernel_gives_back_is_what_was_asked_for() {
+fn kernel_objects_read_back_as_they_were_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -152,7 +152,7 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
 }
 
 #[test]
-fn each_request_has_its_own_verdict_in_the_kernels_words() {
+fn each_request_has_its_own_result_with_the_kernels_error_text() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -175,7 +175,7 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
 
 /// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
 #[test]
-fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
+fn only_not_found_errors_mean_no_route_or_no_link() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -194,7 +194,7 @@ fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
 }
 
 #[test]
-fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_have_an_answer_each() {
+fn an_ipv4_route_via_an_ipv6_next_hop_reads_back_and_each_of_many_requests_has_its_answer() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -238,7 +238,7 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_h
 }
 
 #[test]
-fn the_monitor_hears_of_rules_and_nexthop_objects() {
+fn the_monitor_reports_changes_of_rules_and_nexthop_objects() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -281,7 +281,7 @@ fn a_thousand_requests_are_answered_one_by_one() {
 }
 
 #[test]
-fn the_monitor_tells_what_others_change() {
+fn the_monitor_reports_changes_by_other_programs() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
