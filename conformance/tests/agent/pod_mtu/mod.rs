@@ -243,11 +243,7 @@ fn doctor_fix_changes_mtus_that_the_agent_may_not_and_names_those_it_must_not_ch
         assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "for all that the agent knows somebody chose it");
         let doctor = binaries::find("podlan-node")?;
         let said = node.command(&doctor).args(["doctor", "--fix"]).run()?;
-        assert!(
-            said.stdout.contains("not fixed: the MTU of pods is not 1400 yet: default/tuned"),
-            "{}",
-            said.report()
-        );
+        assert!(said.stdout.contains("not fixed: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.report());
         assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
         assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false));
         Ok(())
