@@ -3,7 +3,7 @@
 //!
 //! - no route to a node before the masquerade sets have its pod CIDR;
 //! - no conflist before this node's own routes;
-//! - no change before the first list, no removal by a part of a list, or of what the last whole list has;
+//! - no change before the first list, no removal by a part of a list, or of what every whole list has;
 //! - no state that reports what is not so, and no pod that follows an MTU that the state does not have.
 
 mod kernel;
@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use routes::{Key, Target};
+use source::{Node, Snapshot};
 use state::control::Command;
+
+use super::Event;
 use world::{CHANNELS, Channel, HOLD, List, World, cidr, hop};
 
 fn whole(nodes: impl IntoIterator<Item = u8>) -> List {
@@ -124,12 +127,35 @@ fn routes_of_former_nodes_go_by_a_whole_list_and_not_by_a_part_of_one() {
 }
 
 #[test]
-fn what_the_previous_agent_knew_of_a_node_is_kept_where_the_kernel_has_its_route() {
+fn a_turn_leaves_the_nodes_inside_that_still_wait_for_the_masquerade_sets() {
     let mut world = World::new([whole(1..=2)]);
-    world.left = Some((1..=3).collect());
-    world.kernel.routes.insert(Key::peer(cidr(2)), hop(2));
     world.settle(None);
-    assert_done(&world, 1..=2);
+    world.list(whole(1..=3));
+    world.command(Command::Look);
+    // The turn is done, and orders the sets again, before the packet filter has seen the first order.
+    for channel in [Channel::Source, Channel::Commands, Channel::Turn, Channel::Turned, Channel::Mtu, Channel::Sources]
+    {
+        world.deliver(channel);
+    }
+    world.settle(None);
+    assert_done(&world, 1..=3);
+}
+
+#[test]
+fn what_the_previous_agent_knew_of_a_node_is_kept_where_the_kernel_has_its_route() {
+    for (has_route, expected) in [(true, 1..=2), (false, 1..=1)] {
+        let mut world = World::new([]);
+        world.left = Some((1..=3).collect());
+        world.kernel.listed = Some((1..=2).map(cidr).collect());
+        if has_route {
+            world.kernel.routes.insert(Key::peer(cidr(2)), hop(2));
+        }
+        let without_cidr = Node::of("n2", &["10.0.0.2"], &[]);
+        let nodes = vec![Node::of("n1", &["10.0.0.1"], &[&cidr(1).to_string()]), without_cidr];
+        world.on(Event::Report(Ok(Snapshot::new(nodes, world.now.at))));
+        world.settle(None);
+        assert_done(&world, expected);
+    }
 }
 
 #[test]

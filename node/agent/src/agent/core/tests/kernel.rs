@@ -18,7 +18,7 @@ pub(super) struct SimulatedKernel {
     pub(super) sides: Option<Sides>,
     /// The packet filter was waited for as long as routes may wait.
     pub(super) filter_is_late: bool,
-    /// The pod CIDRs of the last whole list that the core was given.
+    /// The pod CIDRs that no whole list lacked by which the core may still decide; none before the first list.
     pub(super) listed: Option<BTreeSet<IpNetwork>>,
     /// All changes that were made.
     pub(super) changes: Vec<Change>,
@@ -38,7 +38,7 @@ impl SimulatedKernel {
             let is_inside = self.sides.as_ref().is_some_and(|sides| sides.is_inside(key.destination));
             assert!(is_inside || self.filter_is_late, "{change:?} before the masquerade sets have it");
         }
-        assert!(is_new || !listed.contains(&key.destination), "{change:?}, which the last whole list has");
+        assert!(is_new || !listed.contains(&key.destination), "{change:?}, which every whole list has");
     }
 }
 

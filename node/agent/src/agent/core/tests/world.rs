@@ -76,6 +76,8 @@ pub(super) struct World {
     /// What the previous agent left.
     pub(super) left: Option<BTreeSet<u8>>,
     pub(super) kernel_events: VecDeque<Heard>,
+    /// Somebody removed a route, and no turn has looked since.
+    is_disturbed: bool,
     turns: usize,
     turned: VecDeque<Turned>,
     mtus: usize,
@@ -131,6 +133,7 @@ impl World {
             previous_list: None,
             left: None,
             kernel_events: VecDeque::new(),
+            is_disturbed: false,
             turns: 0,
             turned: VecDeque::new(),
             mtus: 0,
@@ -219,18 +222,13 @@ impl World {
             assert!(!state.pod_cidrs.is_empty());
             for cidr in &state.pod_cidrs {
                 let key = Key::own(cidr.parse().unwrap());
-                assert!(self.is_known_to_be_gone() || self.kernel.routes.contains_key(&key), "ready without {cidr}");
+                assert!(self.is_disturbed || self.kernel.routes.contains_key(&key), "ready without {cidr}");
             }
             assert!(self.log.contains(&"files"), "ready before the files were looked after");
         }
-        if !self.is_known_to_be_gone() {
+        if !self.is_disturbed {
             assert!(state.v4.installed <= self.kernel.routes.len(), "{state:?} reports routes that are not there");
         }
-    }
-
-    /// Whether somebody removed routes, which the core has not heard yet.
-    fn is_known_to_be_gone(&self) -> bool {
-        !self.kernel_events.is_empty()
     }
 
     pub(super) fn holds(&self, channel: Channel) -> bool {
@@ -270,7 +268,9 @@ impl World {
             }
             Channel::Turn => {
                 self.turns = self.turns.saturating_sub(1);
-                self.turned.extend(self.core.turn(&mut self.kernel));
+                let turned = self.core.turn(&mut self.kernel);
+                self.is_disturbed &= !turned.as_ref().is_some_and(Turned::looked);
+                self.turned.extend(turned);
             }
             Channel::Turned => {
                 if let Some(turned) = self.turned.pop_front() {
@@ -313,10 +313,15 @@ impl World {
     fn report(&mut self) {
         let Some(list) = self.source.pop_front() else { return };
         let snapshot = snapshot(&list.nodes, list.is_partial, self.now.at);
-        let cidrs = list.nodes.iter().copied().map(cidr);
-        // By a part of a list nothing is gone.
-        let before = self.kernel.listed.take().unwrap_or_default().into_iter().filter(|_| list.is_partial);
-        self.kernel.listed = Some(before.chain(cidrs).collect());
+        let cidrs: BTreeSet<IpNetwork> = list.nodes.iter().copied().map(cidr).collect();
+        self.kernel.listed = match self.kernel.listed.take() {
+            // By a part of a list nothing is gone.
+            Some(listed) if list.is_partial => Some(listed),
+            // A turn may still decide by the list before.
+            Some(listed) => Some(listed.intersection(&cidrs).copied().collect()),
+            None if list.is_partial => Some((0..=u8::MAX).map(cidr).collect()),
+            None => Some(cidrs),
+        };
         self.last_list = Some(list);
         self.on(Event::Report(Ok(snapshot)));
     }
@@ -340,7 +345,7 @@ impl World {
                 if position.routed && !position.own.is_empty() {
                     for cidr in &position.own {
                         let is_in = self.kernel.routes.contains_key(&Key::own(*cidr));
-                        assert!(is_in || self.is_known_to_be_gone(), "a conflist before the own route of {cidr}");
+                        assert!(is_in || self.is_disturbed, "a conflist before the own route of {cidr}");
                     }
                     self.conflist = Some(position.own);
                 }
@@ -359,7 +364,7 @@ impl World {
 
     /// Somebody removes a route; the events of it are lost.
     pub(super) fn remove(&mut self, key: Key) {
-        self.kernel.routes.remove(&key);
+        self.is_disturbed |= self.kernel.routes.remove(&key).is_some();
         self.kernel_events.push_back(Heard { lost: true, ..Heard::default() });
     }
 
@@ -377,7 +382,11 @@ impl World {
         const ENOUGH: usize = 10_000;
         for _ in 0..ENOUGH {
             let mut others = CHANNELS.into_iter().filter(|channel| Some(*channel) != late);
-            let Some(next) = others.find(|channel| self.holds(*channel)).or(late.filter(|late| self.holds(*late))) else {
+            let Some(next) = others.find(|channel| self.holds(*channel)).or(late.filter(|late| self.holds(*late)))
+            else {
+                if let Some(list) = self.last_list.as_ref().filter(|list| !list.is_partial) {
+                    self.kernel.listed = Some(list.nodes.iter().copied().map(cidr).collect());
+                }
                 return;
             };
             self.deliver(next);
