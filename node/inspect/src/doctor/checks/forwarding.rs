@@ -8,7 +8,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems = Vec::new();
     let mut on = Vec::new();
     for (v6, family, fix) in [(false, "IPv4", Fix::ForwardV4), (true, "IPv6", Fix::ForwardV6)] {
-        // That the kernel has no such family is another check's.
+        // A kernel without the family is reported by another check.
         if facts.pods_have(v6)
             && facts.settings.forwarding[usize::from(v6)].as_ref().map_err(Clone::clone)?.all.is_some()
         {
