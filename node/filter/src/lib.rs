@@ -1,10 +1,7 @@
-//! The agent's own rules in the packet filter: that a pod sends with its own addresses only, that the node does not
-//! answer
-//! ARP for the pods' gateway, and, where asked for, that pods leave the cluster with the node's address. They are
-//! values
-//! over the room `nft`, in tables of our own. And the rules of others that drop what the node forwards between pods:
-//! they
-//! are found and told, and changed only where an operator asks for it.
+//! The agent's own rules in the packet filter: that a pod sends only with its own addresses, that the node does not
+//! answer ARP requests for the pods' gateway, and, with `--masquerade`, that pods' traffic leaves the cluster with the
+//! node's address. They are values of the crate `nftables`, in tables of podlan's own. Rules of other programs that
+//! drop what the node forwards between pods are found and reported; only `--accept-forward` adds rules to their chains.
 
 mod arp_guard;
 pub mod forward;
@@ -22,32 +19,32 @@ pub use keep::{Filtered, Options, Wanted, keep};
 pub use masquerade::{Egress, Sides};
 pub use source_rule::Drops;
 
-/// How a rule stands.
+/// The state of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RuleState {
-    /// Nothing is known yet.
+    /// Not known yet.
     #[default]
     Unknown,
-    /// Nobody asked for it.
+    /// Not wanted.
     Off,
-    /// The kernel holds it.
+    /// In the kernel.
     InPlace,
-    /// It could not be put in place, and why.
+    /// It could not be put in place, with the reason.
     Missing(String),
 }
 
-/// How all of them stand.
+/// The states of all rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleStates {
     /// The source rule and the ARP guard.
     pub source: RuleState,
     /// The masquerade of egress.
     pub masquerade: RuleState,
-    /// What others drop between pods.
+    /// What rules of other programs drop between pods.
     pub forward: Vec<ForwardDrop>,
 }
 
-/// The traffic between pods that others must let pass.
+/// The traffic between pods that other programs' rules must accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// This node's pod CIDRs.
@@ -56,11 +53,11 @@ pub struct Forwarded {
     pub packets: Vec<Packet>,
 }
 
-/// The rules that there should be, and how they stand.
+/// The desired rules and their states.
 pub(crate) struct PacketFilter {
     requests: Option<Nfnetlink>,
     egress: Egress,
-    /// Whether others' policies are answered.
+    /// Whether rules are added to chains whose policy is drop (`--accept-forward`).
     accepts: bool,
     /// None before the nodes are known.
     forwarded: Option<Forwarded>,
@@ -68,7 +65,7 @@ pub(crate) struct PacketFilter {
 }
 
 impl PacketFilter {
-    /// Changes no rule yet.
+    /// Changes no rule.
     pub(crate) fn new(egress: Egress, accepts: bool) -> Self {
         Self { requests: None, egress, accepts, forwarded: None, states: RuleStates::default() }
     }
@@ -77,14 +74,14 @@ impl PacketFilter {
         &self.states
     }
 
-    /// Whether a rule is not in place that should be.
+    /// Whether a desired rule is missing.
     fn is_missing(&self) -> bool {
         [&self.states.source, &self.states.masquerade].iter().any(|standing| matches!(standing, RuleState::Missing(_)))
     }
 
-    /// Tells who is inside of the cluster now; in force when this returns, as far as the kernel obeys.
+    /// Sets which addresses are inside the cluster; in force on return, unless the kernel refuses.
     pub(crate) fn set_sides(&mut self, sides: Sides) {
-        // What failed is tried again.
+        // A failed attempt is repeated.
         if self.states.masquerade == RuleState::InPlace && matches!(&self.egress, Egress::On(known) if *known == sides)
         {
             return;
@@ -93,7 +90,7 @@ impl PacketFilter {
         self.put_masquerade();
     }
 
-    /// Tells what is forwarded between pods now.
+    /// Sets what is forwarded between pods.
     pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
         if self.forwarded.as_ref() != Some(&forwarded) {
             self.forwarded = Some(forwarded);
@@ -101,7 +98,7 @@ impl PacketFilter {
         }
     }
 
-    /// Looks for rules of others that drop it; answers their policies where that is asked for.
+    /// Looks for rules of other programs that drop it; adds accept rules to their chains where that is wanted.
     pub(crate) fn look_at_others(&mut self) {
         let Some(Forwarded { own, packets }) = self.forwarded.clone() else { return };
         let accepts = self.accepts;
@@ -127,14 +124,14 @@ impl PacketFilter {
         }
     }
 
-    /// What the source rule has dropped; `None` where it cannot be asked.
+    /// What the source rule has dropped; `None` where it cannot be read.
     pub(crate) fn drops(&mut self) -> Option<Drops> {
         self.with_socket(source_rule::drops).ok()
     }
 
-    /// Makes the rules right, each as far as the kernel can have it; true when there was something to change.
+    /// Corrects the rules, each as far as the kernel supports it; true when something was changed.
     pub(crate) fn put(&mut self) -> bool {
-        // One that the kernel cannot have does not stop the other.
+        // One that the kernel does not support does not affect the other.
         let [source, arp] = [source_rule::table(), arp_guard::table()]
             .map(|table| self.with_socket(|socket| nftables::put(socket, &table)));
         let changed = [&source, &arp].into_iter().any(|done| matches!(done, Ok(true)));
@@ -144,7 +141,7 @@ impl PacketFilter {
 
     fn put_masquerade(&mut self) -> bool {
         let done = match &self.egress {
-            // What an agent before this one put in place stays until the nodes are known.
+            // The rules of an earlier agent stay until the nodes are known.
             Egress::Unknown => return false,
             Egress::Off => {
                 let (family, name) = masquerade::TABLE;
@@ -162,7 +159,7 @@ impl PacketFilter {
         changed
     }
 
-    /// A socket that failed once is opened anew the next time.
+    /// After an error the socket is opened again.
     fn with_socket<T>(&mut self, ask: impl FnOnce(&mut Nfnetlink) -> Result<T, Error>) -> Result<T, Error> {
         let mut socket = match self.requests.take() {
             Some(socket) => socket,
@@ -175,20 +172,20 @@ impl PacketFilter {
         answer
     }
 
-    /// By which events tell that this was us.
+    /// The socket's port, by which events of podlan's own changes are recognised.
     fn port(&self) -> Option<u32> {
         self.requests.as_ref().map(Nfnetlink::port)
     }
 }
 
-/// Whether the rules that always stand are there: the source rule and the ARP guard. For whoever is not the agent.
+/// Whether the source rule and the ARP guard, which are always wanted, are in place. For programs other than the agent.
 pub fn look() -> Result<[(&'static str, bool); 2], Error> {
     let mut socket = Nfnetlink::requests()?;
     let source = nftables::stands(&mut socket, &source_rule::table())?;
     Ok([("source", source), ("ARP guard", nftables::stands(&mut socket, &arp_guard::table())?)])
 }
 
-/// What came of an attempt, told once.
+/// The state after an attempt; a failure is logged once.
 fn stand(rule: &str, before: &RuleState, done: Result<bool, Error>) -> RuleState {
     let now = match done {
         Ok(_) => RuleState::InPlace,
@@ -202,7 +199,7 @@ fn stand(rule: &str, before: &RuleState, done: Result<bool, Error>) -> RuleState
     now
 }
 
-/// Removes all rules of ours; tells what there was.
+/// Removes all rules of podlan; returns what was removed.
 pub fn remove() -> Result<Vec<String>, Error> {
     let mut socket = Nfnetlink::requests()?;
     let mut removed = Vec::new();
