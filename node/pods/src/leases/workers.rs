@@ -1,6 +1,6 @@
-//! Threads that do for one network at a time what can block. One that does not come back in time keeps that network and
-//! nobody else: another takes its place, and no more is asked of the network until it is back. So there are never more
-//! threads than networks and one.
+//! Threads that do blocking work for one network at a time. A thread that is late blocks only its network: another
+//! thread replaces it, and the network gets no more work until the late one is done. So there is at most one thread
+//! more than there are networks.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,9 +15,9 @@ use tokio::time::timeout;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads, and what those that are late do.
+/// The threads, and the work of those that are late.
 pub(super) struct Workers<T> {
-    /// The one that waits for work.
+    /// The thread that waits for work.
     free: Option<mpsc::Sender<Job>>,
     late: BTreeMap<PathBuf, Late<T>>,
 }
@@ -27,14 +27,14 @@ struct Late<T> {
     answer: oneshot::Receiver<T>,
 }
 
-/// What became of a piece of work.
+/// The result of a piece of work.
 pub(super) enum WorkResult<T> {
     Done(T),
-    /// It is still at it.
+    /// It is still running.
     Late,
     /// It panicked.
     Failed,
-    /// There is no thread for it.
+    /// No thread could be started for it.
     NoThread(io::Error),
 }
 
@@ -43,7 +43,7 @@ impl<T: Send + 'static> Workers<T> {
         Self { free: None, late: BTreeMap::new() }
     }
 
-    /// Does `work` for `whom` and waits for it, but no longer than `patience`.
+    /// Runs `work` for `whom` and waits for it, but no longer than `patience`.
     pub(super) async fn work(
         &mut self,
         whom: &Path,
@@ -56,7 +56,7 @@ impl<T: Send + 'static> Workers<T> {
                     self.late.insert(whom.to_owned(), Late { worker, answer });
                     return WorkResult::Late;
                 }
-                // What it found is old by now.
+                // A late result is outdated.
                 Ok(_) => self.free = Some(worker),
                 Err(oneshot::error::TryRecvError::Closed) => return WorkResult::Failed,
             }
@@ -67,7 +67,7 @@ impl<T: Send + 'static> Workers<T> {
         };
         let (found, mut answer) = oneshot::channel();
         let job = Box::new(move || {
-            // Nobody waits any more.
+            // The waiting side is gone.
             let _ = found.send(work());
         });
         if worker.send(job).is_err() {
@@ -86,13 +86,13 @@ impl<T: Send + 'static> Workers<T> {
         }
     }
 
-    /// Forgets those for whom nothing is done any more.
+    /// Forgets late work of networks that are not kept.
     pub(super) fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
         self.late.retain(|whom, late| keep(whom) || late.answer.is_empty() && !late.answer.is_terminated());
     }
 }
 
-/// A thread that works until nobody has work for it.
+/// A thread that works until the sender of work is dropped.
 fn start() -> io::Result<mpsc::Sender<Job>> {
     let (worker, jobs) = mpsc::channel::<Job>();
     let body = move || {
