@@ -1,6 +1,5 @@
-//! `podlan-node status`: what the agent last said of itself and of each peer, and beside it what the kernel says when
-//! it
-//! is asked now. Exit code 0: ready; 1: not; 2: no agent is there.
+//! `podlan-node status`: the agent's last state and its verdict on each peer, compared with the kernel's routes now.
+//! Exit code 0: ready; 1: not ready; 2: there is no agent.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -17,7 +16,7 @@ use routes::{Key, Routes};
 use state::control;
 use state::{RUN_DIR, RunDir, State, VerdictLine};
 
-/// Where the agent is, and how to print.
+/// The agent's directory, and how to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The agent's run directory
@@ -34,18 +33,17 @@ struct Whole<'a> {
     state: &'a State,
     stale: bool,
     peers: Vec<Peer<'a>>,
-    /// Routes of ours that no verdict wants: of a withdrawal that is held, or of an agent that is gone.
+    /// Routes of podlan that no verdict wants: of a withdrawal that is held, or of an agent that no longer runs.
     unwanted: Vec<String>,
 }
 
-/// A verdict, and what the kernel holds of the route that it wants.
+/// A verdict, and the kernel's route in its place.
 #[derive(Serialize)]
 struct Peer<'a> {
     #[serde(flatten)]
     line: &'a VerdictLine,
     /// `as wanted`, `missing`, `missing, held by …`, `via …`; `unknown: …` when the kernel could not be asked; "" where
-    /// no
-    /// route is wanted.
+    /// no route is wanted.
     found: String,
 }
 
@@ -53,7 +51,7 @@ struct Peer<'a> {
 struct Found {
     here: Here,
     routes: Routes,
-    /// Routes of others under the keys of ours that are missing, as text.
+    /// Foreign routes under the keys of desired routes that are missing, as text.
     holders: std::collections::BTreeMap<Key, String>,
 }
 
@@ -78,15 +76,15 @@ impl Found {
     }
 }
 
-/// Prints what the agent last said of itself.
+/// Prints the agent's last state.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let run_dir = RunDir(args.run_dir.clone());
-    // What it says now, where it can be asked: it may not be able to write.
+    // Its present state, where it answers: it may be unable to write the file.
     let asked = control::state(&run_dir.control_socket());
     let state = match asked.or_else(|_| run_dir.read_state()) {
         Ok(state) => state,
         Err(error) => {
-            // Nobody to tell if stderr is gone too.
+            // An error cannot be reported if stderr is closed too.
             let _ = writeln!(
                 io::stderr(),
                 "failed to read {}: {error} (is the agent running?)",
@@ -95,7 +93,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // There are none before the first whole list of nodes.
+    // There are none before the first complete list of nodes.
     let peers = run_dir.read_verdicts().unwrap_or_default();
     let stale = state.is_stale();
     let found = Found::look(&peers);
@@ -158,7 +156,7 @@ fn print(out: &mut impl Write, state: &State, stale: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Each peer's route as it is wanted and as it is found.
+/// Each peer's desired route and the one that was found.
 fn routes(out: &mut impl Write, peers: &[Peer<'_>], unwanted: &[String]) -> io::Result<()> {
     let row =
         |Peer { line, found }: &Peer<'_>| [line.node.clone(), line.cidr.clone(), found.clone(), line.text.clone()];

@@ -1,8 +1,8 @@
-//! Columns for people: as wide as their widest cell, no trailing blanks.
+//! Text columns: as wide as their widest cell, without trailing blanks.
 
 use std::io::{self, Write};
 
-/// Prints rows under their head; the last column is as long as it is.
+/// Prints rows below their head; the last column is not padded.
 pub(super) fn table<const N: usize>(out: &mut impl Write, head: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let mut widths = head.map(|cell| cell.chars().count());
     for row in rows {

@@ -1,4 +1,4 @@
-//! What a person sees.
+//! The status as text.
 
 use super::*;
 use routes::Target;
