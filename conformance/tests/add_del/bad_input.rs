@@ -34,7 +34,7 @@ fn each_fails_and_leaves_nothing(cases: &[Case]) -> Result<(), Error> {
     let mut wrong = Vec::new();
     for case in cases {
         let output = (case.change)(web.cni("ADD", "eth0", &config)?).run()?;
-        let story = output.story();
+        let story = output.report();
         let complaint = output.complaint();
         let fits = |complaint: &podlan_conformance::lab::Complaint| {
             case.codes.contains(&complaint.code) && complaint.text.contains(case.names)
@@ -315,7 +315,7 @@ fn a_bad_config_is_named() {
 }
 
 #[test]
-fn a_link_of_that_name_stays_what_it_was() {
+fn an_existing_link_named_as_the_ifname_is_refused_and_unchanged() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -349,7 +349,7 @@ fn a_second_add_of_the_same_attachment_damages_nothing() {
 }
 
 #[test]
-fn a_full_network_says_so_and_has_room_again_after_a_del() {
+fn an_exhausted_pool_is_reported_and_has_room_again_after_a_del() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -96,7 +96,7 @@ fn source_error(node: &Node) -> Result<String, String> {
 }
 
 #[test]
-fn an_agent_outlives_any_nodes_file_in_bounded_memory() {
+fn an_agent_survives_any_nodes_file_in_bounded_memory() {
     within(|| {
         if !has_prlimit() {
             return Ok(());

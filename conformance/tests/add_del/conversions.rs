@@ -162,7 +162,7 @@ fn fits_old_versions(ours: &AddResult) -> bool {
 }
 
 #[test]
-fn what_both_read_is_the_same_in_every_version() {
+fn results_that_podlan_and_the_reference_accept_are_the_same_in_every_version() {
     let Some(reference) = reference() else { return };
     let results = results();
     let lines: String = results.iter().map(|result| format!("{result}\n")).collect();

@@ -53,7 +53,7 @@ fn an_ipam_plugin_that_never_ends_is_killed_and_named_and_nothing_is_left() {
 
 /// B10: 3 tells the runtime that there is nothing to delete.
 #[test]
-fn check_calls_a_namespace_gone_only_when_it_is() {
+fn check_reports_a_namespace_as_gone_only_when_it_is() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let mut config = node.podnet();

@@ -92,7 +92,7 @@ fn a_node_without_a_default_route_gives_its_pods_the_mtu_of_the_links_by_which_n
 }
 
 #[test]
-fn the_nodes_may_be_reached_by_ipv6_alone() {
+fn pods_inherit_the_mtu_where_nodes_are_reached_by_ipv6_only() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, _] = lab.these();
@@ -107,7 +107,7 @@ fn the_nodes_may_be_reached_by_ipv6_alone() {
 }
 
 #[test]
-fn the_refusal_of_an_mtu_that_ipv6_cannot_have_says_whose_it_is() {
+fn the_error_for_an_mtu_below_the_ipv6_minimum_names_its_link() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -130,7 +130,7 @@ fn an_add_killed_at_any_system_call_is_undone_by_del() {
 
 /// A signal that asks comes after a call that a kill comes before. Nothing of the plugin catches it, nor has to.
 #[test]
-fn an_add_or_del_asked_to_end_at_any_system_call_is_undone_by_del() {
+fn an_add_or_del_ended_by_a_signal_at_any_system_call_is_undone_by_del() {
     within(|| {
         in_a_world(|world| {
             let signals = ["signal=TERM", "signal=INT", "signal=HUP"];
@@ -168,7 +168,7 @@ fn an_add_refused_at_any_system_call_leaves_nothing() {
 
 /// E-50, E-51: netlink that is interrupted, busy, out of descriptors or memory, and answers that are cut short.
 #[test]
-fn an_add_whose_netlink_goes_wrong_in_any_way_leaves_nothing_or_succeeds() {
+fn an_add_whose_netlink_fails_in_any_way_leaves_nothing_or_succeeds() {
     within(|| {
         in_a_world(|world| {
             let netlink =

@@ -65,7 +65,7 @@ fn del_leaves_the_node_and_the_pod_as_they_were() {
 }
 
 #[test]
-fn del_may_come_twice() {
+fn del_can_be_repeated() {
     within(|| {
         after(|web, config| {
             web.del(config)?;

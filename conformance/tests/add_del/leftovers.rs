@@ -31,7 +31,7 @@ fn foreign_link(node: &Node, name: &str, netns: &Path) -> Result<(), Error> {
 }
 
 #[test]
-fn a_host_end_whose_lease_was_lost_makes_room_for_the_same_attachment() {
+fn a_host_end_without_a_lease_is_replaced_by_the_next_add_of_its_attachment() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -92,7 +92,7 @@ const NAMES: [Place; 5] = [
 ];
 
 #[test]
-fn of_a_hostile_name_the_kernel_is_asked_nothing() {
+fn a_hostile_name_reaches_no_system_call() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let (_, usual) = asked(node, good(&web, "podlan", "ADD")?)?;
@@ -117,7 +117,7 @@ fn of_a_hostile_name_the_kernel_is_asked_nothing() {
 
 /// What a path may be, the pod's namespace by contract, is looked at and opened to be read, and nothing else.
 #[test]
-fn a_hostile_network_namespace_is_looked_at_and_no_more() {
+fn a_hostile_network_namespace_path_is_only_opened_for_reading() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let before = node.network()?;
@@ -127,7 +127,7 @@ fn a_hostile_network_namespace_is_looked_at_and_no_more() {
                     let (output, calls) = asked(node, good(&web, kind, verb)?.env("CNI_NETNS", &netns))?;
                     let shown: String = netns.chars().take(40).collect();
                     let when = format!("{kind} {verb}: CNI_NETNS is {shown:?}");
-                    assert!(verb != "DEL" || output.success(), "{when}: {}", output.story());
+                    assert!(verb != "DEL" || output.success(), "{when}: {}", output.report());
                     assert!((kind, verb) != ("podlan", "ADD") || output.complaint()?.code == 4, "{when}");
                     let escaped = format!("\"{}\"", netns.replace('\n', "\\n"));
                     for call in calls.iter().filter(|call| call.contains(&escaped)) {

@@ -169,13 +169,13 @@ fn at_each_level(test: impl Fn(&Level, &Node) -> Result<(), Error>) -> Result<()
 }
 
 #[test]
-fn pods_live_and_go_where_ipv6_is_off_at_any_level() {
+fn pods_are_added_and_deleted_where_ipv6_is_off_at_any_level() {
     within(|| at_each_level(is_coped_with));
 }
 
 /// What IPv6 a pod has goes with it, also where IPv6 went first.
 #[test]
-fn a_pod_whose_ipv6_went_first_is_deleted_whole() {
+fn a_pod_whose_ipv6_was_switched_off_is_deleted_completely() {
     within(|| {
         at_each_level(|level, node| {
             let (web, networks, before) = (node.pod("web")?, Networks::of(node), node.network()?);

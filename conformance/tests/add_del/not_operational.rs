@@ -37,7 +37,7 @@ fn keep_down(node: &Node, before: &Snapshot) -> Result<String, Error> {
 }
 
 #[test]
-fn a_link_that_never_becomes_operational_fails_the_add_whole_with_code_11() {
+fn a_link_that_never_becomes_operational_fails_the_add_with_code_11_and_leaves_nothing() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         // That stays up: a failed ADD leaves it as DEL does.
@@ -73,7 +73,7 @@ fn a_link_that_becomes_operational_later_is_waited_for() {
         assert!(adding.is_running(), "it waits");
         node.command("ip").args(["link", "set", "dev", &name, "state", "UP"]).succeeds()?;
         let output = adding.wait(Duration::from_secs(60))?;
-        assert!(output.success(), "{}", output.story());
+        assert!(output.success(), "{}", output.report());
         let at_web = added(&output.stdout)?;
         web.check(&node.podnet(), &at_web)?;
         let _server = web.serve()?;

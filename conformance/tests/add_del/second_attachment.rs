@@ -75,7 +75,7 @@ fn both_addresses_of_a_pod_answer_from_everywhere() {
 }
 
 #[test]
-fn the_attachments_go_one_by_one_in_any_order() {
+fn the_attachments_are_deleted_one_by_one_in_any_order() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

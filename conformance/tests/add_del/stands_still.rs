@@ -110,7 +110,7 @@ fn in_a_world(test: impl FnOnce(&World<'_>) -> Result<(usize, usize), Error>) ->
 }
 
 #[test]
-fn an_add_whose_network_namespace_goes_at_any_moment_leaves_nothing() {
+fn an_add_whose_network_namespace_is_deleted_at_any_moment_leaves_nothing() {
     within(|| in_a_world(|world| world.each(|pod| pod.remove())));
 }
 

@@ -62,7 +62,7 @@ fn with_an_agent(test: impl FnOnce(&Node, &Node, u32) -> Result<(), Error>) -> R
 }
 
 #[test]
-fn it_listens_where_it_was_told_and_nowhere_else_and_serves_nothing_of_pods_or_files() {
+fn the_agent_listens_at_its_configured_address_only_and_serves_no_pod_or_file_data() {
     within(|| {
         with_an_agent(|one, two, _| {
             let (port, own) = (address(one).port(), one.v6());
@@ -94,7 +94,7 @@ fn it_listens_where_it_was_told_and_nowhere_else_and_serves_nothing_of_pods_or_f
 }
 
 #[test]
-fn health_answers_while_a_crowd_holds_connections_and_says_nothing_or_half_a_question() {
+fn health_is_served_while_many_clients_hold_connections_without_a_complete_request() {
     within(|| {
         with_an_agent(|one, two, agent| {
             let before = resident(agent);
@@ -119,7 +119,7 @@ fn health_answers_while_a_crowd_holds_connections_and_says_nothing_or_half_a_que
 
 /// Headers and a question without end, and one that comes by drops.
 #[test]
-fn a_client_that_talks_without_end_is_cut_off() {
+fn a_client_that_sends_an_endless_request_is_disconnected() {
     within(|| {
         with_an_agent(|one, two, agent| {
             let before = resident(agent);

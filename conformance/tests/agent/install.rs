@@ -56,7 +56,7 @@ fn becomes(pod: &Pod<'_>, config: &Value, code: u64) -> Result<(), Error> {
 }
 
 #[test]
-fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
+fn the_conflist_is_written_once_the_routes_exist_and_follows_the_pod_cidrs() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -96,7 +96,7 @@ fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
 }
 
 #[test]
-fn a_pool_that_is_another_nodes_and_an_agent_that_is_gone_are_told_by_status() {
+fn status_fails_for_a_pool_of_another_node_and_for_an_agent_that_has_ended() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -125,7 +125,7 @@ fn a_pool_that_is_another_nodes_and_an_agent_that_is_gone_are_told_by_status() {
 
 /// As after a reboot: the conflist is there, the agent not yet.
 #[test]
-fn no_pod_is_added_before_the_routes_are_in_and_an_agent_that_ends_later_holds_up_none() {
+fn add_fails_before_the_first_routes_and_succeeds_after_the_agent_has_ended() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -152,7 +152,7 @@ fn no_pod_is_added_before_the_routes_are_in_and_an_agent_that_ends_later_holds_u
 }
 
 #[test]
-fn the_node_stays_ready_while_its_agent_is_replaced_by_one_that_knows_no_nodes_yet() {
+fn the_node_stays_ready_while_its_agent_is_replaced_by_one_without_a_list_of_nodes_yet() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -164,7 +164,7 @@ fn the_node_stays_ready_while_its_agent_is_replaced_by_one_that_knows_no_nodes_y
 
         lab.write_nodes("not yet")?;
         let mut agent = one.agent(&[])?;
-        agent.says("no new list of nodes", SOON)?;
+        agent.prints("no new list of nodes", SOON)?;
         assert_eq!(status(&web, &config), Ok(0), "the word of the one before it stands");
         lab.list(&[two])?;
         becomes(&web, &config, 50)?;

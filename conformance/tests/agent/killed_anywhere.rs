@@ -252,7 +252,7 @@ fn in_a_world(test: impl FnOnce(&World<'_>) -> Result<(), Error>) -> Result<(), 
 }
 
 #[test]
-fn an_agent_killed_at_any_system_call_leaves_nothing_half_done_and_the_next_makes_it_whole() {
+fn an_agent_killed_at_any_system_call_leaves_nothing_partial_and_the_next_completes_the_work() {
     within(|| {
         in_a_world(|world| {
             let killed = Sabotage {
@@ -276,7 +276,7 @@ fn an_agent_killed_at_any_system_call_leaves_nothing_half_done_and_the_next_make
 
 /// It goes on, and nothing but a signal ends it.
 #[test]
-fn an_agent_that_the_kernel_refuses_anything_goes_on() {
+fn an_agent_survives_an_error_from_any_system_call() {
     within(|| {
         in_a_world(|world| {
             let sent = |call: &str| matches!(call, "sendto" | "sendmsg");

@@ -55,7 +55,7 @@ fn routes(node: &Node) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everything() {
+fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_agent_does_everything() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, _two] = lab.these();
@@ -186,7 +186,7 @@ fn files(folder: &Path, into: &mut Vec<(PathBuf, fs::Metadata)>) -> Result<(), E
 
 /// Under a umask that would let everybody write, too.
 #[test]
-fn whatever_podlan_keeps_is_for_its_owner_alone_and_what_runtimes_read_is_written_by_its_owner_alone() {
+fn podlans_own_files_are_readable_by_their_owner_only_and_runtime_files_writable_by_their_owner_only() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

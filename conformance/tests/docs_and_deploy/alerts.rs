@@ -25,7 +25,7 @@ fn run(promtool: &Path, folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn each_alert_fires_on_its_trouble_and_the_tests_notice_one_that_does_not() {
+fn each_alert_fires_on_its_condition_and_the_rule_tests_detect_one_that_does_not() {
     let Some(promtool) = promtool() else { return };
     let folder = Path::new(FOLDER);
     for arguments in [&["check", "rules", "podlan.rules.yaml"], &["test", "rules", "podlan.test.yaml"]] {

@@ -26,7 +26,7 @@ fn sources(folder: &Path, text: &mut String) {
 }
 
 #[test]
-fn what_troubleshooting_quotes_the_programs_print() {
+fn texts_quoted_in_troubleshooting_are_printed_by_the_programs() {
     let mut text = String::new();
     for part in [
         "cni/src",
@@ -49,7 +49,7 @@ fn what_troubleshooting_quotes_the_programs_print() {
 }
 
 #[test]
-fn what_the_pages_point_at_is_there() {
+fn the_targets_of_links_in_the_pages_exist() {
     let docs = root().join("docs");
     let files = [docs.clone(), docs.join("bench")].map(|folder| fs::read_dir(folder).unwrap());
     let pages = files.into_iter().flatten().map(|entry| entry.unwrap().path());

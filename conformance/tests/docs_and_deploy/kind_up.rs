@@ -57,7 +57,7 @@ fn scripts() -> PathBuf {
 }
 
 #[test]
-fn a_kind_cluster_gets_no_other_network_then_podlan_and_is_tried_out() {
+fn kind_up_makes_a_cluster_without_another_network_installs_podlan_and_tests_it() {
     for family in ["ipv4", "ipv6", "dual"] {
         let fakes = Fakes::new();
         let done = fakes.run("kind-up", &["--ip-family", family], "");
@@ -84,7 +84,7 @@ fn a_kind_cluster_gets_no_other_network_then_podlan_and_is_tried_out() {
 }
 
 #[test]
-fn a_family_that_there_is_not_is_refused_before_anything_is_made() {
+fn an_unknown_ip_family_is_refused_before_anything_is_made() {
     let fakes = Fakes::new();
     assert!(!fakes.run("kind-up", &["--ip-family", "ipx"], "").status.success());
     assert_eq!(fakes.calls(), "");

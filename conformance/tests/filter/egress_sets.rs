@@ -84,7 +84,7 @@ fn warnings(node: &Node) -> Result<Value, Error> {
 }
 
 #[test]
-fn an_exception_that_covers_a_thousand_elements_comes_and_goes_and_a_node_that_joins_is_inside() {
+fn an_exception_that_replaces_a_thousand_elements_is_added_and_removed_and_a_node_that_joins_is_in_the_set() {
     let Some(nft) = nft() else { return };
     within(|| {
         let lab = Lab::new(1)?;
@@ -122,7 +122,7 @@ fn said_of_disturbance(agent: Running) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn a_set_that_takes_no_more_elements_is_made_again() {
+fn a_full_set_is_created_again() {
     let Some(nft) = nft() else { return };
     within(|| {
         let lab = Lab::new(1)?;

@@ -79,7 +79,7 @@ fn shown(node: &Node, iptables: &str) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn a_policy_of_docker_is_told_and_answered_when_asked_and_what_a_rule_forbids_stays_forbidden() {
+fn dockers_drop_policy_is_reported_and_overridden_on_request_and_explicit_drop_rules_still_apply() {
     let Some([iptables, ip6tables, _]) = programs() else { return };
     within(|| {
         let lab = Lab::new(2)?;
@@ -132,7 +132,7 @@ fn a_policy_of_docker_is_told_and_answered_when_asked_and_what_a_rule_forbids_st
 }
 
 #[test]
-fn a_zone_of_firewalld_that_rejects_is_told_with_its_cure_and_not_overruled() {
+fn a_firewalld_zone_that_rejects_is_reported_with_its_fix_and_not_overridden() {
     let Some([_, _, nft]) = programs() else { return };
     within(|| {
         let lab = Lab::new(2)?;

@@ -105,7 +105,7 @@ fn far(number: u32) -> Value {
 }
 
 #[test]
-fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_the_rule_comes_back() {
+fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_the_rule_is_restored() {
     let Some(nft) = nft() else { return };
     within(|| {
         let lab = Lab::new(3)?;

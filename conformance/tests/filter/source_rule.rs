@@ -62,7 +62,7 @@ fn loosen(node: &Node) -> Result<(), Error> {
 }
 
 #[test]
-fn a_pod_cannot_send_with_the_address_of_another_and_the_rule_comes_back_when_it_is_flushed() {
+fn a_pod_cannot_send_with_the_address_of_another_and_a_flushed_rule_is_restored() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -116,7 +116,7 @@ fn forged(node: &Node) -> Result<u64, String> {
 }
 
 #[test]
-fn a_pod_that_forges_moves_the_counter_and_one_that_does_not_leaves_it() {
+fn forged_datagrams_increase_the_counter_and_honest_ones_do_not() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();

@@ -100,7 +100,7 @@ fn nft() -> Option<&'static str> {
 fn ask(node: &Node, arguments: &[&str]) -> Result<Value, String> {
     let program = binaries::find("podlan-node").map_err(|error| error.to_string())?;
     let output = node.command(program).args(arguments).run().map_err(|error| error.to_string())?;
-    serde_json::from_str(&output.stdout).map_err(|_| output.story())
+    serde_json::from_str(&output.stdout).map_err(|_| output.report())
 }
 
 fn asked(node: &Node, arguments: &[&str]) -> Result<Value, Error> {

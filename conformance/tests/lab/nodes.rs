@@ -41,7 +41,7 @@ fn a_node_has_a_name_and_folders_of_its_own() {
 }
 
 #[test]
-fn a_pod_has_nothing_but_a_loopback_until_the_plugin_comes() {
+fn a_pod_has_only_a_loopback_until_the_plugin_is_called() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();

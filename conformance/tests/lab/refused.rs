@@ -13,15 +13,15 @@ fn refuse(node: &Node) -> Result<(), Error> {
 }
 
 #[test]
-fn a_refused_lab_names_the_cure() {
+fn a_refused_lab_names_the_fix() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         refuse(node)?;
         let refused = node.command(binaries::lab()?).args(["enter", "--", "true"]).fails()?;
         let code = refused.status.and_then(|status| status.code());
-        assert_eq!(code, Some(i32::from(refusal::EXIT_CODE)), "{}", refused.story());
-        assert!(refused.stderr.contains("sysctl -w user.max_user_namespaces="), "{}", refused.story());
+        assert_eq!(code, Some(i32::from(refusal::EXIT_CODE)), "{}", refused.report());
+        assert!(refused.stderr.contains("sysctl -w user.max_user_namespaces="), "{}", refused.report());
         Ok(())
     });
 }
@@ -37,11 +37,11 @@ fn a_test_without_a_lab_is_skipped_loudly_and_fails_in_ci() {
             let outside = ["-u", podlan_conformance::lab::INSIDE, "-u", "PODLAN_SKIPPED", "-u", "CI"];
             node.command("env").args(outside).env("RUST_BACKTRACE", "0")
         };
-        let only = ["--exact", "refused::a_refused_lab_names_the_cure", "--nocapture"];
+        let only = ["--exact", "refused::a_refused_lab_names_the_fix", "--nocapture"];
         let skipped = test().arg(&myself).args(only).run()?;
-        assert!(skipped.success() && skipped.stderr.contains("SKIPPED: "), "{}", skipped.story());
+        assert!(skipped.success() && skipped.stderr.contains("SKIPPED: "), "{}", skipped.report());
         let failed = test().arg("CI=true").arg(&myself).args(only).run()?;
-        assert!(!failed.success(), "{}", failed.story());
+        assert!(!failed.success(), "{}", failed.report());
         Ok(())
     });
 }

@@ -108,7 +108,7 @@ fn a_former_cidr_gives_no_address_keeps_its_pods_and_route_and_goes_with_its_las
 
 /// A virtual address on `lo` comes before all others.
 #[test]
-fn a_node_asks_new_pods_with_its_internal_address_whatever_other_it_has() {
+fn a_node_connects_to_new_pods_from_its_internal_address_whichever_others_it_has() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

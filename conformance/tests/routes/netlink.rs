@@ -13,7 +13,7 @@ use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use netlink::{
-    Address, Event, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
+    Address, Event, Family, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
     POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
@@ -49,7 +49,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn a_pair_is_born_as_it_was_asked_for() {
+fn a_veth_pair_is_created_as_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -60,8 +60,10 @@ fn a_pair_is_born_as_it_was_asked_for() {
             let link = Link::from_message(&link).unwrap();
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
-            let mut changes =
-                [Link::harden(index, Hardening { forward_v4: false, v6: true }, "podlan test"), Link::up(index)];
+            let mut changes = [
+                Link::harden(index, Hardening { forward_v4: false, kernel_has_v6: true }, "podlan test"),
+                Link::up(index),
+            ];
             assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(())]);
             let link = socket.get(Link::get(Selector::Index(index))).unwrap().unwrap();
             let link = Link::from_message(&link).unwrap();
@@ -83,7 +85,7 @@ fn a_pair_is_born_as_it_was_asked_for() {
 }
 
 #[test]
-fn what_the_kernel_gives_back_is_what_was_asked_for() {
+fn kernel_objects_read_back_as_they_were_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -125,8 +127,10 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
             let found = socket.dump(Address::dump(device), |message| Address::from_message(&message)).unwrap();
             assert_eq!(found, addresses);
             let mut found = Vec::new();
-            for v6 in [false, true] {
-                found.extend(socket.dump(Route::dump(v6, POD_ROUTE), |message| Route::from_message(&message)).unwrap());
+            for family in Family::BOTH {
+                found.extend(
+                    socket.dump(Route::dump(family, POD_ROUTE), |message| Route::from_message(&message)).unwrap(),
+                );
             }
             found.sort();
             let mut wanted = routes.to_vec();
@@ -136,7 +140,8 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
                 let found = socket.get(neighbour.get()).unwrap().unwrap();
                 assert_eq!(Neighbour::from_message(&found).as_ref(), Some(neighbour));
             }
-            let rules = socket.dump(SourceRule::dump(false), |message| SourceRule::from_message(&message)).unwrap();
+            let rules =
+                socket.dump(SourceRule::dump(Family::V4), |message| SourceRule::from_message(&message)).unwrap();
             assert_eq!(rules, std::slice::from_ref(&rule));
             let forget = SourceRule { table: 0, ..rule };
             assert_eq!(socket.request(&mut [forget.remove()]).unwrap(), [Ok(())]);
@@ -147,7 +152,7 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
 }
 
 #[test]
-fn each_request_has_its_own_verdict_in_the_kernels_words() {
+fn each_request_has_its_own_result_with_the_kernels_error_text() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -170,7 +175,7 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
 
 /// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
 #[test]
-fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
+fn only_not_found_errors_mean_no_route_or_no_link() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -189,7 +194,7 @@ fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
 }
 
 #[test]
-fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_have_an_answer_each() {
+fn an_ipv4_route_via_an_ipv6_next_hop_reads_back_and_each_of_many_requests_has_its_answer() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -203,7 +208,8 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_h
                 ..Route::to(net("10.9.0.0/24"), NODE_ROUTE)
             };
             assert_eq!(socket.request(&mut [unnumbered.add()]).unwrap(), [Ok(())]);
-            let found = socket.dump(Route::dump(false, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
+            let found =
+                socket.dump(Route::dump(Family::V4, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
             assert_eq!(found, [unnumbered]);
             let addresses: Vec<IpAddr> = (0..5000u32)
                 .map(|number| match number % 3 {
@@ -232,7 +238,7 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_h
 }
 
 #[test]
-fn the_monitor_hears_of_rules_and_nexthop_objects() {
+fn the_monitor_reports_changes_of_rules_and_nexthop_objects() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -267,7 +273,7 @@ fn a_thousand_requests_are_answered_one_by_one() {
             assert_eq!(verdicts.len(), 1000);
             assert!(verdicts.iter().all(Result::is_ok));
             let mut found =
-                socket.dump(Route::dump(false, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
+                socket.dump(Route::dump(Family::V4, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
             found.sort();
             assert_eq!(found, routes);
         })
@@ -275,7 +281,7 @@ fn a_thousand_requests_are_answered_one_by_one() {
 }
 
 #[test]
-fn the_monitor_tells_what_others_change() {
+fn the_monitor_reports_changes_by_other_programs() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -46,7 +46,7 @@ impl Build {
     pub(crate) fn is_ready(&self, node: &Node, agent: &Running) -> Result<(), Error> {
         eventually(SOON, "the agent is ready", || {
             let output = self.node(node, &["status", "--json"]).run().map_err(|error| error.to_string())?;
-            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.story())?;
+            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.report())?;
             let ready = said["ready"] == true && said["routed"] == true && said["pid"] == agent.id();
             if ready { Ok(()) } else { Err(said.to_string()) }
         })

@@ -61,13 +61,13 @@ fn work_together(plugin: &Build, agent: &Build) -> Result<(), Error> {
         build.node(node, &["status"]).succeeds()?;
         eventually(SOON, "the doctor finds nothing", || {
             let output = build.node(node, &["doctor", "--json"]).run().map_err(|error| error.to_string())?;
-            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.story())?;
-            let checks = said["checks"].as_array().ok_or_else(|| output.story())?;
+            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.report())?;
+            let checks = said["checks"].as_array().ok_or_else(|| output.report())?;
             let wrong = checks.iter().filter(|check| check["state"] == "wrong").map(|check| check["check"].clone());
             // /run/bin holds the agent's plugins, and the doctor of another build says that they are not its own.
             let own = build == agent;
             let wrong: Vec<Value> = wrong.filter(|check| own || check != "plugins").collect();
-            if wrong.is_empty() { Ok(()) } else { Err(output.story()) }
+            if wrong.is_empty() { Ok(()) } else { Err(output.report()) }
         })?;
     }
     let ip = |result: &str| -> String {

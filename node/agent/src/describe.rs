@@ -1,18 +1,19 @@
 //! Converts the reconciler's state to `node.json` and `verdicts.json`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
+use crate::agent::Now;
+use netlink::Family;
 use routes::apply::Trouble;
 use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
 use routes::verdict::{Ruling, Verdict};
-use routes::{Family, Key, Target};
-use state::{HeldState, RouteCounts, State, VerdictLine, unix_now};
+use routes::{Key, Target};
+use state::{HeldState, RouteCounts, State, VerdictLine};
 
 /// Fills in the reconciler's state; the source and the warnings are not changed.
-pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
-    state.beat();
+pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut State) {
+    state.beat(now.clocks);
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
     let mine = reconciler.in_force().nodes.iter().filter(|node| &*node.name == me);
     state.addresses = mine.flat_map(|node| node.addresses.iter().copied()).collect();
@@ -75,7 +76,7 @@ fn own<'a>(reconciler: &'a Reconciler, me: &str) -> impl Iterator<Item = &'a Ver
 
 fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
     let mut counts = RouteCounts::default();
-    for (key, target) in reconciler.desired().iter().filter(|(key, _)| Family::of(key.destination) == family) {
+    for (key, target) in reconciler.desired().iter().filter(|(key, _)| family.holds(key.destination.ip())) {
         counts.desired += 1;
         counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
         counts.failed += usize::from(reconciler.trouble(key).is_some());
@@ -108,17 +109,17 @@ pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     reasons
 }
 
-fn held_state(held: Held, now: Instant) -> HeldState {
+fn held_state(held: Held, now: Now) -> HeldState {
     HeldState {
         withdraws: held.withdrawal.peers,
         of: held.withdrawal.of,
-        until: unix_now() + held.until.saturating_duration_since(now).as_secs(),
+        until: now.clocks.unix + held.until.saturating_duration_since(now.at).as_secs(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use routes::guard::Limits;

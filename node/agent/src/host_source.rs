@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use netlink::Family;
+
 /// The source addresses that the plugin must set, at most one for each family: one of `internal`, the node's addresses
 /// in the cluster, where the node has it and the kernel would choose another of `own`, its global addresses in the
 /// kernel's order.
@@ -12,13 +14,13 @@ use std::net::IpAddr;
 /// address.
 pub(crate) fn host_source(internal: &[IpAddr], own: &[IpAddr]) -> Vec<IpAddr> {
     let mut sources = Vec::new();
-    for v4 in [true, false] {
-        let of_family = |address: &&IpAddr| address.is_ipv4() == v4;
+    for family in Family::BOTH {
+        let of_family = |address: &&IpAddr| family.holds(**address);
         let choices: Vec<&IpAddr> = own.iter().filter(of_family).collect();
         let Some(wanted) = internal.iter().filter(of_family).find(|address| choices.contains(address)) else {
             continue;
         };
-        let certain = choices.first() == Some(&wanted) && (v4 || choices.len() == 1);
+        let certain = choices.first() == Some(&wanted) && (family == Family::V4 || choices.len() == 1);
         sources.extend((!certain).then_some(*wanted));
     }
     sources

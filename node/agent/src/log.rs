@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
+use parts::thread;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The length of the queue.
@@ -36,11 +36,7 @@ impl Log {
         let (lines, written) = sync_channel(LINES);
         let counts = Arc::new(LineCounts::default());
         let counted = counts.clone();
-        let body = move || {
-            let _ = SigSet::all().thread_block();
-            write(&written, to, &counted);
-        };
-        thread::Builder::new().name("log".to_owned()).spawn(body).ok()?;
+        thread::start("log", move || write(&written, to, &counted)).ok()?;
         Some(Self { lines, counts })
     }
 
@@ -48,7 +44,7 @@ impl Log {
     pub(crate) fn flush(&self) {
         let until = Instant::now() + LAST_LINES;
         while self.counts.waiting.load(Ordering::Acquire) > 0 && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{InheritedMtu, Link, Loss, Route};
+use netlink::{Family, InheritedMtu, Link, Loss, Route};
 
 use filter::forward;
 pub use install::conflist::directory::Configuration;
@@ -142,9 +142,9 @@ impl Facts {
     }
 
     /// What is not forwarded of a family, provided that pods need it.
-    pub fn not_forwarding(&self, v6: bool) -> Seen<Option<forwarding::Off>> {
-        let seen = self.settings.forwarding[usize::from(v6)].clone()?;
-        match forwarding::judge(v6, forwarding::Observed { pods: true, ..seen }) {
+    pub fn not_forwarding(&self, family: Family) -> Seen<Option<forwarding::Off>> {
+        let seen = self.settings.forwarding[family.index()].clone()?;
+        match forwarding::judge(family, forwarding::Observed { pods: true, ..seen }) {
             forwarding::ForwardingState::Off(off) => Ok(Some(off)),
             forwarding::ForwardingState::On | forwarding::ForwardingState::Moot => Ok(None),
         }
@@ -157,11 +157,11 @@ impl Facts {
     }
 
     /// Whether pods of this node have addresses of a family, or will have.
-    pub fn pods_have(&self, v6: bool) -> bool {
+    pub fn pods_have(&self, family: Family) -> bool {
         let pools = self.configurations.iter().flatten().flat_map(Configuration::pools);
         let leased = self.leases.iter().flat_map(|leases| &leases.all).map(|(_, lease, _)| lease.address);
         let subnets = pools.map(|pool| pool.subnet).chain(leased).chain(self.own_cidrs());
-        subnets.into_iter().any(|subnet| subnet.is_ipv6() == v6)
+        subnets.into_iter().any(|subnet| family.holds(subnet.ip()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
+use netlink::{Family, HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
 use nftables::Nfnetlink;
 
 use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
@@ -21,7 +21,7 @@ use pods::forwarding::observe::observe as observe_forwarding;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::Target;
 use routes::kernel::{Kernel as _, Rtnetlink};
-use state::{ConfiguredPaths, RunDir};
+use state::{Clocks, ConfiguredPaths, RunDir};
 
 /// The runtime's directory unless an option says otherwise.
 const BIN_DIR: &str = "/opt/cni/bin";
@@ -95,7 +95,7 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
-    Ok(Some(AgentSaid { stale: state.is_stale(), state, verdicts }))
+    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), state, verdicts }))
 }
 
 /// Follows packets between pods through the rules of other programs, as the agent does.
@@ -124,8 +124,8 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
         let links = socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
         let mut sources = Vec::new();
         // All pods of a family get packets from the same source address.
-        for v6 in [false, true] {
-            if let Some(pod) = living.iter().find(|address| address.is_ipv6() == v6) {
+        for family in Family::BOTH {
+            if let Some(pod) = living.iter().find(|address| family.holds(**address)) {
                 let route = Route::ask(&mut socket, Lookup::Packet, *pod)?;
                 sources.push((*pod, route.and_then(|route| route.source)));
             }
@@ -148,8 +148,8 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         }
     };
     let ask = || Socket::open().map_err(|error| format!("failed to {error}"));
-    let forwarding = [false, true].map(|v6| {
-        let seen = observe_forwarding(&mut ask()?, &procfs, v6).map_err(|error| format!("failed to {error}"))?;
+    let forwarding = Family::BOTH.map(|family| {
+        let seen = observe_forwarding(&mut ask()?, &procfs, family).map_err(|error| format!("failed to {error}"))?;
         Ok(seen.0)
     });
     let losses = ask().and_then(|mut socket| {
@@ -162,7 +162,9 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         let mut all = Vec::new();
         for link in pods {
             // A pod that ended meanwhile has no link.
-            all.extend(read(&Sysctl::link_v4(&link.name, "rp_filter"))?.map(|value| (link.name.clone(), value)));
+            all.extend(
+                read(&Sysctl::of_link(Family::V4, &link.name, "rp_filter"))?.map(|value| (link.name.clone(), value)),
+            );
         }
         Ok(all)
     });
@@ -170,8 +172,8 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         forwarding,
         losses,
         kernel_has_v6: netlink::kernel_has_v6(),
-        disable_v6: read(&Sysctl::link_v6("all", "disable_ipv6")),
-        rp_filter_all: read(&Sysctl::link_v4("all", "rp_filter")),
+        disable_v6: read(&Sysctl::of_link(Family::V6, "all", "disable_ipv6")),
+        rp_filter_all: read(&Sysctl::of_link(Family::V4, "all", "rp_filter")),
         rp_filter,
         neighbours: [neighbours("ipv4"), neighbours("ipv6")],
     }

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use netlink::HOST_LINK_PREFIX;
-use nftables::{Chain, Cmp, Expression, Family, Hook, Rule, Table, Verdict};
+use nftables::{Chain, Cmp, Expression, Hook, Rule, Table, TableFamily, Verdict};
 
 use super::keep::TABLE;
 
@@ -27,7 +27,7 @@ pub(super) fn table() -> Table {
     };
     let hook = Hook { kind: "filter", number: 0, priority: 0 };
     Table {
-        family: Family::Arp,
+        family: TableFamily::Arp,
         name: TABLE,
         sets: Vec::new(),
         chains: vec![Chain { name: "gateway", hook, rules: vec![rule] }],

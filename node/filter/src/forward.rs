@@ -13,8 +13,9 @@ use std::fmt;
 use std::fs;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 use netlink::HOST_LINK_PREFIX;
-use nftables::{BaseChain, Error, Family, ForeignRule, Nfnetlink, base_chains, rules};
+use nftables::{BaseChain, Error, ForeignRule, Nfnetlink, base_chains, rules};
 
 pub(super) use accept::{accept, withdraw};
 pub use judge::Packet;
@@ -105,11 +106,7 @@ impl<'a> Walk<'a> {
 
     /// `None` for a packet that the chain never sees.
     pub(super) fn judge(&mut self, socket: &mut Nfnetlink, packet: &Packet) -> Result<Option<Judgement>, Error> {
-        let sees = match self.chain.family {
-            Family::Ipv4 => packet.source.is_ipv4(),
-            Family::Ipv6 => packet.source.is_ipv6(),
-            _ => true,
-        };
+        let sees = self.chain.family.sees(Family::of(packet.source));
         let mut ask = |name: &str| -> Result<Vec<ForeignRule>, Error> {
             if let Some(known) = self.known.get(name) {
                 return Ok(known.clone());

@@ -214,3 +214,6 @@ pub fn remove() -> Result<Vec<String>, Error> {
     }
     Ok(removed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-use nftables::{Chain, Cmp, Expression, Family, Hook, Rule, Set, Subnets, Table};
+use netlink::Family;
+use nftables::{Chain, Cmp, Expression, Hook, Rule, Set, Subnets, Table, TableFamily};
 
 /// A table of its own: a kernel without masquerade still has the source rule.
-pub(super) const TABLE: (Family, &str) = (Family::Inet, "podlan-masquerade");
+pub(super) const TABLE: (TableFamily, &str) = (TableFamily::Inet, "podlan-masquerade");
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,35 +48,35 @@ fn multicast() -> [IpNetwork; 2] {
 
 pub(super) fn table(sides: &Sides) -> Table {
     let (family, name) = TABLE;
-    let set = |name, v6, subnets: &Subnets| Set { name, v6, subnets: subnets.of_family(v6) };
+    let set = |name, family, subnets: &Subnets| Set { name, family, subnets: subnets.of_family(family) };
     Table {
         family,
         name,
         sets: vec![
-            set("own4", false, &sides.own),
-            set("own6", true, &sides.own),
-            set("inside4", false, &sides.inside),
-            set("inside6", true, &sides.inside),
+            set("own4", Family::V4, &sides.own),
+            set("own6", Family::V6, &sides.own),
+            set("inside4", Family::V4, &sides.inside),
+            set("inside6", Family::V6, &sides.inside),
         ],
         chains: vec![Chain {
             name: "egress",
             hook: Hook { kind: "nat", number: 4, priority: 100 },
             rules: vec![
-                // AF_INET, and where RFC 791 has source and destination; AF_INET6, RFC 8200.
-                rule(2, "own4", (12, 4), "inside4", (16, 4)),
-                rule(10, "own6", (8, 16), "inside6", (24, 16)),
+                // Where RFC 791 and RFC 8200 have source and destination.
+                rule(Family::V4, "own4", (12, 4), "inside4", (16, 4)),
+                rule(Family::V6, "own6", (8, 16), "inside6", (24, 16)),
             ],
         }],
     }
 }
 
-fn rule(family: u8, own: &'static str, source: (u32, u32), inside: &'static str, destination: (u32, u32)) -> Rule {
+fn rule(family: Family, own: &'static str, source: (u32, u32), inside: &'static str, destination: (u32, u32)) -> Rule {
     let header = |(offset, length)| Expression::NetworkHeader { offset, length };
     Rule {
         says: "podlan: out of the cluster with the node's address",
         expressions: vec![
             Expression::AddressFamily,
-            Expression::Compare(Cmp::Equal, vec![family]),
+            Expression::Compare(Cmp::Equal, vec![family.number()]),
             header(source),
             Expression::Lookup(Cmp::Equal, own),
             header(destination),

@@ -5,13 +5,10 @@
 //! saddr . iif oif missing`, at prerouting raw). So is one to 127.0.0.0/8: portmap, chained for a hostPort on
 //! localhost, permits those on the pod's link (`route_localnet`), and kube-proxy on every link.
 
-use netlink::HOST_LINK_PREFIX;
-use nftables::{Chain, Cmp, Error, Expression, Family, Hook, Nfnetlink, Rule, Table, Verdict, counted};
+use netlink::{Family, HOST_LINK_PREFIX};
+use nftables::{Chain, Cmp, Error, Expression, Hook, Nfnetlink, Rule, Table, TableFamily, Verdict, counted};
 
 use super::keep::TABLE;
-
-/// `AF_INET`.
-const IPV4: u8 = 2;
 
 /// The first byte of 127.0.0.0/8.
 const LOOPBACK: u8 = 127;
@@ -32,7 +29,7 @@ pub struct Drops {
 /// Reads the rules' counters.
 pub(super) fn drops(socket: &mut Nfnetlink) -> Result<Drops, Error> {
     let mut drops = Drops::default();
-    for (comment, packets) in counted(socket, Family::Inet, TABLE, CHAIN)? {
+    for (comment, packets) in counted(socket, TableFamily::Inet, TABLE, CHAIN)? {
         if comment.starts_with(OWN_ADDRESSES) {
             drops.forged += packets;
         } else if comment.starts_with(LOOPBACK_IS_THE_NODES) {
@@ -56,7 +53,7 @@ pub(super) fn table() -> Table {
         LOOPBACK_IS_THE_NODES,
         vec![
             Expression::AddressFamily,
-            Expression::Compare(Cmp::Equal, vec![IPV4]),
+            Expression::Compare(Cmp::Equal, vec![Family::V4.number()]),
             // RFC 791: the destination is at offset 16.
             Expression::NetworkHeader { offset: 16, length: 1 },
             Expression::Compare(Cmp::Equal, vec![LOOPBACK]),
@@ -64,7 +61,7 @@ pub(super) fn table() -> Table {
     );
     let hook = Hook { kind: "filter", number: 0, priority: -300 };
     Table {
-        family: Family::Inet,
+        family: TableFamily::Inet,
         name: TABLE,
         sets: Vec::new(),
         chains: vec![Chain { name: CHAIN, hook, rules: vec![own_addresses, loopback] }],

@@ -10,10 +10,9 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -22,6 +21,7 @@ mod output;
 mod readiness;
 mod slot;
 mod spare;
+pub mod thread;
 
 pub use activity::{Activity, Begun};
 pub use output::Output;
@@ -161,8 +161,6 @@ impl Part {
     fn thread(&self, mut stop: watch::Receiver<bool>) -> io::Result<JoinHandle<String>> {
         let (run, activity) = (self.run.clone(), self.activity.clone());
         let body = move || {
-            // Signals are the loop's.
-            let _ = SigSet::all().thread_block();
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return format!("start its runtime: {error}"),
@@ -176,8 +174,7 @@ impl Part {
                 }
             })
         };
-        // Of a thread's name the kernel keeps 15 bytes.
-        thread::Builder::new().name(self.name.to_owned()).spawn(body)
+        thread::start(self.name, body)
     }
 
     fn troubles(&self, now: Instant) -> impl Iterator<Item = String> {
@@ -194,11 +191,10 @@ impl Part {
 pub async fn within<T: Send + 'static>(patience: Duration, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (found, answer) = oneshot::channel();
     let body = move || {
-        let _ = SigSet::all().thread_block();
         // Nobody waits any more.
         let _ = found.send(look());
     };
-    thread::Builder::new().name("look".to_owned()).spawn(body).ok()?;
+    thread::start("look", body).ok()?;
     timeout(patience, answer).await.ok()?.ok()
 }
 

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::thread::sleep;
 
 use super::*;
 
@@ -13,7 +14,7 @@ fn tend_until(parts: &mut Parts, fact: impl Fn(&Parts, Instant) -> bool) {
         assert!(Instant::now() < until, "{:?}", parts.troubles(Instant::now() + ahead));
         ahead += Duration::from_millis(50);
         parts.tend(Instant::now() + ahead);
-        thread::sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(1));
     }
 }
 
@@ -50,7 +51,7 @@ fn a_part_that_ends_at_once_for_ever_is_started_at_ever_longer_intervals() {
     let begun = Instant::now();
     // A minute, in steps in each of which a thread has time to end.
     for step in 0..600 {
-        thread::sleep(Duration::from_micros(200));
+        sleep(Duration::from_micros(200));
         parts.tend(begun + Duration::from_millis(100) * step);
     }
     let starts = starts.load(Ordering::SeqCst);

@@ -13,7 +13,7 @@ mod peace;
 
 use std::fmt;
 
-use netlink::Loss;
+use netlink::{Family, Loss};
 
 /// The kernel's state of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,15 +63,15 @@ pub enum Change {
 }
 
 /// Judges one family.
-pub fn judge(v6: bool, seen: Observed) -> ForwardingState {
+pub fn judge(family: Family, seen: Observed) -> ForwardingState {
     let Observed { pods, all, off, losses } = seen;
-    match (pods, v6, all) {
-        (false, ..) | (_, true, None) => ForwardingState::Moot,
-        (true, true, Some(true)) => ForwardingState::On,
-        (true, true, Some(false)) => ForwardingState::Off(Off::V6(losses)),
-        (true, false, _) if off.is_empty() => ForwardingState::On,
-        (true, false, Some(false)) => ForwardingState::Off(Off::NodeV4(off)),
-        (true, false, _) => ForwardingState::Off(Off::LinksV4(off)),
+    match (pods, family, all) {
+        (false, ..) | (_, Family::V6, None) => ForwardingState::Moot,
+        (true, Family::V6, Some(true)) => ForwardingState::On,
+        (true, Family::V6, Some(false)) => ForwardingState::Off(Off::V6(losses)),
+        (true, Family::V4, _) if off.is_empty() => ForwardingState::On,
+        (true, Family::V4, Some(false)) => ForwardingState::Off(Off::NodeV4(off)),
+        (true, Family::V4, _) => ForwardingState::Off(Off::LinksV4(off)),
     }
 }
 

@@ -164,12 +164,13 @@ impl VerdictLine {
 impl State {
     /// The state of an agent before its first list of nodes.
     pub fn starting(node: &str, source: &str) -> Self {
+        let now = Clocks::now();
         Self {
             version: 1,
             node: node.to_owned(),
             pid: std::process::id(),
-            updated: unix_now(),
-            boot_time: boot_now(),
+            updated: now.unix,
+            boot_time: now.boot,
             stale_after: STALE_AFTER,
             ready: false,
             reasons: vec!["the first complete list of nodes has not been read yet".to_owned()],
@@ -190,26 +191,35 @@ impl State {
         }
     }
 
-    /// Updates the heartbeat.
-    pub fn beat(&mut self) {
-        self.updated = unix_now();
-        self.boot_time = boot_now();
+    /// Records that the agent lives at this time.
+    pub fn beat(&mut self, now: Clocks) {
+        self.updated = now.unix;
+        self.boot_time = now.boot;
     }
 
-    /// Whether it is stale.
-    pub fn is_stale(&self) -> bool {
-        self.boot_time.abs_diff(boot_now()) > self.stale_after
+    /// Whether it is too old now to say anything.
+    pub fn is_stale(&self, now: Clocks) -> bool {
+        self.boot_time.abs_diff(now.boot) > self.stale_after
     }
 }
 
-/// Seconds of `CLOCK_BOOTTIME`: of this boot, suspended time included.
-fn boot_now() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned())
+/// What the clocks show whose times a state holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// Seconds since 1970.
+    pub unix: u64,
+    /// Seconds of `CLOCK_BOOTTIME`: of this boot, suspended time included.
+    pub boot: u64,
 }
 
-/// Seconds since 1970.
-pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+impl Clocks {
+    /// Reads them.
+    pub fn now() -> Self {
+        Self {
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            boot: clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned()),
+        }
+    }
 }
 
 /// The files of a run directory.

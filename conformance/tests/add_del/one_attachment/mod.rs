@@ -61,7 +61,7 @@ fn play(
 }
 
 #[test]
-fn calls_for_one_attachment_at_any_moment_leave_it_whole_or_gone() {
+fn concurrent_calls_for_one_attachment_leave_it_complete_or_gone() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -93,7 +93,7 @@ fn calls_for_one_attachment_at_any_moment_leave_it_whole_or_gone() {
 
 /// ADD against the agent's sweep, and against the ADD of another pod, which takes back what is dead when the pool is full.
 #[test]
-fn a_pod_that_ends_while_it_is_added_is_taken_back_whole_by_a_sweep_and_by_the_next_add() {
+fn a_pod_that_ends_during_its_add_is_removed_completely_by_a_sweep_and_by_the_next_add() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -80,7 +80,7 @@ fn each(first: Call, second: Call, present: bool) -> Result<(usize, usize), Erro
 }
 
 #[test]
-fn an_add_that_stands_still_anywhere_while_another_runs_keeps_what_it_reports() {
+fn an_add_paused_anywhere_while_another_runs_keeps_what_it_reports() {
     within(|| {
         let (points, added) = each(Call::Add, Call::Add, false)?;
         println!("ADD and ADD: {points} moments, {added} added");
@@ -90,7 +90,7 @@ fn an_add_that_stands_still_anywhere_while_another_runs_keeps_what_it_reports() 
 }
 
 #[test]
-fn an_add_that_stands_still_anywhere_while_a_del_runs_is_whole_or_gone() {
+fn an_add_paused_anywhere_while_a_del_runs_is_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Add, Call::Del, false)?;
         println!("ADD and DEL: {points} moments, {added} added");
@@ -100,7 +100,7 @@ fn an_add_that_stands_still_anywhere_while_a_del_runs_is_whole_or_gone() {
 }
 
 #[test]
-fn an_add_that_stands_still_anywhere_while_gc_runs_is_whole_or_gone() {
+fn an_add_paused_anywhere_while_gc_runs_is_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Add, Call::Gc, false)?;
         println!("ADD and GC: {points} moments, {added} added");
@@ -110,7 +110,7 @@ fn an_add_that_stands_still_anywhere_while_gc_runs_is_whole_or_gone() {
 }
 
 #[test]
-fn a_del_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() {
+fn a_del_paused_anywhere_while_an_add_runs_leaves_it_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Del, Call::Add, false)?;
         println!("DEL and ADD: {points} moments, {added} added");
@@ -120,7 +120,7 @@ fn a_del_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() 
 }
 
 #[test]
-fn a_gc_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() {
+fn a_gc_paused_anywhere_while_an_add_runs_leaves_it_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Gc, Call::Add, false)?;
         println!("GC and ADD: {points} moments, {added} added");
@@ -131,7 +131,7 @@ fn a_gc_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() {
 
 /// A DEL of a pod that was added stands still, and the runtime deletes it once more and adds it again.
 #[test]
-fn a_del_that_stands_still_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_whole_or_gone() {
+fn a_del_paused_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_complete_or_gone() {
     within(|| {
         let (points, _) = each(Call::Del, Call::DelThenAdd, true)?;
         println!("DEL and DEL, ADD: {points} moments");
@@ -142,7 +142,7 @@ fn a_del_that_stands_still_anywhere_while_its_pod_is_deleted_and_added_again_lea
 
 /// The same of GC, which has seen the pod as one that is not listed.
 #[test]
-fn a_gc_that_stands_still_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_whole_or_gone() {
+fn a_gc_paused_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_complete_or_gone() {
     within(|| {
         let (points, _) = each(Call::Gc, Call::DelThenAdd, true)?;
         println!("GC and DEL, ADD: {points} moments");

@@ -41,7 +41,7 @@ const BASE: usize = 5;
 const MORE: u64 = 2048;
 
 #[test]
-fn while_anything_beside_it_is_broken_the_agent_does_everything_else_and_says_what_is() {
+fn while_one_dependency_is_broken_the_agent_does_everything_else_and_names_the_fault() {
     within(|| {
         let faults: Vec<Fault> = faults::all().into_iter().filter(is_asked_for).collect();
         let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;
@@ -66,7 +66,7 @@ fn while_anything_beside_it_is_broken_the_agent_does_everything_else_and_says_wh
 }
 
 #[test]
-fn an_agent_starts_where_something_is_broken_already() {
+fn an_agent_starts_with_a_fault_already_present() {
     within(|| {
         let faults = faults::at_start();
         let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;

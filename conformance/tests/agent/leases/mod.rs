@@ -104,7 +104,7 @@ fn an_add_under_way_keeps_its_lease(
 }
 
 #[test]
-fn pods_that_end_without_a_del_give_their_addresses_back_at_once_and_the_living_keep_theirs() {
+fn pods_that_end_without_a_del_release_their_addresses_at_once_and_living_pods_keep_theirs() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -127,7 +127,7 @@ fn pods_that_end_without_a_del_give_their_addresses_back_at_once_and_the_living_
 }
 
 #[test]
-fn a_pod_whose_link_went_first_gives_its_address_back_when_its_namespace_goes() {
+fn a_pod_whose_link_was_deleted_first_releases_its_address_when_its_namespace_is_deleted() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -148,7 +148,7 @@ fn a_pod_whose_link_went_first_gives_its_address_back_when_its_namespace_goes() 
 
 /// A process that got stuck keeps the namespace, and with it the link: whoever has the address may still use it.
 #[test]
-fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_it() {
+fn an_unmounted_namespace_keeps_its_lease_while_a_process_is_in_it() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -177,7 +177,7 @@ fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_i
 }
 
 #[test]
-fn an_add_under_way_keeps_its_lease_however_often_the_agent_looks() {
+fn an_add_in_progress_keeps_its_lease_however_often_the_agent_sweeps() {
     if !has_strace() {
         return;
     }
@@ -201,7 +201,7 @@ fn an_add_under_way_keeps_its_lease_however_often_the_agent_looks() {
 
 /// A container that has an empty /run/netns of its own.
 #[test]
-fn an_agent_that_cannot_see_the_namespaces_takes_nothing_back_and_says_so() {
+fn an_agent_that_cannot_see_the_namespaces_releases_nothing_and_warns() {
     if !has_strace() {
         return;
     }
@@ -226,7 +226,7 @@ fn an_agent_that_cannot_see_the_namespaces_takes_nothing_back_and_says_so() {
 
 /// A container to which the runtime's mounts do not come: new namespaces look like plain files.
 #[test]
-fn an_agent_to_which_no_mounts_come_takes_only_back_what_was_removed() {
+fn an_agent_without_mount_propagation_releases_only_leases_of_removed_namespaces() {
     if !has_strace() {
         return;
     }
@@ -248,7 +248,7 @@ fn an_agent_to_which_no_mounts_come_takes_only_back_what_was_removed() {
 
 /// The store outlives the boot, the pods do not; the first agent finds nobody alive.
 #[test]
-fn after_a_reboot_the_leases_of_the_boot_before_go_when_the_agent_starts() {
+fn leases_of_the_previous_boot_are_released_when_the_agent_starts() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -273,7 +273,7 @@ fn after_a_reboot_the_leases_of_the_boot_before_go_when_the_agent_starts() {
 }
 
 #[test]
-fn pods_that_ended_while_no_agent_ran_give_their_addresses_back_once_a_living_pod_shows_where_pods_are() {
+fn leases_of_pods_that_ended_without_an_agent_are_released_once_a_living_pod_shows_the_namespace_directory() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -292,7 +292,7 @@ fn pods_that_ended_while_no_agent_ran_give_their_addresses_back_once_a_living_po
 
 /// Pods come and go by four hands, one in two without a DEL, on a network that is nearly full.
 #[test]
-fn amid_adds_no_living_pod_loses_its_address_and_no_dead_one_keeps_it() {
+fn during_adds_no_living_pod_loses_its_address_and_no_dead_one_keeps_it() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

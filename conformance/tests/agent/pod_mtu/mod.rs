@@ -117,7 +117,7 @@ fn of_family(node: &Node, which: usize) -> Value {
 }
 
 #[test]
-fn links_of_pods_that_live_follow_the_nodes_mtu_and_nothing_that_is_under_way_is_lost() {
+fn links_of_living_pods_follow_the_nodes_mtu_and_no_packet_in_flight_is_lost() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -165,7 +165,7 @@ fn links_of_pods_that_live_follow_the_nodes_mtu_and_nothing_that_is_under_way_is
 
 /// Why the plan holds the routes: whichever end goes first by itself, the other side's packets are dropped without a word.
 #[test]
-fn neither_end_may_go_first_by_itself() {
+fn changing_either_end_of_a_link_first_loses_packets() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -195,7 +195,7 @@ fn neither_end_may_go_first_by_itself() {
 
 /// Each state in which a killed agent can leave a link, by hand; and the MTU may have changed on.
 #[test]
-fn an_agent_finishes_what_a_killed_one_began() {
+fn an_agent_completes_the_mtu_change_of_a_killed_one() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -229,7 +229,7 @@ fn an_agent_finishes_what_a_killed_one_began() {
 }
 
 #[test]
-fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_not_mend() {
+fn doctor_fix_changes_mtus_that_the_agent_may_not_and_names_those_it_must_not_change() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -243,7 +243,7 @@ fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_no
         assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "for all that the agent knows somebody chose it");
         let doctor = binaries::find("podlan-node")?;
         let said = node.command(&doctor).args(["doctor", "--fix"]).run()?;
-        assert!(said.stdout.contains("not fixed: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.story());
+        assert!(said.stdout.contains("not fixed: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.report());
         assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
         assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false));
         Ok(())
@@ -252,7 +252,7 @@ fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_no
 
 /// As deploy/kubernetes runs it: one capability, and the system calls of deploy/seccomp.
 #[test]
-fn an_agent_that_may_not_enter_pods_leaves_their_links_as_they_are_and_names_them() {
+fn an_agent_without_access_to_pod_namespaces_leaves_their_links_unchanged_and_names_them() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

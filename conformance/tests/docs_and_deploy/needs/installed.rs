@@ -66,7 +66,7 @@ fn each_script_that_starts_cargo_has_its_rust_installed_before() {
 }
 
 #[test]
-fn what_is_missing_is_said_and_fails_in_ci() {
+fn a_missing_program_is_named_and_fails_in_ci() {
     let machine = Machine::new();
     machine.add("rustup", "echo clippy rustfmt");
     machine.add("cargo", "");
@@ -81,7 +81,7 @@ fn what_is_missing_is_said_and_fails_in_ci() {
 }
 
 #[test]
-fn a_go_is_one_that_is_new_enough() {
+fn find_go_finds_only_a_go_that_is_new_enough() {
     let machine = Machine::new();
     let none = machine.run("scripts/find-go", &[], &[]);
     assert!(!none.status.success() && said(&none).contains("no go 1."), "{}", said(&none));
@@ -114,7 +114,7 @@ fn link(folder: &Path, name: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_program_beside_counts_only_with_every_library_of_its_own_programs() {
+fn a_fetched_program_is_accepted_only_with_every_library_that_it_needs() {
     let machine = Machine::new();
     let usr = machine.home().join(".cache/podlan/podman/4.3/usr");
     machine.put(".cache/podlan/podman/4.3/usr/bin/podman", "echo podman version 4.3.1");

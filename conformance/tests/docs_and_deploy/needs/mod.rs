@@ -140,7 +140,7 @@ fn each_program_that_a_test_starts_is_essential_or_listed() {
 }
 
 #[test]
-fn what_a_script_says_it_looks_for_it_looks_for() {
+fn each_script_looks_for_the_programs_that_it_names() {
     for (program, script, looked_for) in NAMED {
         let text = fs::read_to_string(root().join(script)).unwrap();
         let looks = text.lines().any(|line| {

@@ -64,7 +64,7 @@ fn survives(advertisement: Advertisement, shown: &str, named: &str) -> Result<()
 }
 
 #[test]
-fn an_address_survives_whose_default_route_is_nobodys_or_static() {
+fn an_advertised_address_survives_with_no_default_route_or_a_static_one() {
     within(|| {
         let prefix = Some((VALID, true));
         survives(Advertisement { prefix, ..Advertisement::default() }, "inet6 fd44:", "the address fd44:")
@@ -96,7 +96,7 @@ fn a_more_specific_route_survives() {
 }
 
 #[test]
-fn what_no_advertisement_keeps_alive_holds_no_pod_back() {
+fn addresses_and_routes_that_need_no_advertisements_block_no_add() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, router] = lab.these();
@@ -115,7 +115,7 @@ fn what_no_advertisement_keeps_alive_holds_no_pod_back() {
 }
 
 #[test]
-fn an_agent_leaves_ipv6_off_where_the_node_would_lose_its_address_and_says_what_to_set() {
+fn an_agent_leaves_ipv6_off_where_the_node_would_lose_its_address_and_names_the_setting_to_change() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, router] = lab.these();

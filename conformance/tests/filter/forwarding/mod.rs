@@ -18,7 +18,7 @@ use serde_json::Value;
 use rig::{Rig, SOON, V4, V6, conf_v4, set};
 
 #[test]
-fn forwarding_that_somebody_switches_off_is_on_again_at_once_and_packets_pass() {
+fn forwarding_switched_off_by_another_program_is_switched_on_at_once_and_packets_pass() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -45,7 +45,7 @@ fn forwarding_that_somebody_switches_off_is_on_again_at_once_and_packets_pass() 
 }
 
 #[test]
-fn a_pod_that_comes_while_new_links_are_born_without_forwarding_is_reached() {
+fn a_pod_added_while_new_links_have_forwarding_off_is_reachable() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -62,7 +62,7 @@ fn a_pod_that_comes_while_new_links_are_born_without_forwarding_is_reached() {
 }
 
 #[test]
-fn an_agent_that_is_not_to_keep_it_says_that_it_is_off_and_check_and_doctor_do_too() {
+fn an_agent_configured_to_leave_forwarding_alone_reports_that_it_is_off_and_check_and_doctor_do_too() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -100,7 +100,7 @@ fn an_agent_that_is_not_to_keep_it_says_that_it_is_off_and_check_and_doctor_do_t
 }
 
 #[test]
-fn an_agent_that_cannot_write_settings_switches_ipv4_on_link_by_link_and_names_the_cure_for_ipv6() {
+fn an_agent_that_cannot_write_sysctls_switches_ipv4_on_for_each_link_and_names_the_fix_for_ipv6() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -135,7 +135,7 @@ fn an_agent_that_cannot_write_settings_switches_ipv4_on_link_by_link_and_names_t
 }
 
 #[test]
-fn nothing_is_switched_on_for_a_family_that_no_pod_has() {
+fn forwarding_is_not_switched_on_for_a_family_without_pods() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();

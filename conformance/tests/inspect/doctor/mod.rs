@@ -97,7 +97,7 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
 }
 
 #[test]
-fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put_back_by_waking_the_agent() {
+fn a_replaced_route_is_named_with_its_replacement_and_a_missing_one_is_restored_by_the_agent() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -126,7 +126,7 @@ fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put
             eventually(SOON, "the doctor asks the agent to look", || rig.is_asked()).map_err(text)?;
             rig.agent.signal(Signal::SIGCONT).map_err(text)?;
             let said = fixing.wait(SOON).map_err(text)?;
-            if said.stdout.contains("woke the agent") && said.success() { Ok(()) } else { Err(said.story()) }
+            if said.stdout.contains("woke the agent") && said.success() { Ok(()) } else { Err(said.report()) }
         })?;
 
         rig.agent.signal(Signal::SIGSTOP)?;
@@ -145,7 +145,7 @@ fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put
 }
 
 #[test]
-fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be() {
+fn doctor_reports_every_fault_of_a_broken_node_and_fixes_what_it_may() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();

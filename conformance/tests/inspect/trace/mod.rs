@@ -25,7 +25,7 @@ fn at(added: &Added) -> Result<[IpAddr; 2], Error> {
 }
 
 #[test]
-fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
+fn trace_shows_the_path_that_packets_take_on_one_node_and_across_two() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -109,7 +109,7 @@ fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
         // Who cannot be asked is told where to ask.
         let refused = |node, one: &str, other: &str, words: &[&str]| -> Result<(), Error> {
             let output = trace(node, &[one, other])?.fails()?;
-            assert_eq!(output.status.and_then(|status| status.code()), Some(2), "{}", output.story());
+            assert_eq!(output.status.and_then(|status| status.code()), Some(2), "{}", output.report());
             for word in words {
                 assert!(output.stderr.contains(word), "{word:?} is missing in {}", output.stderr);
             }
@@ -136,7 +136,7 @@ fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
 }
 
 #[test]
-fn podlans_own_masquerade_leaves_pods_alone_and_is_seen_to() {
+fn trace_shows_that_podlans_own_masquerade_does_not_apply_between_pods() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -265,7 +265,7 @@ fn each_damage_turns_its_own_hop_red() {
 }
 
 #[test]
-fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
+fn a_dead_lease_and_an_unused_address_are_reported_at_the_pod_hop() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -292,7 +292,7 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
             let output = trace(one, &asked).and_then(Command::run).map_err(|error| error.to_string())?;
             let wrong = output.stdout.matches("is provably gone, and its lease is dead").count();
             let red = output.status.and_then(|status| status.code()) == Some(1) && output.stdout.contains("wrong: 2\n");
-            if wrong == 2 && red { Ok(()) } else { Err(output.story()) }
+            if wrong == 2 && red { Ok(()) } else { Err(output.report()) }
         })?;
 
         // `leases` says the same, of both directories; and of a pod that lost its link alone, that it lost that alone.
@@ -313,7 +313,7 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
 }
 
 #[test]
-fn a_pod_that_does_not_answer_is_wrong_at_its_link_and_the_cure_brings_it_back() {
+fn a_pod_that_does_not_answer_is_reported_at_its_link_and_the_named_fix_restores_it() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();

@@ -74,7 +74,7 @@ fn net_admin_without_a_user_namespace_removes_other_pods_links_and_with_one_it_d
 
 /// All that root of a pod can do to its end: another name, another namespace, a decoy in its place.
 #[test]
-fn a_pod_that_hides_its_link_loses_it_by_del_with_its_address_and_nobody_else_does() {
+fn del_removes_a_hidden_pod_link_and_its_lease_and_nothing_of_other_pods() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -121,7 +121,7 @@ fn gc(pod: &Pod<'_>, network: &Value, valid: &[&Attached<'_>]) -> Result<(), Err
 
 /// The group is 31 bits of the hash of the network's name: two thousand million tries find a name with that of another.
 #[test]
-fn a_network_that_has_the_group_of_another_collects_none_of_its_links() {
+fn gc_of_a_network_with_a_colliding_link_group_removes_no_link_of_the_other() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -146,7 +146,7 @@ fn a_network_that_has_the_group_of_another_collects_none_of_its_links() {
 
 /// Links of other makers that look like ours: by name, by group, by a text copied from a pod's.
 #[test]
-fn neither_del_nor_gc_takes_a_look_alike_for_a_pods_link() {
+fn neither_del_nor_gc_removes_a_link_that_only_resembles_a_pods() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

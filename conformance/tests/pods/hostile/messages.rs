@@ -134,7 +134,7 @@ fn node_v4() -> Ipv4Addr {
 /// portmap, chained after podlan, lets packets for 127.0.0.1 in by the pod's link (`route_localnet`), for hostPorts on
 /// localhost; kube-proxy does so for all links.
 #[test]
-fn what_listens_on_the_nodes_loopback_is_not_for_pods_even_where_a_host_port_opened_the_link() {
+fn pods_do_not_reach_servers_on_the_nodes_loopback_even_where_a_host_port_set_route_localnet() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

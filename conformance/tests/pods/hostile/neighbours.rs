@@ -59,7 +59,7 @@ fn becomes(place: &Place, link: &str, address: IpAddr, mac: EthernetAddress) -> 
 }
 
 #[test]
-fn a_pod_may_speak_for_itself_and_for_nobody_else() {
+fn a_pod_changes_neighbour_entries_of_its_own_addresses_only() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -96,7 +96,7 @@ fn a_pod_may_speak_for_itself_and_for_nobody_else() {
 
 /// Frames that do reach a pod, as on a bridge or from a broken node.
 #[test]
-fn a_pod_does_not_believe_another_gateway_because_its_own_is_permanent() {
+fn a_pod_ignores_claims_of_its_gateways_address_because_its_own_entry_is_permanent() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -126,7 +126,7 @@ fn a_pod_does_not_believe_another_gateway_because_its_own_is_permanent() {
 }
 
 #[test]
-fn senders_that_a_pod_invents_in_arp_are_no_neighbours_of_the_node() {
+fn forged_arp_senders_create_no_neighbour_entries_on_the_node() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -156,7 +156,7 @@ fn senders_that_a_pod_invents_in_arp_are_no_neighbours_of_the_node() {
 }
 
 #[test]
-fn link_local_senders_that_a_pod_invents_are_no_neighbours_of_the_node() {
+fn forged_link_local_senders_create_no_neighbour_entries_on_the_node() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -25,7 +25,7 @@ fn says(from: &Attached<'_>, to: &Attached<'_>, text: &str) -> Result<(), Error>
 }
 
 #[test]
-fn a_pod_hears_nothing_that_others_say_to_each_other_whatever_it_claims() {
+fn a_pod_receives_no_traffic_between_other_pods_whatever_addresses_it_claims() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

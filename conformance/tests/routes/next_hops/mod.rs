@@ -33,7 +33,7 @@ fn soon_holds(node: &Node, peers: &[Peer], by_routers: bool, agent: &Running, to
 ///     a0 ── a1, b0 ── b1, c0 ── c1 (veth pairs within the node), eth0 on the LAN, an address on lo
 /// ```
 #[test]
-fn a_route_to_a_peers_pods_goes_as_the_kernel_reaches_the_peer_or_a_verdict_says_why_there_is_none() {
+fn a_route_to_a_peers_pods_uses_the_kernels_next_hop_to_the_peer_or_a_verdict_gives_the_reason() {
     within(|| {
         let seed = std::env::var("PODLAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
         println!("seed {seed} (PODLAN_SEED)");

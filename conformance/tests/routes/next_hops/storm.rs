@@ -24,7 +24,7 @@ fn ticks(process: u32) -> u64 {
 }
 
 #[test]
-fn a_storm_of_events_costs_a_part_of_a_processor_and_keeps_no_route_from_being_healed() {
+fn a_storm_of_events_uses_part_of_a_cpu_and_prevents_no_route_from_being_restored() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();

@@ -49,7 +49,7 @@ fn veths(worker: &Worker<'_>) -> Result<usize, Error> {
 }
 
 #[test]
-fn pods_of_ptp_and_host_local_run_on_under_podlan_and_end_as_pods_do() {
+fn pods_of_ptp_and_host_local_keep_running_under_podlan_and_are_deleted_by_it() {
     let Some(parts) = Parts::find() else { return };
     within(|| {
         let lab = Lab::new(1)?;

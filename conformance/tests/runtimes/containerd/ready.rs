@@ -27,7 +27,7 @@ fn becomes(worker: &Worker<'_>, ready: bool, why: &str) -> Result<(), Error> {
 
 /// containerd 2 takes the newest of `cniVersions` and asks STATUS; 1.x takes `cniVersion` and never asks.
 #[test]
-fn a_node_without_its_agent_is_not_ready_to_a_runtime_that_asks() {
+fn a_runtime_that_calls_status_reports_a_node_without_its_agent_as_not_ready() {
     let Some(parts) = Parts::find() else { return };
     within(|| {
         let lab = Lab::new(1)?;

@@ -41,7 +41,7 @@ const PROGRAMS: &str = "PODLAN_KUBE_BIN";
 const IMAGE: &str = "PODLAN_IMAGE";
 
 #[test]
-fn a_cluster_lives_with_podlan() {
+fn a_kubernetes_cluster_works_with_podlan() {
     if let Some(parts) = really(&["agnhost", "kube-network-policies"]) {
         within(|| story::tell(&parts, checks::ALL));
     }

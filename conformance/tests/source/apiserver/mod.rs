@@ -45,50 +45,50 @@ fn nodes_that_join_move_and_leave_are_followed_as_recorded() {
 }
 
 #[test]
-fn routes_stay_while_the_server_is_away_and_follow_what_changed_meanwhile() {
+fn routes_stay_during_a_server_outage_and_follow_its_changes_afterwards() {
     if really() {
         within(|| stories::the_server_is_away(Told::Really));
     }
 }
 
 #[test]
-fn routes_stay_while_the_server_is_away_and_follow_what_changed_meanwhile_as_recorded() {
+fn routes_stay_during_a_server_outage_and_follow_its_changes_afterwards_as_recorded() {
     within(|| stories::the_server_is_away(Told::FromRecord));
 }
 
 #[test]
-fn a_server_that_begins_anew_with_an_empty_store_is_followed() {
+fn a_server_that_restarts_with_an_empty_store_is_followed() {
     if really() {
         within(|| stories::the_store_begins_anew(Told::Really));
     }
 }
 
 #[test]
-fn a_server_that_begins_anew_with_an_empty_store_is_followed_as_recorded() {
+fn a_server_that_restarts_with_an_empty_store_is_followed_as_recorded() {
     within(|| stories::the_store_begins_anew(Told::FromRecord));
 }
 
 #[test]
-fn a_server_that_streams_no_lists_is_listed_in_pages() {
+fn a_server_without_streamed_lists_is_listed_in_pages() {
     if really() {
         within(|| stories::no_streamed_lists(Told::Really));
     }
 }
 
 #[test]
-fn a_server_that_streams_no_lists_is_listed_in_pages_as_recorded() {
+fn a_server_without_streamed_lists_is_listed_in_pages_as_recorded() {
     within(|| stories::no_streamed_lists(Told::FromRecord));
 }
 
 #[test]
-fn an_agent_without_permission_says_so_and_begins_once_it_has_it() {
+fn an_agent_without_permission_reports_it_and_starts_once_it_is_granted() {
     if really() {
         within(|| stories::permission_comes_late(Told::Really));
     }
 }
 
 #[test]
-fn an_agent_without_permission_says_so_and_begins_once_it_has_it_as_recorded() {
+fn an_agent_without_permission_reports_it_and_starts_once_it_is_granted_as_recorded() {
     within(|| stories::permission_comes_late(Told::FromRecord));
 }
 

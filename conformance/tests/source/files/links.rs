@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use podlan_conformance::lab::{Error, Lab, Node, within};
 
-use super::{agent_on, folder, has_within, knows, node_command, of, stop};
+use super::{agent_on, folder, has_routes_to, has_within, node_command, of, stop};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -118,14 +118,14 @@ fn layouts() -> Vec<Layout> {
 }
 
 #[test]
-fn a_change_is_noticed_within_a_second_wherever_links_lead() {
+fn a_change_is_noticed_by_its_event_through_symlinks_of_every_layout() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
         for (what, path, make, change) in layouts() {
             make(one, &[one, two, three]);
             let agent = agent_on(one, path, &["--resync", "1h"])?;
-            knows(one, two)?;
+            has_routes_to(one, two)?;
             change(one);
             has_within(one, SECOND, &format!("{what}: noticed"), &["unicast", "10.244.3.0/24"])?;
             stop(agent)?;
@@ -136,7 +136,7 @@ fn a_change_is_noticed_within_a_second_wherever_links_lead() {
 }
 
 #[test]
-fn what_no_event_tells_of_is_seen_at_the_next_resync() {
+fn a_change_without_an_event_is_seen_at_the_next_resync() {
     within(|| -> Result<(), Error> {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
@@ -146,9 +146,9 @@ fn what_no_event_tells_of_is_seen_at_the_next_resync() {
         let other = folder(one, "/run/elsewhere").join("other");
         fs::hard_link(&file, &other).unwrap();
         let agent = agent_on(one, "/run/lists/nodes.json", &["--resync", "500ms"])?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
         fs::write(&other, of(&[one, two, three])).unwrap();
-        knows(one, three)?;
+        has_routes_to(one, three)?;
         stop(agent)
     });
 }

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use podlan_conformance::agent::{self, has, has_not, knows, routes as ours, state, stop};
+use podlan_conformance::agent::{self, has, has_not, has_routes_to, routes as ours, state, stop};
 use podlan_conformance::cluster::{list, node_list as listed};
 use podlan_conformance::lab::{Error, Node, Running, binaries, eventually};
 

@@ -89,18 +89,18 @@ fn faults(of: &[(Fault, &'static str)]) -> Vec<(Fault, &'static str)> {
 }
 
 #[test]
-fn a_server_that_fails_in_any_way_while_it_streams_takes_no_route_and_no_memory() {
+fn a_server_that_fails_in_any_way_while_it_streams_costs_no_route_and_no_memory() {
     within(|| outlives(Lists::Streamed, &faults(&WHILE_STREAMING)));
 }
 
 #[test]
-fn a_server_that_fails_in_any_way_while_it_lists_in_pages_takes_no_route_and_no_memory() {
+fn a_server_that_fails_in_any_way_while_it_lists_in_pages_costs_no_route_and_no_memory() {
     within(|| outlives(Lists::Paged, &faults(&WHILE_PAGING)));
 }
 
 /// Minutes of waiting: with paused clocks the agent's own tests do the same (`a_server_that_hangs_is_named_wherever_it_does`).
 #[test]
-fn a_server_that_hangs_is_given_up_and_followed_again() {
+fn a_server_that_hangs_times_out_and_is_followed_again() {
     if !long() {
         return;
     }
@@ -111,7 +111,7 @@ fn a_server_that_hangs_is_given_up_and_followed_again() {
 }
 
 #[test]
-fn a_watch_that_falls_silent_in_an_event_is_given_up() {
+fn a_watch_that_stops_within_an_event_times_out() {
     if !long() {
         return;
     }
@@ -124,7 +124,7 @@ fn a_watch_that_falls_silent_in_an_event_is_given_up() {
         let mut agent = agent(one, &server, &[])?;
         routes_to(one, &[two])?;
         server.falls_silent_in_an_event();
-        agent.says(SILENT, LATE)?;
+        agent.prints(SILENT, LATE)?;
         routes_to(one, &[two])?;
         server.put(three.as_kubernetes());
         routes_to(one, &[two, three])

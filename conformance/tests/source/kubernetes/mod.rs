@@ -70,17 +70,17 @@ fn nodes_that_come_and_go_are_followed_by_a_streamed_list_and_its_watch() {
 }
 
 #[test]
-fn a_server_that_streams_no_lists_is_listed_in_pages() {
+fn a_server_without_streamed_lists_is_listed_in_pages() {
     within(|| follows_the_cluster(Lists::Paged));
 }
 
 #[test]
-fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
+fn an_unreachable_server_is_logged_once_with_the_kernels_error() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
         let mut agent = agent_of(one, "http://10.96.0.1:443", &["--listen", &METRICS.to_string()])?;
-        agent.says(UNREACHABLE, SOON)?;
+        agent.prints(UNREACHABLE, SOON)?;
         eventually(SOON, "the state says so too", || match state(one)["source"]["error"].as_str() {
             Some(error) if error.contains(UNREACHABLE) => Ok(()),
             _ => Err(said(one)),
@@ -96,7 +96,7 @@ fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
 }
 
 #[test]
-fn a_list_that_breaks_off_withdraws_nothing_and_changes_are_caught_up_with_after_an_outage() {
+fn an_incomplete_list_withdraws_nothing_and_changes_are_applied_after_an_outage() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
@@ -233,7 +233,7 @@ fn an_odd_node_object_fails_no_list_in_pages() {
 }
 
 #[test]
-fn a_node_that_turns_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
+fn a_node_that_becomes_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();

@@ -14,6 +14,7 @@ use cni::{Attachment, NetworkName};
 use ipam::{Lease, Place, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
 use migration::{Decision, Imported, KnownPods, Living, RESULTS};
+use netlink::Family;
 use serde::Serialize;
 
 use state::{RUN_DIR, RunDir};
@@ -210,9 +211,9 @@ fn cidrs(args: &HostLocal) -> Result<Vec<IpNetwork>, Error> {
 /// What podlan will lease to the pods: an address of each family.
 fn want(cidrs: &[IpNetwork]) -> Result<Want, Error> {
     let mut sets = Vec::new();
-    for v4 in [true, false] {
-        let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
-        let ranges = family.map(|cidr| Range::new(*cidr, None, None, None)).collect::<Result<Vec<_>, _>>()?;
+    for family in Family::BOTH {
+        let cidrs = cidrs.iter().filter(|cidr| family.holds(cidr.ip()));
+        let ranges = cidrs.map(|cidr| Range::new(*cidr, None, None, None)).collect::<Result<Vec<_>, _>>()?;
         if !ranges.is_empty() {
             sets.push(RangeSet::new(ranges)?);
         }

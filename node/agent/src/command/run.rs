@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{duration, period, share, subnet};
-use crate::agent::{self, Agent, NoMasqueradeTo, Options};
+use crate::agent::{self, Agent, Options};
 use crate::log::Log;
 use files::replace::private_directory;
 use install::Install;
@@ -194,7 +194,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         listen: args.listen,
         stores: Stores::below(args.data_dir),
         install,
-        egress: args.masquerade.then_some(NoMasqueradeTo(args.no_masquerade_to)),
+        no_masquerade_to: args.masquerade.then_some(args.no_masquerade_to),
         accept_forward: args.accept_forward,
         keep_forwarding: !args.no_keep_forwarding,
     };

@@ -14,7 +14,7 @@ use routes::here::Here;
 use routes::kernel::{Kernel, Rtnetlink};
 use routes::{Key, Routes};
 use state::control;
-use state::{RUN_DIR, RunDir, State, VerdictLine};
+use state::{Clocks, RUN_DIR, RunDir, State, VerdictLine};
 
 /// The agent's directory, and how to print.
 #[derive(Debug, clap::Args)]
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     // There are none before the first complete list of nodes.
     let peers = run_dir.read_verdicts().unwrap_or_default();
-    let stale = state.is_stale();
+    let stale = state.is_stale(Clocks::now());
     let found = Found::look(&peers);
     let find = |line| match &found {
         Ok(found) => found.find(line),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink::{Forwarded, Known, Link, Lookup, Route, Socket};
+use netlink::{Family, Forwarded, Known, Link, Lookup, Route, Socket};
 use nftables::Nfnetlink;
 
 use super::{At, End, Leg};
@@ -51,7 +51,7 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let taken = by_index(answer.as_ref().and_then(|answer| answer.as_ref().ok()?.device));
     let (dropped, translated) = rules(from, to, incoming.as_ref(), taken.as_ref().or(outgoing.as_ref()));
     let by = incoming.as_ref().map(|link| link.index);
-    let forwarding = facts.not_forwarding(from.address.is_ipv6()).map(|off| off.and_then(|off| off.at(by)));
+    let forwarding = facts.not_forwarding(Family::of(from.address)).map(|off| off.and_then(|off| off.at(by)));
     Ok(Leg {
         node: facts.said().ok().flatten().map_or_else(|| "this node".to_owned(), |said| said.state.node.clone()),
         from: from.clone(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use netlink::Family;
 use nftables::{Cmp, End, Field, ForeignRule, Step, octets};
 
 /// The first packet of a TCP connection that the node forwards.
@@ -165,7 +166,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 const NEW: u32 = 8;
 
 fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
-    let v6 = packet.source.is_ipv6();
+    let family = Family::of(packet.source);
     let name = |name: &str| {
         let mut bytes = name.as_bytes().to_vec();
         bytes.resize(16, 0);
@@ -174,14 +175,21 @@ fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
     match what {
         Field::IncomingLinkName => Some(name(&packet.incoming)),
         Field::OutgoingLinkName => Some(name(&packet.outgoing)),
-        Field::AddressFamily => Some(vec![if v6 { 10 } else { 2 }]),
-        Field::EtherType => Some(if v6 { vec![0x86, 0xdd] } else { vec![0x08, 0x00] }),
+        Field::AddressFamily => Some(vec![family.number()]),
+        Field::EtherType => Some(match family {
+            Family::V4 => vec![0x08, 0x00],
+            Family::V6 => vec![0x86, 0xdd],
+        }),
         Field::TransportProtocol => Some(vec![6]),
         Field::Mark | Field::ConnectionStatus => Some(vec![0; 4]),
         Field::ConnectionState => Some(NEW.to_ne_bytes().to_vec()),
         Field::NetworkHeader { offset, length } => {
             // RFC 791, RFC 8200: the source, followed by the destination.
-            let start = usize::try_from(offset).ok()?.checked_sub(if v6 { 8 } else { 12 })?;
+            let source = match family {
+                Family::V4 => 12,
+                Family::V6 => 8,
+            };
+            let start = usize::try_from(offset).ok()?.checked_sub(source)?;
             let addresses = [octets(packet.source), octets(packet.destination)].concat();
             addresses.get(start..start.checked_add(usize::try_from(length).ok()?)?).map(<[u8]>::to_vec)
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use netlink::{ForwardingError, Procfs, Socket, ensure_forwarding};
+use netlink::{Family, ForwardingError, Procfs, Socket, ensure_forwarding};
 
 use super::finding::{Finding, Fix, Outcome, some};
 use facts::observe::Places;
@@ -29,28 +29,27 @@ pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Fix> {
 /// Carries out one fix; returns what was done, or why it failed.
 pub fn carry_out(fix: Fix, places: &Places) -> Result<String, String> {
     match fix {
-        Fix::ForwardV4 => forward(false),
-        Fix::ForwardV6 => forward(true),
+        Fix::ForwardV4 => forward(Family::V4),
+        Fix::ForwardV6 => forward(Family::V6),
         Fix::TakeBackLeases => take_back(places),
         Fix::PodMtu => pod_mtu(places),
         Fix::WakeAgent => wake(places),
     }
 }
 
-fn forward(v6: bool) -> Result<String, String> {
-    let family = if v6 { "IPv6" } else { "IPv4" };
+fn forward(family: Family) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("failed to switch {family} forwarding on: {error}");
     let mut host = Socket::open().map_err(|error| failed(&error))?;
     let procfs = Procfs::of_machine();
-    let (seen, _) = observe_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
-    match forwarding::judge(v6, seen) {
+    let (seen, _) = observe_forwarding(&mut host, &procfs, family).map_err(|error| failed(&error))?;
+    match forwarding::judge(family, seen) {
         ForwardingState::Off(off) => match off.change() {
             Ok(change) => carry_out_change(&mut host, &procfs, &change).map_err(|error| failed(&error))?,
             Err(loss) => return Err(failed(&ForwardingError::from(loss.clone()))),
         },
         // There is no pod yet.
         ForwardingState::Moot | ForwardingState::On => {
-            ensure_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
+            ensure_forwarding(&mut host, &procfs, family).map_err(|error| failed(&error))?;
         }
     }
     Ok(format!("switched {family} forwarding on"))

@@ -1,7 +1,7 @@
 //! The node's own decision on a packet: whether it forwards, by which route, through which rules, and with which source
 //! address. Pure.
 
-use netlink::{NODE_ROUTE, POD_ROUTE, Route};
+use netlink::{Family, NODE_ROUTE, POD_ROUTE, Route};
 use nix::errno::Errno;
 
 use super::hop::{Hop, State};
@@ -62,7 +62,7 @@ pub(super) fn node(leg: &Leg) -> Hop {
 }
 
 fn forwarding(leg: &Leg) -> Option<Problem> {
-    let family = if leg.from.address.is_ipv6() { "IPv6" } else { "IPv4" };
+    let family = Family::of(leg.from.address);
     let off = leg.forwarding.as_ref().ok()?.as_ref()?;
     let why = match off {
         Off::LinksV4(_) => format!(

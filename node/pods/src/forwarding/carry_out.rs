@@ -1,6 +1,6 @@
 //! Switches forwarding on.
 
-use netlink::{KernelError, Link, Procfs, Socket, Sysctl, SysctlError};
+use netlink::{Family, KernelError, Link, Procfs, Socket, Sysctl, SysctlError};
 
 use super::Change;
 
@@ -19,10 +19,10 @@ pub enum Error {
 /// Carries the change out. A link that no longer exists needs none.
 pub fn carry_out(socket: &mut Socket, procfs: &Procfs, change: &Change) -> Result<(), Error> {
     match change {
-        Change::NodeV6 => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
+        Change::NodeV6 => Ok(Sysctl::forwarding(Family::V6).write(procfs, "1")?),
         Change::LinksV4(links) => by_link(socket, links),
         // The agent of a container has a read-only /proc/sys.
-        Change::NodeV4(links) => Sysctl::forwarding_v4()
+        Change::NodeV4(links) => Sysctl::forwarding(Family::V4)
             .write(procfs, "1")
             .or_else(|refused| by_link(socket, links).map_err(|_| refused.into())),
     }

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::SigSet;
+use parts::thread;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -95,11 +94,7 @@ impl<T: Send + 'static> Workers<T> {
 /// A thread that works until the sender of work is dropped.
 fn start() -> io::Result<mpsc::Sender<Job>> {
     let (worker, jobs) = mpsc::channel::<Job>();
-    let body = move || {
-        let _ = SigSet::all().thread_block();
-        jobs.into_iter().for_each(|job| job());
-    };
-    thread::Builder::new().name("store".to_owned()).spawn(body)?;
+    thread::start("store", move || jobs.into_iter().for_each(|job| job()))?;
     Ok(worker)
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
-use state::unix_now;
+use state::Clocks;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else {
@@ -39,7 +39,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         ));
     }
     if !state.source.error.is_empty() {
-        let age = unix_now().saturating_sub(state.source.last_sync);
+        let age = Clocks::now().unix.saturating_sub(state.source.last_sync);
         problems.push(Problem::new(
             format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
             format!(

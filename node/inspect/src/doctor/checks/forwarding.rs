@@ -2,18 +2,19 @@
 
 use super::super::finding::{Finding, Fix, Outcome, Problem};
 use facts::Facts;
+use netlink::Family;
 use pods::forwarding::Off;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems = Vec::new();
     let mut on = Vec::new();
-    for (v6, family, fix) in [(false, "IPv4", Fix::ForwardV4), (true, "IPv6", Fix::ForwardV6)] {
+    for (family, fix) in [(Family::V4, Fix::ForwardV4), (Family::V6, Fix::ForwardV6)] {
         // A kernel without the family is reported by another check.
-        if facts.pods_have(v6)
-            && facts.settings.forwarding[usize::from(v6)].as_ref().map_err(Clone::clone)?.all.is_some()
+        if facts.pods_have(family)
+            && facts.settings.forwarding[family.index()].as_ref().map_err(Clone::clone)?.all.is_some()
         {
-            on.push(family);
-            problems.extend(facts.not_forwarding(v6)?.map(|off| problem(family, &off).fixed_by(fix)));
+            on.push(family.to_string());
+            problems.extend(facts.not_forwarding(family)?.map(|off| problem(family, &off).fixed_by(fix)));
         }
     }
     if on.is_empty() {
@@ -22,7 +23,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     Ok(Finding::of(problems, format!("on for {}", on.join(" and "))))
 }
 
-fn problem(family: &str, off: &Off) -> Problem {
+fn problem(family: Family, off: &Off) -> Problem {
     let why = match off {
         Off::NodeV4(_) | Off::V6(_) => {
             format!("the node drops every {family} packet between its pods and between them and other nodes")

@@ -2,9 +2,10 @@
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
+use netlink::Family;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
-    if !facts.pods_have(true) {
+    if !facts.pods_have(Family::V6) {
         return Ok(Finding::moot("pods have no IPv6"));
     }
     let why = "no pod gets its IPv6 address: every ADD on this node fails";

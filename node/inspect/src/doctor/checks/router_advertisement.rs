@@ -1,12 +1,12 @@
 //! Does the node lose by forwarding what it has by IPv6 router advertisements?
 
-use netlink::Loss;
+use netlink::{Family, Loss};
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
-    if !facts.pods_have(true) {
+    if !facts.pods_have(Family::V6) {
         return Ok(Finding::moot("pods have no IPv6"));
     }
     let problems = facts.settings.losses.clone()?.iter().map(problem).collect();

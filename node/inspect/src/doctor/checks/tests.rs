@@ -3,7 +3,7 @@
 
 use cni::{Attachment, ContainerId, Ifname};
 use ipam::{BootId, Lease, Presence, Proof, Stamp};
-use netlink::{InheritedMtu, Learned, Link, Loss, MtuOf, Route};
+use netlink::{Family, InheritedMtu, Learned, Link, Loss, MtuOf, Route};
 
 use super::super::finding::Finding;
 use super::*;
@@ -128,7 +128,7 @@ fn forwards() -> forwarding::Observed {
 /// Another program set net.ipv4.ip_forward to 0, and so the setting of each link.
 pub(crate) fn forwards_no_v4(facts: &mut Facts) {
     let off = vec![(ETH0, "eth0".into()), (9, "podlweb".into())];
-    facts.settings.forwarding[0] = Ok(forwarding::Observed { all: Some(false), off, ..forwards() });
+    facts.settings.forwarding[Family::V4.index()] = Ok(forwarding::Observed { all: Some(false), off, ..forwards() });
 }
 
 fn said(facts: &mut Facts) -> &mut AgentSaid {
@@ -210,11 +210,12 @@ fn each_damage_is_found_by_its_own_check_alone() {
         }),
         ("foreign-routes", "cni0", |facts| kernel(facts).routes.push(Route::to("10.244.1.0/24".parse().unwrap(), 2))),
         ("forwarding", "net.ipv6.conf.all.forwarding", |facts| {
-            facts.settings.forwarding[1] = Ok(forwarding::Observed { all: Some(false), ..forwards() });
+            facts.settings.forwarding[Family::V6.index()] = Ok(forwarding::Observed { all: Some(false), ..forwards() });
         }),
         ("forwarding", "net.ipv4.ip_forward", forwards_no_v4),
         ("forwarding", "net.ipv4.conf.eth0.forwarding=1", |facts| {
-            facts.settings.forwarding[0] = Ok(forwarding::Observed { off: vec![(ETH0, "eth0".into())], ..forwards() });
+            facts.settings.forwarding[Family::V4.index()] =
+                Ok(forwarding::Observed { off: vec![(ETH0, "eth0".into())], ..forwards() });
         }),
         ("router-advertisement", "net.ipv6.conf.eth0.accept_ra=2", |facts| {
             facts.settings.losses = Ok(vec![Loss { link: "eth0".into(), learned: Learned::DefaultRoute }]);
@@ -277,7 +278,7 @@ fn what_could_not_be_looked_at_is_unknown_and_never_fine() {
         assert!(!matches!(outcome, Ok(Finding::Fine(_))), "{check}: {outcome:?}");
     }
     let mut facts = healthy();
-    facts.settings.forwarding[0] = Err(why());
+    facts.settings.forwarding[Family::V4.index()] = Err(why());
     assert!(judge(&facts).iter().any(|(check, outcome)| *check == "forwarding" && outcome.is_err()));
 }
 

@@ -3,12 +3,12 @@
 use routes::plan::Change;
 use routes::reconcile::Turn;
 
-/// More changes than this at once are told as one number: a cluster's first list would drown what matters.
-const TOLD: usize = 100;
+/// More changes than this at once are logged as one number: a cluster's first list would hide what matters.
+const LISTED: usize = 100;
 
-/// Tells what a turn did.
+/// Logs what a turn did.
 pub(super) fn turn(turn: &Turn) {
-    if turn.changed.len() > TOLD {
+    if turn.changed.len() > LISTED {
         tracing::info!(verdicts = turn.changed.len(), "verdicts");
     } else {
         for verdict in &turn.changed {
@@ -16,7 +16,7 @@ pub(super) fn turn(turn: &Turn) {
             tracing::info!(node = %verdict.node, cidr, verdict = %verdict.ruling, "verdict");
         }
     }
-    if turn.applied.done.len() > TOLD {
+    if turn.applied.done.len() > LISTED {
         tracing::info!(changes = turn.applied.done.len(), "routes");
     } else {
         for change in &turn.applied.done {
@@ -28,7 +28,7 @@ pub(super) fn turn(turn: &Turn) {
             tracing::info!(op, dst = %change.key().destination, "route");
         }
     }
-    for (change, trouble) in turn.applied.refused.iter().take(TOLD) {
+    for (change, trouble) in turn.applied.refused.iter().take(LISTED) {
         tracing::warn!(dst = %change.key().destination, %trouble, "route");
     }
 }

@@ -1,25 +1,25 @@
-//! What the agent before this one said of this node. It stands until it is stale or this one knows better: a node must
-//! not become unready because its agent is replaced. It refuses to believe what the kernel does not bear out.
+//! The state that the agent before this one published of this node. It stays valid until it is stale or this agent knows
+//! more: a node must not become unready because its agent is replaced. It counts only while its routes are in the kernel.
 
 use ipnetwork::IpNetwork;
 
 use routes::{Key, Routes};
-use state::State;
+use state::{Clocks, State};
 
-/// The last word of a former agent.
-pub(super) struct PreviousAgent(State);
+/// The last state of the previous agent.
+pub(crate) struct PreviousAgent(State);
 
 impl PreviousAgent {
-    /// Its last word on the node `me`, if the routes that it speaks of are among `held`: they go with a reboot.
-    pub(super) fn confirmed(said: State, me: &str, held: &Routes) -> Option<Self> {
+    /// Its last state, if it is of the node `me` and its routes are among `held`: a reboot removes them.
+    pub(crate) fn confirmed(said: State, me: &str, held: &Routes) -> Option<Self> {
         let own = |cidr: &String| cidr.parse::<IpNetwork>().is_ok_and(|cidr| held.contains_key(&Key::own(cidr)));
         let confirmed = said.node == me && !said.pod_cidrs.is_empty() && said.pod_cidrs.iter().all(own);
         confirmed.then_some(Self(said))
     }
 
-    /// Whether the node counts as ready by it still.
-    pub(super) fn vouches(&self) -> bool {
-        self.0.ready && !self.0.is_stale()
+    /// Whether the node is still ready by it.
+    pub(super) fn is_ready(&self, now: Clocks) -> bool {
+        self.0.ready && !self.0.is_stale(now)
     }
 }
 
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_counts_for_its_node_while_the_routes_are_there() {
+    fn a_state_counts_for_its_node_while_the_routes_are_there() {
         let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
         let confirmed = |said, me, held: &[&str]| PreviousAgent::confirmed(said, me, &self::held(held)).is_some();
         assert!(confirmed(said(true, &cidrs), "n1", &cidrs));
@@ -50,13 +50,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_fresh_word_of_readiness_vouches() {
+    fn only_a_fresh_state_that_is_ready_counts() {
         let cidrs = ["10.244.1.0/24"];
-        let word = |said| PreviousAgent::confirmed(said, "n1", &held(&cidrs)).unwrap();
-        assert!(word(said(true, &cidrs)).vouches());
-        assert!(!word(said(false, &cidrs)).vouches());
+        let is_ready = |said| PreviousAgent::confirmed(said, "n1", &held(&cidrs)).unwrap().is_ready(Clocks::now());
+        assert!(is_ready(said(true, &cidrs)));
+        assert!(!is_ready(said(false, &cidrs)));
         let mut old = said(true, &cidrs);
         old.boot_time = 0;
-        assert!(!word(old).vouches());
+        assert!(!is_ready(old));
     }
 }
