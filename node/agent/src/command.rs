@@ -7,7 +7,6 @@ mod leases;
 mod release;
 mod run;
 mod status;
-mod table;
 mod trace;
 
 use std::process::ExitCode;
