@@ -1,4 +1,4 @@
-//! What a person or a manifest types. Each command is a file; this one only reads the line and hands over.
+//! The command line. Each command is a file; this one parses the arguments and calls it.
 
 mod adopt;
 mod cleanup;
@@ -7,7 +7,6 @@ mod leases;
 mod release;
 mod run;
 mod status;
-mod table;
 mod trace;
 
 use std::process::ExitCode;
@@ -62,10 +61,10 @@ impl Cli {
     }
 }
 
-/// As good as for ever: no clock of ours holds more than some centuries.
+/// The longest duration: a clock holds no more than some centuries.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Reads a duration that is not zero, for what is done again and again.
+/// Parses a duration that is not zero, for intervals.
 fn period(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err(format!("{text:?} is zero (try 60s)")),
@@ -73,7 +72,7 @@ fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads `60s`, `500ms`, `2m`, `1h 30m`. What is longer than a century is a century.
+/// Reads `60s`, `500ms`, `2m`, `1h 30m`. More than a century is read as a century.
 fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) => Ok(duration.min(FOR_EVER)),

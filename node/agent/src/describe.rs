@@ -1,4 +1,4 @@
-//! The reconciler's knowledge in the words of `node.json` and `verdicts.json`.
+//! Converts the reconciler's state to `node.json` and `verdicts.json`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use routes::verdict::{Ruling, Verdict};
 use routes::{Key, Target};
 use state::{HeldState, RouteCounts, State, VerdictLine};
 
-/// Fills in what the reconciler knows; the source and the warnings stay as they are.
+/// Fills in the reconciler's state; the source and the warnings are not changed.
 pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut State) {
     state.beat(now.clocks);
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
@@ -30,7 +30,7 @@ pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut 
     state.reasons = unready(reconciler, me);
 }
 
-/// The verdicts as lines, each overlaid with what became of its route.
+/// The verdicts as lines, each with the trouble of its route, if it has one.
 pub(crate) fn lines(reconciler: &Reconciler) -> Vec<VerdictLine> {
     let line = |verdict: &Verdict| line(verdict, trouble(reconciler, verdict), wanted(reconciler, verdict));
     reconciler.verdicts().iter().map(line).collect()
@@ -60,7 +60,7 @@ fn wanted(reconciler: &Reconciler, verdict: &Verdict) -> Option<Target> {
     reconciler.desired().get(&key(verdict)?).copied()
 }
 
-/// The key of the route that a verdict speaks of, if it speaks of one.
+/// The key of a verdict's route, if it has one.
 fn key(verdict: &Verdict) -> Option<Key> {
     let cidr = verdict.cidr?;
     match verdict.ruling {
@@ -84,7 +84,7 @@ fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
     counts
 }
 
-/// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
+/// Why this node is not ready. A peer's trouble does not count: one faulty node must not take this one out of service.
 pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     if !reconciler.has_decided() {
         return vec!["the routes are not planned yet: the kernel could not be read (see the agent's log)".to_owned()];

@@ -1,5 +1,5 @@
-//! What the agent counts, under names after Prometheus' conventions. Everything here repeats what the state says, or
-//! counts what happened; nothing is decided by it.
+//! The agent's metrics, named by Prometheus' conventions. They repeat the state or count events; nothing is decided by
+//! them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,12 +34,12 @@ fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
 
 type Level = Gauge<f64, AtomicU64>;
 
-/// What the agent says of its own inside.
+/// The agent's internal state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Inner {
-    /// Objects of the kernel's that could not be read at the last look.
+    /// Kernel objects that could not be read at the last observation.
     pub(crate) unreadable: u64,
-    /// Troubles with the agent's parts.
+    /// The number of the agent's parts in trouble.
     pub(crate) part_troubles: usize,
 }
 
@@ -66,13 +66,13 @@ pub(crate) struct Metrics {
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
-    /// Routes that somebody took away and the agent put back.
+    /// Routes that another program removed and the agent restored.
     pub(crate) heals: Counter,
     /// Messages to the kernel that changed a route.
     pub(crate) changes: Counter,
     /// Leases taken back because their owners were provably gone.
     reclaimed: Counter,
-    /// How long a turn takes.
+    /// The duration of a reconciliation.
     pub(crate) reconcile: Histogram,
 }
 
@@ -163,7 +163,7 @@ impl Metrics {
         metrics
     }
 
-    /// Repeats the state.
+    /// Sets the metrics of the state.
     pub(crate) fn set_state(&self, state: &State, dangers: &Dangers, lease_counts: &LeaseCounts, inner: Inner) {
         self.ready.set(state.ready.into());
         self.counts("ipv4", &state.v4);
@@ -195,7 +195,7 @@ impl Metrics {
         }
     }
 
-    /// Repeats what the kernel has counted; it counts from nothing when the rules are put in place anew.
+    /// Sets the kernel's counters; they start at 0 when the rules are created again.
     pub(crate) fn set_drops(&self, drops: Drops) {
         let Drops { forged, loopback } = drops;
         for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
@@ -204,7 +204,7 @@ impl Metrics {
         }
     }
 
-    /// Repeats how forwarding stands.
+    /// Sets the metrics of forwarding.
     pub(crate) fn set_forwarding(&self, forwarding: &Forwarding) {
         let Forwarding { off: [v4, v6], heals, .. } = forwarding;
         for (family, off) in [("ipv4", v4), ("ipv6", v6)] {
@@ -213,7 +213,7 @@ impl Metrics {
         self.forwarding_heals.inner().store(*heals, Ordering::Relaxed);
     }
 
-    /// Counts the verdicts anew.
+    /// Sets the counts of verdicts.
     pub(crate) fn set_verdicts(&self, lines: &[VerdictLine]) {
         self.verdicts.clear();
         for line in lines {

@@ -1,4 +1,4 @@
-//! Everything that the checks judge, as values. What could not be looked at says why.
+//! Everything that the checks judge, as values. A fact that could not be observed is an error with the reason.
 
 pub mod legs;
 pub mod observe;
@@ -15,21 +15,21 @@ use pods::forwarding;
 use routes::here::Here;
 use state::{State, VerdictLine};
 
-/// What was looked for, or why it could not be seen.
+/// A fact, or why it could not be observed.
 pub type Seen<T> = Result<T, String>;
 
 /// The facts of this node.
 #[derive(Debug)]
 pub struct Facts {
-    /// What the agent last said; `None` where there is no agent.
+    /// The agent's last report; `None` where there is no agent.
     pub agent: Seen<Option<AgentSaid>>,
     /// Links, addresses and routes.
     pub kernel: Seen<Kernel>,
     /// Settings of the kernel.
     pub settings: Settings,
-    /// The agent's packet filter rules that always stand, each with whether it does.
+    /// The agent's packet filter rules that are always wanted, each with whether it is in place.
     pub packet_filter: Seen<Vec<(&'static str, bool)>>,
-    /// What rules of others drop between pods; `None` where no agent knows the pod CIDRs.
+    /// What rules of other programs drop between pods; `None` where the pod CIDRs are unknown for lack of an agent.
     pub forward: Seen<Option<Vec<forward::ForwardDrop>>>,
     /// The files of the runtime's configuration directory.
     pub configurations: Seen<Vec<Configuration>>,
@@ -39,29 +39,29 @@ pub struct Facts {
     pub leases: Seen<Leases>,
 }
 
-/// What the agent last said.
+/// The agent's last report.
 #[derive(Debug)]
 pub struct AgentSaid {
     /// `node.json`
     pub state: State,
-    /// Whether it is too old to say anything.
+    /// Whether it is stale.
     pub stale: bool,
     /// `verdicts.json`
     pub verdicts: Vec<VerdictLine>,
 }
 
-/// What route netlink said.
+/// What route netlink reports.
 #[derive(Debug, Default)]
 pub struct Kernel {
     /// All links.
     pub links: Vec<Link>,
     /// This node as the route planner sees it.
     pub here: Here,
-    /// Those of the main table.
+    /// The routes of the main table.
     pub routes: Vec<Route>,
     /// The MTU that pods inherit where none is configured.
     pub inherited_mtu: InheritedMtu,
-    /// Addresses of pods on this node, each with the source address that the node would send to it from.
+    /// Addresses of pods on this node, each with the source address of the node's packets to it.
     pub sources: Vec<(IpAddr, Option<IpAddr>)>,
 }
 
@@ -70,7 +70,7 @@ pub struct Kernel {
 pub struct Settings {
     /// What the kernel forwards: IPv4 and IPv6.
     pub forwarding: [Seen<forwarding::Observed>; 2],
-    /// What the node has by router advertisements and loses by forwarding.
+    /// What the node learned from router advertisements and would lose by forwarding.
     pub losses: Seen<Vec<Loss>>,
     /// Whether the kernel has IPv6 at all.
     pub kernel_has_v6: bool,
@@ -102,9 +102,9 @@ pub enum PluginFile {
     Missing,
     /// The file cannot be executed.
     NotExecutable,
-    /// It is there; of ours, whether it is the one that this program came with, where that can be said.
+    /// It exists; for a plugin of podlan's, whether it is of this program's version, where that is known.
     Present {
-        /// None: it is not ours, or the two could not be compared.
+        /// `None`: it is not podlan's, or the two could not be compared.
         same: Option<bool>,
     },
 }
@@ -121,7 +121,7 @@ pub struct Leases {
 }
 
 impl Facts {
-    /// What the agent said, where it said something.
+    /// The agent's report, where there is one.
     pub fn said(&self) -> Seen<Option<&AgentSaid>> {
         self.agent.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
@@ -141,7 +141,7 @@ impl Facts {
         self.leases.as_ref().map_err(Clone::clone)
     }
 
-    /// What does not forward of a family, if its pods are forwarded at all.
+    /// What is not forwarded of a family, provided that pods need it.
     pub fn not_forwarding(&self, family: Family) -> Seen<Option<forwarding::Off>> {
         let seen = self.settings.forwarding[family.index()].clone()?;
         match forwarding::judge(family, forwarding::Observed { pods: true, ..seen }) {
@@ -150,7 +150,7 @@ impl Facts {
         }
     }
 
-    /// This node's own pod CIDRs, as the agent knows them.
+    /// This node's own pod CIDRs, as the agent reports them.
     pub fn own_cidrs(&self) -> Vec<IpNetwork> {
         let said = self.said().ok().flatten();
         said.into_iter().flat_map(|said| &said.state.pod_cidrs).filter_map(|cidr| cidr.parse().ok()).collect()

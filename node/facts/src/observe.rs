@@ -1,6 +1,5 @@
-//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. What cannot be looked at is an error
-//! in
-//! the place of that fact, and keeps nobody from looking at the others.
+//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. A fact that cannot be observed is an
+//! error in its place and does not affect the others.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,10 +23,10 @@ use routes::Target;
 use routes::kernel::{Kernel as _, Rtnetlink};
 use state::{Clocks, ConfiguredPaths, RunDir};
 
-/// Where the runtime looks, where nobody said otherwise.
+/// The runtime's directory unless an option says otherwise.
 const BIN_DIR: &str = "/opt/cni/bin";
 
-/// Where things lie: as the operator says, else as the agent was told, else where runtimes look.
+/// The paths: as the operator gives them, else as the agent's command line has them, else the runtimes' defaults.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// The agent's run directory.
@@ -41,7 +40,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Settles the places; what is `None` is taken from the agent's state.
+    /// Determines the paths; `None` is filled in from the agent's state.
     pub fn new(
         run_dir: RunDir,
         conf_dir: Option<PathBuf>,
@@ -92,14 +91,14 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
     };
     let verdicts = match run_dir.read_verdicts() {
         Ok(verdicts) => verdicts,
-        // There are none before the first whole list of nodes.
+        // There are none before the first complete list of nodes.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
     Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), state, verdicts }))
 }
 
-/// Follows packets between pods through the rules of others, as the agent does.
+/// Follows packets between pods through the rules of other programs, as the agent does.
 fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::ForwardDrop>>> {
     let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
     let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
@@ -124,7 +123,7 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
         let (mut rtnetlink, mut socket) = (Rtnetlink::open()?, Socket::open()?);
         let links = socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
         let mut sources = Vec::new();
-        // All pods of a family are spoken to alike.
+        // All pods of a family get packets from the same source address.
         for family in Family::BOTH {
             if let Some(pod) = living.iter().find(|address| family.holds(**address)) {
                 let route = Route::ask(&mut socket, Lookup::Packet, *pod)?;
@@ -162,7 +161,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
     let rp_filter = pods.and_then(|pods| {
         let mut all = Vec::new();
         for link in pods {
-            // A pod that ended meanwhile has none.
+            // A pod that ended meanwhile has no link.
             all.extend(
                 read(&Sysctl::of_link(Family::V4, &link.name, "rp_filter"))?.map(|value| (link.name.clone(), value)),
             );

@@ -1,7 +1,7 @@
-//! The agent's own rules in the packet filter: that a pod sends with its own addresses only, that the node does not answer
-//! ARP for the pods' gateway, and, where asked for, that pods leave the cluster with the node's address. They are values
-//! of the crate `nftables`, in tables of our own. And the rules of others that drop what the node forwards between pods: they
-//! are found and reported, and changed only where an operator asks for it.
+//! The agent's own rules in the packet filter: that a pod sends only with its own addresses, that the node does not
+//! answer ARP requests for the pods' gateway, and, with `--masquerade`, that pods' traffic leaves the cluster with the
+//! node's address. They are values of the crate `nftables`, in tables of podlan's own. Rules of other programs that
+//! drop what the node forwards between pods are found and reported; only `--accept-forward` adds rules to their chains.
 
 mod arp_guard;
 pub mod forward;
@@ -23,14 +23,14 @@ pub use source_rule::Drops;
 /// The state of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RuleState {
-    /// Nothing is known yet.
+    /// Not known yet.
     #[default]
     Unknown,
-    /// Nobody asked for it.
+    /// Not wanted.
     Off,
-    /// The kernel holds it.
+    /// In the kernel.
     InPlace,
-    /// It could not be put in place, and why.
+    /// It could not be put in place, with the reason.
     Missing(String),
 }
 
@@ -41,7 +41,7 @@ pub struct RuleStates {
     pub source: RuleState,
     /// The masquerade of egress.
     pub masquerade: RuleState,
-    /// What others drop between pods.
+    /// What rules of other programs drop between pods.
     pub forward: Vec<ForwardDrop>,
 }
 
@@ -52,7 +52,7 @@ impl RuleStates {
     }
 }
 
-/// The traffic between pods that others must let pass.
+/// The traffic between pods that other programs' rules must accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// This node's pod CIDRs.
@@ -61,14 +61,14 @@ pub struct Forwarded {
     pub packets: Vec<Packet>,
 }
 
-/// Whether the source rule and the ARP guard are in place. For other programs than the agent.
+/// Whether the source rule and the ARP guard, which are always wanted, are in place. For programs other than the agent.
 pub fn look() -> Result<[(&'static str, bool); 2], Error> {
     let mut socket = Nfnetlink::requests()?;
     let source = nftables::stands(&mut socket, &source_rule::table())?;
     Ok([("source", source), ("ARP guard", nftables::stands(&mut socket, &arp_guard::table())?)])
 }
 
-/// Removes all our rules; returns what there was.
+/// Removes all rules of podlan; returns what was removed.
 pub fn remove() -> Result<Vec<String>, Error> {
     let mut socket = Nfnetlink::requests()?;
     let mut removed = Vec::new();

@@ -1,8 +1,7 @@
 //! Nodes from the Kubernetes API: one slim watch, no polling, no writes. The only room that knows kube.
 //!
 //! A list is published only when it is complete; while a new one is streamed the last one stays. Heartbeats, which
-//! change
-//! nothing that is read, end here.
+//! change nothing that is read, end here.
 //!
 //! A watch that fails is not taken up again where it stood: the server may have another store since, and would say
 //! nothing until that has counted as far. The next one begins with a list, and with the credentials as they are then.
@@ -177,8 +176,7 @@ fn refuses_to_stream(error: &watcher::Error) -> bool {
 }
 
 /// A Node as the watch reads it: whatever it holds, what is wrong in it is its own fault. Of its metadata only the name
-/// and
-/// the version are kept.
+/// and the version are kept.
 #[derive(Clone, Debug)]
 struct NodeWatched {
     metadata: ObjectMeta,

@@ -1,4 +1,4 @@
-//! Collects the nodes of a document while it is parsed: each item as it comes, so that no list is held as a whole.
+//! Collects the nodes of a document while it is parsed: item by item, so that no whole list is kept in memory.
 
 use super::object::{self, Place};
 use super::value::{Kind, Shape, Value};
@@ -7,10 +7,10 @@ use super::{MOST, Node};
 /// A line and what is wrong there.
 pub(super) type Problem = (u64, String);
 
-/// How deep lists may stand in the items of lists.
+/// How deep lists may be nested in items of lists.
 pub(super) const DEPTH: usize = 4;
 
-/// The name under which a document has its list.
+/// The field of a document that holds its list.
 pub(super) const ITEMS: &str = "items";
 
 /// A document, or an item: a list of Nodes, or a Node.
@@ -28,7 +28,7 @@ pub(super) struct Nodes {
     /// The file's name, where it is one of several.
     file: Option<String>,
     documents: usize,
-    /// Whether one item at least is a mapping; without any it is no list of nodes.
+    /// Whether at least one item is a mapping; without any it is not a list of nodes.
     items: Items,
 }
 
@@ -45,7 +45,7 @@ impl Nodes {
         Self { file, ..Self::default() }
     }
 
-    /// Takes a document that was read to its end.
+    /// Adds a document that was read to its end.
     pub(super) fn document(&mut self, value: &Value, line: u64) -> Result<(), Problem> {
         self.documents += 1;
         let Value::Mapping(entries) = value else {
@@ -61,7 +61,7 @@ impl Nodes {
         }
     }
 
-    /// Takes an item of a list; one that is a list itself has been taken already.
+    /// Adds an item of a list; one that is a list itself has been added already.
     pub(super) fn item(&mut self, value: &Value, line: u64) -> Result<(), Problem> {
         if is_list(value) {
             return Ok(());
@@ -71,14 +71,14 @@ impl Nodes {
         self.node(value, line)
     }
 
-    /// Takes an item of which `why` keeps all but `value` from being read.
+    /// Adds an item of which only `value` could be read, because of `why`.
     pub(super) fn odd_item(&mut self, value: &Value, line: u64, why: &str) -> Result<(), Problem> {
         self.items = Items::Mappings;
         let node = object::unreadable(value, &self.place(line), why);
         self.push(node, line)
     }
 
-    /// All of them, if this is a list of nodes.
+    /// All nodes, if this is a list of nodes.
     pub(super) fn finish(self) -> Result<Vec<Node>, Problem> {
         match (self.documents, self.items) {
             (0, _) => Err((1, "neither a list of Nodes nor a Node: the file is empty".to_owned())),

@@ -1,8 +1,6 @@
-//! `podlan-node adopt host-local DIR`: takes the leases over that host-local keeps of a network, so that its pods run
-//! on and
-//! nobody else gets their addresses. It reads what others wrote and changes nothing but the lease store, which it
-//! locks: the
-//! agent and pods that come and go may be at work meanwhile.
+//! `podlan-node adopt host-local DIR`: takes over host-local's leases of a network, so that its pods keep running and
+//! no other pod gets their addresses. It changes nothing but the lease store, which it locks: the agent and the plugins
+//! may run meanwhile.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,7 +19,7 @@ use serde::Serialize;
 
 use state::{RUN_DIR, RunDir};
 
-/// Whose leases are taken over.
+/// The plugin whose leases are taken over.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -93,11 +91,11 @@ enum Error {
 struct Told {
     network: String,
     dry_run: bool,
-    /// Leased from podlan now.
+    /// Leased by podlan now.
     adopted: Vec<Line>,
-    /// Were already.
+    /// Leased by podlan before.
     known: Vec<Line>,
-    /// Of pods that are no more.
+    /// Leases of pods that no longer exist.
     left: Vec<Line>,
     /// Could not be taken over.
     refused: Vec<Refused>,
@@ -109,7 +107,7 @@ struct Line {
     address: String,
     container_id: String,
     ifname: String,
-    /// "" when nothing tells.
+    /// "" when it is unknown.
     pod: String,
     /// Why it was left; "" otherwise.
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -132,7 +130,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match done {
         Ok(whole) => ExitCode::from(u8::from(!whole)),
         Err(error) => {
-            // Nobody to tell if stderr is gone too.
+            // An error cannot be reported if stderr is closed too.
             let _ = writeln!(io::stderr(), "failed to {error}");
             ExitCode::FAILURE
         }
@@ -143,7 +141,7 @@ fn adopt(args: &HostLocal) -> Result<Told, Error> {
     let network = NetworkName::parse(&args.network_name).map_err(Error::Network)?;
     let want = want(&cidrs(args)?)?;
     let living = args.live.as_deref().map(read).transpose()?.map(|text| Living::parse(&text)).transpose()?;
-    // host-local names the directory after its network, and libcni names that in its records.
+    // host-local names the directory after its network, and libcni's records contain that name.
     let theirs = args.directory.file_name().unwrap_or_default().to_string_lossy();
     let failed = |source| Error::Read { path: args.results.display().to_string(), source };
     let known = KnownPods::read(&theirs, &args.results, living).map_err(failed)?;
@@ -198,7 +196,7 @@ fn read(path: &Path) -> Result<String, Error> {
     text.map_err(|source| Error::Read { path: path.display().to_string(), source })
 }
 
-/// Those named, else those of the running agent.
+/// The CIDRs of the command line, else those of the running agent.
 fn cidrs(args: &HostLocal) -> Result<Vec<IpNetwork>, Error> {
     if !args.cidr.is_empty() {
         return Ok(args.cidr.clone());
@@ -210,7 +208,7 @@ fn cidrs(args: &HostLocal) -> Result<Vec<IpNetwork>, Error> {
     if cidrs.is_empty() { Err(Error::NoAgent("it has none".to_owned())) } else { Ok(cidrs) }
 }
 
-/// What the pods will get from podlan: an address of each family.
+/// What podlan will lease to the pods: an address of each family.
 fn want(cidrs: &[IpNetwork]) -> Result<Want, Error> {
     let mut sets = Vec::new();
     for family in Family::BOTH {

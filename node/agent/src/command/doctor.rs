@@ -1,6 +1,6 @@
-//! `podlan-node doctor`: each check of this node is ok, or says what is wrong, why it matters and how to mend it. Exit
-//! code
-//! 0: nothing is wrong; 1: something is; 2: nothing that was seen is, but not everything could be looked at.
+//! `podlan-node doctor`: each check of this node is ok, or reports what is wrong, why it matters and how to fix it.
+//! Exit code 0: nothing is wrong; 1: something is wrong; 2: nothing wrong was found, but not everything could be
+//! checked.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use inspect::doctor::report::Report;
 use inspect::doctor::{checks, fix};
 use state::{RUN_DIR, RunDir};
 
-/// Where to look, and what to do.
+/// The directories, and what to do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The agent's run directory

@@ -152,7 +152,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     code
 }
 
-/// Logs on stderr. The client of the API server says each failed attempt by itself: the agent does, once.
+/// Logs on stderr. The API server's client would log each failed attempt; the agent logs it once.
 fn log(level: Level) -> Option<Log> {
     let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(level).with_target("kube_client", client);
@@ -202,9 +202,8 @@ fn start(args: Args) -> Result<(), agent::Error> {
     runtime.block_on(Agent::run(options))
 }
 
-/// Holds the run directory until the process ends, whichever way it ends: by the directory itself, and by a file in it
-/// that
-/// names the process, where there is room for one.
+/// Locks the run directory until the process ends, however it ends: the directory itself, and a file in it with the
+/// process id, where the file system has room for one.
 fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let path = run_dir.lock_file();
     let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };

@@ -1,8 +1,6 @@
-//! `podlan-node trace POD POD`: each hop between two pods, there and back, as this node's kernel has it beside what
-//! podlan
-//! wants. Exit code 0: all is well as far as this node goes; 1: something is wrong; 2: nothing that was seen is, but
-//! not
-//! everything could be looked at, or neither pod is here.
+//! `podlan-node trace POD POD`: each hop between two pods in both directions, as this node's kernel has it, compared
+//! with what podlan wants. Exit code 0: nothing is wrong on this node; 1: something is wrong; 2: nothing wrong was
+//! found, but not everything could be checked, or neither pod is on this node.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -19,7 +17,7 @@ use inspect::trace::follow::follow;
 use inspect::trace::hop::{Hop, State};
 use state::{RUN_DIR, RunDir};
 
-/// Between whom.
+/// The two pods.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A pod: its address; for a pod of this node also its container id, a prefix of it, or NAMESPACE/NAME
@@ -40,7 +38,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// The way between two addresses.
+/// The path between two addresses.
 struct Way {
     node: String,
     ends: [End; 2],
@@ -63,7 +61,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let ways = match ways(args) {
         Ok(ways) => ways,
         Err(error) => {
-            // Nobody to tell if stderr is gone too.
+            // An error cannot be reported if stderr is closed too.
             let _ = writeln!(io::stderr(), "failed to trace: {error}");
             return ExitCode::from(2);
         }

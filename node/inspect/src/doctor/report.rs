@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use super::finding::{Finding, Outcome, Problem};
 
-/// What the checks found, and what was mended before.
+/// What the checks found, and what was fixed before.
 pub struct Report {
     /// What `--fix` did, or why it could not.
     pub done: Vec<Result<String, String>>,
-    /// Whether mending was asked for.
+    /// Whether `--fix` was given.
     pub fixed: bool,
     /// Each check and its outcome.
     pub outcomes: Vec<(&'static str, Outcome)>,
 }
 
 impl Report {
-    /// The exit code: 0 nothing is wrong, 1 something is, 2 not everything could be looked at.
+    /// The exit code: 0: nothing is wrong; 1: something is wrong; 2: not everything could be checked.
     pub fn code(&self) -> u8 {
         let wrong = self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(Finding::Wrong(_))));
         let unknown = self.outcomes.iter().any(|(_, outcome)| outcome.is_err());
@@ -28,7 +28,7 @@ impl Report {
         }
     }
 
-    /// What `--fix` was asked to mend and leaves to the operator, each with the reason.
+    /// The problems that `--fix` leaves to the operator, each with the reason.
     fn left(&self) -> Vec<(&'static str, &Problem)> {
         let problems = self.outcomes.iter().filter(|_| self.fixed);
         let problems = problems.filter_map(|outcome| match &outcome.1 {

@@ -1,5 +1,4 @@
-//! Who the two pods are that an operator names, and where: by the leases of this node and the agent's list of the others.
-//! Pure.
+//! Finds the two pods that an operator names: in the leases of this node, and in the agent's list of other nodes. Pure.
 
 use std::net::IpAddr;
 
@@ -9,7 +8,7 @@ use netlink::{Link, Route};
 use facts::Facts;
 use facts::legs::{At, End, Peer, Pod};
 
-/// Settles who is meant: one pair of addresses for each family that both have.
+/// Finds both: one pair of addresses for each family that both have.
 pub fn settle(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, String> {
     let (ones, others) = (addresses(one, facts)?, addresses(other, facts)?);
     let mut pairs = Vec::new();
@@ -40,7 +39,7 @@ pub fn settle(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, 
     Ok(pairs)
 }
 
-/// What is named by its address, its container id or the beginning of it, or as `namespace/name`.
+/// The addresses of a pod, by its address, its container id or a prefix of it, or `namespace/name`.
 fn addresses(text: &str, facts: &Facts) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = text.parse() {
         return Ok(vec![address]);

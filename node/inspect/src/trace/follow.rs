@@ -1,5 +1,5 @@
-//! Follows a packet through the facts of one direction, from hop to hop: the pods, their links, and the way to and from
-//! other nodes. The node's own decision is the room `node`. Pure.
+//! Follows a packet through the facts of one direction, from hop to hop: the pods, their links, and the path to and
+//! from other nodes. The node's own decision is in `node`. Pure.
 
 use ipam::Presence;
 use netlink::{Known, Link};
@@ -55,7 +55,7 @@ fn pod(end: &End, node: &str) -> Hop {
     hop.with(problems)
 }
 
-/// The host end of a pod of this node; what else is to say of one that is up, `of_link` says.
+/// The host link of a pod of this node; `of_link` describes one that is up.
 fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop {
     let Some(pod) = end.pod() else {
         return Hop::at("host-link", "none: there is no such pod").but(State::Cut);
@@ -81,7 +81,7 @@ fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop
     of_link(end, link, leg)
 }
 
-/// Where what the pod sends comes in.
+/// The host link as the sender's packets enter by it.
 fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     let by_kernel = leg.is_refused_at_source();
     let device = leg.back.as_ref().and_then(|route| route.device);
@@ -96,11 +96,11 @@ fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     at_link("host-link", link, format!("up; {} is routed back to it, {rule}", end.address))
 }
 
-/// Where what is for the pod leaves.
+/// The host link as packets to the receiver leave by it.
 fn leaving_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     let text = format!("up, leads to {}", end.name);
     match leg.neighbour {
-        // A pod whose end is down cannot answer: the hop of the pod says that.
+        // A pod whose interface is down cannot answer: its own hop reports that.
         Some(Known::Silent) if link.carrier => at_link("host-link", link, String::new()).with([silent(end, link)]),
         Some(Known::Absent) => {
             let asked = format!("{text}; no neighbour entry of {}: the next packet resolves it", end.address);
@@ -157,7 +157,7 @@ fn question(leg: &Leg) -> String {
     format!("podlan-node trace {} {}", leg.from.address, leg.to.address)
 }
 
-/// Where packets of another node come in.
+/// The link on which packets of another node arrive.
 fn uplink_in(leg: &Leg) -> Hop {
     let Some(link) = &leg.incoming else {
         return Hop::at("uplink", "it is not known on which link that node's packets arrive").but(State::Unknown);
@@ -178,7 +178,7 @@ fn uplink_in(leg: &Leg) -> Hop {
     at_link("uplink", link, "up; packets from that node are accepted")
 }
 
-/// Where packets leave for another node.
+/// The link by which packets leave to another node.
 fn uplink_out(peer: &Peer, leg: &Leg) -> Hop {
     let Some(link) = leg.outgoing.as_ref().or(leg.taken.as_ref()) else {
         return Hop::at("uplink", "none is known").but(State::Cut);
@@ -205,7 +205,7 @@ fn broken(link: &Link) -> Option<Problem> {
     Some(Problem::new(wrong, "nothing is received from that node or sent to it", cure))
 }
 
-/// Whether what came in fits.
+/// Whether packets that arrived fit the link by which they leave.
 fn narrowed(hop: Hop, leg: &Leg) -> Hop {
     let (Some(wide), Some(narrow)) = (leg.incoming.as_ref(), hop.mtu) else { return hop };
     if narrow >= wide.mtu || hop.state != State::Ok {

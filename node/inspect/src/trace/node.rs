@@ -1,5 +1,5 @@
-//! The node's own decision on a packet: whether it forwards at all, by which route, past whose rules, and with whose address.
-//! Pure.
+//! The node's own decision on a packet: whether it forwards, by which route, through which rules, and with which source
+//! address. Pure.
 
 use netlink::{Family, NODE_ROUTE, POD_ROUTE, Route};
 use nix::errno::Errno;
@@ -74,7 +74,7 @@ fn forwarding(leg: &Leg) -> Option<Problem> {
     Some(Problem::new(off.to_string(), why, format!("podlan-node doctor --fix, or: {}", off.cure())))
 }
 
-/// The route that it takes, beside the one that podlan wants.
+/// The route that it takes, compared with the desired one.
 fn route(leg: &Leg) -> Hop {
     let at = |text: String| Hop::at("node", format!("{}: {text}", leg.node));
     let Some(answer) = &leg.answer else {
@@ -86,7 +86,7 @@ fn route(leg: &Leg) -> Hop {
         || leg.incoming.as_ref().is_some_and(|link| !usable(link))
         || leg.to.is_here() && leg.outgoing.is_none();
     let answer = match answer {
-        // The look at its source has the say where it comes in.
+        // The link of its arrival reports a refused source.
         Err(_) if leg.is_refused_at_source() => {
             return at("the packet does not get this \
                                                            far"
@@ -109,7 +109,7 @@ fn route(leg: &Leg) -> Hop {
         Some(wanted) if wanted.is(answer) && entry.protocol == wanted.protocol => hop,
         Some(_) if cut => hop.but(State::Cut),
         Some(wanted) => hop.with([astray(&shown, entry, &wanted, leg)]),
-        // Whoever else has made a route to it (a router's) has the say; the way to everybody is none.
+        // A more specific route of another program (a routing daemon) counts; the default route does not.
         None if entry.destination.prefix() > 0 => {
             Hop { text: format!("{} (podlan wants none: {})", hop.text, verdict(leg)), ..hop }
         }
@@ -128,7 +128,7 @@ fn route(leg: &Leg) -> Hop {
     }
 }
 
-/// The route that podlan wants for a packet.
+/// The desired route for a packet.
 struct Wanted {
     target: Target,
     protocol: u8,

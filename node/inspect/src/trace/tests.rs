@@ -1,4 +1,4 @@
-//! Who is meant, and what no test can make of a kernel.
+//! Which pods are selected, and facts that no test can produce with a kernel.
 
 use cni::ContainerId;
 use ipam::Presence;

@@ -1,5 +1,5 @@
-//! Reads the runtime's configuration directory, which belongs to others too: what cannot be read there is that file's fault
-//! alone, and nothing in it can block or fill the reader.
+//! Reads the runtime's configuration directory, which other programs use too: a file that cannot be read affects only
+//! itself, and no file can block the reader or exhaust its memory.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{chooses_mtu, is_configuration, plugins, pools};
 use crate::pools::Pool;
 
-/// The most bytes of a configuration.
+/// The maximum size of a configuration, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 /// A file in the runtime's configuration directory, in the runtime's order.
@@ -19,9 +19,9 @@ const LONGEST: u64 = 1 << 20;
 pub struct Configuration {
     /// The file's name.
     pub file: String,
-    /// What it says; "" where it cannot be read.
+    /// Its contents; "" where it cannot be read.
     pub text: String,
-    /// `None` when it is no JSON.
+    /// `None` when it is not JSON.
     pub json: Option<Value>,
     /// Why it cannot be read.
     pub unread: Option<String>,
@@ -59,7 +59,7 @@ impl Configuration {
         self.json.as_ref().map(|json| pools(&self.file, json)).unwrap_or_default()
     }
 
-    /// The network whose pods have an MTU that it chose, if it chose one.
+    /// The network's name, if this file configures an MTU.
     pub fn chooses_mtu(&self) -> Option<String> {
         chooses_mtu(self.json.as_ref()?)
     }
@@ -71,7 +71,7 @@ pub fn read(directory: &Path) -> io::Result<Vec<Configuration>> {
     for name in names(directory)? {
         match regular::read_text(&directory.join(&name), LONGEST) {
             Ok(text) => read.push(Configuration::new(name, text)),
-            // It went meanwhile, or it is a link to nothing.
+            // It was removed meanwhile, or it is a dangling link.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.join(&name).is_symlink() => {}
             Err(error) => read.push(Configuration::unread(name, error.to_string())),
         }

@@ -16,7 +16,7 @@ pub enum Error {
     Refused { link: u32, source: KernelError },
 }
 
-/// Carries the change out. A link that is gone by now needs none.
+/// Carries the change out. A link that no longer exists needs none.
 pub fn carry_out(socket: &mut Socket, procfs: &Procfs, change: &Change) -> Result<(), Error> {
     match change {
         Change::NodeV6 => Ok(Sysctl::forwarding(Family::V6).write(procfs, "1")?),

@@ -1,7 +1,6 @@
-//! Threads that do for one store at a time what can block, and give their results back over one channel. One that does not
-//! come back keeps its own thread alone: another one is started for the next job. Which jobs there are is decided elsewhere
-//! ([`super::keep`]): one at a time, and no more for a store that has not answered, so that there is at most one thread
-//! more than there are stores.
+//! Threads that do blocking work for one store at a time, and send their results over one channel. A thread that is late
+//! blocks only its own store: another thread takes the next job. Which jobs there are is decided in [`super::keep`]: one at
+//! a time, and none for a store that has not answered. So there is at most one thread more than there are stores.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! What an API server may answer: anything.
+//! Tests with API servers that answer anything.
 
 use std::convert::Infallible;
 
@@ -20,8 +20,8 @@ fn server(bodies: Vec<Vec<u8>>) -> Client {
     Client::new(service, "default")
 }
 
-/// Any answers end the watch sooner or later, and whatever is published before was a whole list: the answers of one input
-/// are apart by NUL.
+/// With any answers the watch ends, and whatever is published before was a complete list: NUL separates the answers of
+/// one input.
 #[test]
 fn fuzz_any_answer_of_the_server_ends() {
     fuzz::run("kubernetes", |input| {
@@ -113,7 +113,7 @@ fn a_server_that_hangs_is_named_wherever_it_does() {
     for (said, strategy, end) in [
         (None, InitialListStrategy::StreamingList, SILENT),
         (None, InitialListStrategy::ListWatch, SILENT),
-        // It may be one that does not know how to stream.
+        // The server may not support streaming.
         (Some(&[][..]), InitialListStrategy::StreamingList, "cannot stream"),
         (Some(&STREAMED_LIST[..1]), InitialListStrategy::StreamingList, "cannot stream"),
         (Some(&[]), InitialListStrategy::ListWatch, SILENT),
@@ -124,7 +124,7 @@ fn a_server_that_hangs_is_named_wherever_it_does() {
         assert!(ended.contains(end), "{said:?}, {strategy:?}: {ended}");
         assert_eq!(published, said == Some(STREAMED_LIST), "{said:?}");
     }
-    // Between its events it may be silent: nothing is owed.
+    // Between events the server may be silent: no answer is due.
     let (ended, published) =
         end_of(|| falls_silent_after(Some(&STREAMED_LIST[..2])), &InitialListStrategy::StreamingList);
     assert!(published && ended != SILENT, "{ended}");

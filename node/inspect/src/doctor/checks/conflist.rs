@@ -1,4 +1,4 @@
-//! Does the runtime take podlan's configuration, and is there one of each network?
+//! Does the runtime use podlan's configuration, and is there only one of each network?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::{Configuration, Facts};

@@ -1,4 +1,4 @@
-//! Does somebody else route pod subnets on this node?
+//! Does another program route pod subnets on this node?
 
 use ipnetwork::IpNetwork;
 use netlink::{NODE_ROUTE, POD_ROUTE, Route};
@@ -14,7 +14,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let others: Vec<(&str, IpNetwork)> = said.others().collect();
     let mut problems = Vec::new();
     for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE)) {
-        // One in the very place of ours is told as stolen.
+        // One in the place of a desired route is reported by the check `routes`.
         let inside = |cidr: &IpNetwork| within(route.destination, *cidr);
         if let Some((node, cidr)) = others.iter().find(|(_, cidr)| inside(cidr)) {
             if route.destination != *cidr || route.metric != PEER_METRIC {

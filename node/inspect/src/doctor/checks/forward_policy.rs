@@ -1,4 +1,4 @@
-//! Do rules of others let pass what this node forwards between pods?
+//! Do rules of other programs accept what this node forwards between pods?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;

@@ -9,7 +9,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems = Vec::new();
     let mut on = Vec::new();
     for (family, fix) in [(Family::V4, Fix::ForwardV4), (Family::V6, Fix::ForwardV6)] {
-        // That the kernel has no such family is another check's.
+        // A kernel without the family is reported by another check.
         if facts.pods_have(family)
             && facts.settings.forwarding[family.index()].as_ref().map_err(Clone::clone)?.all.is_some()
         {

@@ -1,4 +1,4 @@
-//! Has the kernel IPv6, where pods shall have it?
+//! Has the kernel IPv6, where pods are to have it?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;

@@ -1,4 +1,4 @@
-//! Do packets of pods fit where they go?
+//! Do packets of pods fit the links of their paths?
 
 use netlink::HOST_LINK_PREFIX;
 
@@ -30,7 +30,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
              hang",
             cure,
         );
-        // Whoever chose an MTU may have chosen it for new pods alone.
+        // A configured MTU may be meant for new pods only.
         problems.push(if chosen { problem } else { problem.fixed_by(Fix::PodMtu) });
     }
     let said = facts.said()?;

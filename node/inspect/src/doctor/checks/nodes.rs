@@ -1,10 +1,10 @@
-//! Do all nodes get along? Two nodes with one pool, a CIDR that covers a node, a node that cannot be understood.
+//! Are the nodes consistent? Two nodes with one pod CIDR, a CIDR that covers a node, a node that cannot be read.
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
 use state::VerdictLine;
 
-/// Reasons of a verdict that are a mistake of somebody's, not a fact of the network.
+/// Reasons of a verdict that are mistakes of configuration, not facts of the network.
 const FAULTS: [&str; 9] = [
     "duplicate-cidr",
     "overlaps-own-cidr",

@@ -1,4 +1,4 @@
-//! Are the plugins there that the configuration names, and are ours of this version?
+//! Do the plugins exist that the configuration names, and are podlan's of this version?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::{Facts, PluginFile};

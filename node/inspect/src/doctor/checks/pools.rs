@@ -1,4 +1,4 @@
-//! Are the addresses that this node gives its alone?
+//! Do the addresses that this node leases belong to it alone?
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Does the kernel look at the source of what comes from pods?
+//! Does the kernel check the source address of pods' packets?
 
 use super::super::finding::{Finding, Outcome, Problem, some};
 use facts::Facts;

@@ -1,4 +1,4 @@
-//! Are the routes that the agent wants in the kernel, and do packets take them?
+//! Are the desired routes in the kernel, and do packets take them?
 
 use netlink::{NODE_ROUTE, Route};
 
@@ -51,12 +51,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     Ok(Finding::of(problems, format!("{wanted} of {wanted} desired routes are in the kernel")))
 }
 
-/// A route of another in the very place of ours.
+/// Whether it is a foreign route in the place of a desired one.
 fn holds(route: &Route, key: &Key) -> bool {
     route.protocol != NODE_ROUTE && route.destination == key.destination && route.metric == key.metric
 }
 
-/// Another try brings nothing as long as the node is as it is.
+/// Another attempt fails as long as the node does not change.
 fn refused(wrong: String, why: &str, line: &VerdictLine) -> Problem {
     let said = line.text.split_once(REFUSED).map_or(line.text.as_str(), |(_, said)| said);
     Problem::new(

@@ -1,4 +1,4 @@
-//! Does the node speak to its pods from the address by which the cluster knows it?
+//! Does the node send to its pods from the address that the cluster has for it?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;

@@ -1,5 +1,5 @@
-//! Are the agent's packet filter rules in place: that pods send with their own addresses, and that the node answers no ARP
-//! for their gateway?
+//! Are the agent's packet filter rules in place: that pods send with their own addresses, and that the node answers no
+//! ARP for their gateway?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;

@@ -3,7 +3,7 @@
 use super::super::finding::{Finding, Outcome, Problem, some};
 use facts::Facts;
 
-/// A lease may be given while this looks.
+/// A lease may be created during the check.
 const MEANWHILE: u64 = 60_000;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {

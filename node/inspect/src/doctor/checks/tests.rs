@@ -1,4 +1,5 @@
-//! Each check on facts that no test can make of a kernel, or not alone: what is wrong is named, and nothing else is.
+//! Each check on facts that no test can produce with a kernel, or not separately: what is wrong is named, and nothing
+//! else.
 
 use cni::{Attachment, ContainerId, Ifname};
 use ipam::{BootId, Lease, Presence, Proof, Stamp};
@@ -119,12 +120,12 @@ pub(crate) fn healthy() -> Facts {
     }
 }
 
-/// A family that is forwarded, as the kernel has IPv6.
+/// A family that is forwarded.
 fn forwards() -> forwarding::Observed {
     forwarding::Observed { pods: true, all: Some(true), ..forwarding::Observed::default() }
 }
 
-/// Somebody set net.ipv4.ip_forward to 0, and so that of each link.
+/// Another program set net.ipv4.ip_forward to 0, and so the setting of each link.
 pub(crate) fn forwards_no_v4(facts: &mut Facts) {
     let off = vec![(ETH0, "eth0".into()), (9, "podlweb".into())];
     facts.settings.forwarding[Family::V4.index()] = Ok(forwarding::Observed { all: Some(false), off, ..forwards() });
@@ -142,7 +143,7 @@ fn leases(facts: &mut Facts) -> &mut Leases {
     facts.leases.as_mut().unwrap()
 }
 
-/// The checks that find something wrong, and everything that they say of it.
+/// The checks that find something wrong, and their texts.
 fn wrong(facts: &Facts) -> (Vec<&'static str>, String) {
     let (mut names, mut text) = (Vec::new(), String::new());
     for (check, outcome) in judge(facts) {

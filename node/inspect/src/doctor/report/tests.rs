@@ -1,4 +1,4 @@
-//! What a paged operator sees.
+//! The report as an operator sees it.
 
 use super::*;
 use crate::doctor::checks::{self, healthy};
