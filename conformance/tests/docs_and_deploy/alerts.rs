@@ -1,7 +1,7 @@
 //! The alert rules of deploy/prometheus by Prometheus' own tool: they read, each fires on its trouble and on nothing else,
 //! and the tests notice a rule that does not. `scripts/beside promtool` fetches it, PODLAN_PROMTOOL names its folder.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The pages quote programs, name files and link to each other: what they quote is printed, what they name exists.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,7 @@
 //! The image that scripts/image makes, as bytes. That a runtime takes it and runs the agent from it, the containerd tests
 //! show.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! scripts/kind-up and scripts/smoke with a docker, kind and kubectl that only note how they are called: no registry, no
 //! cluster. What they are told to do is checked; what a cluster makes of it, scripts/test-kubernetes shows.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -5,7 +5,7 @@
 //!                     ✂ SIGKILL
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot read ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -4,7 +4,7 @@
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot make ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs::File;
 use std::net::IpAddr;

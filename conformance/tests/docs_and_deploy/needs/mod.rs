@@ -1,7 +1,7 @@
 //! What the scripts and the tests start is essential in Debian, in scripts/needs*.txt, or named by a script that finds it missing: a
 //! machine that has only what those lists name runs them all. `scripts/test-as-new` tries it on one.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 mod installed;
 mod machine;

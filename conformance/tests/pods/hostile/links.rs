@@ -5,7 +5,7 @@ use std::fs;
 use podlan_conformance::lab::{Command, Error, Lab, Node, Pod, Running, binaries, eventually, within};
 use serde_json::{Value, json};
 
-use super::world::{Attached, SOON, World};
+use super::rig::{Attached, Rig, SOON};
 
 /// A pod in a user namespace of its own, where it has every capability.
 struct Caged<'node> {
@@ -52,19 +52,19 @@ fn net_admin_without_a_user_namespace_removes_other_pods_links_and_with_one_it_d
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
+        let rig = Rig::new(node)?;
         let caged = Caged::new(node, "caged")?;
         let lab = binaries::lab()?.display().to_string();
-        let victim = &world.victim.link;
+        let victim = &rig.victim.link;
 
         let number = number_of_node(&caged.command("ip").args(["link", "show", "eth0"]).succeeds()?)?;
         caged.command("ip").args(["link", "add", "own", "type", "bridge"]).succeeds()?;
         let refused = caged.command(&lab).args(["remove-in", &number, victim]).fails()?;
         assert!(refused.stderr.contains("EACCES"), "{}", refused.stderr);
         assert!(has_link(node, victim)?);
-        world.all_is_well()?;
+        rig.all_is_well()?;
 
-        let thief = &world.thief.pod;
+        let thief = &rig.thief.pod;
         let number = number_of_node(&thief.command("ip").args(["link", "show", "eth0"]).succeeds()?)?;
         thief.command(&lab).args(["remove-in", &number, victim]).succeeds()?;
         assert!(!has_link(node, victim)?, "it equals the node's root for links");
@@ -78,7 +78,7 @@ fn del_removes_a_hidden_pod_link_and_its_lease_and_nothing_of_other_pods() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
+        let rig = Rig::new(node)?;
         let caged = Caged::new(node, "caged")?;
         let nested = caged.command("unshare").args(["--net", "sleep", "600"]).spawn()?;
         eventually(SOON, "a namespace within the pod", || {
@@ -106,7 +106,7 @@ fn del_removes_a_hidden_pod_link_and_its_lease_and_nothing_of_other_pods() {
             assert_eq!(node.network()?.lines(&["unicast", &format!("{address}")]), Vec::<&str>::new());
         }
         // The address is another's now, and the former owner has no way to speak with it.
-        world.all_is_well()
+        rig.all_is_well()
     });
 }
 
@@ -125,7 +125,7 @@ fn gc_of_a_network_with_a_colliding_link_group_removes_no_link_of_the_other() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
+        let rig = Rig::new(node)?;
         let mut chosen = node.podnet();
         chosen["name"] = json!("chosen");
         chosen["ipam"]["ranges"] = json!([[{ "subnet": "10.77.0.0/24" }]]);
@@ -135,12 +135,12 @@ fn gc_of_a_network_with_a_colliding_link_group_removes_no_link_of_the_other() {
         let said = node.command("ip").args(["link", "show", "dev", its]).succeeds()?;
         let group = said.split_once(" group ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
         // As if the name of "chosen" had been found so that it has the group of "podnet".
-        for one in [&world.thief, &world.victim, &world.target] {
+        for one in [&rig.thief, &rig.victim, &rig.target] {
             node.command("ip").args(["link", "set", "dev", &one.link, "group", group]).succeeds()?;
         }
         gc(&stray, &chosen, &[])?;
         assert!(!has_link(node, its)?, "its own go");
-        world.all_is_well()
+        rig.all_is_well()
     });
 }
 
@@ -150,8 +150,8 @@ fn neither_del_nor_gc_removes_a_link_that_only_resembles_a_pods() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let victim = &world.victim;
+        let rig = Rig::new(node)?;
+        let victim = &rig.victim;
         let ip = |words: &[&str]| node.command("ip").args(words).succeeds();
         let said = ip(&["link", "show", "dev", &victim.link])?;
         let after = |word: &str| said.split_once(word).map_or("", |(_, rest)| rest.lines().next().unwrap_or_default());
@@ -162,15 +162,15 @@ fn neither_del_nor_gc_removes_a_link_that_only_resembles_a_pods() {
             ip(&["link", "add", link, "type", "veth", "peer", "name", &format!("p{}", &link[4..])])?;
             ip(&["link", "set", link, "group", group, "alias", alias])?;
         }
-        gc(&victim.pod, &node.podnet(), &[&world.thief, victim, &world.target])?;
-        world.all_is_well()?;
+        gc(&victim.pod, &node.podnet(), &[&rig.thief, victim, &rig.target])?;
+        rig.all_is_well()?;
         victim.pod.del(&node.podnet())?;
         assert!(!has_link(node, &victim.link)?);
-        gc(&victim.pod, &node.podnet(), &[&world.thief, &world.target])?;
+        gc(&victim.pod, &node.podnet(), &[&rig.thief, &rig.target])?;
         for link in look_alikes {
             assert!(has_link(node, link)?, "{link} is somebody else's");
         }
-        for one in [&world.thief, &world.target] {
+        for one in [&rig.thief, &rig.target] {
             assert!(has_link(node, &one.link)?, "{} lives", one.link);
         }
         Ok(())

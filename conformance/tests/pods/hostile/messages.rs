@@ -12,7 +12,7 @@ use smoltcp::wire::{
 };
 
 use super::frames;
-use super::world::{Attached, Ear, PORT, SOON, World, set};
+use super::rig::{Attached, Ear, PORT, Rig, SOON, set};
 
 const EVERY_NODE: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -45,15 +45,15 @@ fn a_router_advertisement_of_a_pod_is_ignored_even_where_the_node_takes_them_by_
         let [node] = lab.these();
         // As on a node whose own default route is learned so, and which forwards.
         set(node, "/proc/sys/net/ipv6/conf/default/accept_ra", "2")?;
-        let world = World::new(node)?;
-        let thief = &world.thief;
+        let rig = Rig::new(node)?;
+        let thief = &rig.thief;
         let learned = || -> Result<String, Error> {
             node.command("ip").args(["-6", "route", "show", "proto", "ra", "dev", &thief.link]).succeeds()
         };
         thief.sends(&[advertisement(thief)])?;
-        world.all_is_well()?;
+        rig.all_is_well()?;
         assert_eq!(learned()?, "");
-        world.set(&format!("/proc/sys/net/ipv6/conf/{}/accept_ra", thief.link), "2")?;
+        rig.set(&format!("/proc/sys/net/ipv6/conf/{}/accept_ra", thief.link), "2")?;
         eventually(SOON, "the same frame makes a default route where it is accepted", || {
             thief.sends(&[advertisement(thief)]).map_err(|error| error.to_string())?;
             match learned().map_err(|error| error.to_string())? {
@@ -70,8 +70,8 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let (thief, victim) = (&world.thief, &world.victim);
+        let rig = Rig::new(node)?;
+        let (thief, victim) = (&rig.thief, &rig.victim);
         let behind: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 99, 0, 1), Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
         let local = thief.link_local();
         for (subnet, by) in [("10.99.0.0/16", thief.v4.to_string()), ("fd99::/64", local.to_string())] {
@@ -100,7 +100,7 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
         let gateway =
             |to: String| -> Result<String, Error> { node.command("ip").args(["route", "get", &to]).succeeds() };
         redirects()?;
-        world.all_is_well()?;
+        rig.all_is_well()?;
         assert!(!gateway(behind.0.to_string())?.contains(&victim.v4.to_string()));
         assert!(!gateway(behind.1.to_string())?.contains(&victim.link_local().to_string()));
         let link = &thief.link;
@@ -111,7 +111,7 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
             (format!("ipv6/conf/{link}/forwarding"), "0"),
             (format!("ipv6/conf/{link}/accept_redirects"), "1"),
         ] {
-            world.set(&format!("/proc/sys/net/{path}"), value)?;
+            rig.set(&format!("/proc/sys/net/{path}"), value)?;
         }
         for (to, by) in
             [(behind.0.to_string(), victim.v4.to_string()), (behind.1.to_string(), victim.link_local().to_string())]
@@ -138,21 +138,21 @@ fn pods_do_not_reach_servers_on_the_nodes_loopback_even_where_a_host_port_set_ro
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let thief = &world.thief;
-        world.set(&format!("/proc/sys/net/ipv4/conf/{}/route_localnet", thief.link), "1")?;
+        let rig = Rig::new(node)?;
+        let thief = &rig.thief;
+        rig.set(&format!("/proc/sys/net/ipv4/conf/{}/route_localnet", thief.link), "1")?;
         let heard = |agent: &str| -> Result<Vec<String>, Error> {
             let loopback = Ear::at(node.place(), Ipv4Addr::LOCALHOST.into())?;
             let to = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
             thief.sends(&[frames::udp(thief.ends, SocketAddr::from((thief.v4, 4444)), to, agent)])?;
-            world.all_is_well()?;
+            rig.all_is_well()?;
             node.place()
                 .enter(|| std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"end", to)))?
                 .map_err(|source| Error::System { doing: "end it".into(), source })?;
             loopback.hears()
         };
         assert_eq!(heard("without")?, ["without"], "nothing else stops it");
-        let _agent = world.agent()?;
+        let _agent = rig.agent()?;
         assert_eq!(heard("with")?, Vec::<String>::new());
         Ok(())
     });

@@ -14,4 +14,4 @@ mod links;
 mod messages;
 mod neighbours;
 mod privacy;
-mod world;
+mod rig;

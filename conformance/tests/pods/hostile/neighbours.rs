@@ -8,7 +8,7 @@ use podlan_conformance::lab::{Error, Lab, Place, eventually, within};
 use smoltcp::wire::{ArpOperation, EthernetAddress, Icmpv6Repr, NdiscNeighborFlags, NdiscRepr};
 
 use super::frames::{self, Ends};
-use super::world::{SOON, World};
+use super::rig::{Rig, SOON};
 
 const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
@@ -63,9 +63,9 @@ fn a_pod_changes_neighbour_entries_of_its_own_addresses_only() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let (thief, victim) = (&world.thief, &world.victim);
-        let _agent = world.agent()?;
+        let rig = Rig::new(node)?;
+        let (thief, victim) = (&rig.thief, &rig.victim);
+        let _agent = rig.agent()?;
         let at = node.place();
         // The same frames move the thief's own entries on its own link: they are well made, and heard.
         thief.sends(&claims(thief.ends, thief.v4, thief.v6, OTHER))?;
@@ -76,7 +76,7 @@ fn a_pod_changes_neighbour_entries_of_its_own_addresses_only() {
         for own in thief.added.ips() {
             becomes(at, &thief.link, own, thief.ends.own)?;
         }
-        for (v4, v6) in [(victim.v4, victim.v6), (world.target.v4, world.target.v6), (GATEWAY_V4, GATEWAY_V6)] {
+        for (v4, v6) in [(victim.v4, victim.v6), (rig.target.v4, rig.target.v6), (GATEWAY_V4, GATEWAY_V6)] {
             thief.sends(&claims(thief.ends, v4, v6, thief.ends.own))?;
         }
         // What comes after them has been heard: so have they.
@@ -90,7 +90,7 @@ fn a_pod_changes_neighbour_entries_of_its_own_addresses_only() {
             let there = known(at, &victim.link, address)?;
             assert!(there.is_none_or(|mac| mac == victim.ends.own), "{address} on its own: {there:?}");
         }
-        world.all_is_well()
+        rig.all_is_well()
     });
 }
 
@@ -100,15 +100,15 @@ fn a_pod_ignores_claims_of_its_gateways_address_because_its_own_entry_is_permane
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let victim = &world.victim;
+        let rig = Rig::new(node)?;
+        let victim = &rig.victim;
         let from_outside = Ends { own: OTHER, far: victim.ends.own };
         let claim = || {
             let frames = claims(from_outside, GATEWAY_V4, GATEWAY_V6, OTHER);
             frames::send(node.place(), &victim.link, &frames)
         };
         claim()?;
-        world.all_is_well()?;
+        rig.all_is_well()?;
         let pod = victim.pod.place();
         for gateway in [GATEWAY_V4.into(), IpAddr::from(GATEWAY_V6)] {
             assert_eq!(known(pod, "eth0", gateway)?, Some(victim.ends.far), "{gateway}");
@@ -130,10 +130,10 @@ fn forged_arp_senders_create_no_neighbour_entries_on_the_node() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let thief = &world.thief;
+        let rig = Rig::new(node)?;
+        let thief = &rig.thief;
         // As on Ubuntu, where any source that has some route is good enough.
-        world.set("/proc/sys/net/ipv4/conf/all/rp_filter", "2")?;
+        rig.set("/proc/sys/net/ipv4/conf/all/rp_filter", "2")?;
         let flood = || {
             let sender = |number: u16| Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 31, 0, 50)) + u32::from(number));
             let ask =
@@ -145,10 +145,10 @@ fn forged_arp_senders_create_no_neighbour_entries_on_the_node() {
             becomes(node.place(), &thief.link, thief.v6.into(), thief.ends.own)
         };
         let count =
-            || world.neighbours(&thief.link).map(|all| all.iter().filter(|line| line.contains("172.31.")).count());
+            || rig.neighbours(&thief.link).map(|all| all.iter().filter(|line| line.contains("172.31.")).count());
         flood()?;
         assert_eq!(count()?, 0);
-        world.set(&format!("/proc/sys/net/ipv4/conf/{}/arp_filter", thief.link), "0")?;
+        rig.set(&format!("/proc/sys/net/ipv4/conf/{}/arp_filter", thief.link), "0")?;
         flood()?;
         assert_eq!(count()?, usize::from(FLOOD), "without arp_filter every one of them is");
         Ok(())
@@ -160,9 +160,9 @@ fn forged_link_local_senders_create_no_neighbour_entries_on_the_node() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let thief = &world.thief;
-        let _agent = world.agent()?;
+        let rig = Rig::new(node)?;
+        let thief = &rig.thief;
+        let _agent = rig.agent()?;
         let flood = || {
             let mut all = Vec::new();
             for number in 0..FLOOD {
@@ -180,7 +180,7 @@ fn forged_link_local_senders_create_no_neighbour_entries_on_the_node() {
             becomes(node.place(), &thief.link, thief.v6.into(), thief.ends.own)
         };
         let count =
-            || world.neighbours(&thief.link).map(|all| all.iter().filter(|line| line.starts_with("fe80::7:")).count());
+            || rig.neighbours(&thief.link).map(|all| all.iter().filter(|line| line.starts_with("fe80::7:")).count());
         flood()?;
         assert_eq!(count()?, 0);
         node.command("ip").args(["-6", "route", "add", "fe80::/64", "dev", &thief.link]).succeeds()?;

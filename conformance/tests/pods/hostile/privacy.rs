@@ -6,7 +6,7 @@ use podlan_conformance::lab::{Error, Lab, eventually, within};
 use smoltcp::wire::ArpOperation;
 
 use super::frames;
-use super::world::{Attached, Ear, PORT, SOON, World};
+use super::rig::{Attached, Ear, PORT, Rig, SOON};
 
 /// Whether any frame holds the text.
 fn holds(frames: &[Vec<u8>], text: &str) -> bool {
@@ -29,8 +29,8 @@ fn a_pod_receives_no_traffic_between_other_pods_whatever_addresses_it_claims() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let (thief, victim, target) = (&world.thief, &world.victim, &world.target);
+        let rig = Rig::new(node)?;
+        let (thief, victim, target) = (&rig.thief, &rig.victim, &rig.target);
         let heard = frames::overhear(thief.pod.place(), "eth0", || {
             thief.pod.command("ip").args(["link", "set", "eth0", "promisc", "on"]).succeeds()?;
             for other in [victim, target] {
@@ -62,9 +62,9 @@ fn a_pod_that_lives_on_after_del_has_lost_its_address_and_the_next_owner_has_it(
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let _agent = world.agent()?;
-        let (former, target) = (&world.thief, &world.target);
+        let rig = Rig::new(node)?;
+        let _agent = rig.agent()?;
+        let (former, target) = (&rig.thief, &rig.target);
         let mut tight = node.podnet();
         tight["name"] = serde_json::json!("tight");
         tight["ipam"]["ranges"] = serde_json::json!([[{ "subnet": "10.244.1.252/30" }]]);

@@ -1,17 +1,17 @@
 //! Where podlan's routes go: as the kernel reaches the peer's address, or nowhere. Generated nodes, and the kinds by name.
 
+mod generated;
 mod kinds;
 mod law;
 mod storm;
-mod world;
 
 use std::time::Duration;
 
 use podlan_conformance::cluster;
 use podlan_conformance::lab::{Error, Lab, Node, Running, eventually, within};
 
+use generated::{Dice, arrange, happen, peers};
 use law::{Peer, holds};
-use world::{Dice, arrange, happen, peers};
 
 const SOON: Duration = Duration::from_secs(20);
 

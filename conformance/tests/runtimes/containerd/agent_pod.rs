@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use podlan_conformance::agent::{metrics_at, serves_ready};
 use podlan_conformance::lab::{self, Error, Lab, PORT, Running, SHARED, binaries, eventually, every, within};
 use serde_json::{Value, json};
 
@@ -51,12 +52,7 @@ fn network_is(worker: &Worker<'_>, ready: bool) -> Result<(), Error> {
 }
 
 fn answers_ready(worker: &Worker<'_>, at: SocketAddr) -> Result<(), Error> {
-    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || {
-        match worker.node.place().http_get(at, "/readyz")? {
-            answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
-            answer => Err(answer),
-        }
-    })
+    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || serves_ready(worker.node, at))
 }
 
 /// The status in /proc of each agent of the lab.
@@ -254,7 +250,7 @@ fn a_dead_pod_gives_its_address_back(worker: &Worker<'_>, agent: SocketAddr) -> 
     // It looks when a namespace goes, whoever's.
     worker.node.pod("passing")?.remove()?;
     eventually(SOON, "the agent sees that it lives", || {
-        let metrics = worker.node.place().http_get(agent, "/metrics")?;
+        let metrics = metrics_at(worker.node, agent)?;
         let alive = metrics.lines().filter(|line| line.contains("leases{") && line.contains("state=\"alive\""));
         let alive = alive.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum::<usize>();
         if alive == all.len() { Ok(()) } else { Err(metrics) }

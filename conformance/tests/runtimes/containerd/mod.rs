@@ -12,7 +12,7 @@
 //! `containerd_2`. What every pod runs is the lab's own program.
 //! `podlan-lab enter -- THIS --exact NAME --nocapture` shows a test's output as it runs.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 
 /// The containerd under test; the module `containerd_2` has the other one.

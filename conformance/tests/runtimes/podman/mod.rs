@@ -1,7 +1,7 @@
 //! podlan under podman 4, the last podman that runs CNI plugins: containers of a plain root file system, without images,
 //! cgroups or registries. `scripts/beside podman` fetches it, PODLAN_PODMAN names its folder.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::net::IpAddr;

@@ -3,7 +3,7 @@
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
-use super::{SOON, agent_on, has, has_not, has_routes_to, is_ready, list, node_command, ours, says, stop};
+use super::{SOON, agent_on, has, has_not, has_routes_to, is_ready, list, node_command, ours, status_names, stop};
 
 /// Ways for a node to lose what it had, and what status says of each.
 fn losses() -> Vec<(&'static str, Value, &'static str)> {
@@ -56,14 +56,14 @@ fn a_listed_node_that_loses_anything_keeps_its_routes_and_is_flagged_also_after_
             // Every other node loses it while no agent runs.
             if index % 2 == 0 {
                 list(&lab, &odd)?;
-                says(one, flagged)?;
+                status_names(one, flagged)?;
                 assert_eq!(ours(one)?, before, "{what}");
             }
             stop(agent)?;
             list(&lab, &odd)?;
             agent = one.agent(&[])?;
             is_ready(one, &agent)?;
-            says(one, flagged)?;
+            status_names(one, flagged)?;
             assert_eq!(ours(one)?, before, "{what}, after a restart");
             list(&lab, &good())?;
             eventually(SOON, "nothing is flagged", || match super::state(one) {
@@ -84,7 +84,7 @@ fn this_node_keeps_its_own_pod_cidr_too() {
         has_routes_to(one, two)?;
         let before = ours(one)?;
         list(&lab, &[with(one, &json!({ "spec": null, "status": null })), two.as_kubernetes()])?;
-        says(one, "node1 has no IPv4 pod CIDR in the list; its last good one 10.244.1.0/24 is kept")?;
+        status_names(one, "node1 has no IPv4 pod CIDR in the list; its last good one 10.244.1.0/24 is kept")?;
         assert_eq!(ours(one)?, before);
         stop(agent)?;
         let agent = one.agent(&[])?;
@@ -112,7 +112,7 @@ fn a_valid_address_is_used_at_once_whatever_is_listed_beside_it() {
             list(&lab, &[one.as_kubernetes(), with(two, &addresses("172.31.0.77"))])?;
             let follows = || has(one, &["unicast", "10.244.2.0/24", "172.31.0.77"]);
             eventually(SOON, &format!("beside {odd:?} the route follows"), follows)?;
-            says(one, "status.addresses[0].address")?;
+            status_names(one, "status.addresses[0].address")?;
             stop(agent)?;
             let agent = one.agent(&[])?;
             is_ready(one, &agent)?;
@@ -148,7 +148,7 @@ fn a_kept_pod_cidr_ends_with_its_node_a_new_owner_a_new_uid_or_an_operators_comm
                 has(one, &["unicast", &v4, "172.31.0.4"]).and(has(one, &["unicast", &v6, "fd31::4"]))
             })?;
             list(&lab, &and(with(four, &lost)))?;
-            says(one, &format!("its last good one {v4} is kept"))
+            status_names(one, &format!("its last good one {v4} is kept"))
         };
         let gone =
             |why: &str| eventually(SOON, why, || has_not(one, &["unicast", &v4]).and(has_not(one, &["unicast", &v6])));

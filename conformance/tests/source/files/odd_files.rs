@@ -7,7 +7,7 @@ use std::path::Path;
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
 use serde_json::Value;
 
-use super::{SOON, agent_on, folder, has, has_not, has_routes_to, is_ready, of, ours, says, state, stop};
+use super::{SOON, agent_on, folder, has, has_not, has_routes_to, is_ready, of, ours, state, status_names, stop};
 
 type Oddity = (&'static str, fn(&Path), &'static str);
 
@@ -137,8 +137,8 @@ fn an_odd_file_among_the_network_configurations_is_named_and_blocks_nothing() {
             let agent = one.agent(&["--cni-conf-dir", "/run/net.d", "--resync", "300ms"])?;
             is_ready(one, &agent)?;
             has_routes_to(one, two)?;
-            says(one, "20-odd.conflist")?;
-            says(one, words)?;
+            status_names(one, "20-odd.conflist")?;
+            status_names(one, words)?;
             let conflist: Value = serde_json::from_slice(&fs::read(dir.join("10-podlan.conflist")).unwrap()).unwrap();
             assert_eq!(conflist["name"], "podnet", "{what}");
             one.place().remove_route(two.pod_cidrs()[0])?;

@@ -62,14 +62,14 @@ impl<'node> Attached<'node> {
 }
 
 /// The node and its three pods.
-pub(super) struct World<'lab> {
+pub(super) struct Rig<'lab> {
     pub(super) node: &'lab Node,
     pub(super) thief: Attached<'lab>,
     pub(super) victim: Attached<'lab>,
     pub(super) target: Attached<'lab>,
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     pub(super) fn new(node: &'lab Node) -> Result<Self, Error> {
         let pod = |name| Attached::new(node, name);
         Ok(Self { node, thief: pod("thief")?, victim: pod("victim")?, target: pod("target")? })
