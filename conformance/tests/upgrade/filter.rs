@@ -4,7 +4,7 @@
 //!   node1 (agent of one build, then of the other; conf.all.rp_filter=2)
 //!     ├── thief, which has the addresses of victim too
 //!     ├── victim
-//!     └── target, which must not hear the thief
+//!     └── target, which must not receive forged packets
 //! ```
 
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! Two nodes with an agent and a pod each, and what is asked of them.
+//! Two nodes with an agent and a pod each, and the facts that are read from them.
 
 use std::fs;
 use std::time::Duration;

@@ -5,19 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use podlan_conformance::lab::{Error, Lab, Place, within};
 
 use super::frames;
-use super::rig::{Ear, PORT, Rig};
+use super::rig::{PORT, Receiver, Rig};
 
-/// Who hears a source that is not the thief's, where the agent's rule is missing and the node's reverse path filter is
-/// loose. The rest the kernel refuses by itself.
+/// Which hosts receive a source that is not the thief's, without the agent's rule and with a loose reverse path filter
+/// on the node. The kernel itself drops the others.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
+enum Arrives {
     Nowhere,
     AtTheNode,
     Everywhere,
 }
 
-fn sources(rig: &Rig<'_>) -> Vec<(IpAddr, Heard)> {
-    use Heard::{AtTheNode, Everywhere, Nowhere};
+fn sources(rig: &Rig<'_>) -> Vec<(IpAddr, Arrives)> {
+    use Arrives::{AtTheNode, Everywhere, Nowhere};
     let parse = |text: &str| text.parse::<IpAddr>().unwrap_or_else(|error| panic!("{text}: {error}"));
     vec![
         (rig.victim.v4.into(), Everywhere),
@@ -41,11 +41,11 @@ fn sources(rig: &Rig<'_>) -> Vec<(IpAddr, Heard)> {
     ]
 }
 
-/// Which of the sources somebody hears at `to`, of both families.
-fn heard(rig: &Rig<'_>, place: &Place, to: [IpAddr; 2]) -> Result<Vec<String>, Error> {
-    let mut heard = Vec::new();
+/// Which of the sources are received at `to`, in both families.
+fn received(rig: &Rig<'_>, place: &Place, to: [IpAddr; 2]) -> Result<Vec<String>, Error> {
+    let mut received = Vec::new();
     for (to, v6) in to.into_iter().zip([false, true]) {
-        let ear = Ear::at(place, to)?;
+        let receiver = Receiver::at(place, to)?;
         let (thief, to) = (&rig.thief, SocketAddr::new(to, PORT));
         let frame = |from: IpAddr, text: &str| frames::udp(thief.ends, SocketAddr::new(from, 4444), to, text);
         let of_family = sources(rig).into_iter().filter(|(from, _)| from.is_ipv6() == v6);
@@ -53,10 +53,10 @@ fn heard(rig: &Rig<'_>, place: &Place, to: [IpAddr; 2]) -> Result<Vec<String>, E
         frames.push(frame(thief.ip(v6), "its own"));
         frames.push(frame(thief.ip(v6), "end"));
         thief.sends(&frames)?;
-        heard.extend(ear.hears()?);
+        received.extend(receiver.receives()?);
     }
-    heard.sort();
-    Ok(heard)
+    received.sort();
+    Ok(received)
 }
 
 #[test]
@@ -65,23 +65,23 @@ fn frames_with_the_address_of_another_are_dropped_and_only_the_agents_rule_drops
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         let rig = Rig::new(node)?;
-        // As on Ubuntu: the kernel's own second line is off.
+        // As on Ubuntu: the kernel's own protection is off.
         rig.set("/proc/sys/net/ipv4/conf/all/rp_filter", "2")?;
         let places = [
             (rig.target.pod.place(), [rig.target.v4.into(), rig.target.v6.into()]),
             (node.place(), [node.v4(), node.v6()]),
         ];
-        for ((place, at), least) in places.iter().zip([Heard::Everywhere, Heard::AtTheNode]) {
-            let heard_here = |heard: Heard| heard == Heard::Everywhere || heard == least;
-            let all = sources(&rig).into_iter().filter(|(_, heard)| heard_here(*heard));
+        for ((place, at), least) in places.iter().zip([Arrives::Everywhere, Arrives::AtTheNode]) {
+            let arrives_here = |received: Arrives| received == Arrives::Everywhere || received == least;
+            let all = sources(&rig).into_iter().filter(|(_, received)| arrives_here(*received));
             let mut without: Vec<String> = all.map(|(from, _)| from.to_string()).collect();
             without.extend(["its own".to_owned(), "its own".to_owned()]);
             without.sort();
-            assert_eq!(heard(&rig, place, *at)?, without, "without the rule, by {}", place.name());
+            assert_eq!(received(&rig, place, *at)?, without, "without the rule, by {}", place.name());
         }
         let _agent = rig.agent()?;
         for (place, at) in &places {
-            assert_eq!(heard(&rig, place, *at)?, ["its own", "its own"], "with the rule, by {}", place.name());
+            assert_eq!(received(&rig, place, *at)?, ["its own", "its own"], "with the rule, by {}", place.name());
         }
         rig.all_is_well()
     });

@@ -1,5 +1,5 @@
-//! Messages that would make the node change its ways: router advertisements, redirects, and packets for what listens on
-//! its loopback alone.
+//! Messages that would change the node's configuration: router advertisements, redirects, and packets for servers that
+//! listen on the node's loopback only.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
@@ -12,11 +12,11 @@ use smoltcp::wire::{
 };
 
 use super::frames;
-use super::rig::{Attached, Ear, PORT, Rig, SOON, set};
+use super::rig::{Attached, PORT, Receiver, Rig, SOON, set};
 
 const EVERY_NODE: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// A router advertisement of the thief's: a default route by it, and a prefix to make addresses of.
+/// A router advertisement by the thief: a default route by it, and a prefix for addresses.
 fn advertisement(thief: &Attached<'_>) -> Vec<u8> {
     let prefix = NdiscPrefixInformation {
         prefix_len: 64,
@@ -43,7 +43,7 @@ fn a_router_advertisement_of_a_pod_is_ignored_even_where_the_node_takes_them_by_
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        // As on a node whose own default route is learned so, and which forwards.
+        // As on a node whose own default route is learned in this way, and which forwards.
         set(node, "/proc/sys/net/ipv6/conf/default/accept_ra", "2")?;
         let rig = Rig::new(node)?;
         let thief = &rig.thief;
@@ -64,7 +64,7 @@ fn a_router_advertisement_of_a_pod_is_ignored_even_where_the_node_takes_them_by_
     });
 }
 
-/// The thief is a router for a subnet behind it, and says that the victim's address were a better one.
+/// The thief is a router for a subnet behind it, and redirects the node to the victim's address as a better one.
 #[test]
 fn a_redirect_of_a_pod_is_ignored_in_both_families() {
     within(|| {
@@ -78,10 +78,10 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
             node.command("ip").args(["route", "add", subnet, "via", &by, "dev", &thief.link, "onlink"]).succeeds()?;
         }
         let redirects = || -> Result<(), Error> {
-            // A redirect quotes what it is about: an echo reply of the node's, for which no socket is asked.
+            // A redirect quotes the packet that it is about: an echo reply of the node, for which no socket is needed.
             let quoted = frames::ipv4(thief.ends, node_v4(), behind.0, IpProtocol::Icmp, &[0; 8]);
             let v4 = frames::redirect_v4(thief.ends, thief.v4, node_v4(), victim.v4, frames::packet_of(&quoted));
-            // Where it is taken, the node asks for the new gateway.
+            // Where it is accepted, the node resolves the new gateway.
             let here =
                 frames::arp(thief.ends, ArpOperation::Reply, thief.ends.own, victim.v4, Ipv4Addr::new(169, 254, 1, 1));
             let message = NdiscRepr::Redirect {
@@ -91,7 +91,7 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
                 redirected_hdr: None,
             };
             let v6 = frames::ndisc(thief.ends, local, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), message);
-            // A route that nobody uses has nothing to be redirected.
+            // A redirect applies only to a route in use.
             for to in [behind.0.to_string(), behind.1.to_string()] {
                 node.command("ip").args(["route", "get", &to]).succeeds()?;
             }
@@ -131,8 +131,8 @@ fn node_v4() -> Ipv4Addr {
     Ipv4Addr::new(172, 31, 0, 1)
 }
 
-/// portmap, chained after podlan, lets packets for 127.0.0.1 in by the pod's link (`route_localnet`), for hostPorts on
-/// localhost; kube-proxy does so for all links.
+/// portmap, chained after podlan, accepts packets for 127.0.0.1 from the pod's link (`route_localnet`), for hostPorts
+/// on localhost; kube-proxy does so for all links.
 #[test]
 fn pods_do_not_reach_servers_on_the_nodes_loopback_even_where_a_host_port_set_route_localnet() {
     within(|| {
@@ -141,19 +141,19 @@ fn pods_do_not_reach_servers_on_the_nodes_loopback_even_where_a_host_port_set_ro
         let rig = Rig::new(node)?;
         let thief = &rig.thief;
         rig.set(&format!("/proc/sys/net/ipv4/conf/{}/route_localnet", thief.link), "1")?;
-        let heard = |agent: &str| -> Result<Vec<String>, Error> {
-            let loopback = Ear::at(node.place(), Ipv4Addr::LOCALHOST.into())?;
+        let received = |agent: &str| -> Result<Vec<String>, Error> {
+            let loopback = Receiver::at(node.place(), Ipv4Addr::LOCALHOST.into())?;
             let to = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
             thief.sends(&[frames::udp(thief.ends, SocketAddr::from((thief.v4, 4444)), to, agent)])?;
             rig.all_is_well()?;
             node.place()
                 .enter(|| std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"end", to)))?
                 .map_err(|source| Error::System { doing: "end it".into(), source })?;
-            loopback.hears()
+            loopback.receives()
         };
-        assert_eq!(heard("without")?, ["without"], "nothing else stops it");
+        assert_eq!(received("without")?, ["without"], "nothing else stops it");
         let _agent = rig.agent()?;
-        assert_eq!(heard("with")?, Vec::<String>::new());
+        assert_eq!(received("with")?, Vec::<String>::new());
         Ok(())
     });
 }
