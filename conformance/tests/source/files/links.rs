@@ -29,7 +29,7 @@ fn releases(node: &Node, at: &str, nodes: &[&Node]) {
 
 type Layout = (&'static str, &'static str, fn(&Node, &[&Node]), fn(&Node));
 
-/// Where the file lies and how it is switched.
+/// The paths of the file, and how each is changed.
 fn layouts() -> Vec<Layout> {
     fn at(node: &Node, path: &str) -> std::path::PathBuf {
         node.path(path)

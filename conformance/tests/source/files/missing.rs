@@ -1,11 +1,11 @@
-//! What is missing is not gone, and what is sound counts at once.
+//! Missing entries do not remove routes, and valid ones are used at once.
 
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
 use super::{SOON, agent_on, has, has_not, has_routes_to, is_ready, list, node_command, ours, status_names, stop};
 
-/// Ways for a node to lose what it had, and what status says of each.
+/// Ways for a node to lose its data, and the text of status for each.
 fn losses() -> Vec<(&'static str, Value, &'static str)> {
     let internal = |addresses: &[&str]| {
         let address = |address: &&str| json!({ "type": "InternalIP", "address": address });
@@ -32,7 +32,7 @@ fn losses() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// A node with some of its parts in the place of what it has.
+/// A node with some of its parts replaced.
 fn with(node: &Node, parts: &Value) -> Value {
     let mut changed = node.as_kubernetes();
     for (name, part) in parts.as_object().into_iter().flatten() {
@@ -53,7 +53,7 @@ fn a_listed_node_that_loses_anything_keeps_its_routes_and_is_flagged_also_after_
         let before = ours(one)?;
         for (index, (what, parts, flagged)) in losses().into_iter().enumerate() {
             let odd = [one.as_kubernetes(), two.as_kubernetes(), with(three, &parts)];
-            // Every other node loses it while no agent runs.
+            // Every second node loses it while no agent runs.
             if index % 2 == 0 {
                 list(&lab, &odd)?;
                 status_names(one, flagged)?;
@@ -176,7 +176,7 @@ fn a_kept_pod_cidr_ends_with_its_node_a_new_owner_a_new_uid_or_an_operators_comm
     });
 }
 
-/// What may stand in the place of a node in a list, or of a part of it.
+/// What may be in the place of a node in a list, or of a part of it.
 fn oddities() -> Vec<Value> {
     let node = |spec: Value, status: Value| json!({ "metadata": { "name": "node9" }, "spec": spec, "status": status });
     vec![
