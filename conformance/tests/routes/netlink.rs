@@ -1,10 +1,10 @@
-//! The netlink crate on the real kernel: what is asked for is what the kernel gives back, and what it refuses is told.
+//! The netlink crate on the real kernel: objects read back as they were requested, and refusals are reported.
 //!
 //! ```text
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot make ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use podlan_conformance::lab::{Lab, within};
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// In the node's namespace: makes the pair and returns the socket and the near end's index.
+/// In the node's namespace: makes the pair; returns the socket and the near end's index.
 fn pair(netns: &Path) -> (Socket, u32) {
     let netns = File::open(netns).unwrap();
     let mut socket = Socket::open().unwrap();
@@ -167,13 +167,13 @@ fn each_request_has_its_own_result_with_the_kernels_error_text() {
             assert_eq!(errnos, [None, Some(Errno::ENETUNREACH), Some(Errno::EEXIST), None, Some(Errno::ESRCH)]);
             let words = verdicts[1].as_ref().unwrap_err().to_string();
             assert_eq!(words, "Nexthop has invalid gateway (ENETUNREACH)");
-            let nobody = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
-            assert_eq!(nobody.errno, Errno::ENODEV);
+            let missing = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
+            assert_eq!(missing.errno, Errno::ENODEV);
         })
     });
 }
 
-/// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
+/// Only the kernel's "not found" errors for routes and links count as none: any other answer is an error.
 #[test]
 fn only_not_found_errors_mean_no_route_or_no_link() {
     within(|| {
@@ -287,19 +287,19 @@ fn the_monitor_reports_changes_by_other_programs() {
         let [node] = lab.these();
         node.place().enter(|| {
             let mut monitor = Monitor::open().unwrap();
-            assert!(monitor.read().unwrap().is_none(), "no news yet");
+            assert!(monitor.read().unwrap().is_none(), "no events yet");
             let mut socket = Socket::open().unwrap();
             let device = Link::index(&socket, "eth0").unwrap().unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
-            let mut told = Vec::new();
+            let mut reported = Vec::new();
             while let Some(events) = monitor.read().unwrap() {
-                told.extend(events.into_iter().filter_map(|event| match event {
+                reported.extend(events.into_iter().filter_map(|event| match event {
                     Event::Changed(message) => Route::from_message(&message),
                     _ => None,
                 }));
             }
-            assert_eq!(told, [route.clone(), route]);
+            assert_eq!(reported, [route.clone(), route]);
         })
     });
 }
