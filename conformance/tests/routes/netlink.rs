@@ -8,15 +8,17 @@
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
+use netlink::wire::{Attribute, write};
 use netlink::{
     Address, Event, Family, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
     POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
+use nix::sys::socket::{NetlinkAddr, getsockname};
 use podlan_conformance::lab::{Lab, within};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -276,6 +278,38 @@ fn a_thousand_requests_are_answered_one_by_one() {
                 socket.dump(Route::dump(Family::V4, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
             found.sort();
             assert_eq!(found, routes);
+        })
+    });
+}
+
+/// `RTM_NEWLINK`, and `IFLA_IFNAME` behind `struct ifinfomsg`.
+fn new_link(sequence: u32, name: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    write(&mut message, 16, 0, sequence, &[0; 16], &[Attribute::text(3, name)]);
+    message
+}
+
+#[test]
+fn what_another_process_sends_to_a_socket_is_neither_an_answer_nor_an_event() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let (mut socket, mut monitor) = (Socket::open().unwrap(), Monitor::open().unwrap());
+            // The first question gives the socket its port.
+            Link::find(&mut socket, Selector::Name("lo")).unwrap().unwrap();
+            let forger = rtnetlink::sys::Socket::new(0).unwrap();
+            let send = |to: BorrowedFd<'_>, sequence| {
+                let port = getsockname::<NetlinkAddr>(to.as_raw_fd()).unwrap().pid();
+                let message = new_link(sequence, "forged");
+                forger.send_to(&message, &rtnetlink::sys::SocketAddr::new(port, 0), 0).unwrap();
+            };
+            // One of them has the sequence number of the next question.
+            (0..8).for_each(|sequence| send(socket.as_fd(), sequence));
+            send(monitor.as_fd(), 0);
+            let link = Link::find(&mut socket, Selector::Name("lo")).unwrap().unwrap();
+            assert_eq!(link.name, "lo");
+            assert!(monitor.read().unwrap().is_none(), "nothing has changed");
         })
     });
 }
