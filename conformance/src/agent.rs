@@ -42,7 +42,26 @@ pub fn status(node: &Node) -> Result<Value, Error> {
 /// # Errors
 /// As a text, for polls.
 pub fn metrics(node: &Node) -> Result<String, String> {
-    node.place().http_get(METRICS, "/metrics")
+    metrics_at(node, METRICS)
+}
+
+/// All metrics of the agent of `node` that listens at `at`.
+///
+/// # Errors
+/// As a text, for polls.
+pub fn metrics_at(node: &Node, at: SocketAddr) -> Result<String, String> {
+    node.place().http_get(at, "/metrics")
+}
+
+/// Whether the agent of `node` that listens at `at` answers /readyz with success.
+///
+/// # Errors
+/// As a text, for polls: its answer.
+pub fn serves_ready(node: &Node, at: SocketAddr) -> Result<(), String> {
+    match node.place().http_get(at, "/readyz")? {
+        answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
+        answer => Err(answer),
+    }
 }
 
 /// The value of one metric, named with its labels: `podlan_node_ready`.

@@ -1,15 +1,15 @@
-//! scripts/kind-up and scripts/smoke with a docker, kind and kubectl that only note how they are called: no registry, no
-//! cluster. What they are told to do is checked; what a cluster makes of it, scripts/test-kubernetes shows.
+//! scripts/kind-up and scripts/smoke with a docker, kind and kubectl that only write down how they are called: no
+//! registry, no cluster. The commands are checked; scripts/test-kubernetes shows what a cluster does with them.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Notes each call and what comes on stdin. As kubectl it has two pods, and the server in each sees whom `SEEN` says, or
-/// else the pod that asks.
+/// Writes down each call and its stdin. As kubectl it has two pods, and the server in each reports the client address
+/// in `SEEN`, or by default that of the asking pod.
 const FAKE: &str = r#"#!/bin/bash
 echo "$(basename "$0") $*" >>"$CALLS"
 case "$(basename "$0") $*" in

@@ -1,5 +1,5 @@
-//! A file system that is really full, of bytes or of files: an ADD is refused by name and leaves nothing, a DEL gives back, and
-//! once there is room again all is well.
+//! A file system that is full, of bytes or of inodes: an ADD fails with the reason and leaves nothing, a DEL releases,
+//! and once there is room again everything works.
 //!
 //! ```text
 //!   node1: /run/podlan is a file system of 2 MiB
@@ -9,7 +9,7 @@
 
 use podlan_conformance::lab::{Error, Lab, within};
 
-/// `fill` leaves no room in /run/podlan; `empty` takes that back.
+/// `fill` leaves no room in /run/podlan; `empty` frees it.
 fn is_refused_while_full(options: &str, fill: &str, empty: &str) -> Result<(), Error> {
     let lab = Lab::new(1)?;
     let [node] = lab.these();

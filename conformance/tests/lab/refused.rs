@@ -1,4 +1,4 @@
-//! A machine that gives no namespaces says so and names the cure; a test there is skipped loudly, and fails in CI.
+//! A machine that refuses namespaces gives an error with a fix; a test there is skipped loudly, and fails in CI.
 //!
 //! ```text
 //!   lab whose user namespaces are used up ── podlan-lab enter ── ✗
@@ -6,7 +6,7 @@
 
 use podlan_conformance::lab::{Error, Lab, Node, binaries, refusal, within};
 
-/// Lets no more user namespaces be made in this lab, as a machine's owner may.
+/// Allows no more user namespaces in this lab, as a machine's owner may.
 fn refuse(node: &Node) -> Result<(), Error> {
     let used_up = "echo 0 > /proc/sys/user/max_user_namespaces";
     node.command("sh").args(["-c", used_up]).succeeds().map(drop)

@@ -1,28 +1,30 @@
-//! The netlink crate on the real kernel: what is asked for is what the kernel gives back, and what it refuses is told.
+//! The netlink crate on the real kernel: objects read back as they were requested, and refusals are reported.
 //!
 //! ```text
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot make ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
+use netlink::wire::{Attribute, write};
 use netlink::{
     Address, Event, Family, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
     POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
+use nix::sys::socket::{NetlinkAddr, getsockname};
 use podlan_conformance::lab::{Lab, within};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// In the node's namespace: makes the pair and returns the socket and the near end's index.
+/// In the node's namespace: makes the pair; returns the socket and the near end's index.
 fn pair(netns: &Path) -> (Socket, u32) {
     let netns = File::open(netns).unwrap();
     let mut socket = Socket::open().unwrap();
@@ -167,13 +169,13 @@ fn each_request_has_its_own_result_with_the_kernels_error_text() {
             assert_eq!(errnos, [None, Some(Errno::ENETUNREACH), Some(Errno::EEXIST), None, Some(Errno::ESRCH)]);
             let words = verdicts[1].as_ref().unwrap_err().to_string();
             assert_eq!(words, "Nexthop has invalid gateway (ENETUNREACH)");
-            let nobody = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
-            assert_eq!(nobody.errno, Errno::ENODEV);
+            let missing = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
+            assert_eq!(missing.errno, Errno::ENODEV);
         })
     });
 }
 
-/// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
+/// Only the kernel's "not found" errors for routes and links count as none: any other answer is an error.
 #[test]
 fn only_not_found_errors_mean_no_route_or_no_link() {
     within(|| {
@@ -280,6 +282,38 @@ fn a_thousand_requests_are_answered_one_by_one() {
     });
 }
 
+/// `RTM_NEWLINK`, and `IFLA_IFNAME` behind `struct ifinfomsg`.
+fn new_link(sequence: u32, name: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    write(&mut message, 16, 0, sequence, &[0; 16], &[Attribute::text(3, name)]);
+    message
+}
+
+#[test]
+fn what_another_process_sends_to_a_socket_is_neither_an_answer_nor_an_event() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let (mut socket, mut monitor) = (Socket::open().unwrap(), Monitor::open().unwrap());
+            // The first question gives the socket its port.
+            Link::find(&mut socket, Selector::Name("lo")).unwrap().unwrap();
+            let forger = rtnetlink::sys::Socket::new(0).unwrap();
+            let send = |to: BorrowedFd<'_>, sequence| {
+                let port = getsockname::<NetlinkAddr>(to.as_raw_fd()).unwrap().pid();
+                let message = new_link(sequence, "forged");
+                forger.send_to(&message, &rtnetlink::sys::SocketAddr::new(port, 0), 0).unwrap();
+            };
+            // One of them has the sequence number of the next question.
+            (0..8).for_each(|sequence| send(socket.as_fd(), sequence));
+            send(monitor.as_fd(), 0);
+            let link = Link::find(&mut socket, Selector::Name("lo")).unwrap().unwrap();
+            assert_eq!(link.name, "lo");
+            assert!(monitor.read().unwrap().is_none(), "nothing has changed");
+        })
+    });
+}
+
 #[test]
 fn the_monitor_reports_changes_by_other_programs() {
     within(|| {
@@ -287,19 +321,19 @@ fn the_monitor_reports_changes_by_other_programs() {
         let [node] = lab.these();
         node.place().enter(|| {
             let mut monitor = Monitor::open().unwrap();
-            assert!(monitor.read().unwrap().is_none(), "no news yet");
+            assert!(monitor.read().unwrap().is_none(), "no events yet");
             let mut socket = Socket::open().unwrap();
             let device = Link::index(&socket, "eth0").unwrap().unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
-            let mut told = Vec::new();
+            let mut reported = Vec::new();
             while let Some(events) = monitor.read().unwrap() {
-                told.extend(events.into_iter().filter_map(|event| match event {
+                reported.extend(events.into_iter().filter_map(|event| match event {
                     Event::Changed(message) => Route::from_message(&message),
                     _ => None,
                 }));
             }
-            assert_eq!(told, [route.clone(), route]);
+            assert_eq!(reported, [route.clone(), route]);
         })
     });
 }

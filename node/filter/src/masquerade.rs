@@ -38,6 +38,11 @@ impl Sides {
         let inside = inside.into_iter().chain(multicast()).chain(own.iter()).collect();
         Self { own, inside }
     }
+
+    /// Whether pods reach all of `subnet` with their own addresses.
+    pub fn is_inside(&self, subnet: IpNetwork) -> bool {
+        self.inside.iter().any(|inside| inside.contains(subnet.network()) && inside.prefix() <= subnet.prefix())
+    }
 }
 
 /// Multicast is never masqueraded.

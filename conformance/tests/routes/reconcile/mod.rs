@@ -1,4 +1,4 @@
-//! The agent's routes on a real kernel: right, kept right, and explained.
+//! The agent's routes on a real kernel: correct, kept correct, and explained.
 //!
 //! ```text
 //!   node1 (agent) ──┬── node2 ── node3
@@ -54,7 +54,7 @@ fn a_restart_keeps_the_routes_of_a_node_that_is_malformed_and_withdraws_them_whe
         eventually(SOON, "the new agent is ready", || is_ready(one, agent.id()))?;
         assert_eq!(ours(one)?, before, "the last good routes stay");
 
-        // A file that does not read keeps nothing, and stops nothing.
+        // A file that cannot be parsed keeps no routes, and stops nothing.
         stop(agent)?;
         let kept = one.path("/run/podlan/kept.json");
         let text = fs::read_to_string(&kept).unwrap_or_default();
@@ -63,7 +63,7 @@ fn a_restart_keeps_the_routes_of_a_node_that_is_malformed_and_withdraws_them_whe
         eventually(SOON, "its routes go", || has_not(one, &["unicast", "10.244.3.0/24"]))?;
         has_routes_to(one, two)?;
 
-        // Kept again, and gone with the node.
+        // Kept again, and removed with the node.
         list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), three.as_kubernetes()])?;
         has_routes_to(one, three)?;
         list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), odd])?;
@@ -81,16 +81,16 @@ fn a_route_deleted_by_hand_is_back_at_once_and_not_by_the_next_resync_in_both_fa
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
-        // It does not look by itself while the test lasts.
+        // No resync happens during the test.
         let _agent = one.agent(&["--resync", "1h"])?;
         has_routes_to(one, two)?;
         has_routes_to(one, three)?;
-        // The base: how long the agent takes to answer an operator, on this machine and now.
+        // The base: how long the agent takes to answer an operator, on this machine at this time.
         let mut answers = Vec::new();
         for _ in 0..9 {
-            let asked = Instant::now();
+            let sent = Instant::now();
             status(one)?;
-            answers.push(asked.elapsed());
+            answers.push(sent.elapsed());
         }
         answers.sort();
         for cidr in two.pod_cidrs() {
@@ -123,13 +123,13 @@ fn routes_of_nodes_that_left_while_the_agent_was_down_are_removed_and_pod_and_fo
         has_routes_to(one, two)?;
         has_routes_to(one, three)?;
         stop(agent)?;
-        assert_eq!(ours(one)?.len(), 6, "a graceful end leaves the routes");
+        assert_eq!(ours(one)?.len(), 6, "an agent that is stopped leaves the routes");
         let foreign = Route { gateway: Some(two.v4()), ..Route::to(network("10.200.0.0/24"), 4) };
         add_route(one, &foreign)?;
         let before = one.network()?;
         lab.list(&[one, two])?;
         let _agent = one.agent(&[])?;
-        eventually(SOON, "node3's routes are swept", || {
+        eventually(SOON, "node3's routes are removed", || {
             three.pod_cidrs().iter().try_for_each(|cidr| has_not(one, &[&cidr.to_string()]))
         })?;
         assert_eq!(ours(one)?.len(), 4);
@@ -155,7 +155,7 @@ fn an_empty_list_is_held_until_a_later_list_or_the_operator_confirms_it() {
             status => Err(status.to_string()),
         })?;
         assert_eq!(ours(one)?, before);
-        eventually(SOON, "the same list, read again after the hold, is believed", || match ours(one) {
+        eventually(SOON, "the same list, read again after the hold, is applied", || match ours(one) {
             Ok(held) if held.is_empty() => Ok(()),
             held => Err(format!("{held:?}")),
         })?;
@@ -173,7 +173,7 @@ fn an_empty_list_is_held_until_a_later_list_or_the_operator_confirms_it() {
         assert_eq!(ours(one)?, before, "a malformed file changes nothing");
         lab.list(&[one])?;
         let release = || node_command(one, &["release-withdrawal"]);
-        eventually(SOON, "the operator lets it go", || match release() {
+        eventually(SOON, "the operator releases it", || match release() {
             Ok(said) if said.contains("released") => Ok(()),
             said => Err(format!("{said:?}")),
         })?;
@@ -221,9 +221,11 @@ fn a_foreign_route_in_the_place_of_ours_is_named_and_left_alone() {
                 said.contains("held by a foreign route") && said.contains("172.31.0.3") && said.contains("static");
             if named { Ok(()) } else { Err(said) }
         })?;
-        assert_eq!(has(one, &[&theirs.to_string(), "172.31.0.3", "4"]), Ok(()), "it stands as it was");
+        assert_eq!(has(one, &[&theirs.to_string(), "172.31.0.3", "4"]), Ok(()), "it is unchanged");
         one.place().remove_route(theirs)?;
-        eventually(SOON, "once it is gone, ours is in", || has(one, &[&theirs.to_string(), "172.31.0.2", "110"]))
+        eventually(SOON, "once it is gone, podlan's route is there", || {
+            has(one, &[&theirs.to_string(), "172.31.0.2", "110"])
+        })
     });
 }
 
@@ -247,7 +249,7 @@ fn each_odd_node_gets_its_verdict_and_the_good_routes_stay() {
             ("far", "10.244.9.0/24", "192.0.2.9", "no segment that is reached"),
             ("nonsense", "x", "y", "is not a subnet"),
         ];
-        // Names after the good ones': of two with one CIDR, the first by name has it.
+        // Named to sort after the good ones: of two nodes with one CIDR, the first by name has it.
         let named = |name: &str| format!("z-{name}");
         let mut items = vec![one.as_kubernetes(), two.as_kubernetes()];
         items.extend(table.iter().map(|(name, cidr, address, _)| odd(&named(name), cidr, address)));
@@ -255,7 +257,7 @@ fn each_odd_node_gets_its_verdict_and_the_good_routes_stay() {
         list(&lab, &items)?;
         let agent = one.agent(&[])?;
         has_routes_to(one, two)?;
-        // Its routes are in before its state is written.
+        // The agent adds its routes before it writes its state.
         eventually(SOON, "the agent is ready", || is_ready(one, agent.id()))?;
         for (name, _, _, expected) in table {
             let said = verdicts(one, &named(name))?.join("; ");
@@ -280,13 +282,13 @@ fn a_link_that_flaps_and_an_address_that_comes_back_bring_the_routes_back() {
         eventually(SOON, "no route by a link that is down", || has_not(one, &[&v4]))?;
         set_up(one, "eth0", true)?;
         eventually(SOON, "the IPv4 route is back", || has(one, &[&v4, "172.31.0.2"]))?;
-        // The kernel drops IPv6 addresses of a link that goes down; whoever configures the node puts them back.
+        // The kernel drops IPv6 addresses of a link that goes down; the node's network configuration adds them again.
         add_address(one, "eth0", network("fd31::1/64"))?;
         eventually(SOON, "the IPv6 route is back", || has(one, &[&v6, "fd31::2"]))?;
 
         remove_address(one, "eth0", network("172.31.0.1/24"))?;
         add_address(one, "eth0", network("172.31.0.101/24"))?;
-        eventually(SOON, "the route stands under the new own address", || {
+        eventually(SOON, "the route has the node's new address", || {
             has(one, &[&v4, "172.31.0.2"])?;
             let said = verdicts(one, "node2").map_err(|error| error.to_string())?.join("; ");
             if said.contains("direct via 172.31.0.2") { Ok(()) } else { Err(said) }

@@ -1,4 +1,5 @@
-//! Something else where a file belongs is that file's fault alone: it is named, the last good stays, and nothing blocks.
+//! Something else in the place of a file affects that file only: it is named, the last good contents stay, and nothing
+//! blocks.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,11 +8,11 @@ use std::path::Path;
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
 use serde_json::Value;
 
-use super::{SOON, agent_on, folder, has, has_not, has_routes_to, is_ready, of, ours, says, state, stop};
+use super::{SOON, agent_on, folder, has, has_not, has_routes_to, is_ready, of, ours, state, status_names, stop};
 
 type Oddity = (&'static str, fn(&Path), &'static str);
 
-/// What may lie where a file belongs, and the words for it.
+/// What may be in the place of a file, and the text that names it.
 fn oddities() -> Vec<Oddity> {
     vec![
         ("a pipe", pipe, "it is a named pipe, not a file"),
@@ -41,7 +42,7 @@ fn clear(path: &Path) {
 
 /// Waits until the source's error has these words.
 fn errs(node: &Node, words: &str) -> Result<(), Error> {
-    eventually(SOON, &format!("the error says {words:?}"), || match state(node)["source"]["error"].as_str() {
+    eventually(SOON, &format!("the error names {words:?}"), || match state(node)["source"]["error"].as_str() {
         Some(error) if error.contains(words) => Ok(()),
         other => Err(format!("{other:?}")),
     })
@@ -61,7 +62,7 @@ fn a_nodes_file_that_is_no_file_is_named_and_the_last_good_list_stays() {
             let before = ours(one)?;
             clear(&file);
             make(&file);
-            // A directory may be one of nodes files.
+            // A directory may be a directory of nodes files.
             errs(one, if what == "a directory" { "it holds no file of nodes" } else { words })?;
             errs(one, "/run/lists/nodes.json")?;
             assert_eq!(ours(one)?, before, "{what}");
@@ -99,7 +100,7 @@ fn an_odd_file_in_the_nodes_directory_affects_its_own_nodes_only() {
             fs::write(&first, of(&[one, two, four])).unwrap();
             has_routes_to(one, four)?;
             assert_eq!(ours(one)?.len(), 8, "{what}: {:?}", ours(one)?);
-            // Started on a list that is not whole: what is there counts, and nothing goes.
+            // Started with an incomplete list: the nodes in it count, and none is removed.
             stop(agent)?;
             fs::write(&first, of(&[one, two])).unwrap();
             let agent = agent_on(one, "/run/nodes.d", &["--resync", "1h", "--withdraw-hold", "1s"])?;
@@ -137,8 +138,8 @@ fn an_odd_file_among_the_network_configurations_is_named_and_blocks_nothing() {
             let agent = one.agent(&["--cni-conf-dir", "/run/net.d", "--resync", "300ms"])?;
             is_ready(one, &agent)?;
             has_routes_to(one, two)?;
-            says(one, "20-odd.conflist")?;
-            says(one, words)?;
+            status_names(one, "20-odd.conflist")?;
+            status_names(one, words)?;
             let conflist: Value = serde_json::from_slice(&fs::read(dir.join("10-podlan.conflist")).unwrap()).unwrap();
             assert_eq!(conflist["name"], "podnet", "{what}");
             one.place().remove_route(two.pod_cidrs()[0])?;

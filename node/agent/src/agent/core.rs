@@ -136,3 +136,6 @@ impl Now {
         Self { at: Instant::now(), clocks: Clocks { unix: 1_000_000, boot: 1000 } }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,10 +126,18 @@ impl Running {
 
     /// Takes a new snapshot once its nodes are inside.
     fn wait_until_inside(&mut self, known: &mut Known, snapshot: Snapshot, now: Now, actions: &mut Vec<Action>) {
-        let gate = known.filter.set_sides(&known.settings.me, &self.reconciler, Some(&snapshot), now.at, actions);
+        let me = &known.settings.me;
+        let gate = known.filter.set_sides(me, &self.reconciler, Some(&snapshot), now.at, actions);
         let gate = gate.no_later_than(self.waiting.as_ref());
         self.waiting = Some(Waiting { snapshot, gate });
         self.open_gates(known, now, actions);
+    }
+
+    /// Orders the masquerade sets for all that is known. A snapshot that waits stays inside: its gate opens with any version
+    /// from its own on.
+    pub(super) fn set_sides(&self, known: &mut Known, now: Now, actions: &mut Vec<Action>) {
+        let coming = self.waiting.as_ref().map(|waiting| &waiting.snapshot);
+        known.filter.set_sides(&known.settings.me, &self.reconciler, coming, now.at, actions);
     }
 
     /// Begins what waits for the packet filter no longer; true where a snapshot was taken.

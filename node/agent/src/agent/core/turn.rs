@@ -82,7 +82,7 @@ impl Running {
         }
         // Events of the kernel's routes do not change who is inside.
         if !task.is_by_events() {
-            known.filter.set_sides(&known.settings.me, &self.reconciler, None, now.at, actions);
+            self.set_sides(known, now, actions);
         }
         if task == Task::Everything {
             known.filter.set_forwarded(&known.settings.me, &self.reconciler, actions);
