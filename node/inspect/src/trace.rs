@@ -1,11 +1,12 @@
 //! The path of packets between two pods and back, hop by hop, as far as this node carries them: what the kernel answers
 //! for such a packet, compared with what podlan wants. The pods are found first ([`endpoints`]); the hops are judged
-//! from the facts alone ([`follow`]).
+//! from the facts alone ([`follow`]), and reported ([`way`]).
 
 pub mod endpoints;
 pub mod follow;
 pub mod hop;
 mod node;
+pub mod way;
 
 #[cfg(test)]
 mod tests;

@@ -6,15 +6,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde::Serialize;
-use serde_json::json;
-
+use facts::legs::End;
 use facts::legs::observe::legs;
-use facts::legs::{End, Leg};
 use facts::observe::{Places, observe};
 use inspect::trace::endpoints::settle;
-use inspect::trace::follow::follow;
-use inspect::trace::hop::{Hop, State};
+use inspect::trace::way::{Way, code, json, text};
 use state::{RUN_DIR, RunDir};
 
 /// The two pods.
@@ -38,25 +34,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// The path between two addresses.
-struct Way {
-    node: String,
-    ends: [End; 2],
-    /// There and back.
-    legs: [Vec<Hop>; 2],
-    kept: Kept,
-}
-
-/// Whether each pod sees the other's own address, as far as this node's rules go.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Kept {
-    Yes,
-    No,
-    Unknown,
-}
-
-/// Traces.
+/// Traces packets between the two pods.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let ways = match ways(args) {
         Ok(ways) => ways,
@@ -68,10 +46,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let mut out = io::stdout().lock();
     let printed = if args.json {
-        let whole = json!({ "ok": code(&ways) == 0, "ways": ways.iter().map(Way::json).collect::<Vec<_>>() });
-        serde_json::to_writer(&mut out, &whole).map_err(io::Error::from).and_then(|()| writeln!(out))
+        serde_json::to_writer(&mut out, &json(&ways)).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        ways.iter().try_for_each(|way| way.print(&mut out)).and_then(|()| total(&mut out, &ways))
+        out.write_all(text(&ways).as_bytes())
     };
     printed.map_or(ExitCode::FAILURE, |()| ExitCode::from(code(&ways)))
 }
@@ -84,87 +61,4 @@ fn ways(args: &Args) -> Result<Vec<Way>, String> {
         Ok(Way::of([one, other], &legs))
     };
     pairs.into_iter().map(way).collect()
-}
-
-fn states(ways: &[Way]) -> impl Iterator<Item = State> {
-    ways.iter().flat_map(|way| way.legs.iter().flatten()).map(|hop| hop.state)
-}
-
-fn code(ways: &[Way]) -> u8 {
-    let has = |state| states(ways).any(|seen| seen == state);
-    match (has(State::Wrong), has(State::Unknown) || has(State::Cut)) {
-        (true, _) => 1,
-        (false, true) => 2,
-        (false, false) => 0,
-    }
-}
-
-fn total(out: &mut impl Write, ways: &[Way]) -> io::Result<()> {
-    let wrong = states(ways).filter(|state| *state == State::Wrong).count();
-    match (code(ways), wrong) {
-        (0, _) => writeln!(out, "nothing is wrong on this node"),
-        (1, wrong) => writeln!(out, "hops that are wrong: {wrong}"),
-        _ => writeln!(out, "nothing wrong was found; not everything could be checked"),
-    }
-}
-
-impl Way {
-    fn of(ends: [End; 2], legs: &[Leg; 2]) -> Self {
-        let node = legs[0].node.clone();
-        let mut kept = Kept::Yes;
-        for leg in legs {
-            kept = match &leg.translated {
-                Ok(found) if found.iter().any(|found| found.certain) => Kept::No,
-                Ok(found) if found.is_empty() => kept,
-                _ if kept == Kept::No => kept,
-                _ => Kept::Unknown,
-            };
-        }
-        Self { node, ends, legs: legs.each_ref().map(follow), kept }
-    }
-
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let [one, other] = self.ends.each_ref().map(|end| end.address);
-        for ((from, to), hops) in [(one, other), (other, one)].into_iter().zip(&self.legs) {
-            writeln!(out, "{from} to {to}, seen from {}", self.node)?;
-            hops.iter().try_for_each(|hop| print(out, hop))?;
-        }
-        match self.kept {
-            Kept::Yes => writeln!(out, "the address is kept: {other} sees {one}, {one} sees {other}")?,
-            Kept::No => writeln!(out, "the address is NOT kept")?,
-            Kept::Unknown => writeln!(out, "it is unknown whether the address is kept")?,
-        }
-        writeln!(out)
-    }
-
-    fn json(&self) -> serde_json::Value {
-        let leg = |from: &End, to: &End, hops: &Vec<Hop>| {
-            let end = |end: &End| json!({ "address": end.address, "name": end.name, "here": end.is_here() });
-            json!({ "from": end(from), "to": end(to), "hops": hops })
-        };
-        let ([one, other], [there, back]) = (&self.ends, &self.legs);
-        json!({
-            "node": self.node,
-            "addressKept": self.kept,
-            "legs": [leg(one, other, there), leg(other, one, back)],
-        })
-    }
-}
-
-fn print(out: &mut impl Write, hop: &Hop) -> io::Result<()> {
-    let state = match hop.state {
-        State::Ok => "ok",
-        State::Wrong => "WRONG",
-        State::Cut => "cut off",
-        State::Elsewhere => "-",
-        State::Unknown => "unknown",
-    };
-    let mtu = hop.mtu.map(|mtu| format!(", MTU {mtu}")).unwrap_or_default();
-    writeln!(out, "  {state:7}  {:9}  {}{mtu}", hop.place, hop.text)?;
-    for problem in &hop.problems {
-        writeln!(out, "           {:9}  wrong: {}", "", problem.wrong)?;
-        writeln!(out, "           {:9}  why:   {}", "", problem.why)?;
-        writeln!(out, "           {:9}  fix:   {}", "", problem.cure)?;
-    }
-    Ok(())
 }

@@ -1,0 +1,118 @@
+//! The path between two addresses in both directions, and its report as text and as JSON. Pure.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::follow::follow;
+use super::hop::{Hop, State};
+use facts::legs::{End, Leg};
+
+/// The path between two addresses.
+pub struct Way {
+    node: String,
+    ends: [End; 2],
+    /// Both directions.
+    legs: [Vec<Hop>; 2],
+    kept: Kept,
+}
+
+/// Whether each pod sees the other's own address, as far as this node's rules go.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kept {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Way {
+    /// Follows packets between `ends` through the facts of both directions.
+    pub fn of(ends: [End; 2], legs: &[Leg; 2]) -> Self {
+        let node = legs[0].node.clone();
+        let mut kept = Kept::Yes;
+        for leg in legs {
+            kept = match &leg.translated {
+                Ok(found) if found.iter().any(|found| found.certain) => Kept::No,
+                Ok(found) if found.is_empty() => kept,
+                _ if kept == Kept::No => kept,
+                _ => Kept::Unknown,
+            };
+        }
+        Self { node, ends, legs: legs.each_ref().map(follow), kept }
+    }
+
+    fn text(&self) -> String {
+        let [one, other] = self.ends.each_ref().map(|end| end.address);
+        let mut text = String::new();
+        for ((from, to), hops) in [(one, other), (other, one)].into_iter().zip(&self.legs) {
+            text += &format!("{from} to {to}, seen from {}\n", self.node);
+            text.extend(hops.iter().map(hop));
+        }
+        text + &match self.kept {
+            Kept::Yes => format!("the address is kept: {other} sees {one}, {one} sees {other}\n\n"),
+            Kept::No => "the address is NOT kept\n\n".to_owned(),
+            Kept::Unknown => "it is unknown whether the address is kept\n\n".to_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let leg = |from: &End, to: &End, hops: &Vec<Hop>| {
+            let end = |end: &End| json!({ "address": end.address, "name": end.name, "here": end.is_here() });
+            json!({ "from": end(from), "to": end(to), "hops": hops })
+        };
+        let ([one, other], [there, back]) = (&self.ends, &self.legs);
+        json!({
+            "node": self.node,
+            "addressKept": self.kept,
+            "legs": [leg(one, other, there), leg(other, one, back)],
+        })
+    }
+}
+
+/// The exit code: 0: nothing is wrong on this node; 1: something is wrong; 2: not everything could be checked.
+pub fn code(ways: &[Way]) -> u8 {
+    let has = |state| states(ways).any(|seen| seen == state);
+    match (has(State::Wrong), has(State::Unknown) || has(State::Cut)) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => 0,
+    }
+}
+
+/// The report for people: each path, then a summary.
+pub fn text(ways: &[Way]) -> String {
+    let wrong = states(ways).filter(|state| *state == State::Wrong).count();
+    let summary = match (code(ways), wrong) {
+        (0, _) => "nothing is wrong on this node\n".to_owned(),
+        (1, wrong) => format!("hops that are wrong: {wrong}\n"),
+        _ => "nothing wrong was found; not everything could be checked\n".to_owned(),
+    };
+    ways.iter().map(Way::text).chain([summary]).collect()
+}
+
+/// The report for machines.
+pub fn json(ways: &[Way]) -> Value {
+    json!({ "ok": code(ways) == 0, "ways": ways.iter().map(Way::json).collect::<Vec<_>>() })
+}
+
+fn states(ways: &[Way]) -> impl Iterator<Item = State> {
+    ways.iter().flat_map(|way| way.legs.iter().flatten()).map(|hop| hop.state)
+}
+
+fn hop(hop: &Hop) -> String {
+    let state = match hop.state {
+        State::Ok => "ok",
+        State::Wrong => "WRONG",
+        State::Cut => "cut off",
+        State::Elsewhere => "-",
+        State::Unknown => "unknown",
+    };
+    let mtu = hop.mtu.map(|mtu| format!(", MTU {mtu}")).unwrap_or_default();
+    let mut text = format!("  {state:7}  {:9}  {}{mtu}\n", hop.place, hop.text);
+    for problem in &hop.problems {
+        for (label, line) in [("wrong:", &problem.wrong), ("why:", &problem.why), ("fix:", &problem.cure)] {
+            text += &format!("           {:9}  {label:6} {line}\n", "");
+        }
+    }
+    text
+}
