@@ -7,8 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::agent::Stop;
-use filter;
-use install;
 use install::conflist;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::kernel::{Kernel, Rtnetlink};
