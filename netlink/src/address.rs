@@ -6,7 +6,8 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 
-use crate::request::{Request, family};
+use crate::Family;
+use crate::request::Request;
 
 /// One address of a link.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +41,7 @@ impl Address {
     fn message(&self) -> AddressMessage {
         let ip = self.address.ip();
         let mut message = AddressMessage::default();
-        message.header.family = family(ip.is_ipv6());
+        message.header.family = Family::of(ip).in_header();
         message.header.prefix_len = self.address.prefix();
         message.header.index = self.device;
         message.header.scope = if self.link_scope { AddressScope::Link } else { AddressScope::Universe };

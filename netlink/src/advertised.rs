@@ -11,7 +11,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 
 use crate::netconf::link_forwards;
 use crate::wire::{Attributes, Message, u16_at, u32_at};
-use crate::{Address, ForwardingError, Link, Procfs, Route, Selector, Socket, Sysctl};
+use crate::{Address, Family, ForwardingError, Link, Procfs, Route, Selector, Socket, Sysctl};
 
 /// `RTPROT_KERNEL` and `RTPROT_RA`.
 const BY_KERNEL: u8 = 2;
@@ -76,20 +76,20 @@ impl Loss {
 pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss>, ForwardingError> {
     let mut links: BTreeMap<u32, Learned> = BTreeMap::new();
     let addresses = host.dump(Address::dump(0), |message| by_advertisement(&message))?;
-    let routes = host.dump_raw(Route::every_v6(), |message| Some(learned_route(message)))?;
+    let routes = host.dump_raw(Route::dump_all(Family::V6), |message| Some(learned_route(message)))?;
     for (link, learned) in addresses.into_iter().chain(routes.into_iter().flatten()) {
         links.entry(link).and_modify(|known| *known = learned.min(*known)).or_insert(learned);
     }
-    let forwards_already = crate::forwards(host, true)? == Some(true);
+    let forwards_already = crate::forwards(host, Family::V6)? == Some(true);
     let mut losses = Vec::new();
     for (index, learned) in links {
         // A link that was taken out of forwarding afterwards is no router's, and takes them.
-        if forwards_already && link_forwards(host, true, index)? == Some(false) {
+        if forwards_already && link_forwards(host, Family::V6, index)? == Some(false) {
             continue;
         }
         let Some(link) = Link::find(host, Selector::Index(index))? else { continue };
         // The kernel reads only the link's own value.
-        if Sysctl::link_v6(&link.name, "accept_ra").read(procfs)?.as_deref() == Some("1") {
+        if Sysctl::of_link(Family::V6, &link.name, "accept_ra").read(procfs)?.as_deref() == Some("1") {
             losses.push(Loss { link: link.name, learned });
         }
     }

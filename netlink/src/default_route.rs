@@ -2,29 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{Error, Lookup, Route, Socket};
+use crate::{Error, Family, Lookup, Route, Socket};
 
-/// The default route of one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DefaultRoute {
-    /// IPv4's.
-    V4,
-    /// IPv6's.
-    V6,
+/// The default route of one family; `None` when there is none.
+pub fn default_route(socket: &mut Socket, family: Family, lookup: Lookup) -> Result<Option<Route>, Error> {
+    Route::ask(socket, lookup, anywhere(family))
 }
 
-impl DefaultRoute {
-    /// An address that no network routes specially: the default route answers for it. TEST-NET-1 (RFC 5737), and
-    /// IPv6's documentation subnet (RFC 3849).
-    fn anywhere(self) -> IpAddr {
-        match self {
-            Self::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
-            Self::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-        }
-    }
-
-    /// Asks for it; `None` when there is none.
-    pub fn ask(self, socket: &mut Socket, lookup: Lookup) -> Result<Option<Route>, Error> {
-        Route::ask(socket, lookup, self.anywhere())
+/// An address that no network routes specially: the default route answers for it. TEST-NET-1 (RFC 5737), and IPv6's
+/// documentation subnet (RFC 3849).
+fn anywhere(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
+        Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     }
 }

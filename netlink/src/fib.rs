@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::Family;
 use crate::nexthop;
-use crate::request::family;
 use crate::route::{Lookup, RouteKind, Scope};
 use crate::socket::{Error, Socket};
 use crate::wire::{Attributes, HEADER, KernelError, address, u16_at, u32_at};
@@ -30,8 +30,8 @@ const ONLINK: u32 = 4;
 /// An entry of a routing table, as far as it says where a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FibEntry {
-    /// Of IPv6.
-    pub is_v6: bool,
+    /// The address family of the destination.
+    pub family: Family,
     /// The length of the destination's prefix.
     pub prefix: u8,
     /// What happens to a packet.
@@ -96,7 +96,7 @@ impl Read {
     fn of(message: &[u8]) -> Self {
         let byte = |at: usize| message.get(HEADER + at).copied().unwrap_or_default();
         let mut entry = FibEntry {
-            is_v6: byte(0) == u8::from(family(true)),
+            family: if byte(0) == Family::V6.number() { Family::V6 } else { Family::V4 },
             prefix: byte(1),
             kind: RouteKind::from_number(byte(7)),
             table: byte(4).into(),

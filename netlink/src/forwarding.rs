@@ -1,7 +1,7 @@
 //! Forwarding of a node: switched on only for a family that pods have, and never where the node would lose by it what it has
 //! by router advertisements.
 
-use crate::{Error, Learned, Link, Loss, Procfs, Socket, Sysctl, SysctlError, forwards, lost_by_forwarding};
+use crate::{Error, Family, Learned, Link, Loss, Procfs, Socket, Sysctl, SysctlError, forwards, lost_by_forwarding};
 
 /// Why forwarding was not switched on.
 #[derive(Debug, thiserror::Error)]
@@ -28,22 +28,22 @@ impl From<Loss> for ForwardingError {
 }
 
 /// Switches forwarding on for a family where it is off.
-pub fn ensure_forwarding(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(), ForwardingError> {
-    match may_forward(host, procfs, v6)? {
-        true => Ok(()),
-        false if v6 => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
-        false => forward_v4(host, procfs),
+pub fn ensure_forwarding(host: &mut Socket, procfs: &Procfs, family: Family) -> Result<(), ForwardingError> {
+    match (may_forward(host, procfs, family)?, family) {
+        (true, _) => Ok(()),
+        (false, Family::V4) => forward_v4(host, procfs),
+        (false, Family::V6) => Ok(Sysctl::forwarding(family).write(procfs, "1")?),
     }
 }
 
 /// Whether a family is forwarded already. An error where it is not, and switching it on would cost the node something, or
 /// the kernel has no such family.
-pub fn may_forward(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<bool, ForwardingError> {
-    match (forwards(host, v6)?, v6) {
+pub fn may_forward(host: &mut Socket, procfs: &Procfs, family: Family) -> Result<bool, ForwardingError> {
+    match (forwards(host, family)?, family) {
         (Some(true), _) => Ok(true),
-        (_, false) => Ok(false),
-        (None, true) => Err(ForwardingError::NoV6),
-        (Some(false), true) => match lost_by_forwarding(host, procfs)?.into_iter().next() {
+        (_, Family::V4) => Ok(false),
+        (None, Family::V6) => Err(ForwardingError::NoV6),
+        (Some(false), Family::V6) => match lost_by_forwarding(host, procfs)?.into_iter().next() {
             Some(loss) => Err(loss.into()),
             None => Ok(false),
         },
@@ -52,7 +52,7 @@ pub fn may_forward(host: &mut Socket, procfs: &Procfs, v6: bool) -> Result<bool,
 
 /// Where /proc/sys cannot be written, the links that there are forward all the same; a later one is its maker's to switch on.
 fn forward_v4(host: &mut Socket, procfs: &Procfs) -> Result<(), ForwardingError> {
-    let Err(refused) = Sysctl::forwarding_v4().write(procfs, "1") else { return Ok(()) };
+    let Err(refused) = Sysctl::forwarding(Family::V4).write(procfs, "1") else { return Ok(()) };
     let links = host.dump(Link::dump(), |message| Link::from_message(&message))?;
     let mut requests: Vec<_> = links.iter().map(|link| Link::forward_v4(link.index)).collect();
     let verdicts = host.request(&mut requests)?;

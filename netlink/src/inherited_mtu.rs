@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::{DefaultRoute, Error, Link, Lookup, Route, Selector, Socket};
+use crate::{Error, Family, Link, Lookup, Route, Selector, Socket, default_route};
 
 /// The smallest MTU of an IPv4 link (`ETH_MIN_MTU`; RFC 791) and the largest that veth takes.
 pub const MTU: RangeInclusive<u32> = 68..=65_535;
@@ -54,8 +54,9 @@ pub fn inherited_mtu(host: &mut Socket, nodes: impl FnOnce() -> Option<u32>) -> 
 }
 
 fn by_default_route(host: &mut Socket) -> Result<Option<Link>, Error> {
-    for family in [DefaultRoute::V4, DefaultRoute::V6] {
-        let Some(device) = family.ask(host, Lookup::Packet)?.and_then(|route| route.device) else { continue };
+    for family in Family::BOTH {
+        let route = default_route(host, family, Lookup::Packet)?;
+        let Some(device) = route.and_then(|route| route.device) else { continue };
         if let Some(link) = usable(host, device)? {
             return Ok(Some(link));
         }
@@ -66,16 +67,17 @@ fn by_default_route(host: &mut Socket) -> Result<Option<Link>, Error> {
 /// The links of the subnets in the main table, IPv6's where there is none of IPv4. The kernel selects these few routes; the
 /// links to pods have none of IPv4, and of IPv6 the link-local one alone.
 fn of_subnets(host: &mut Socket) -> Result<Vec<Link>, Error> {
-    for v6 in [false, true] {
+    for family in Family::BOTH {
         let subnet = |route: Route| {
             let local = route.destination.ip().is_loopback() || is_link_local(&route);
             route.device.filter(|_| route.protocol == OF_A_SUBNET && !local)
         };
-        let devices = host.dump(Route::dump(v6, OF_A_SUBNET), |message| Route::from_message(&message).and_then(subnet));
+        let request = Route::dump(family, OF_A_SUBNET);
+        let devices = host.dump(request, |message| Route::from_message(&message).and_then(subnet));
         let devices: BTreeSet<u32> = match devices {
             Ok(devices) => devices.into_iter().collect(),
             // A kernel without IPv6 has no such subnets.
-            Err(Error::Dump(_)) if v6 => BTreeSet::new(),
+            Err(Error::Dump(_)) if family == Family::V6 => BTreeSet::new(),
             Err(error) => return Err(error),
         };
         let mut links = Vec::new();

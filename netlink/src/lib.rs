@@ -9,6 +9,7 @@
 mod address;
 mod advertised;
 mod default_route;
+mod family;
 mod fib;
 mod forwarding;
 mod inherited_mtu;
@@ -32,7 +33,8 @@ pub mod wire;
 
 pub use address::Address;
 pub use advertised::{Learned, Loss, lost_by_forwarding};
-pub use default_route::DefaultRoute;
+pub use default_route::default_route;
+pub use family::Family;
 pub use fib::{FibEntry, Onward};
 pub use forwarding::{ForwardingError, ensure_forwarding, may_forward};
 pub use inherited_mtu::{InheritedMtu, MTU, MtuOf, inherited_mtu};

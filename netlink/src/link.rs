@@ -77,7 +77,7 @@ pub struct Hardening {
     /// The pod has IPv4: forward what comes in by this link, whatever the default of new links.
     pub forward_v4: bool,
     /// The kernel has IPv6: make no link-local address of its own on this link (`addr_gen_mode none`).
-    pub v6: bool,
+    pub kernel_has_v6: bool,
 }
 
 /// One link as the kernel shows it.
@@ -180,7 +180,7 @@ impl Link {
         ];
         conf.extend(hardening.forward_v4.then_some((IPV4_DEVCONF_FORWARDING, 1)));
         let mut spec = vec![inet_conf(&conf)];
-        if hardening.v6 {
+        if hardening.kernel_has_v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
         }
         let link =

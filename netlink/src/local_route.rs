@@ -10,7 +10,8 @@ use ipnetwork::{IpNetwork, Ipv6Network};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 
-use crate::request::{Request, family};
+use crate::Family;
+use crate::request::Request;
 use crate::{Route, RouteKind};
 
 /// The table of what a host accepts.
@@ -34,8 +35,8 @@ impl LocalRoute {
     /// protocol number, in whose place it stands.
     pub fn add(&self) -> Request {
         let mut message = RouteMessage::default();
-        message.header.address_family = family(true);
-        message.header.destination_prefix_length = 128;
+        message.header.address_family = Family::V6.in_header();
+        message.header.destination_prefix_length = Family::V6.bits();
         message.header.table = RT_TABLE_LOCAL;
         message.header.protocol = RouteProtocol::Kernel;
         message.header.scope = RouteScope::Universe;

@@ -8,7 +8,8 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::route::RouteType;
 
-use crate::request::{Request, family};
+use crate::Family;
+use crate::request::Request;
 use crate::socket::{Error, Socket};
 
 /// What may change an entry.
@@ -69,7 +70,7 @@ impl Known {
 /// The key of an entry.
 fn question(address: IpAddr, device: u32) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
-    message.header.family = family(address.is_ipv6());
+    message.header.family = Family::of(address).in_header();
     message.header.ifindex = device;
     message.header.kind = RouteType::Unspec;
     message.attributes.push(NeighbourAttribute::Destination(address.into()));

@@ -3,7 +3,8 @@
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::neighbour_table::{NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter};
 
-use crate::request::{Request, family};
+use crate::Family;
+use crate::request::Request;
 
 /// Probes to the address that is known, before those to everybody; the kernel's default.
 const UNICAST: u32 = 3;
@@ -25,16 +26,19 @@ const BEFORE: u64 = 5_000;
 pub struct NeverGivenUp {
     /// The link's index.
     pub device: u32,
-    /// The family: IPv6 (ND) or IPv4 (ARP).
-    pub v6: bool,
+    /// IPv4 (ARP) or IPv6 (ND).
+    pub family: Family,
 }
 
 impl NeverGivenUp {
     /// Sets everything about the link's probes: it inherited the node's settings, and the numbers count together.
     pub fn set(&self) -> Request {
         let mut message = NeighbourTableMessage::default();
-        message.header.family = family(self.v6);
-        let name = if self.v6 { "ndisc_cache" } else { "arp_cache" };
+        message.header.family = self.family.in_header();
+        let name = match self.family {
+            Family::V4 => "arp_cache",
+            Family::V6 => "ndisc_cache",
+        };
         message.attributes = vec![
             NeighbourTableAttribute::Name(name.to_owned()),
             NeighbourTableAttribute::Parms(vec![

@@ -6,7 +6,7 @@
 
 use nix::errno::Errno;
 
-use crate::request::family;
+use crate::Family;
 use crate::socket::{Error, Socket};
 use crate::wire::{Attribute, Message};
 
@@ -16,17 +16,14 @@ const NETCONFA_IFINDEX: u16 = 1;
 const NETCONFA_FORWARDING: u16 = 2;
 const NETCONFA_IFINDEX_ALL: i32 = -1;
 
-/// `AF_INET6`.
-const INET6: u8 = 10;
-
 /// Length of `struct netconfmsg` with what aligns it, bytes.
 const NETCONFMSG: usize = 4;
 
 /// That forwarding was switched on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switched {
-    /// IPv6's, otherwise IPv4's.
-    pub v6: bool,
+    /// Of this family.
+    pub family: Family,
     /// Of this link; `None` for the namespace.
     pub link: Option<u32>,
     /// It is on now.
@@ -35,18 +32,18 @@ pub struct Switched {
 
 /// Whether the namespace of the socket forwards packets of a family (`net.ipv4.ip_forward`,
 /// `net.ipv6.conf.all.forwarding`); `None` where the kernel has no such family.
-pub fn forwards(socket: &mut Socket, v6: bool) -> Result<Option<bool>, Error> {
-    ask(socket, v6, NETCONFA_IFINDEX_ALL)
+pub fn forwards(socket: &mut Socket, family: Family) -> Result<Option<bool>, Error> {
+    ask(socket, family, NETCONFA_IFINDEX_ALL)
 }
 
 /// The same setting of one link; `None` where there is no such link, or it has no such family.
-pub fn link_forwards(socket: &mut Socket, v6: bool, link: u32) -> Result<Option<bool>, Error> {
+pub fn link_forwards(socket: &mut Socket, family: Family, link: u32) -> Result<Option<bool>, Error> {
     let Ok(index) = i32::try_from(link) else { return Ok(None) };
-    ask(socket, v6, index)
+    ask(socket, family, index)
 }
 
-fn ask(socket: &mut Socket, v6: bool, index: i32) -> Result<Option<bool>, Error> {
-    let fixed = [u8::from(family(v6)), 0, 0, 0];
+fn ask(socket: &mut Socket, family: Family, index: i32) -> Result<Option<bool>, Error> {
+    let fixed = [family.number(), 0, 0, 0];
     let question = [Attribute::u32(NETCONFA_IFINDEX, index.cast_unsigned())];
     match socket.ask(RTM_GETNETCONF, &fixed, &question, is_set)? {
         Ok(is_set) => Ok(is_set),
@@ -71,7 +68,8 @@ pub(crate) fn switched(message: &Message<'_>) -> Option<Switched> {
         NETCONFA_IFINDEX_ALL => None,
         index => Some(u32::try_from(index).ok()?),
     };
-    Some(Switched { v6: *fixed.first()? == INET6, link, on: is_set(message)? })
+    let family = if *fixed.first()? == Family::V6.number() { Family::V6 } else { Family::V4 };
+    Some(Switched { family, link, on: is_set(message)? })
 }
 
 #[cfg(test)]
@@ -89,8 +87,8 @@ mod tests {
     fn an_event_of_forwarding_names_its_family_and_link_and_no_cut_makes_it_panic() {
         let read = |bytes: &[u8]| messages(bytes).next().as_ref().and_then(switched);
         let of_link = event(2, &[(1, 7), (2, 0), (3, 1)]);
-        assert_eq!(read(&of_link), Some(Switched { v6: false, link: Some(7), on: false }));
-        assert_eq!(read(&event(10, &[(1, -1), (2, 1)])), Some(Switched { v6: true, link: None, on: true }));
+        assert_eq!(read(&of_link), Some(Switched { family: Family::V4, link: Some(7), on: false }));
+        assert_eq!(read(&event(10, &[(1, -1), (2, 1)])), Some(Switched { family: Family::V6, link: None, on: true }));
         assert_eq!(read(&event(2, &[(1, -2), (2, 0)])), None, "the default of new links");
         assert_eq!(read(&event(2, &[(1, 7), (3, 0)])), None, "another setting");
         for end in 0..of_link.len() {

@@ -1,14 +1,9 @@
 //! A request: one netlink message with the flags that make it an add, a replacement, a removal or a question.
 
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
 };
-
-/// The address family that a message's header names.
-pub(crate) fn family(v6: bool) -> AddressFamily {
-    if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
-}
 
 /// One rtnetlink message, ready to be sent by a [`crate::Socket`].
 #[derive(Clone, Debug)]

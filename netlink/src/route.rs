@@ -12,7 +12,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
-use crate::request::{Request, family};
+use crate::Family;
+use crate::request::Request;
 use crate::socket::{Error, Socket};
 use crate::wire::KernelError;
 
@@ -113,16 +114,16 @@ impl Route {
     }
 
     /// All routes of `protocol` in the main table of one family, as the kernel filters them (strict checking).
-    pub fn dump(v6: bool, protocol: u8) -> Request {
-        let mut message = Self::every(v6);
+    pub fn dump(family: Family, protocol: u8) -> Request {
+        let mut message = Self::every(family);
         message.header.table = RouteHeader::RT_TABLE_MAIN;
         message.header.protocol = RouteProtocol::from(protocol);
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
     /// All routes of one family by one link, in every table and of every protocol; the kernel filters them.
-    pub fn dump_by_device(v6: bool, device: u32) -> Request {
-        let mut message = Self::every(v6);
+    pub fn dump_by_device(family: Family, device: u32) -> Request {
+        let mut message = Self::every(family);
         message.attributes.push(RouteAttribute::Oif(device));
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
@@ -146,14 +147,14 @@ impl Route {
         Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
     }
 
-    /// All routes of IPv6, in every table.
-    pub(crate) fn every_v6() -> Request {
-        Request::dump(RouteNetlinkMessage::GetRoute(Self::every(true)))
+    /// All routes of one family, in every table.
+    pub(crate) fn dump_all(family: Family) -> Request {
+        Request::dump(RouteNetlinkMessage::GetRoute(Self::every(family)))
     }
 
-    fn every(v6: bool) -> RouteMessage {
+    fn every(family: Family) -> RouteMessage {
         let mut message = RouteMessage::default();
-        message.header.address_family = family(v6);
+        message.header.address_family = family.in_header();
         message
     }
 
@@ -298,10 +299,10 @@ impl Lookup {
     }
 
     fn message(self, address: IpAddr) -> RouteMessage {
-        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        let family = Family::of(address);
         let mut message = RouteMessage::default();
-        message.header.address_family = family(address.is_ipv6());
-        message.header.destination_prefix_length = prefix;
+        message.header.address_family = family.in_header();
+        message.header.destination_prefix_length = family.bits();
         message.attributes.push(RouteAttribute::Destination(address.into()));
         if let Self::Entry = self {
             message.header.flags |= RouteFlags::FibMatch;

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::RouteProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::request::{Request, family};
+use crate::Family;
+use crate::request::Request;
 
 /// `from ADDRESS lookup TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,18 +34,17 @@ impl SourceRule {
     }
 
     /// All rules of one family.
-    pub fn dump(v6: bool) -> Request {
+    pub fn dump(family: Family) -> Request {
         let mut message = RuleMessage::default();
-        message.header.family = family(v6);
+        message.header.family = family.in_header();
         Request::dump(RouteNetlinkMessage::GetRule(message))
     }
 
     fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
-        (message.header.family, message.header.src_len) = match self.from {
-            IpAddr::V4(_) => (AddressFamily::Inet, 32),
-            IpAddr::V6(_) => (AddressFamily::Inet6, 128),
-        };
+        let family = Family::of(self.from);
+        message.header.family = family.in_header();
+        message.header.src_len = family.bits();
         message.header.action = RuleAction::ToTable;
         message.attributes = vec![
             RuleAttribute::Source(self.from),
@@ -70,7 +70,7 @@ impl SourceRule {
                 _ => {}
             }
         }
-        let whole = if from?.is_ipv4() { 32 } else { 128 };
-        (message.header.src_len == whole).then_some(Self { from: from?, table, priority, protocol })
+        let from = from?;
+        (message.header.src_len == Family::of(from).bits()).then_some(Self { from, table, priority, protocol })
     }
 }

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use rustix::fs::{Mode, OFlags, openat};
 
-use crate::Procfs;
+use crate::{Family, Procfs};
 
 /// More than any of these settings has, bytes.
 const LONGEST: usize = 64;
@@ -28,24 +28,22 @@ pub struct Sysctl {
 }
 
 impl Sysctl {
-    /// IPv4 forwarding of the namespace.
-    pub fn forwarding_v4() -> Self {
-        Self { path: "/proc/sys/net/ipv4/ip_forward".into() }
+    /// Forwarding of the namespace.
+    pub fn forwarding(family: Family) -> Self {
+        let path = match family {
+            Family::V4 => "/proc/sys/net/ipv4/ip_forward",
+            Family::V6 => "/proc/sys/net/ipv6/conf/all/forwarding",
+        };
+        Self { path: path.into() }
     }
 
-    /// IPv6 forwarding of the namespace.
-    pub fn forwarding_v6() -> Self {
-        Self { path: "/proc/sys/net/ipv6/conf/all/forwarding".into() }
-    }
-
-    /// An IPv4 setting of one link, or of `all` or `default`.
-    pub fn link_v4(link: &str, key: &str) -> Self {
-        Self { path: ["/proc/sys/net/ipv4/conf", link, key].iter().collect() }
-    }
-
-    /// An IPv6 setting of one link, or of `all` or `default`.
-    pub fn link_v6(link: &str, key: &str) -> Self {
-        Self { path: ["/proc/sys/net/ipv6/conf", link, key].iter().collect() }
+    /// A setting of one link, or of `all` or `default`.
+    pub fn of_link(family: Family, link: &str, key: &str) -> Self {
+        let links = match family {
+            Family::V4 => "/proc/sys/net/ipv4/conf",
+            Family::V6 => "/proc/sys/net/ipv6/conf",
+        };
+        Self { path: [links, link, key].iter().collect() }
     }
 
     /// Where it lies.

@@ -27,6 +27,9 @@ pub(crate) use message::sample;
 pub(crate) use message::{HEADER, address, u16_at, u32_at};
 pub use message::{KernelError, Message, NLMSG_ERROR, messages, write};
 
+/// The kernel's port (netlink(7), `nl_pid`).
+const KERNEL: u32 = 0;
+
 /// A netlink family, which is the protocol number of its socket (`linux/netlink.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -95,15 +98,19 @@ impl Wire {
         retry(|| self.socket.send(datagram, 0)).map(drop)
     }
 
-    /// Reads one datagram of at most `most` bytes; `None` where none is queued. `ENOBUFS`: the kernel dropped some, because
-    /// the receive buffer was full.
+    /// Reads one datagram of the kernel, of at most `most` bytes; `None` where none is queued. `ENOBUFS`: the kernel dropped
+    /// some, because the receive buffer was full. What another process sent to the socket's port is ignored: who has
+    /// `CAP_NET_ADMIN` in the namespace can send there.
     pub fn receive(&mut self, most: usize) -> io::Result<Option<impl Iterator<Item = Message<'_>>>> {
-        self.buffer.clear();
-        self.buffer.reserve(most);
-        match retry(|| self.socket.recv(&mut self.buffer, MSG_DONTWAIT)) {
-            Ok(_) => Ok(Some(messages(&self.buffer))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(most);
+            match retry(|| self.socket.recv_from(&mut self.buffer, MSG_DONTWAIT)) {
+                Ok((_, sender)) if sender.port_number() != KERNEL => {}
+                Ok(_) => return Ok(Some(messages(&self.buffer))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
     }
 

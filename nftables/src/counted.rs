@@ -4,10 +4,15 @@ use netlink::wire::{Attribute, Attributes};
 
 use super::nfnetlink::{self, Error, Nfnetlink};
 use super::observed::comment;
-use super::table::Family;
+use super::table::TableFamily;
 
 /// The packets that each rule of a chain has counted, by its comment; nothing for a rule without a counter.
-pub fn counted(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str) -> Result<Vec<(String, u64)>, Error> {
+pub fn counted(
+    socket: &mut Nfnetlink,
+    family: TableFamily,
+    table: &str,
+    chain: &str,
+) -> Result<Vec<(String, u64)>, Error> {
     let of_chain = [Attribute::text(1, table), Attribute::text(2, chain)];
     let all = socket.dump(family as u8, nfnetlink::GET_RULE, &of_chain)?;
     let rules = all.iter().map(|(_, rule)| Attributes(rule));

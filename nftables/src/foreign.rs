@@ -8,13 +8,13 @@ use super::expression::Cmp;
 use super::nfnetlink::{self, Error, Message, Nfnetlink};
 use super::observed::{comment, subnets};
 use super::subnets::Subnets;
-use super::table::{Family, INTERVAL_END, Rule, new_rule};
+use super::table::{INTERVAL_END, Rule, TableFamily, new_rule};
 
 /// A chain at a hook of the IP families.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseChain {
     /// The family of its table.
-    pub family: Family,
+    pub family: TableFamily,
     /// The name of its table.
     pub table: String,
     /// The name of the chain.
@@ -95,7 +95,9 @@ pub enum End {
 pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, Error> {
     let all = socket.dump(0, nfnetlink::GET_CHAIN, &[])?;
     let read = |(family, chain): &(u8, Vec<u8>)| {
-        let family = [Family::Inet, Family::Ipv4, Family::Ipv6].into_iter().find(|known| *known as u8 == *family)?;
+        let family = [TableFamily::Inet, TableFamily::Ipv4, TableFamily::Ipv6]
+            .into_iter()
+            .find(|known| *known as u8 == *family)?;
         let chain = Attributes(chain);
         // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1}, _POLICY 5: NF_DROP 0.
         (chain.inside(4).be32(1)? == hook).then_some(())?;
@@ -106,7 +108,7 @@ pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, 
 }
 
 /// The rules of a chain, in order.
-pub fn rules(socket: &mut Nfnetlink, family: Family, table: &str, chain: &str) -> Result<Vec<ForeignRule>, Error> {
+pub fn rules(socket: &mut Nfnetlink, family: TableFamily, table: &str, chain: &str) -> Result<Vec<ForeignRule>, Error> {
     let of_chain = [Attribute::text(1, table), Attribute::text(2, chain)];
     let all = socket.dump(family as u8, nfnetlink::GET_RULE, &of_chain)?;
     let ours = all.iter().map(|(_, rule)| Attributes(rule));
@@ -147,7 +149,7 @@ fn lookup(expression: Attributes<'_>) -> Option<(u32, Cmp, &str)> {
 }
 
 /// The values of a set; `None` for a set of intervals.
-fn values(socket: &mut Nfnetlink, family: Family, table: &str, set: &str) -> Result<Option<Vec<Vec<u8>>>, Error> {
+fn values(socket: &mut Nfnetlink, family: TableFamily, table: &str, set: &str) -> Result<Option<Vec<Vec<u8>>>, Error> {
     let of_set = [Attribute::text(1, table), Attribute::text(2, set)];
     let mut values = Vec::new();
     for (_, part) in socket.dump(family as u8, nfnetlink::GET_ELEMENTS, &of_set)? {

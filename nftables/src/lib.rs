@@ -22,7 +22,7 @@ pub use expression::{Cmp, Expression, Verdict};
 pub use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
 pub use nfnetlink::{Error, Event, Nfnetlink};
 pub use subnets::Subnets;
-pub use table::{Chain, Family, Hook, Rule, Set, Table, octets};
+pub use table::{Chain, Hook, Rule, Set, Table, TableFamily, octets};
 
 use observed::observe;
 use plan::{Plan, again, plan};
@@ -72,7 +72,7 @@ pub fn stands(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
 }
 
 /// Removes a table with all that is in it; false when there was none.
-pub fn remove(socket: &mut Nfnetlink, family: Family, name: &str) -> Result<bool, Error> {
+pub fn remove(socket: &mut Nfnetlink, family: TableFamily, name: &str) -> Result<bool, Error> {
     match socket.transaction(vec![table::remove_table(family, name)]) {
         Ok(()) => Ok(true),
         Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(false),

@@ -8,7 +8,7 @@ use netlink::wire::{Attribute, Attributes};
 
 use super::nfnetlink::{self, Error, Nfnetlink};
 use super::subnets::Subnets;
-use super::table::{Family, INTERVAL, INTERVAL_END};
+use super::table::{INTERVAL, INTERVAL_END, TableFamily};
 
 /// A table of the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct ObservedChain {
 }
 
 /// Asks for a table; `None` when there is none.
-pub(super) fn observe(socket: &mut Nfnetlink, family: Family, name: &str) -> Result<Option<Observed>, Error> {
+pub(super) fn observe(socket: &mut Nfnetlink, family: TableFamily, name: &str) -> Result<Option<Observed>, Error> {
     let of_table = |kind: u16| vec![Attribute::text(kind, name)];
     let tables = socket.dump(family as u8, nfnetlink::GET_TABLE, &[])?;
     if !tables.iter().any(|(_, table)| Attributes(table).text(1) == Some(name)) {
@@ -100,7 +100,7 @@ pub(super) fn comment(rule: Attributes<'_>) -> Option<&str> {
 /// The elements of a set of intervals, as subnets; `None` where they are none.
 pub(super) fn subnets(
     socket: &mut Nfnetlink,
-    family: Family,
+    family: TableFamily,
     table: &str,
     set: &str,
 ) -> Result<Option<Subnets>, Error> {

@@ -68,8 +68,7 @@ fn change(table: &Table, held: &Observed, mut first: Vec<Message>) -> Plan {
 
 /// Whether the sets and chains of our names are of our shape; a kernel changes no shape.
 fn fits(table: &Table, observed: &Observed) -> bool {
-    let set =
-        |set: &Set, held: &ObservedSet| held.shape == (INTERVAL, if set.v6 { 16 } else { 4 }) && held.subnets.is_some();
+    let set = |set: &Set, held: &ObservedSet| held.shape == (INTERVAL, set.key_length()) && held.subnets.is_some();
     let chain = |chain: &Chain, held: &ObservedChain| {
         let hook = &chain.hook;
         (held.kind.as_str(), held.number, held.priority, held.policy) == (hook.kind, hook.number, hook.priority, 1)

@@ -3,20 +3,25 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 use proptest::prelude::*;
 
 use super::Subnets;
 
 /// Sets of up to `most` subnets: runs of neighbours, single addresses, wide ones around them, both ends of the range.
 /// They come from few places, so that two of them overlap in every way.
-pub(crate) fn any_subnets(v6: bool, most: usize) -> impl Strategy<Value = Subnets> {
-    proptest::collection::vec(any_run(v6), 0..6)
+pub(crate) fn any_subnets(family: Family, most: usize) -> impl Strategy<Value = Subnets> {
+    proptest::collection::vec(any_run(family), 0..6)
         .prop_map(move |runs| runs.into_iter().flatten().collect::<Subnets>().iter().take(most).collect())
 }
 
+pub(crate) fn any_family() -> impl Strategy<Value = Family> {
+    prop_oneof![Just(Family::V4), Just(Family::V6)]
+}
+
 /// Subnets of one size, one behind the other or with gaps.
-fn any_run(v6: bool) -> impl Strategy<Value = Vec<IpNetwork>> {
-    let bits = if v6 { 128u8 } else { 32 };
+fn any_run(family: Family) -> impl Strategy<Value = Vec<IpNetwork>> {
+    let bits = family.bits();
     let place = prop_oneof![
         Just(0u128),
         Just(u128::MAX),
@@ -31,13 +36,16 @@ fn any_run(v6: bool) -> impl Strategy<Value = Vec<IpNetwork>> {
             let size = 1u128.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
             place.wrapping_add(size.wrapping_mul(index * stride))
         };
-        (0..count).map(|index| subnet(v6, number(index), prefix)).collect()
+        (0..count).map(|index| subnet(family, number(index), prefix)).collect()
     })
 }
 
-fn subnet(v6: bool, number: u128, prefix: u8) -> IpNetwork {
+fn subnet(family: Family, number: u128, prefix: u8) -> IpNetwork {
     let v4 = Ipv4Addr::from(u32::try_from(number >> 96).unwrap());
-    let address: IpAddr = if v6 { Ipv6Addr::from(number).into() } else { v4.into() };
+    let address: IpAddr = match family {
+        Family::V4 => v4.into(),
+        Family::V6 => Ipv6Addr::from(number).into(),
+    };
     IpNetwork::new(address, prefix).unwrap()
 }
 

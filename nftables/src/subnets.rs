@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 
 /// The same addresses in the fewest of the subnets that were given: one that lies in another is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,8 +16,8 @@ impl Subnets {
     }
 
     /// Those of one family.
-    pub fn of_family(&self, v6: bool) -> Self {
-        Self(self.iter().filter(|subnet| subnet.is_ipv6() == v6).collect())
+    pub fn of_family(&self, family: Family) -> Self {
+        Self(self.iter().filter(|subnet| family.holds(subnet.ip())).collect())
     }
 
     pub(super) fn contains(&self, subnet: IpNetwork) -> bool {

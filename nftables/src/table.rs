@@ -4,15 +4,16 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 use netlink::wire::Attribute;
 
 use super::expression::Expression;
 use super::nfnetlink::{self, Message};
 use super::subnets::Subnets;
 
-/// Netfilter's families (linux/netfilter.h).
+/// Which packets a table sees, by Netfilter's number (linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
+pub enum TableFamily {
     /// `NFPROTO_INET`: IPv4 and IPv6.
     Inet = 1,
     /// `NFPROTO_IPV4`.
@@ -23,7 +24,17 @@ pub enum Family {
     Ipv6 = 10,
 }
 
-impl Family {
+impl TableFamily {
+    /// Whether the table's chains see packets of an address family.
+    pub fn sees(self, family: Family) -> bool {
+        match self {
+            Self::Inet => true,
+            Self::Ipv4 => family == Family::V4,
+            Self::Ipv6 => family == Family::V6,
+            Self::Arp => false,
+        }
+    }
+
     /// Its name in nft(8).
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +50,7 @@ impl Family {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// Of the table and all that is in it.
-    pub family: Family,
+    pub family: TableFamily,
     /// By which it is found; an existing table of this name is taken over.
     pub name: &'static str,
     /// Its sets, all of them.
@@ -53,10 +64,17 @@ pub struct Table {
 pub struct Set {
     /// Unique in its table.
     pub name: &'static str,
-    /// Its subnets are of IPv6.
-    pub v6: bool,
+    /// The family of its subnets.
+    pub family: Family,
     /// Its elements.
     pub subnets: Subnets,
+}
+
+impl Set {
+    /// The length of a key, an address, in bytes.
+    pub(super) fn key_length(&self) -> u32 {
+        u32::from(self.family.bits() / 8)
+    }
 }
 
 /// A chain at a hook; what no rule decides goes on.
@@ -107,19 +125,22 @@ pub(super) fn new_table(table: &Table) -> Message {
     message(table.family, nfnetlink::NEW_TABLE, vec![Attribute::text(1, table.name)])
 }
 
-pub(super) fn remove_table(family: Family, name: &str) -> Message {
+pub(super) fn remove_table(family: TableFamily, name: &str) -> Message {
     message(family, nfnetlink::DELETE_TABLE, vec![Attribute::text(1, name)])
 }
 
 /// NFTA_SET_TABLE 1, _NAME 2, _FLAGS 3: NFT_SET_INTERVAL 4, _KEY_TYPE 4 (as nft(8) numbers them), _KEY_LEN 5, _ID 10.
 pub(super) fn new_set(table: &Table, set: &Set, id: u32) -> Message {
-    let (kind, length) = if set.v6 { (8, 16) } else { (7, 4) };
+    let kind = match set.family {
+        Family::V4 => 7,
+        Family::V6 => 8,
+    };
     let attributes = vec![
         Attribute::text(1, table.name),
         Attribute::text(2, set.name),
         Attribute::be32(3, INTERVAL),
         Attribute::be32(4, kind),
-        Attribute::be32(5, length),
+        Attribute::be32(5, set.key_length()),
         Attribute::be32(10, id),
     ];
     message(table.family, nfnetlink::NEW_SET, attributes)
@@ -194,7 +215,7 @@ pub(super) fn empty_chain(table: &Table, name: &str) -> Message {
 }
 
 /// Appends a rule to a chain.
-pub(super) fn new_rule(family: Family, table: &str, chain: &str, rule: &Rule) -> Message {
+pub(super) fn new_rule(family: TableFamily, table: &str, chain: &str, rule: &Rule) -> Message {
     // NFTA_RULE_TABLE 1, _CHAIN 2, _EXPRESSIONS 4, _USERDATA 7: libnftnl's attributes of one byte each for kind and
     // length, NFTNL_UDATA_RULE_COMMENT 0.
     let expressions: Vec<Attribute> = rule.expressions.iter().map(Expression::attribute).collect();
@@ -209,6 +230,6 @@ pub(super) fn new_rule(family: Family, table: &str, chain: &str, rule: &Rule) ->
     message(family, nfnetlink::NEW_RULE, attributes)
 }
 
-fn message(family: Family, kind: u16, attributes: Vec<Attribute>) -> Message {
+fn message(family: TableFamily, kind: u16, attributes: Vec<Attribute>) -> Message {
     Message { family: family as u8, kind, attributes }
 }

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 use netlink::wire::Attribute;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -44,21 +45,21 @@ fn within(test: &str, body: impl FnOnce()) {
 }
 
 fn table(v4: &Subnets, v6: &Subnets) -> Table {
-    let set = |name, v6, subnets: &Subnets| Set { name, v6, subnets: subnets.clone() };
+    let set = |name, family, subnets: &Subnets| Set { name, family, subnets: subnets.clone() };
     let load = Expression::NetworkHeader { offset: 16, length: 4 };
     let rule = Rule { says: "podlan: test", expressions: vec![load, Expression::Lookup(Cmp::Equal, SETS[0])] };
     let hook = Hook { kind: "filter", number: 0, priority: -300 };
     Table {
-        family: Family::Inet,
+        family: TableFamily::Inet,
         name: "podlan-test",
-        sets: vec![set(SETS[0], false, v4), set(SETS[1], true, v6)],
+        sets: vec![set(SETS[0], Family::V4, v4), set(SETS[1], Family::V6, v6)],
         chains: vec![Chain { name: "test", hook, rules: vec![rule] }],
     }
 }
 
 /// What the kernel holds of the two sets.
 fn held(socket: &mut Nfnetlink) -> [Ranges; 2] {
-    let observed = observe(socket, Family::Inet, "podlan-test").unwrap().unwrap();
+    let observed = observe(socket, TableFamily::Inet, "podlan-test").unwrap().unwrap();
     SETS.map(|name| Ranges::of(observed.sets[name].subnets.as_ref().unwrap().iter()))
 }
 
@@ -87,7 +88,7 @@ fn change(socket: &mut Nfnetlink, from: [&Subnets; 2], to: [&Subnets; 2]) -> usi
 fn any_set_becomes_any_other_in_place_and_no_address_of_both_is_ever_missing() {
     within("any_set_becomes_any_other_in_place_and_no_address_of_both_is_ever_missing", || {
         let config = ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() };
-        let pair = || (any_subnets(false, 2000), any_subnets(true, 2000));
+        let pair = || (any_subnets(Family::V4, 2000), any_subnets(Family::V6, 2000));
         let case = |((held4, held6), (wanted4, wanted6)): ((Subnets, Subnets), (Subnets, Subnets))| {
             let mut socket = Nfnetlink::requests().unwrap();
             put(&mut socket, &table(&held4, &held6)).unwrap();

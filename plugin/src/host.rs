@@ -1,7 +1,7 @@
 //! The node's own side of a pod's link, before it is set up.
 
 use cni::Error as CniError;
-use netlink::{ForwardingError, LinkSettings, Procfs, Socket};
+use netlink::{Family, ForwardingError, LinkSettings, Procfs, Socket};
 
 use crate::agent;
 use crate::config::{self, Keys};
@@ -40,7 +40,7 @@ pub(crate) fn close_v6(
         };
     };
     link.set("accept_ra", "0")?;
-    if !pod_has_v6 && netlink::forwards(host, true)? == Some(true) {
+    if !pod_has_v6 && netlink::forwards(host, Family::V6)? == Some(true) {
         link.set("disable_ipv6", "1")?;
     }
     Ok(Some(link))

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cni::{Attachment, Code, Dns, Error, Request, Route};
+use netlink::Family;
 use podlink::Identity;
 
 use crate::assignment::Assignment;
@@ -18,17 +19,17 @@ const ALIAS: usize = 255;
 /// other than the IPAM's or ours cannot be honoured: 7.
 pub(crate) fn pod_routes(assignment: &Assignment) -> Result<Vec<PodRoute>, Error> {
     let mut routes = Vec::with_capacity(2);
-    for v6 in [false, true] {
-        if !assignment.addresses.iter().any(|address| address.is_ipv6() == v6) {
+    for family in Family::BOTH {
+        if !assignment.addresses.iter().any(|address| family.holds(*address)) {
             continue;
         }
         let before = routes.len();
-        for route in assignment.routes.iter().filter(|route| route.dst.is_ipv6() == v6) {
+        for route in assignment.routes.iter().filter(|route| family.holds(route.dst.ip())) {
             require_known_gateway(route, assignment)?;
             routes.push(pod_route(route));
         }
         if routes.len() == before {
-            routes.push(PodRoute::default_of(v6));
+            routes.push(PodRoute::default_of(family));
         }
     }
     Ok(routes)
@@ -36,7 +37,7 @@ pub(crate) fn pod_routes(assignment: &Assignment) -> Result<Vec<PodRoute>, Error
 
 fn require_known_gateway(route: &Route, assignment: &Assignment) -> Result<(), Error> {
     match route.gw {
-        Some(gw) if gw != gateway(gw.is_ipv6()) && !assignment.gateways.contains(&gw) => {
+        Some(gw) if gw != gateway(Family::of(gw)) && !assignment.gateways.contains(&gw) => {
             Err(Error::new(Code::InvalidConfig, "invalid network config: routes").with_details(format!(
                 "the gateway {gw} of route {} is no range's gateway; a pod's only next hop is its node: leave gw out",
                 route.dst

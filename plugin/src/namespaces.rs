@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use netlink::{DefaultRoute, Link, Lookup, Socket};
+use netlink::{Family, Link, Lookup, Socket, default_route};
 use podlink::Netns;
 
 use crate::error::Error;
@@ -54,13 +54,13 @@ impl Pod {
     /// The plan's families whose default route in the pod leaves by another link than `device`: that attachment was
     /// first.
     pub(crate) fn occupied(&mut self, device: u32, plan: &Plan) -> Result<Occupied, Error> {
-        let mut routed = |v6: bool, default: DefaultRoute| -> Result<bool, Error> {
-            if !plan.has(v6) {
+        let mut routed = |family: Family| -> Result<bool, Error> {
+            if !plan.has(family) {
                 return Ok(false);
             }
-            let route = default.ask(&mut self.socket, Lookup::Entry)?;
+            let route = default_route(&mut self.socket, family, Lookup::Entry)?;
             Ok(route.is_some_and(|route| route.destination.prefix() == 0 && route.device != Some(device)))
         };
-        Ok(Occupied { v4: routed(false, DefaultRoute::V4)?, v6: routed(true, DefaultRoute::V6)? })
+        Ok(Occupied { v4: routed(Family::V4)?, v6: routed(Family::V6)? })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink::{Address, Known, Link, Neighbour, Route, Selector, Socket, SourceRule};
+use netlink::{Address, Family, Known, Link, Neighbour, Route, Selector, Socket, SourceRule};
 
 use crate::error::Error;
 use crate::plan::Operation;
@@ -106,13 +106,13 @@ impl Observed {
         let mut observed = Self { addresses: Vec::new(), routes: Vec::new(), rules: Vec::new() };
         let Some(device) = device else { return Ok(observed) };
         observed.addresses = socket.dump(Address::dump(device), |message| Address::from_message(&message))?;
-        for v6 in [false, true] {
+        for family in Family::BOTH {
             let keep = |route: &Route| route.device == Some(device);
-            let routes =
-                socket.dump(Route::dump_by_device(v6, device), |message| Route::from_message(&message).filter(keep))?;
+            let request = Route::dump_by_device(family, device);
+            let routes = socket.dump(request, |message| Route::from_message(&message).filter(keep))?;
             observed.routes.extend(routes);
             if operations.iter().any(|operation| matches!(operation, Operation::Rule(_))) {
-                let rules = socket.dump(SourceRule::dump(v6), |message| SourceRule::from_message(&message))?;
+                let rules = socket.dump(SourceRule::dump(family), |message| SourceRule::from_message(&message))?;
                 observed.rules.extend(rules);
             }
         }

@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cni::MacAddress;
 use ipnetwork::IpNetwork;
-use netlink::{Address, Hardening, Hold, LocalRoute, Neighbour, NeverGivenUp, POD_ROUTE, Route, Scope};
+use netlink::{Address, Family, Hardening, Hold, LocalRoute, Neighbour, NeverGivenUp, POD_ROUTE, Route, Scope};
 use podlink::{second_table, source_rule};
 
 pub(crate) use operation::Operation;
@@ -28,8 +28,11 @@ const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// The pods' gateway of a family.
-pub(crate) fn gateway(v6: bool) -> IpAddr {
-    if v6 { IpAddr::V6(GATEWAY_V6) } else { IpAddr::V4(GATEWAY_V4) }
+pub(crate) fn gateway(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(GATEWAY_V4),
+        Family::V6 => IpAddr::V6(GATEWAY_V6),
+    }
 }
 
 /// The index of `lo` in every network namespace.
@@ -54,8 +57,11 @@ pub(crate) struct PodRoute {
 
 impl PodRoute {
     /// The default route of a family.
-    pub(crate) fn default_of(v6: bool) -> Self {
-        let everywhere = if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    pub(crate) fn default_of(family: Family) -> Self {
+        let everywhere = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
         let destination = IpNetwork::from(everywhere);
         Self {
             destination: IpNetwork::new(everywhere, 0).unwrap_or(destination),
@@ -99,20 +105,23 @@ pub(crate) struct Occupied {
 }
 
 impl Occupied {
-    fn of(self, address: IpAddr) -> bool {
-        if address.is_ipv4() { self.v4 } else { self.v6 }
+    fn of(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
     }
 }
 
 impl Plan {
     /// Whether the pod has an address of this family.
-    pub(crate) fn has(&self, v6: bool) -> bool {
-        self.addresses.iter().any(|address| address.is_ipv6() == v6)
+    pub(crate) fn has(&self, family: Family) -> bool {
+        self.addresses.iter().any(|address| family.holds(address.ip()))
     }
 
-    /// The families of the pod's addresses, as `v6`.
-    pub(crate) fn families(&self) -> impl Iterator<Item = bool> {
-        [false, true].into_iter().filter(|&v6| self.has(v6))
+    /// The families of the pod's addresses.
+    pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
+        Family::BOTH.into_iter().filter(|family| self.has(*family))
     }
 
     /// The link-local address that the kernel makes of the pod's MAC (RFC 4291, appendix A).
@@ -126,19 +135,19 @@ impl Plan {
     pub(crate) fn host_end(&self, device: u32, hardening: Hardening) -> Vec<Operation> {
         let mut operations =
             vec![Operation::Harden { device, hardening, alias: self.alias.clone() }, Operation::Up { device }];
-        for v6 in self.families() {
+        for family in self.families() {
             // No fe80::/64: with it every one of 2^64 senders would be routed back to the link, and be a neighbour.
-            let address = IpNetwork::from(gateway(v6));
+            let address = IpNetwork::from(gateway(family));
             operations.extend(accepted(Address { address, device, link_scope: true }));
-            operations.push(Operation::Keep(NeverGivenUp { device, v6 }));
+            operations.push(Operation::Keep(NeverGivenUp { device, family }));
         }
-        if self.has(true) {
+        if self.has(Family::V6) {
             // What the pod calls itself on the link; the metric keeps apart two links whose pods were given one MAC.
             let route = Route { device: Some(device), metric: device, ..Route::to(self.link_local(), POD_ROUTE) };
             operations.push(Operation::Route(route));
         }
         for address in &self.addresses {
-            let source = self.host_source.iter().find(|source| source.is_ipv4() == address.is_ipv4());
+            let source = self.host_source.iter().find(|source| Family::of(**source) == Family::of(address.ip()));
             // Scope global: in scope link the source of the node's own traffic would be 169.254.1.1.
             let route = Route { device: Some(device), source: source.copied(), ..Route::to(*address, POD_ROUTE) };
             operations.push(Operation::Route(route));
@@ -162,33 +171,33 @@ impl Plan {
         for &address in &self.addresses {
             operations.extend(accepted(Address { address, device, link_scope: false }));
         }
-        for v6 in self.families() {
-            let gateway = gateway(v6);
-            let second = occupied.of(gateway);
+        for family in self.families() {
+            let gateway = gateway(family);
+            let second = occupied.of(family);
             let mac = self.host_mac.octets();
             operations.push(Operation::Neighbour(Neighbour { address: gateway, mac, device, hold: Hold::Fixed }));
-            if !v6 {
+            if family == Family::V4 {
                 // Two links, one gateway address: the metric keeps the two routes apart.
                 let metric = if second { device } else { 0 };
                 operations.push(Operation::Route(Route { metric, ..to_gateway(gateway, device) }));
             }
-            let routes = self.routes.iter().filter(|route| route.destination.is_ipv6() == v6);
+            let routes = self.routes.iter().filter(|route| family.holds(route.destination.ip()));
             operations.extend(
                 routes.filter(|route| !(second && route.is_default())).map(|route| via_gateway(route, gateway, device)),
             );
             if second {
-                operations.extend(self.own_table(gateway, device));
+                operations.extend(self.own_table(family, device));
             }
         }
         operations
     }
 
     /// What sends a second attachment's replies back by its own link.
-    fn own_table(&self, gateway: IpAddr, device: u32) -> Vec<Operation> {
+    fn own_table(&self, family: Family, device: u32) -> Vec<Operation> {
         let table = second_table(device);
-        let everything = PodRoute { table: Some(table), ..PodRoute::default_of(gateway.is_ipv6()) };
-        let default = via_gateway(&everything, gateway, device);
-        let of_family = self.addresses.iter().filter(|address| address.is_ipv6() == gateway.is_ipv6());
+        let everything = PodRoute { table: Some(table), ..PodRoute::default_of(family) };
+        let default = via_gateway(&everything, gateway(family), device);
+        let of_family = self.addresses.iter().filter(|address| family.holds(address.ip()));
         let rules = of_family.map(|address| Operation::Rule(source_rule(address.ip(), table)));
         std::iter::once(default).chain(rules).collect()
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Dns, Error, Interface, IpConfig, Request, Route};
+use netlink::Family;
 use podlink::Identity;
 
 use crate::error;
@@ -11,7 +12,7 @@ use crate::plan::{Plan, PodRoute, gateway};
 
 /// Of a printed result: the routes that go by our gateway.
 pub(crate) fn our_routes(result: &AddResult) -> Vec<PodRoute> {
-    result.routes.iter().filter(|route| route.gw == Some(gateway(route.dst.is_ipv6()))).map(pod_route).collect()
+    result.routes.iter().filter(|route| route.gw == Some(gateway(Family::of(route.dst.ip())))).map(pod_route).collect()
 }
 
 /// Where a result has our interface: of our name, in the pod's namespace.
@@ -59,7 +60,7 @@ impl Made<'_> {
         ]);
         result.ips.extend(self.plan.addresses.iter().map(|&address| IpConfig {
             address,
-            gateway: Some(gateway(address.is_ipv6())),
+            gateway: Some(gateway(Family::of(address.ip()))),
             interface: Some(pod_end),
         }));
         result.routes.extend(self.plan.routes.iter().map(route));
@@ -82,7 +83,7 @@ impl Made<'_> {
 fn route(route: &PodRoute) -> Route {
     Route {
         dst: route.destination,
-        gw: (!route.on_link).then_some(gateway(route.destination.is_ipv6())),
+        gw: (!route.on_link).then_some(gateway(Family::of(route.destination.ip()))),
         mtu: route.mtu,
         advmss: route.advmss,
         priority: (route.priority != 0).then_some(route.priority),

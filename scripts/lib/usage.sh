@@ -27,10 +27,10 @@ answer_help() {
 
 # arguments MAX "$@": answers --help and -h; refuses every other option, and what follows the first MAX arguments.
 arguments() {
-    local max=$1 word && shift
+    local max=$1 argument && shift
     answer_help "$@"
-    for word in "$@"; do
-        [[ $word != -* && $max != 0 ]] || refuse "$word"
+    for argument in "$@"; do
+        [[ $argument != -* && $max != 0 ]] || refuse "$argument"
         max=$((max - 1))
     done
 }

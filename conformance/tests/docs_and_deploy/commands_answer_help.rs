@@ -1,7 +1,7 @@
-//! Every script of scripts/ and .ci, the demo and the lab answer `--help` with one screen, and refuse what they do not
-//! know with exit code 2, before they start or build anything.
+//! Every script of scripts/ and .ci, the demo and the lab answer `--help` with one screen, and refuse unknown arguments
+//! with exit code 2, before they start or build anything.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -120,5 +120,21 @@ fn the_demo_and_the_lab_print_their_help_and_refuse_what_they_do_not_know() {
             assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{name}: {output:?}");
             assert!(text(&output.stderr).contains(argument), "{name}: {output:?}");
         }
+    }
+}
+
+#[test]
+fn an_option_without_its_value_ends_a_script() {
+    let bare = Bare::new();
+    for (name, option) in [
+        ("differential", "--fuzz"),
+        ("image", "--output"),
+        ("image", "--binaries"),
+        ("kind-up", "--name"),
+        ("kind-up", "--ip-family"),
+        ("test-as-new", "--output"),
+    ] {
+        let script = root().join("scripts").join(name);
+        is_refusal(name, &bare.run(&script, option), option, &format!("scripts/{name}"));
     }
 }

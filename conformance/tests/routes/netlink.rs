@@ -1,28 +1,30 @@
-//! The netlink crate on the real kernel: what is asked for is what the kernel gives back, and what it refuses is told.
+//! The netlink crate on the real kernel: objects read back as they were requested, and refusals are reported.
 //!
 //! ```text
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot make ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
+use netlink::wire::{Attribute, write};
 use netlink::{
-    Address, Event, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
+    Address, Event, Family, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
     POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
+use nix::sys::socket::{NetlinkAddr, getsockname};
 use podlan_conformance::lab::{Lab, within};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// In the node's namespace: makes the pair and returns the socket and the near end's index.
+/// In the node's namespace: makes the pair; returns the socket and the near end's index.
 fn pair(netns: &Path) -> (Socket, u32) {
     let netns = File::open(netns).unwrap();
     let mut socket = Socket::open().unwrap();
@@ -49,7 +51,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn a_pair_is_born_as_it_was_asked_for() {
+fn a_veth_pair_is_created_as_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -60,8 +62,10 @@ fn a_pair_is_born_as_it_was_asked_for() {
             let link = Link::from_message(&link).unwrap();
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
-            let mut changes =
-                [Link::harden(index, Hardening { forward_v4: false, v6: true }, "podlan test"), Link::up(index)];
+            let mut changes = [
+                Link::harden(index, Hardening { forward_v4: false, kernel_has_v6: true }, "podlan test"),
+                Link::up(index),
+            ];
             assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(())]);
             let link = socket.get(Link::get(Selector::Index(index))).unwrap().unwrap();
             let link = Link::from_message(&link).unwrap();
@@ -83,7 +87,7 @@ fn a_pair_is_born_as_it_was_asked_for() {
 }
 
 #[test]
-fn what_the_kernel_gives_back_is_what_was_asked_for() {
+fn kernel_objects_read_back_as_they_were_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -125,8 +129,10 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
             let found = socket.dump(Address::dump(device), |message| Address::from_message(&message)).unwrap();
             assert_eq!(found, addresses);
             let mut found = Vec::new();
-            for v6 in [false, true] {
-                found.extend(socket.dump(Route::dump(v6, POD_ROUTE), |message| Route::from_message(&message)).unwrap());
+            for family in Family::BOTH {
+                found.extend(
+                    socket.dump(Route::dump(family, POD_ROUTE), |message| Route::from_message(&message)).unwrap(),
+                );
             }
             found.sort();
             let mut wanted = routes.to_vec();
@@ -136,7 +142,8 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
                 let found = socket.get(neighbour.get()).unwrap().unwrap();
                 assert_eq!(Neighbour::from_message(&found).as_ref(), Some(neighbour));
             }
-            let rules = socket.dump(SourceRule::dump(false), |message| SourceRule::from_message(&message)).unwrap();
+            let rules =
+                socket.dump(SourceRule::dump(Family::V4), |message| SourceRule::from_message(&message)).unwrap();
             assert_eq!(rules, std::slice::from_ref(&rule));
             let forget = SourceRule { table: 0, ..rule };
             assert_eq!(socket.request(&mut [forget.remove()]).unwrap(), [Ok(())]);
@@ -147,7 +154,7 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
 }
 
 #[test]
-fn each_request_has_its_own_verdict_in_the_kernels_words() {
+fn each_request_has_its_own_result_with_the_kernels_error_text() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -162,15 +169,15 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
             assert_eq!(errnos, [None, Some(Errno::ENETUNREACH), Some(Errno::EEXIST), None, Some(Errno::ESRCH)]);
             let words = verdicts[1].as_ref().unwrap_err().to_string();
             assert_eq!(words, "Nexthop has invalid gateway (ENETUNREACH)");
-            let nobody = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
-            assert_eq!(nobody.errno, Errno::ENODEV);
+            let missing = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
+            assert_eq!(missing.errno, Errno::ENODEV);
         })
     });
 }
 
-/// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
+/// Only the kernel's "not found" errors for routes and links count as none: any other answer is an error.
 #[test]
-fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
+fn only_not_found_errors_mean_no_route_or_no_link() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -189,7 +196,7 @@ fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
 }
 
 #[test]
-fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_have_an_answer_each() {
+fn an_ipv4_route_via_an_ipv6_next_hop_reads_back_and_each_of_many_requests_has_its_answer() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -203,7 +210,8 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_h
                 ..Route::to(net("10.9.0.0/24"), NODE_ROUTE)
             };
             assert_eq!(socket.request(&mut [unnumbered.add()]).unwrap(), [Ok(())]);
-            let found = socket.dump(Route::dump(false, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
+            let found =
+                socket.dump(Route::dump(Family::V4, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
             assert_eq!(found, [unnumbered]);
             let addresses: Vec<IpAddr> = (0..5000u32)
                 .map(|number| match number % 3 {
@@ -232,7 +240,7 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_h
 }
 
 #[test]
-fn the_monitor_hears_of_rules_and_nexthop_objects() {
+fn the_monitor_reports_changes_of_rules_and_nexthop_objects() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -267,33 +275,65 @@ fn a_thousand_requests_are_answered_one_by_one() {
             assert_eq!(verdicts.len(), 1000);
             assert!(verdicts.iter().all(Result::is_ok));
             let mut found =
-                socket.dump(Route::dump(false, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
+                socket.dump(Route::dump(Family::V4, NODE_ROUTE), |message| Route::from_message(&message)).unwrap();
             found.sort();
             assert_eq!(found, routes);
         })
     });
 }
 
+/// `RTM_NEWLINK`, and `IFLA_IFNAME` behind `struct ifinfomsg`.
+fn new_link(sequence: u32, name: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    write(&mut message, 16, 0, sequence, &[0; 16], &[Attribute::text(3, name)]);
+    message
+}
+
 #[test]
-fn the_monitor_tells_what_others_change() {
+fn what_another_process_sends_to_a_socket_is_neither_an_answer_nor_an_event() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.place().enter(|| {
+            let (mut socket, mut monitor) = (Socket::open().unwrap(), Monitor::open().unwrap());
+            // The first question gives the socket its port.
+            Link::find(&mut socket, Selector::Name("lo")).unwrap().unwrap();
+            let forger = rtnetlink::sys::Socket::new(0).unwrap();
+            let send = |to: BorrowedFd<'_>, sequence| {
+                let port = getsockname::<NetlinkAddr>(to.as_raw_fd()).unwrap().pid();
+                let message = new_link(sequence, "forged");
+                forger.send_to(&message, &rtnetlink::sys::SocketAddr::new(port, 0), 0).unwrap();
+            };
+            // One of them has the sequence number of the next question.
+            (0..8).for_each(|sequence| send(socket.as_fd(), sequence));
+            send(monitor.as_fd(), 0);
+            let link = Link::find(&mut socket, Selector::Name("lo")).unwrap().unwrap();
+            assert_eq!(link.name, "lo");
+            assert!(monitor.read().unwrap().is_none(), "nothing has changed");
+        })
+    });
+}
+
+#[test]
+fn the_monitor_reports_changes_by_other_programs() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         node.place().enter(|| {
             let mut monitor = Monitor::open().unwrap();
-            assert!(monitor.read().unwrap().is_none(), "no news yet");
+            assert!(monitor.read().unwrap().is_none(), "no events yet");
             let mut socket = Socket::open().unwrap();
             let device = Link::index(&socket, "eth0").unwrap().unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
-            let mut told = Vec::new();
+            let mut reported = Vec::new();
             while let Some(events) = monitor.read().unwrap() {
-                told.extend(events.into_iter().filter_map(|event| match event {
+                reported.extend(events.into_iter().filter_map(|event| match event {
                     Event::Changed(message) => Route::from_message(&message),
                     _ => None,
                 }));
             }
-            assert_eq!(told, [route.clone(), route]);
+            assert_eq!(reported, [route.clone(), route]);
         })
     });
 }

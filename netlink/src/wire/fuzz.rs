@@ -16,9 +16,10 @@ use crate::{Address, Link, Neighbour, Route, SourceRule};
 fn fuzz_what_any_datagram_says_is_in_it_and_reads_the_same_once_written_again() {
     fuzz::run("netlink", |datagram| {
         let mut at = 0;
-        for message in messages(datagram) {
+        for message in all_messages(datagram) {
             assert_eq!(datagram.get(at..at + message.bytes.len()), Some(message.bytes), "messages follow each other");
             at += message.bytes.len().next_multiple_of(4);
+            attributes_end_wherever_they_begin(&message);
             message_reads_the_same(&message);
             attributes_read_the_same(&message);
             objects_read_the_same(&message);
@@ -30,6 +31,19 @@ fn fuzz_what_any_datagram_says_is_in_it_and_reads_the_same_once_written_again() 
     });
 }
 
+/// Each message takes a header at least.
+fn all_messages(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    fuzz::bounded(messages(datagram), datagram.len() / HEADER)
+}
+
+/// Those of nested attributes and of acknowledgements begin anywhere. Each takes four bytes at least.
+fn attributes_end_wherever_they_begin(message: &Message<'_>) {
+    for begin in (HEADER..message.bytes.len()).step_by(4) {
+        let bytes = &message.bytes[begin..];
+        fuzz::bounded(Attributes(bytes), bytes.len() / 4).for_each(drop);
+    }
+}
+
 fn message_reads_the_same(message: &Message<'_>) {
     let mut again = Vec::new();
     write(&mut again, message.kind, message.flags, message.sequence, &message.bytes[HEADER..], &[]);
@@ -39,7 +53,7 @@ fn message_reads_the_same(message: &Message<'_>) {
     // One of any length is padded to four bytes, and the next one is found behind it.
     again.resize(again.len().next_multiple_of(4), 0);
     write(&mut again, NLMSG_DONE, 0, 0, &[], &[]);
-    assert_eq!(messages(&again).count(), 2);
+    assert_eq!(all_messages(&again).count(), 2);
 }
 
 /// Behind a fixed structure of each length that there is.
@@ -94,7 +108,7 @@ fn text_is_in_the_message(message: &Message<'_>, refused: &KernelError) {
 fn every_object_of_a_dump_is_kept_or_counted(datagram: &[u8]) {
     let mut part = Part::new();
     let mut taken = 0;
-    for message in messages(datagram) {
+    for message in all_messages(datagram) {
         match part.take(&message, &mut |message: &Message<'_>| decode(message.bytes).map(|_| Some(message.kind))) {
             ControlFlow::Continue(()) => taken += 1,
             ControlFlow::Break(_) => {

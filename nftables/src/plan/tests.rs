@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 
 use super::*;
 use crate::expression::{Expression, Verdict};
 use crate::nfnetlink::{DELETE_ELEMENTS, DELETE_TABLE, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE};
-use crate::table::{Family, Hook, Rule};
+use crate::table::{Hook, Rule, TableFamily};
 
 fn subnets(texts: &[&str]) -> Subnets {
     texts.iter().map(|text| text.parse::<IpNetwork>().unwrap()).collect()
@@ -15,14 +16,14 @@ fn table(inside: Subnets) -> Table {
     let rule = Rule { says: "podlan: test", expressions: vec![Expression::Decide(Verdict::Drop)] };
     let hook = Hook { kind: "nat", number: 4, priority: 100 };
     let chain = Chain { name: "masquerade", hook, rules: vec![rule] };
-    let set = Set { name: "inside4", v6: false, subnets: inside };
-    Table { family: Family::Inet, name: "podlan", sets: vec![set], chains: vec![chain] }
+    let set = Set { name: "inside4", family: Family::V4, subnets: inside };
+    Table { family: TableFamily::Inet, name: "podlan", sets: vec![set], chains: vec![chain] }
 }
 
 /// What the kernel holds once `table` is in place.
 fn held(table: &Table) -> Observed {
     let set = |set: &Set| {
-        let shape = (INTERVAL, if set.v6 { 16 } else { 4 });
+        let shape = (INTERVAL, set.key_length());
         (set.name.to_owned(), ObservedSet { shape, subnets: Some(set.subnets.clone()) })
     };
     let chain = |chain: &Chain| {

@@ -121,7 +121,7 @@ impl Agent {
     /// Runs until a signal ends it.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
-        let mut agent = Self::start(options, Parts::new()).await?;
+        let mut agent = Self::start(options, Parts::default()).await?;
         agent.run_until(stop.wait()).await;
         agent.parts.stop().await;
         Ok(())
@@ -134,7 +134,7 @@ impl Agent {
         let metrics = Arc::new(Metrics::new());
         let (published, _) = watch::channel(state.clone());
         // Taken before anything else: a limit that is lowered later ends the high numbers first.
-        let [for_health, for_orders] = [Spare::new(), Spare::new()];
+        let [for_health, for_orders] = [Spare::default(), Spare::default()];
         if let Some(address) = options.listen {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
             let served = Served { state: published.subscribe(), metrics: metrics.clone() };

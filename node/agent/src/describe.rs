@@ -1,16 +1,17 @@
-//! The reconciler's knowledge in the words of `node.json` and `verdicts.json`.
+//! Converts the reconciler's state to `node.json` and `verdicts.json`.
 
 use std::collections::BTreeMap;
 
 use crate::agent::Now;
+use netlink::Family;
 use routes::apply::Trouble;
 use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
 use routes::verdict::{Ruling, Verdict};
-use routes::{Family, Key, Target};
+use routes::{Key, Target};
 use state::{HeldState, RouteCounts, State, VerdictLine};
 
-/// Fills in what the reconciler knows; the source and the warnings stay as they are.
+/// Fills in the reconciler's state; the source and the warnings are not changed.
 pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut State) {
     state.beat(now.clocks);
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
@@ -29,7 +30,7 @@ pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut 
     state.reasons = unready(reconciler, me);
 }
 
-/// The verdicts as lines, each overlaid with what became of its route.
+/// The verdicts as lines, each with the trouble of its route, if it has one.
 pub(crate) fn lines(reconciler: &Reconciler) -> Vec<VerdictLine> {
     let line = |verdict: &Verdict| line(verdict, trouble(reconciler, verdict), wanted(reconciler, verdict));
     reconciler.verdicts().iter().map(line).collect()
@@ -59,7 +60,7 @@ fn wanted(reconciler: &Reconciler, verdict: &Verdict) -> Option<Target> {
     reconciler.desired().get(&key(verdict)?).copied()
 }
 
-/// The key of the route that a verdict speaks of, if it speaks of one.
+/// The key of a verdict's route, if it has one.
 fn key(verdict: &Verdict) -> Option<Key> {
     let cidr = verdict.cidr?;
     match verdict.ruling {
@@ -75,7 +76,7 @@ fn own<'a>(reconciler: &'a Reconciler, me: &str) -> impl Iterator<Item = &'a Ver
 
 fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
     let mut counts = RouteCounts::default();
-    for (key, target) in reconciler.desired().iter().filter(|(key, _)| Family::of(key.destination) == family) {
+    for (key, target) in reconciler.desired().iter().filter(|(key, _)| family.holds(key.destination.ip())) {
         counts.desired += 1;
         counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
         counts.failed += usize::from(reconciler.trouble(key).is_some());
@@ -83,19 +84,17 @@ fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
     counts
 }
 
-/// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
+/// Why this node is not ready. A peer's trouble does not count: one faulty node must not take this one out of service.
 pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     if !reconciler.has_decided() {
-        return vec![
-            "the routes are not decided yet: the kernel could not be asked (the agent's log says why)".to_owned(),
-        ];
+        return vec!["the routes are not planned yet: the kernel could not be read (see the agent's log)".to_owned()];
     }
     let missing = |verdict: &Verdict| {
         let key = key(verdict)?;
         let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);
         (!installed).then(|| match reconciler.trouble(&key) {
-            Some(trouble) => format!("the unreachable route of {} is not in: {trouble}", key.destination),
-            None => format!("the unreachable route of {} is not in", key.destination),
+            Some(trouble) => format!("the unreachable route of {} is not in the kernel: {trouble}", key.destination),
+            None => format!("the unreachable route of {} is not in the kernel", key.destination),
         })
     };
     let mut reasons: Vec<String> = own(reconciler, me).filter_map(missing).collect();
@@ -104,7 +103,7 @@ pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
         let why: Vec<String> = why.map(|verdict| verdict.ruling.to_string()).collect();
         reasons.push(match why.as_slice() {
             [] => format!("no node is called {me} (is --node-name right?)"),
-            why => format!("{me} has no pod CIDR that can be used: {}", why.join("; ")),
+            why => format!("{me} has no usable pod CIDR: {}", why.join("; ")),
         });
     }
     reasons
@@ -133,6 +132,6 @@ mod tests {
         let settings = Settings { me: "n1".into(), limits, by_routers: false };
         let list = Snapshot::new(vec![Node::of("n1", &["10.0.0.1"], &["10.244.1.0/24"])], Instant::now());
         let reasons = unready(&Reconciler::new(settings, list), "n1");
-        assert!(matches!(&reasons[..], [one] if one.contains("not decided yet")), "{reasons:?}");
+        assert!(matches!(&reasons[..], [one] if one.contains("not planned yet")), "{reasons:?}");
     }
 }

@@ -1,29 +1,30 @@
-//! Egress: a connection that a pod of this node opens to somebody outside of the cluster leaves with the node's address.
-//! Never one to a pod or to a node: both are inside. Pure.
+//! Egress masquerade: a connection of a pod of this node to an address outside the cluster leaves with the node's
+//! address; never one to a pod or a node, which are inside. Pure.
 //!
-//! Two sets a family decide: `own`, the pods of this node, and `inside`, all pods and nodes of the cluster, what an
-//! operator adds, and multicast. The rules stay as they are while the sets change by their difference.
+//! Two sets for each family decide: `own`, the pods of this node, and `inside`, all pods and nodes of the cluster, what
+//! an operator adds, and multicast. The rules do not change; the sets are changed by their difference.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-use nftables::{Chain, Cmp, Expression, Family, Hook, Rule, Set, Subnets, Table};
+use netlink::Family;
+use nftables::{Chain, Cmp, Expression, Hook, Rule, Set, Subnets, Table, TableFamily};
 
-/// A table of its own: a kernel that cannot masquerade has the source rule all the same.
-pub(super) const TABLE: (Family, &str) = (Family::Inet, "podlan-masquerade");
+/// A table of its own: a kernel without masquerade still has the source rule.
+pub(super) const TABLE: (TableFamily, &str) = (TableFamily::Inet, "podlan-masquerade");
 
-/// What is asked for.
+/// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Egress {
-    /// Pods leave with their own addresses; routers know the way back.
+    /// Pods' traffic leaves with their own addresses; routers have routes back.
     Off,
-    /// It shall be masqueraded, but the nodes are not known yet.
+    /// Masquerade is wanted, but the nodes are not known yet.
     Unknown,
-    /// What leaves these is masqueraded.
+    /// Traffic that leaves these is masqueraded.
     On(Sides),
 }
 
-/// Who is on which side.
+/// Which addresses are on which side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sides {
     own: Subnets,
@@ -31,7 +32,7 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// `own` are the pods of this node, `inside` all that is reached with the pods' own addresses.
+    /// `own` are the pods of this node, `inside` everything that is reached with the pods' own addresses.
     pub fn new(own: impl IntoIterator<Item = IpNetwork>, inside: impl IntoIterator<Item = IpNetwork>) -> Self {
         let own: Subnets = own.into_iter().collect();
         let inside = inside.into_iter().chain(multicast()).chain(own.iter()).collect();
@@ -44,7 +45,7 @@ impl Sides {
     }
 }
 
-/// Nobody answers a multicast packet at its source's place.
+/// Multicast is never masqueraded.
 fn multicast() -> [IpNetwork; 2] {
     let network = |address: IpAddr, prefix| IpNetwork::new(address, prefix).unwrap_or_else(|_| address.into());
     [network(Ipv4Addr::new(224, 0, 0, 0).into(), 4), network(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8)]
@@ -52,35 +53,35 @@ fn multicast() -> [IpNetwork; 2] {
 
 pub(super) fn table(sides: &Sides) -> Table {
     let (family, name) = TABLE;
-    let set = |name, v6, subnets: &Subnets| Set { name, v6, subnets: subnets.of_family(v6) };
+    let set = |name, family, subnets: &Subnets| Set { name, family, subnets: subnets.of_family(family) };
     Table {
         family,
         name,
         sets: vec![
-            set("own4", false, &sides.own),
-            set("own6", true, &sides.own),
-            set("inside4", false, &sides.inside),
-            set("inside6", true, &sides.inside),
+            set("own4", Family::V4, &sides.own),
+            set("own6", Family::V6, &sides.own),
+            set("inside4", Family::V4, &sides.inside),
+            set("inside6", Family::V6, &sides.inside),
         ],
         chains: vec![Chain {
             name: "egress",
             hook: Hook { kind: "nat", number: 4, priority: 100 },
             rules: vec![
-                // AF_INET, and where RFC 791 has source and destination; AF_INET6, RFC 8200.
-                rule(2, "own4", (12, 4), "inside4", (16, 4)),
-                rule(10, "own6", (8, 16), "inside6", (24, 16)),
+                // Where RFC 791 and RFC 8200 have source and destination.
+                rule(Family::V4, "own4", (12, 4), "inside4", (16, 4)),
+                rule(Family::V6, "own6", (8, 16), "inside6", (24, 16)),
             ],
         }],
     }
 }
 
-fn rule(family: u8, own: &'static str, source: (u32, u32), inside: &'static str, destination: (u32, u32)) -> Rule {
+fn rule(family: Family, own: &'static str, source: (u32, u32), inside: &'static str, destination: (u32, u32)) -> Rule {
     let header = |(offset, length)| Expression::NetworkHeader { offset, length };
     Rule {
         says: "podlan: out of the cluster with the node's address",
         expressions: vec![
             Expression::AddressFamily,
-            Expression::Compare(Cmp::Equal, vec![family]),
+            Expression::Compare(Cmp::Equal, vec![family.number()]),
             header(source),
             Expression::Lookup(Cmp::Equal, own),
             header(destination),

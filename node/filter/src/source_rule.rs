@@ -1,17 +1,14 @@
-//! The rules that a pod sends with its own addresses only, the first line of defence on every pod link in both families,
-//! and nothing to what listens on the node's loopback.
+//! The rules that a pod sends only with its own addresses, the first line of defence on every pod link in both
+//! families, and that it sends nothing to the node's loopback.
 //!
-//! A packet from a pod link whose source is not routed back to that very link is dropped before anything else sees it
-//! (`fib saddr . iif oif missing`, at prerouting raw). So is one for 127.0.0.0/8: portmap, chained for a hostPort on
-//! localhost, lets those in by the pod's link (`route_localnet`), and kube-proxy by every link.
+//! A packet from a pod link whose source address is not routed back to that link is dropped before any other rule (`fib
+//! saddr . iif oif missing`, at prerouting raw). So is one to 127.0.0.0/8: portmap, chained for a hostPort on
+//! localhost, permits those on the pod's link (`route_localnet`), and kube-proxy on every link.
 
-use netlink::HOST_LINK_PREFIX;
-use nftables::{Chain, Cmp, Error, Expression, Family, Hook, Nfnetlink, Rule, Table, Verdict, counted};
+use netlink::{Family, HOST_LINK_PREFIX};
+use nftables::{Chain, Cmp, Error, Expression, Hook, Nfnetlink, Rule, Table, TableFamily, Verdict, counted};
 
 use super::keep::TABLE;
-
-/// `AF_INET`.
-const IPV4: u8 = 2;
 
 /// The first byte of 127.0.0.0/8.
 const LOOPBACK: u8 = 127;
@@ -20,7 +17,7 @@ const CHAIN: &str = "source";
 const OWN_ADDRESSES: &str = "podlan: pods send with their own addresses only";
 const LOOPBACK_IS_THE_NODES: &str = "podlan: the node's loopback is not for pods";
 
-/// How many packets the rules have dropped since they were put in place, of both families.
+/// The number of packets that the rules have dropped since they were created, in both families.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
     /// With an address that is not the pod's.
@@ -29,10 +26,10 @@ pub struct Drops {
     pub loopback: u64,
 }
 
-/// Asks the rules what they have dropped.
+/// Reads the rules' counters.
 pub(super) fn drops(socket: &mut Nfnetlink) -> Result<Drops, Error> {
     let mut drops = Drops::default();
-    for (comment, packets) in counted(socket, Family::Inet, TABLE, CHAIN)? {
+    for (comment, packets) in counted(socket, TableFamily::Inet, TABLE, CHAIN)? {
         if comment.starts_with(OWN_ADDRESSES) {
             drops.forged += packets;
         } else if comment.starts_with(LOOPBACK_IS_THE_NODES) {
@@ -56,15 +53,15 @@ pub(super) fn table() -> Table {
         LOOPBACK_IS_THE_NODES,
         vec![
             Expression::AddressFamily,
-            Expression::Compare(Cmp::Equal, vec![IPV4]),
-            // RFC 791: the destination lies at 16.
+            Expression::Compare(Cmp::Equal, vec![Family::V4.number()]),
+            // RFC 791: the destination is at offset 16.
             Expression::NetworkHeader { offset: 16, length: 1 },
             Expression::Compare(Cmp::Equal, vec![LOOPBACK]),
         ],
     );
     let hook = Hook { kind: "filter", number: 0, priority: -300 };
     Table {
-        family: Family::Inet,
+        family: TableFamily::Inet,
         name: TABLE,
         sets: Vec::new(),
         chains: vec![Chain { name: CHAIN, hook, rules: vec![own_addresses, loopback] }],

@@ -68,12 +68,13 @@ enum PartState {
     Waiting { until: Instant },
 }
 
-impl Parts {
-    /// None yet.
-    pub fn new() -> Self {
+impl Default for Parts {
+    fn default() -> Self {
         Self { parts: Vec::new(), stop: watch::channel(false).0 }
     }
+}
 
+impl Parts {
     /// Starts a part. `run` is called on its thread, inside a runtime of the part's own, and may block there; it is called
     /// again after each end, so that it begins from what it is given and from nothing that it had.
     pub fn start<F>(&mut self, name: &'static str, run: impl Fn(Activity) -> F + Send + Sync + 'static)

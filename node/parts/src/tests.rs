@@ -20,7 +20,7 @@ fn tend_until(parts: &mut Parts, fact: impl Fn(&Parts, Instant) -> bool) {
 
 #[test]
 fn a_part_that_panics_or_ends_is_named_started_again_and_forgiven_once_it_is_well() {
-    let (mut parts, starts) = (Parts::new(), Arc::new(AtomicU32::new(0)));
+    let (mut parts, starts) = (Parts::default(), Arc::new(AtomicU32::new(0)));
     let counted = starts.clone();
     parts.start("odd", move |_| {
         let start = counted.fetch_add(1, Ordering::SeqCst);
@@ -42,7 +42,7 @@ fn a_part_that_panics_or_ends_is_named_started_again_and_forgiven_once_it_is_wel
 
 #[test]
 fn a_part_that_ends_at_once_for_ever_is_started_at_ever_longer_intervals() {
-    let (mut parts, starts) = (Parts::new(), Arc::new(AtomicU32::new(0)));
+    let (mut parts, starts) = (Parts::default(), Arc::new(AtomicU32::new(0)));
     let counted = starts.clone();
     parts.start("brief", move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
@@ -60,7 +60,7 @@ fn a_part_that_ends_at_once_for_ever_is_started_at_ever_longer_intervals() {
 
 #[test]
 fn a_part_that_hangs_is_named_with_what_it_is_at_and_does_not_keep_the_agent() {
-    let mut parts = Parts::new();
+    let mut parts = Parts::default();
     let (release, held) = mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     parts.start("stuck", move |activity| {

@@ -9,13 +9,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 
 use super::claims::Claims;
 use super::here::Here;
 use super::reach::{Obstacle, Reach};
 use super::verdict::{Ruling, Skip, Verdict};
 use super::ways::Ways;
-use super::{Family, Key, Routes, Target, overlap};
+use super::{Key, Routes, Target, overlap};
 use source::{Field, Node, Snapshot};
 
 /// All that decides which routes are desired.
@@ -133,7 +134,7 @@ impl Planner<'_> {
         if let Some((address, covered)) = self.claims.near_address_in(cidr).next() {
             return Err(Skip::CoversNode { node: covered.name.clone(), address });
         }
-        let (target, ruling) = self.hop(node, Family::of(cidr))?;
+        let (target, ruling) = self.hop(node, Family::of(cidr.ip()))?;
         Ok((Key::peer(cidr), target, ruling))
     }
 

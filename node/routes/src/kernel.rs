@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink::{Address, FibEntry, HOST_LINK_PREFIX, KernelError, NODE_ROUTE, Request, Route, RouteKind, Socket};
+use netlink::{
+    Address, Family, FibEntry, HOST_LINK_PREFIX, KernelError, NODE_ROUTE, Request, Route, RouteKind, Socket,
+};
 use nix::errno::Errno;
 
 use super::here::{Here, Link};
@@ -57,7 +59,7 @@ impl Rtnetlink {
 
     /// All routes of the main table, whoever made them.
     pub fn all_routes(&mut self) -> Result<Vec<Route>, netlink::Error> {
-        self.each_family(|v6| Route::dump(v6, 0), Some)
+        self.each_family(|family| Route::dump(family, 0), Some)
     }
 
     /// The addresses that this node's own traffic may have as its source, in the kernel's order.
@@ -69,15 +71,15 @@ impl Rtnetlink {
 
     fn each_family<T>(
         &mut self,
-        ask: impl Fn(bool) -> Request,
+        ask: impl Fn(Family) -> Request,
         keep: impl Fn(Route) -> Option<T>,
     ) -> Result<Vec<T>, netlink::Error> {
         let mut all = Vec::new();
-        for v6 in [false, true] {
-            match self.socket.dump(ask(v6), |message| Route::from_message(&message).and_then(&keep)) {
+        for family in Family::BOTH {
+            match self.socket.dump(ask(family), |message| Route::from_message(&message).and_then(&keep)) {
                 Ok(found) => all.extend(found),
                 // A kernel without IPv6 has no IPv6 routes.
-                Err(netlink::Error::Dump(refused)) if v6 && lacks_family(&refused) => {}
+                Err(netlink::Error::Dump(refused)) if family == Family::V6 && lacks_family(&refused) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -96,7 +98,7 @@ impl Kernel for Rtnetlink {
     }
 
     fn routes(&mut self) -> Result<Routes, netlink::Error> {
-        let ours = self.each_family(|v6| Route::dump(v6, NODE_ROUTE), |route| observed(&route))?;
+        let ours = self.each_family(|family| Route::dump(family, NODE_ROUTE), |route| observed(&route))?;
         Ok(ours.into_iter().collect())
     }
 
@@ -116,7 +118,7 @@ impl Kernel for Rtnetlink {
             let holds = route.protocol != NODE_ROUTE && route.table == MAIN && keys.contains(&key);
             holds.then(|| (key, format!("{route} proto {}", protocol::name(route.protocol))))
         };
-        Ok(self.each_family(|v6| Route::dump(v6, 0), foreign)?.into_iter().collect())
+        Ok(self.each_family(|family| Route::dump(family, 0), foreign)?.into_iter().collect())
     }
 }
 

@@ -17,7 +17,6 @@ pub mod verdict;
 pub mod ways;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -85,36 +84,6 @@ impl Key {
     /// Whether it is the key of the own pod CIDR's route.
     pub fn is_own(&self) -> bool {
         self.metric == OWN_METRIC
-    }
-}
-
-/// An address family, as operators count routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of a subnet.
-    pub fn of(cidr: IpNetwork) -> Self {
-        if cidr.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-
-    /// Whether the address is of this family.
-    pub fn holds(self, address: IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
     }
 }
 

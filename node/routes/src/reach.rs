@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink::{FibEntry, KernelError, NODE_ROUTE, Onward, RouteKind, Scope};
+use netlink::{Family, FibEntry, KernelError, NODE_ROUTE, Onward, RouteKind, Scope};
 use nix::errno::Errno;
 
 use super::here::Here;
@@ -138,7 +138,7 @@ fn reach(address: IpAddr, entry: &FibEntry, here: &Here) -> Reach {
 
 /// Whether the kernel takes what the entry leads to for a neighbour when it checks a gateway. IPv6 knows no scopes.
 fn is_on_link(entry: &FibEntry) -> bool {
-    entry.is_v6 || entry.scope == Scope::Link
+    entry.family == Family::V6 || entry.scope == Scope::Link
 }
 
 /// Whether the kernel takes a gateway by `link` without the flag `onlink`, by its answer for the gateway itself.

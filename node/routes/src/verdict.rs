@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 
-use super::Family;
 use super::reach::Obstacle;
 use source::Malformed;
 use source::last_good::Kept;

@@ -66,8 +66,8 @@ impl fmt::Display for Operation {
             Self::Address(address) => write!(f, "add address {} to link {}", address.address, address.device),
             Self::Accept(route) => write!(f, "accept packets to {} on link {}", route.address, route.device),
             Self::Keep(neighbours) => {
-                let family = if neighbours.v6 { "IPv6" } else { "IPv4" };
-                write!(f, "set the probes of {family} neighbours on link {}", neighbours.device)
+                let NeverGivenUp { device, family } = neighbours;
+                write!(f, "set the probes of {family} neighbours on link {device}")
             }
             Self::Route(route) => write!(f, "add route {route}"),
             Self::Neighbour(neighbour) => {

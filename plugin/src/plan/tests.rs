@@ -2,11 +2,11 @@
 
 use super::*;
 
-const HARDENING: Hardening = Hardening { forward_v4: true, v6: true };
+const HARDENING: Hardening = Hardening { forward_v4: true, kernel_has_v6: true };
 
 fn plan(addresses: &[&str]) -> Plan {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-    let families = [false, true].into_iter().filter(|&v6| addresses.iter().any(|address| address.is_ipv6() == v6));
+    let families = Family::BOTH.into_iter().filter(|family| addresses.iter().any(|address| family.holds(*address)));
     Plan {
         routes: families.map(PodRoute::default_of).collect(),
         addresses: addresses.into_iter().map(IpNetwork::from).collect(),
@@ -103,7 +103,7 @@ fn only_the_family_that_has_a_default_route_is_second() {
 fn a_second_attachment_keeps_the_routes_that_were_asked_for() {
     let mut plan = plan(&["10.2.0.5"]);
     let destination = "10.9.0.0/16".parse().unwrap();
-    plan.routes = vec![PodRoute { destination, priority: 50, mtu: Some(1300), ..PodRoute::default_of(false) }];
+    plan.routes = vec![PodRoute { destination, priority: 50, mtu: Some(1300), ..PodRoute::default_of(Family::V4) }];
     let operations = plan.pod_end(3, Occupied { v4: true, v6: false });
     let asked = operations.iter().find_map(|operation| match operation {
         Operation::Route(route) if route.destination == destination => Some(route),
@@ -116,7 +116,7 @@ fn a_second_attachment_keeps_the_routes_that_were_asked_for() {
 #[test]
 fn a_route_on_the_link_has_no_gateway() {
     let mut plan = plan(&["10.2.0.5"]);
-    plan.routes = vec![PodRoute { on_link: true, ..PodRoute::default_of(false) }];
+    plan.routes = vec![PodRoute { on_link: true, ..PodRoute::default_of(Family::V4) }];
     assert!(text(&plan.pod_end(3, Occupied::default())).contains(&"add route 0.0.0.0/0 dev 3".to_owned()));
 }
 

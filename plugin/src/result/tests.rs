@@ -18,7 +18,7 @@ fn our_interfaces_come_after_those_of_earlier_plugins() {
     let identity = Identity::of(&cni::NetworkName::parse("podnet").unwrap(), &attachment);
     let plan = Plan {
         addresses: vec!["10.1.0.5/32".parse().unwrap()],
-        routes: vec![PodRoute::default_of(false)],
+        routes: vec![PodRoute::default_of(Family::V4)],
         host_mac: identity.host_mac,
         pod_mac: MacAddress::from([2, 0, 0, 0, 0, 9]),
         alias: String::new(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
 use ipam::{Proof, Settings};
-use netlink::{Hardening, Link, LinkSettings, NewVeth, Procfs, Socket};
+use netlink::{Family, Hardening, Link, LinkSettings, NewVeth, Procfs, Socket};
 use podlink::Identity;
 
 use crate::addressing::Addressing;
@@ -91,7 +91,7 @@ fn attach<'a>(
         host_source: keys.host_source.clone(),
     };
     // Each pod with IPv6 makes the chain of names below /proc/sys/net longer.
-    let procfs = if plan.has(true) { Procfs::own() } else { Procfs::of_machine() };
+    let procfs = if plan.has(Family::V6) { Procfs::own() } else { Procfs::of_machine() };
     let mtu = prepare_node(&mut host, &procfs, &plan, keys)?;
     let pair = NewVeth {
         name: &identity.host_name,
@@ -127,9 +127,9 @@ fn taken(addressing: &Addressing<'_, Settings>, attachment: &Attachment) -> CniE
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
 fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, keys: &Keys) -> Result<u32, CniError> {
-    let mtu = host::pod_mtu(host, keys, plan.has(true))?;
-    for v6 in plan.families() {
-        netlink::ensure_forwarding(host, procfs, v6).map_err(Error::from)?;
+    let mtu = host::pod_mtu(host, keys, plan.has(Family::V6))?;
+    for family in plan.families() {
+        netlink::ensure_forwarding(host, procfs, family).map_err(Error::from)?;
     }
     Ok(mtu)
 }
@@ -139,10 +139,11 @@ fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) ->
     let Some(device) = Link::index(host, name).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
-    let settings = host::close_v6(host, procfs, name, plan.has(true))?;
-    let operations = plan.host_end(device, Hardening { forward_v4: plan.has(false), v6: settings.is_some() });
+    let settings = host::close_v6(host, procfs, name, plan.has(Family::V6))?;
+    let operations =
+        plan.host_end(device, Hardening { forward_v4: plan.has(Family::V4), kernel_has_v6: settings.is_some() });
     match settings {
-        Some(link) if plan.has(true) => apply_with_v6(host, &operations, &link)?,
+        Some(link) if plan.has(Family::V6) => apply_with_v6(host, &operations, &link)?,
         _ => apply(host, &operations)?,
     }
     Ok(device)
@@ -156,7 +157,7 @@ fn make_pod_end(pod: &mut Pod, procfs: &Procfs, plan: &Plan, ifname: &str) -> Re
     };
     let occupied = pod.occupied(device, plan)?;
     let operations = plan.pod_end(device, occupied);
-    if !plan.has(true) {
+    if !plan.has(Family::V6) {
         return apply(&mut pod.socket, &operations);
     }
     let Some(link) = LinkSettings::v6(procfs, ifname)? else {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
-use netlink::{Hardening, Link, Procfs, Selector, Socket, Sysctl};
+use netlink::{Family, Hardening, Link, Procfs, Selector, Socket, Sysctl};
 use podlink::Identity;
 
 use crate::config::Config;
@@ -83,12 +83,14 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
     let mut drift = Vec::new();
     let procfs = Procfs::of_machine();
     // IPv4 is forwarded by the setting of the link that a packet comes in by, IPv6 by that of the node.
-    let link = Sysctl::link_v4(&identity.host_name, "forwarding");
-    for (v6, decides, of_node) in
-        [(false, link, Sysctl::forwarding_v4()), (true, Sysctl::forwarding_v6(), Sysctl::forwarding_v6())]
-    {
+    for family in plan.families() {
+        let of_node = Sysctl::forwarding(family);
+        let decides = match family {
+            Family::V4 => Sysctl::of_link(family, &identity.host_name, "forwarding"),
+            Family::V6 => of_node.clone(),
+        };
         let is_off = |setting: &Sysctl| setting.read(&procfs).map(|value| value.as_deref() == Some("0"));
-        if plan.has(v6) && is_off(&decides)? {
+        if is_off(&decides)? {
             // Switching it off for the node switches it off for each link.
             let named = if is_off(&of_node)? { of_node } else { decides };
             drift.push(format!("{} is 0: the node forwards nothing of the pod", named.path().display()));
@@ -97,7 +99,7 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
     match Link::find(host, Selector::Name(&identity.host_name))? {
         Some(link) if identity.is(&link) => {
             // No hardening is compared: later plugins may tune what it set.
-            let mut operations = plan.host_end(link.index, Hardening { forward_v4: false, v6: false });
+            let mut operations = plan.host_end(link.index, Hardening { forward_v4: false, kernel_has_v6: false });
             operations.extend(plan.host_neighbours(link.index));
             drift.extend(differences(host, &operations, "node", absent)?);
         }

@@ -1,7 +1,7 @@
 //! STATUS: whether an ADD would succeed now, as far as that is known (spec 1.1.0, section 2, "STATUS").
 
 use cni::{Code, Error as CniError, Request};
-use netlink::{Procfs, Socket};
+use netlink::{Family, Procfs, Socket};
 
 use crate::agent;
 use crate::config::Config;
@@ -21,11 +21,11 @@ pub(crate) fn status(request: &Request) -> Result<(), CniError> {
     let Some(assignment) = addressing.status(&request.config.name, &mut host)? else { return Ok(()) };
     // The rest of what an ADD refuses a configuration for.
     inputs::pod_routes(&assignment)?;
-    let has = |v6: bool| assignment.addresses.iter().any(|ip| ip.is_ipv6() == v6);
-    host::pod_mtu(&mut host, &keys, has(true))?;
+    let has = |family: &Family| assignment.addresses.iter().any(|ip| family.holds(*ip));
+    host::pod_mtu(&mut host, &keys, has(&Family::V6))?;
     let procfs = Procfs::of_machine();
-    for v6 in [false, true].into_iter().filter(|v6| has(*v6)) {
-        netlink::may_forward(&mut host, &procfs, v6).map_err(Error::from).map_err(|error| {
+    for family in Family::BOTH.into_iter().filter(has) {
+        netlink::may_forward(&mut host, &procfs, family).map_err(Error::from).map_err(|error| {
             CniError::new(Code::NotAvailable, "the node cannot forward what pods send").with_details(error.to_string())
         })?;
     }

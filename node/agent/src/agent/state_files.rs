@@ -24,7 +24,7 @@ pub(super) struct StateFiles {
 
 impl StateFiles {
     pub(super) fn new() -> Self {
-        Self { state: Slot::new(), verdicts: Slot::new(), nodes: Slot::new() }
+        Self { state: Slot::default(), verdicts: Slot::default(), nodes: Slot::default() }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Mends what is safe to mend, each by the code that does it in the plugin or the agent; never a route or a file of others.
+//! Fixes what is safe to fix, with the same code as the plugin or the agent; never a route or a file of other programs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use netlink::{ForwardingError, Procfs, Socket, ensure_forwarding};
+use netlink::{Family, ForwardingError, Procfs, Socket, ensure_forwarding};
 
 use super::finding::{Finding, Fix, Outcome, some};
 use facts::observe::Places;
@@ -14,10 +14,10 @@ use pods::leases::{Stores, VisibleNetns};
 use pods::mtu::{Followed, Whose, follow};
 use state::control::{self, Command};
 
-/// How long the agent may take to put things right.
+/// How long the agent may take to correct the routes.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What the outcomes ask to be mended, each once.
+/// The fixes that the outcomes need, each once.
 pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Fix> {
     let problems = outcomes.filter_map(|outcome| match outcome {
         Ok(Finding::Wrong(problems)) => Some(problems),
@@ -26,31 +26,30 @@ pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Fix> {
     problems.flatten().filter_map(|problem| problem.fix).collect()
 }
 
-/// Mends one thing; says what was done, or why it could not be.
+/// Carries out one fix; returns what was done, or why it failed.
 pub fn carry_out(fix: Fix, places: &Places) -> Result<String, String> {
     match fix {
-        Fix::ForwardV4 => forward(false),
-        Fix::ForwardV6 => forward(true),
+        Fix::ForwardV4 => forward(Family::V4),
+        Fix::ForwardV6 => forward(Family::V6),
         Fix::TakeBackLeases => take_back(places),
         Fix::PodMtu => pod_mtu(places),
         Fix::WakeAgent => wake(places),
     }
 }
 
-fn forward(v6: bool) -> Result<String, String> {
-    let family = if v6 { "IPv6" } else { "IPv4" };
+fn forward(family: Family) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("failed to switch {family} forwarding on: {error}");
     let mut host = Socket::open().map_err(|error| failed(&error))?;
     let procfs = Procfs::of_machine();
-    let (seen, _) = observe_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
-    match forwarding::judge(v6, seen) {
+    let (seen, _) = observe_forwarding(&mut host, &procfs, family).map_err(|error| failed(&error))?;
+    match forwarding::judge(family, seen) {
         ForwardingState::Off(off) => match off.change() {
             Ok(change) => carry_out_change(&mut host, &procfs, &change).map_err(|error| failed(&error))?,
             Err(loss) => return Err(failed(&ForwardingError::from(loss.clone()))),
         },
         // There is no pod yet.
         ForwardingState::Moot | ForwardingState::On => {
-            ensure_forwarding(&mut host, &procfs, v6).map_err(|error| failed(&error))?;
+            ensure_forwarding(&mut host, &procfs, family).map_err(|error| failed(&error))?;
         }
     }
     Ok(format!("switched {family} forwarding on"))
@@ -83,7 +82,7 @@ fn pod_mtu(places: &Places) -> Result<String, String> {
     match (changed.is_empty(), kept.is_empty()) {
         (_, false) => Err(format!("the MTU of pods is not {wanted} yet: {}", some(&kept))),
         (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
-        (false, true) => Ok(format!("gave {wanted} as MTU to {}", some(&changed))),
+        (false, true) => Ok(format!("set the MTU {wanted} on {}", some(&changed))),
     }
 }
 
@@ -92,5 +91,5 @@ fn wake(places: &Places) -> Result<String, String> {
     let answer = control::command(&socket, Command::Look);
     answer.map_err(|error| format!("failed to wake the agent at {}: {error} (is it running?)", socket.display()))?;
     std::thread::sleep(PATIENCE);
-    Ok("woke the agent, which looks at every route again".to_owned())
+    Ok("woke the agent, which compares every route again".to_owned())
 }

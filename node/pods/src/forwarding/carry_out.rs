@@ -1,6 +1,6 @@
 //! Switches forwarding on.
 
-use netlink::{KernelError, Link, Procfs, Socket, Sysctl, SysctlError};
+use netlink::{Family, KernelError, Link, Procfs, Socket, Sysctl, SysctlError};
 
 use super::Change;
 
@@ -12,17 +12,17 @@ pub enum Error {
     Sysctl(#[from] SysctlError),
     #[error("{0}")]
     Netlink(#[from] netlink::Error),
-    #[error("have link {link} forward IPv4: {source}")]
+    #[error("switch IPv4 forwarding on for the link {link}: {source}")]
     Refused { link: u32, source: KernelError },
 }
 
-/// Carries the change out. A link that is gone by now needs none.
+/// Carries the change out. A link that no longer exists needs none.
 pub fn carry_out(socket: &mut Socket, procfs: &Procfs, change: &Change) -> Result<(), Error> {
     match change {
-        Change::NodeV6 => Ok(Sysctl::forwarding_v6().write(procfs, "1")?),
+        Change::NodeV6 => Ok(Sysctl::forwarding(Family::V6).write(procfs, "1")?),
         Change::LinksV4(links) => by_link(socket, links),
         // The agent of a container has a read-only /proc/sys.
-        Change::NodeV4(links) => Sysctl::forwarding_v4()
+        Change::NodeV4(links) => Sysctl::forwarding(Family::V4)
             .write(procfs, "1")
             .or_else(|refused| by_link(socket, links).map_err(|_| refused.into())),
     }

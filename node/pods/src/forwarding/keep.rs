@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use netlink::{Event, ForwardingError, Monitor, Procfs, Route, Socket, forwards, link_forwards};
+use netlink::{Event, Family, ForwardingError, Monitor, Procfs, Route, Socket, forwards, link_forwards};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::carry_out::{self, carry_out};
@@ -46,15 +46,15 @@ struct Keeper {
     socket: Socket,
     procfs: Procfs,
     keeps: bool,
-    families: [Family; 2],
+    families: [OneFamily; 2],
     heals: u64,
     /// When to look again without being asked to.
     due: Option<Instant>,
 }
 
-#[derive(Default)]
-struct Family {
-    v6: bool,
+/// Forwarding of one family.
+struct OneFamily {
+    family: Family,
     peace: Peace,
     /// Links known to carry packets of pods.
     carriers: BTreeSet<u32>,
@@ -93,7 +93,7 @@ async fn hold(
         socket,
         procfs: Procfs::of_machine(),
         keeps,
-        families: [false, true].map(|v6| Family { v6, ..Family::default() }),
+        families: Family::BOTH.map(OneFamily::new),
         heals: output.latest(|forwarding| forwarding.heals),
         due: None,
     };
@@ -134,31 +134,35 @@ impl Keeper {
         let message = match event {
             Event::Overflow => return Ok(true),
             Event::Switched(switched) => {
-                let family = &self.families[usize::from(switched.v6)];
-                let counts = switched.link.is_none_or(|link| !switched.v6 && family.carriers.contains(&link));
-                return Ok(counts && switched.on == family.is_off);
+                let known = &self.families[switched.family.index()];
+                let is_v4 = switched.family == Family::V4;
+                let counts = switched.link.is_none_or(|link| is_v4 && known.carriers.contains(&link));
+                return Ok(counts && switched.on == known.is_off);
             }
             Event::Rules | Event::Nexthops => return Ok(false),
             Event::Changed(message) => message,
         };
         let Some(route) = Route::from_message(message) else { return Ok(false) };
         let Some(link) = route.device.filter(|_| may_carry(&route)) else { return Ok(false) };
-        let v6 = route.destination.is_ipv6();
+        let family = Family::of(route.destination.ip());
         // A link that is new here: pods come by the thousand, and mostly all is well.
-        let is_new = self.families[usize::from(v6)].carriers.insert(link);
-        let forwards = |socket: &mut Socket| if v6 { forwards(socket, v6) } else { link_forwards(socket, v6, link) };
+        let is_new = self.families[family.index()].carriers.insert(link);
+        let forwards = |socket: &mut Socket| match family {
+            Family::V4 => link_forwards(socket, family, link),
+            Family::V6 => forwards(socket, family),
+        };
         Ok(is_new && forwards(&mut self.socket)? == Some(false))
     }
 
     fn look(&mut self) -> Result<(), ForwardingError> {
-        for family in &mut self.families {
+        for known in &mut self.families {
             // After a change the kernel says what came of it; one look more is enough.
             for _ in 0..2 {
-                let (seen, carriers) = observe(&mut self.socket, &self.procfs, family.v6)?;
-                family.carriers = carriers;
-                let state = judge(family.v6, seen);
+                let (seen, carriers) = observe(&mut self.socket, &self.procfs, known.family)?;
+                known.carriers = carriers;
+                let state = judge(known.family, seen);
                 let now = Instant::now();
-                let (due, changed) = family.stand(state, now, self.keeps, &mut self.socket, &self.procfs);
+                let (due, changed) = known.stand(state, now, self.keeps, &mut self.socket, &self.procfs);
                 self.due = [self.due, due].into_iter().flatten().min();
                 if !changed {
                     break;
@@ -176,7 +180,11 @@ impl Keeper {
     }
 }
 
-impl Family {
+impl OneFamily {
+    fn new(family: Family) -> Self {
+        Self { family, peace: Peace::default(), carriers: BTreeSet::new(), is_off: false, warning: None }
+    }
+
     /// Takes in how the family stands, and switches it on where that is due. When to look again, and whether anything was
     /// changed.
     fn stand(
@@ -227,9 +235,10 @@ impl Family {
     }
 
     fn at_war(&self, times: u32) -> String {
-        let (family, name) = match self.v6 {
-            true => ("IPv6", "net.ipv6.conf.all.forwarding"),
-            false => ("IPv4", "net.ipv4.ip_forward"),
+        let family = self.family;
+        let name = match family {
+            Family::V4 => "net.ipv4.ip_forward",
+            Family::V6 => "net.ipv6.conf.all.forwarding",
         };
         format!(
             "another program switches {family} forwarding off again and again ({times} times lately), and it is switched on \

@@ -1,34 +1,38 @@
-//! Asks the kernel what it forwards. Decides nothing.
+//! Queries the kernel for what it forwards. Decides nothing.
 
 use std::collections::BTreeSet;
 
 use ipnetwork::IpNetwork;
 use netlink::{
-    ForwardingError, Link, NODE_ROUTE, POD_ROUTE, Procfs, Route, RouteKind, Selector, Socket, forwards, link_forwards,
-    lost_by_forwarding,
+    Family, ForwardingError, Link, NODE_ROUTE, POD_ROUTE, Procfs, Route, RouteKind, Selector, Socket, forwards,
+    link_forwards, lost_by_forwarding,
 };
 
 use super::Observed;
 
-/// Looks at one family; says which links carry packets of pods.
-pub fn observe(socket: &mut Socket, procfs: &Procfs, v6: bool) -> Result<(Observed, BTreeSet<u32>), ForwardingError> {
-    let all = forwards(socket, v6)?;
+/// Observes one family; also returns the links that carry packets of pods.
+pub fn observe(
+    socket: &mut Socket,
+    procfs: &Procfs,
+    family: Family,
+) -> Result<(Observed, BTreeSet<u32>), ForwardingError> {
+    let all = forwards(socket, family)?;
     if all.is_none() {
         return Ok((Observed::default(), BTreeSet::new()));
     }
-    let routes = socket.dump(Route::dump(v6, 0), |message| Route::from_message(&message))?;
+    let routes = socket.dump(Route::dump(family, 0), |message| Route::from_message(&message))?;
     let (pods, carriers) = carriers(&routes);
     let mut seen = Observed { pods, all, ..Observed::default() };
-    if pods && !v6 {
+    if pods && family == Family::V4 {
         for link in &carriers {
-            if link_forwards(socket, v6, *link)? == Some(false)
+            if link_forwards(socket, family, *link)? == Some(false)
                 && let Some(found) = Link::find(socket, Selector::Index(*link))?
             {
                 seen.off.push((*link, found.name));
             }
         }
     }
-    if pods && v6 && all == Some(false) {
+    if pods && family == Family::V6 && all == Some(false) {
         seen.losses = lost_by_forwarding(socket, procfs)?;
     }
     Ok((seen, carriers))
@@ -39,8 +43,8 @@ pub(crate) fn may_carry(route: &Route) -> bool {
     [POD_ROUTE, NODE_ROUTE].contains(&route.protocol) || is_to_one(route.destination)
 }
 
-/// Whether pods live here, and the links that carry their packets: those to the pods, and those by which the node's routes
-/// to other nodes' pods lead. A pod that podlan adopted has its former plugin's route, to an address of this node's CIDR.
+/// Whether this node has pods, and the links that carry their packets: those to the pods, and those of the routes to
+/// other nodes' pods. A pod that podlan adopted has its former plugin's route, to an address of this node's CIDR.
 fn carriers(routes: &[Route]) -> (bool, BTreeSet<u32>) {
     let own = |route: &Route| route.protocol == NODE_ROUTE && route.kind == RouteKind::Unreachable;
     let own: Vec<IpNetwork> = routes.iter().filter(|route| own(route)).map(|route| route.destination).collect();
@@ -58,7 +62,7 @@ fn carriers(routes: &[Route]) -> (bool, BTreeSet<u32>) {
 }
 
 fn is_to_one(destination: IpNetwork) -> bool {
-    destination.prefix() == if destination.is_ipv4() { 32 } else { 128 }
+    destination.prefix() == Family::of(destination.ip()).bits()
 }
 
 #[cfg(test)]

@@ -19,20 +19,20 @@ fn ipv4_is_on_when_every_link_that_carries_pods_forwards_and_ipv6_when_the_node_
     let (on, off) = (Some(true), Some(false));
     let node = |names: &[&str]| ForwardingState::Off(Off::NodeV4(links(names)));
     let by_link = |names: &[&str]| ForwardingState::Off(Off::LinksV4(links(names)));
-    for (v6, seen, expected) in [
-        (false, seen(true, on, &[]), ForwardingState::On),
-        (false, seen(true, on, &["eth0"]), by_link(&["eth0"])),
-        (false, seen(true, off, &["eth0", "podl1"]), node(&["eth0", "podl1"])),
+    for (family, seen, expected) in [
+        (Family::V4, seen(true, on, &[]), ForwardingState::On),
+        (Family::V4, seen(true, on, &["eth0"]), by_link(&["eth0"])),
+        (Family::V4, seen(true, off, &["eth0", "podl1"]), node(&["eth0", "podl1"])),
         // Switched on link by link where /proc/sys is read-only.
-        (false, seen(true, off, &[]), ForwardingState::On),
-        (false, seen(false, off, &["eth0"]), ForwardingState::Moot),
-        (false, seen(true, None, &[]), ForwardingState::On),
-        (true, seen(true, on, &[]), ForwardingState::On),
-        (true, seen(true, off, &[]), ForwardingState::Off(Off::V6(Vec::new()))),
-        (true, seen(false, off, &[]), ForwardingState::Moot),
-        (true, seen(true, None, &[]), ForwardingState::Moot),
+        (Family::V4, seen(true, off, &[]), ForwardingState::On),
+        (Family::V4, seen(false, off, &["eth0"]), ForwardingState::Moot),
+        (Family::V4, seen(true, None, &[]), ForwardingState::On),
+        (Family::V6, seen(true, on, &[]), ForwardingState::On),
+        (Family::V6, seen(true, off, &[]), ForwardingState::Off(Off::V6(Vec::new()))),
+        (Family::V6, seen(false, off, &[]), ForwardingState::Moot),
+        (Family::V6, seen(true, None, &[]), ForwardingState::Moot),
     ] {
-        assert_eq!(judge(v6, seen.clone()), expected, "{v6} {seen:?}");
+        assert_eq!(judge(family, seen.clone()), expected, "{family} {seen:?}");
     }
 }
 

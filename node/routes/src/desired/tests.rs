@@ -55,7 +55,7 @@ impl Kernel for Answers {
 /// 192.0.2.2 lies straight on eth0 by a host route, 192.0.2.9 behind a router, others where their names say.
 fn answer(address: &str) -> Result<FibEntry, KernelError> {
     let entry = |prefix, onward| FibEntry {
-        is_v6: address.contains(':'),
+        family: Family::of(address.parse().unwrap()),
         prefix,
         kind: RouteKind::Unicast,
         table: 254,

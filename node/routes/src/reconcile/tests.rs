@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use netlink::{FibEntry, KernelError, NODE_ROUTE, Onward, RouteKind, Scope};
+use netlink::{Family, FibEntry, KernelError, NODE_ROUTE, Onward, RouteKind, Scope};
 use nix::errno::Errno;
 use proptest::prelude::*;
 
@@ -63,7 +63,7 @@ impl Table {
         let best = all.filter(|(to, ..)| to.contains(address)).max_by_key(|(to, ..)| to.prefix());
         let (to, protocol, onward) = best.ok_or(KernelError { errno: Errno::ENETUNREACH, text: String::new() })?;
         Ok(FibEntry {
-            is_v6: false,
+            family: Family::V4,
             prefix: to.prefix(),
             kind: RouteKind::Unicast,
             table: 254,

@@ -58,7 +58,16 @@ impl Kernel for SimulatedKernel {
             let covering = self.routes.keys().find(|key| key.destination.contains(*address));
             let (prefix, protocol) = covering.map_or((16, 2), |key| (key.destination.prefix(), NODE_ROUTE));
             let (kind, scope) = (RouteKind::Unicast, Scope::Link);
-            Ok(FibEntry { is_v6: false, prefix, kind, table: 254, protocol, scope, by_object: false, onward })
+            Ok(FibEntry {
+                family: netlink::Family::V4,
+                prefix,
+                kind,
+                table: 254,
+                protocol,
+                scope,
+                by_object: false,
+                onward,
+            })
         };
         self.answers(addresses.iter().map(entry).collect())
     }

@@ -21,7 +21,7 @@ pub(crate) enum Call {
     DelThenAdd,
 }
 
-pub(crate) struct World<'lab> {
+pub(crate) struct Rig<'lab> {
     pub(crate) node: &'lab Node,
     web: RefCell<Pod<'lab>>,
     config: Value,
@@ -32,7 +32,7 @@ fn wrong(what: String, said: String) -> Error {
     Error::Unreadable { from: what, said }
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     pub(crate) fn new(node: &'lab Node) -> Result<Self, Error> {
         let mut config = node.podnet();
         config["cniVersion"] = json!("1.1.0");
@@ -48,7 +48,7 @@ impl<'lab> World<'lab> {
         &self.config
     }
 
-    /// The call, ready to be run.
+    /// The call, ready to run.
     pub(crate) fn command(&self, call: Call) -> Result<Command, Error> {
         let web = self.web.borrow();
         match call {
@@ -92,7 +92,7 @@ impl<'lab> World<'lab> {
         ipam::leases_of(&place, &Attachment { container_id, ifname }).map_err(|error| unreadable(error.to_string()))
     }
 
-    /// The pod has its link, each address of its leases on it, and the node leads them there.
+    /// Whether the pod has its link with each address of its leases, and the node has the routes to them.
     fn state(&self, pod: &Pod<'_>) -> Result<(Vec<IpAddr>, String), Error> {
         let leases = self.leases_of(pod.name())?;
         let held: Vec<IpAddr> = leases.iter().map(|lease| lease.address.ip()).collect();
@@ -113,7 +113,7 @@ impl<'lab> World<'lab> {
         Ok((held, missing.join(", ")))
     }
 
-    /// The law, once all calls have ended. Answers how many ADDs succeeded.
+    /// The law, once all calls have ended. Returns how many ADDs succeeded.
     pub(crate) fn judge(&self, when: &str, ended: &[(Call, Output)]) -> Result<usize, Error> {
         let mut successes = Vec::new();
         for (call, output) in ended {
@@ -122,7 +122,7 @@ impl<'lab> World<'lab> {
                 Call::Add | Call::DelThenAdd => {
                     let code = output.clone().complaint()?.code;
                     if !matches!(code, 11 | 100 | 102 | 104) {
-                        return Err(output.clone().but(&format!("{when}: the code of a loser")));
+                        return Err(output.clone().but(&format!("{when}: the code of a call that lost")));
                     }
                 }
                 Call::Del | Call::Gc if output.success() => {}
@@ -131,14 +131,14 @@ impl<'lab> World<'lab> {
         }
         let removed = ended.iter().any(|(call, _)| matches!(call, Call::Del | Call::Gc));
         let said: Vec<String> = ended.iter().map(|(call, output)| format!("{call:?}: {}", output.stdout)).collect();
-        // A link takes a moment to go.
+        // A link takes a moment to disappear.
         eventually(Duration::from_secs(5), &format!("{when}: it is whole or gone\n{}", said.join("\n")), || {
             let (held, missing) = self.state(&self.web.borrow()).map_err(|error| error.to_string())?;
             let left = self.node.network().map_err(|error| error.to_string())?.since(&self.before);
             match (held.is_empty(), left.is_empty()) {
                 (false, _) if !missing.is_empty() => Err(format!("{held:?} is leased, and there is not {missing}")),
                 (false, _) if successes.is_empty() => Err(format!("{held:?} is leased, and no ADD succeeded")),
-                // One that succeeded before a DEL took all back may have had others.
+                // An ADD that succeeded before a DEL released everything may have had other addresses.
                 (false, _) if successes.iter().all(|ips| *ips != held) || !removed && successes.len() > 1 => {
                     Err(format!("{successes:?} were given, and {held:?} is leased"))
                 }
@@ -151,7 +151,7 @@ impl<'lab> World<'lab> {
         Ok(successes.len())
     }
 
-    /// The law where the pod had been added before the calls: a call that failed leaves it as it was.
+    /// The law where the pod was added before the calls: a call that failed leaves it unchanged.
     pub(crate) fn judge_present(&self, when: &str, ended: &[(Call, Output)]) -> Result<(), Error> {
         let said: Vec<String> = ended.iter().map(|(call, output)| format!("{call:?}: {}", output.stdout)).collect();
         eventually(Duration::from_secs(5), &format!("{when}: it is whole or gone\n{}", said.join("\n")), || {
@@ -165,12 +165,12 @@ impl<'lab> World<'lab> {
         })
     }
 
-    /// Seconds that a call waits for the store's lock.
+    /// Sets how many seconds a call waits for the store's lock.
     pub(crate) fn wait_for_the_lock(&mut self, seconds: u32) {
         self.config["ipam"]["lockTimeout"] = json!(seconds);
     }
 
-    /// The pod of an ADD that succeeded has all that was said.
+    /// The pod of an ADD that succeeded has everything that was reported.
     pub(crate) fn is_whole(&self, when: &str, pod: &Pod<'_>, output: &Output) -> Result<(), Error> {
         let (held, missing) = self.state(pod)?;
         if missing.is_empty() && held == added(&output.stdout)?.ips() {
@@ -179,7 +179,7 @@ impl<'lab> World<'lab> {
         Err(output.clone().but(&format!("{when}: whole, but {held:?} is leased and there is not {missing}")))
     }
 
-    /// Of `web`, whose network namespace is gone; of the next pod there may be all.
+    /// Nothing is left of `web`, whose network namespace is gone; the next pod may be complete.
     pub(crate) fn nothing_is_left(&self, when: &str, web: &Output, other: &Output) -> Result<(), Error> {
         let said = format!("{when}: nothing of it is left\nweb: {}\nnext: {}", web.stdout, other.stdout);
         eventually(SOON, &said, || {
@@ -190,7 +190,7 @@ impl<'lab> World<'lab> {
         })
     }
 
-    /// DEL ends it: the node is as it was, and the only address there is to be had.
+    /// DEL ends it: the node is as it was, and the only address is free.
     pub(crate) fn clean(&self) -> Result<(), Error> {
         self.web.borrow().del(&self.config)?;
         eventually(SOON, "all is as before after DEL", || {

@@ -1,4 +1,4 @@
-//! What the cluster is asked about its pods and nodes, and what the pods ask each other.
+//! The cluster's view of its pods and nodes, and requests between pods.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::kubernetes::cluster::{Cluster, LAB};
 use crate::kubernetes::objects::PODS;
 
-/// A pod as the API server knows it.
+/// A pod as the API server has it.
 #[derive(Clone, Debug)]
 pub struct Pod {
     pub name: String,
@@ -46,7 +46,8 @@ impl Cluster<'_> {
         Ok(list.iter().map(Pod::read).collect())
     }
 
-    /// Waits until as many pods of an app are ready, each with an address of both families, and there are no others.
+    /// Waits until this number of pods of an app are ready, each with an address of both families, and there are no
+    /// others.
     pub fn ready(&self, app: &str, count: usize) -> Result<Vec<Pod>, Error> {
         self.until(&format!("{count} pods of {app} are ready"), || {
             let pods = self.pods(app).map_err(|error| error.to_string())?;
@@ -59,21 +60,21 @@ impl Cluster<'_> {
         })
     }
 
-    /// Makes a pod and waits until it is ready.
+    /// Creates a pod and waits until it is ready.
     pub fn run(&self, pod: &Value) -> Result<Pod, Error> {
         self.create(PODS, pod)?;
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         Ok(self.ready(name, 1)?.remove(0))
     }
 
-    /// Which nodes there are, and whether each is ready.
+    /// The nodes, and whether each is ready.
     pub fn nodes(&self) -> Result<Vec<(String, bool)>, Error> {
         let nodes = self.list("/api/v1/nodes")?;
         let name = |node: &Value| node["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         Ok(nodes.iter().map(|node| (name(node), condition(&node["status"], "Ready"))).collect())
     }
 
-    /// Waits until these nodes are there and no others, all ready.
+    /// Waits until these nodes and no others exist, all ready.
     pub fn nodes_are_ready(&self, names: &[&str]) -> Result<(), Error> {
         self.until(&format!("{names:?} are ready"), || {
             let nodes = self.nodes().map_err(|error| error.to_string())?;
@@ -82,13 +83,13 @@ impl Cluster<'_> {
         })
     }
 
-    /// Runs a command in a pod, by the API server and the kubelet; it must succeed.
+    /// Runs a command in a pod, through the API server and the kubelet; it must succeed.
     pub fn exec(&self, pod: &str, command: &[&str]) -> Result<String, Error> {
         self.kubectl(&["exec", pod, "--"]).args(command).succeeds()
     }
 
-    /// Asks servers from a pod whom they see, over TCP; each answers who they saw.
-    pub fn asks(&self, pod: &Pod, port: u16, servers: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
+    /// Sends requests from a pod to servers, over TCP; each answers with the address that it saw.
+    pub fn connects(&self, pod: &Pod, port: u16, servers: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
         let port = port.to_string();
         let targets: Vec<String> = servers.iter().map(|server| format!("tcp={server}")).collect();
         let mut command = vec![LAB, "probe", "--port", &port];

@@ -1,4 +1,4 @@
-//! Nodes by dice: what people do to the links, addresses, routes, rules and nexthop objects of a node.
+//! Generated nodes: the links, addresses, routes, rules and nexthop objects that people configure.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ ip addr add 10.1.0.2/24 dev b0 metric 50; ip addr add fd02::1/64 dev b0 nodad
 ip addr add 10.3.0.1 peer 10.3.0.9/32 dev c0; ip addr add 10.9.9.9/32 dev lo; ip addr add fd09::9/128 dev lo nodad
 ";
 
-/// What a node may have. Some need others, and fail without: a node is as its kernel took it.
+/// What a node may have. Some settings need others, and fail without them: a node has what its kernel accepted.
 const SETTINGS: &[&str] = &[
     "route add default via 10.1.0.254 dev a0",
     "route add default via 10.1.0.253 dev b0 metric 77",
@@ -142,7 +142,7 @@ const EVENTS: &[&str] = &[
     "-6 route replace fd20:1::/64 via fe80::94 dev b0",
 ];
 
-/// A batch of `ip`, each line for itself.
+/// A batch for `ip`, each line independent of the others.
 fn batch(lines: &[&str]) -> String {
     lines.iter().fold(String::new(), |mut script, line| {
         let _ = writeln!(script, "ip {line} 2>/dev/null || :");
@@ -163,14 +163,14 @@ pub(super) fn arrange(dice: &mut Dice) -> String {
     format!("{LINKS}{compat}{linkdown}{settings}")
 }
 
-/// What happens to it later: a few things at once.
+/// What happens to it later: a few changes at once.
 pub(super) fn happen(dice: &mut Dice) -> String {
     let events = pick(dice, EVENTS, 6);
     let settings = pick(dice, SETTINGS, 8);
     batch(&[events, settings].concat())
 }
 
-/// Peers with one to three addresses of each family, of all the places that the nodes' routes speak of.
+/// Peers with one to three addresses of each family, in all the subnets of the nodes' routes.
 pub(super) fn peers(dice: &mut Dice) -> Vec<Peer> {
     let v4 = ["10.1.0.5", "10.1.0.6", "10.1.0.254", "10.3.0.9", "10.9.9.9", "172.31.0.77", "203.0.113.7", "10.1.0.255"];
     let v4: Vec<String> =

@@ -1,4 +1,4 @@
-//! What a person sees.
+//! The status as text.
 
 use super::*;
 use routes::Target;
@@ -26,11 +26,7 @@ fn the_wanted_route_stands_beside_the_one_that_was_found() {
         routes: Routes::from([(own, Target::Unreachable), (stray, hop)]),
         holders: [(missing, "10.244.2.0/24 via 172.31.0.9 dev 2 metric 110 proto static".to_owned())].into(),
     };
-    let peers: Vec<Peer<'_>> = lines.iter().map(|line| Peer { line, found: found.find(line) }).collect();
-    let mut out = Vec::new();
     let mut state = State::starting("node1", "file /etc/podlan/nodes.yaml");
     state.pod_cidrs = vec!["10.244.1.0/24".into()];
-    print(&mut out, &state, false).unwrap();
-    routes(&mut out, &peers, &strays(&lines, &found)).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), include_str!("expected.txt"));
+    assert_eq!(Status::new(&state, false, &lines, &Ok(found)).text(), include_str!("expected.txt"));
 }

@@ -1,4 +1,4 @@
-//! Where a pod attacks: one node with three pods of it, two families each.
+//! One node with three pods, two families each: the thief, the victim and the target.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -11,10 +11,10 @@ use super::frames::{self, Ends};
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
-/// Where the pods listen.
+/// The port of the pods' servers.
 pub(super) const PORT: u16 = 9009;
 
-/// A pod that was added, and what it knows of its link.
+/// A pod that was added, and the parameters of its link.
 pub(super) struct Attached<'node> {
     pub(super) pod: Pod<'node>,
     pub(super) added: Added,
@@ -34,14 +34,14 @@ impl<'node> Attached<'node> {
     pub(super) fn of(pod: Pod<'node>) -> Result<Self, Error> {
         let added = pod.add(&pod.node().podnet())?;
         let (IpAddr::V4(v4), IpAddr::V6(v6)) = (added.v4()?, added.v6()?) else { panic!("{added:?}") };
-        let told =
+        let field =
             |end: usize, what: &str| added.result["interfaces"][end][what].as_str().unwrap_or_default().to_owned();
         let mac = |end: usize| {
             let octets =
-                told(end, "mac").split(':').filter_map(|octet| u8::from_str_radix(octet, 16).ok()).collect::<Vec<_>>();
+                field(end, "mac").split(':').filter_map(|octet| u8::from_str_radix(octet, 16).ok()).collect::<Vec<_>>();
             EthernetAddress::from_bytes(&octets)
         };
-        let (ends, link) = (Ends { own: mac(1), far: mac(0) }, told(0, "name"));
+        let (ends, link) = (Ends { own: mac(1), far: mac(0) }, field(0, "name"));
         Ok(Self { pod, added, v4, v6, ends, link })
     }
 
@@ -62,20 +62,20 @@ impl<'node> Attached<'node> {
 }
 
 /// The node and its three pods.
-pub(super) struct World<'lab> {
+pub(super) struct Rig<'lab> {
     pub(super) node: &'lab Node,
     pub(super) thief: Attached<'lab>,
     pub(super) victim: Attached<'lab>,
     pub(super) target: Attached<'lab>,
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     pub(super) fn new(node: &'lab Node) -> Result<Self, Error> {
         let pod = |name| Attached::new(node, name);
         Ok(Self { node, thief: pod("thief")?, victim: pod("victim")?, target: pod("target")? })
     }
 
-    /// Writes a sysctl of the node; several fit one line.
+    /// Writes a sysctl of the node; several fit in one line.
     pub(super) fn set(&self, path: &str, value: &str) -> Result<(), Error> {
         set(self.node, path, value)
     }
@@ -91,7 +91,7 @@ impl<'lab> World<'lab> {
         Ok(agent)
     }
 
-    /// Everybody reaches the node, and the pods each other.
+    /// All pods reach the node, and each other.
     pub(super) fn all_is_well(&self) -> Result<(), Error> {
         let all = [&self.thief, &self.victim, &self.target];
         let _servers = all.iter().map(|one| one.pod.serve()).collect::<Result<Vec<_>, _>>()?;
@@ -103,7 +103,7 @@ impl<'lab> World<'lab> {
         self.node.reaches(&all.iter().flat_map(|one| one.added.ips()).collect::<Vec<_>>())
     }
 
-    /// The node's neighbours by one of its links, a line each.
+    /// The node's neighbour entries of one of its links, a line each.
     pub(super) fn neighbours(&self, link: &str) -> Result<Vec<String>, Error> {
         let said = self.node.command("ip").args(["neigh", "show", "dev", link]).succeeds()?;
         Ok(said.lines().map(str::to_owned).collect())
@@ -116,10 +116,10 @@ pub(super) fn set(node: &Node, path: &str, value: &str) -> Result<(), Error> {
     written.map_err(|source| Error::System { doing: format!("write {path}"), source })
 }
 
-/// What a place hears at an address, until it hears "end".
-pub(super) struct Ear(UdpSocket);
+/// A socket that receives texts at an address, until "end".
+pub(super) struct Receiver(UdpSocket);
 
-impl Ear {
+impl Receiver {
     pub(super) fn at(place: &podlan_conformance::lab::Place, address: IpAddr) -> Result<Self, Error> {
         let failed = |source| Error::System { doing: format!("listen at {address}"), source };
         let socket = place.enter(|| UdpSocket::bind(SocketAddr::new(address, PORT)))?.map_err(failed)?;
@@ -127,22 +127,22 @@ impl Ear {
         Ok(Self(socket))
     }
 
-    /// Every text until "end", and what follows within a moment: frames may pass each other.
-    pub(super) fn hears(&self) -> Result<Vec<String>, Error> {
-        let (mut heard, mut ended, until) = (Vec::new(), false, Instant::now() + SOON);
+    /// Every text until "end", and those that arrive within a moment: frames may be reordered.
+    pub(super) fn receives(&self) -> Result<Vec<String>, Error> {
+        let (mut received, mut ended, until) = (Vec::new(), false, Instant::now() + SOON);
         let mut buffer = [0; 64];
         loop {
             match self.0.recv_from(&mut buffer) {
                 Ok((length, _)) => {
                     let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                    if text == "end" { ended = true } else { heard.push(text) }
+                    if text == "end" { ended = true } else { received.push(text) }
                 }
                 Err(_) if ended => {
-                    heard.sort();
-                    return Ok(heard);
+                    received.sort();
+                    return Ok(received);
                 }
                 Err(source) if Instant::now() > until => {
-                    return Err(Error::System { doing: format!("hear the end after {heard:?}"), source });
+                    return Err(Error::System { doing: format!("receive the end after {received:?}"), source });
                 }
                 Err(_) => {}
             }

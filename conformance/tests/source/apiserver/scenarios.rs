@@ -1,4 +1,4 @@
-//! What happens to a cluster, and what the agent's routes must be meanwhile.
+//! Scenarios of a cluster, and the agent's routes during each.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually};
 use serde_json::{Value, json};
 
 use super::acts::{BACK, noting};
-use super::cluster::{Cluster, Told};
+use super::cluster::{Backend, Cluster};
 use super::server::{FRONT, Server};
 
-/// Longer than the agent waits before it asks a server again that was away.
+/// Longer than the agent waits before its next attempt to reach a server.
 const SOON: Duration = Duration::from_secs(60);
 
-/// The user of the agents, as the server knows it.
+/// The user of the agents in the API server.
 pub(super) fn agents_user() -> Value {
     json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "podlan-node" })
 }
@@ -29,7 +29,7 @@ fn registered(node: &Node) -> Value {
     registered
 }
 
-/// The condition by which a kubelet says that it lives.
+/// The condition that a kubelet renews while it runs.
 fn ready(at: &str) -> Value {
     json!({ "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
             "lastHeartbeatTime": at, "lastTransitionTime": "2026-01-01T00:00:00Z" })
@@ -39,7 +39,7 @@ fn register(server: &Server, nodes: &[&Node]) -> Result<(), Error> {
     nodes.iter().try_for_each(|node| server.create(&registered(node)))
 }
 
-/// `to` and by which address, for both families of a peer.
+/// Each route to a peer and its next hop, for both families.
 fn ways<'a>(peer: &'a Node) -> impl Iterator<Item = (String, String)> + 'a {
     peer.pod_cidrs().into_iter().zip(peer.ips()).map(|(cidr, address)| (cidr.to_string(), address.to_string()))
 }
@@ -49,7 +49,7 @@ fn routes_to(node: &Node, peers: &[&Node]) -> Result<(), Error> {
     routes(node, &peers.iter().flat_map(|peer| ways(peer)).collect::<Vec<_>>())
 }
 
-/// Waits until `node` has these routes to other nodes' pods, each by its address, and no others.
+/// Waits until `node` has these routes to other nodes' pods, each with its next hop, and no others.
 fn routes(node: &Node, expected: &[(String, String)]) -> Result<(), Error> {
     eventually(SOON, &format!("routes {expected:?} and no others"), || {
         let network = node.network().map_err(|error| error.to_string())?;
@@ -59,21 +59,21 @@ fn routes(node: &Node, expected: &[(String, String)]) -> Result<(), Error> {
     })
 }
 
-/// What the agent says of its source: nothing while all is well.
-fn trouble(node: &Node) -> String {
+/// The agent's source error; empty while everything is ok.
+fn source_error(node: &Node) -> String {
     state(node)["source"]["error"].as_str().unwrap_or("no state yet").to_owned()
 }
 
-/// Waits until the agent says that its source is in trouble, with all of these words.
-fn says_trouble(node: &Node, words: &[&str]) -> Result<(), Error> {
-    eventually(SOON, &format!("trouble with {words:?}"), || {
-        let said = trouble(node);
+/// Waits until the agent reports a source error with all of these words.
+fn reports_error(node: &Node, words: &[&str]) -> Result<(), Error> {
+    eventually(SOON, &format!("a source error with {words:?}"), || {
+        let said = source_error(node);
         if !said.is_empty() && words.iter().all(|word| said.contains(word)) { Ok(()) } else { Err(said) }
     })
 }
 
-fn says_no_trouble(node: &Node) -> Result<(), Error> {
-    eventually(SOON, "no trouble", || match trouble(node) {
+fn reports_no_error(node: &Node) -> Result<(), Error> {
+    eventually(SOON, "no source error", || match source_error(node) {
         said if said.is_empty() => Ok(()),
         said => Err(said),
     })
@@ -88,11 +88,11 @@ fn unchanged(node: &Node, peers: &[&Node]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A node registers, gets its pod CIDRs, changes its addresses, comes back with other pod CIDRs, leaves.
-pub(super) fn nodes_come_and_go(told: Told) -> Result<(), Error> {
+/// A node registers, gets its pod CIDRs, changes its addresses, returns with other pod CIDRs, leaves.
+pub(super) fn nodes_come_and_go(backend: Backend) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, three] = lab.these();
-    let cluster = Cluster::start(told, "nodes-come-and-go", one, "")?;
+    let cluster = Cluster::start(backend, "nodes-come-and-go", one, "")?;
     cluster.step("node1 and node2 are there, and the agent may see them", |server| {
         server.allow(&agents_user())?;
         register(server, &[one, two])
@@ -138,15 +138,15 @@ pub(super) fn nodes_come_and_go(told: Told) -> Result<(), Error> {
 
     cluster.step("node3 leaves", |server| server.delete(FRONT, "node3"))?;
     routes_to(one, &[two])?;
-    says_no_trouble(one)?;
+    reports_no_error(one)?;
     cluster.ends()
 }
 
-/// The server is killed; what changes meanwhile, by another server of the same cluster, is caught up with.
-pub(super) fn the_server_is_away(told: Told) -> Result<(), Error> {
+/// The server is killed; changes meanwhile, by another server of the same cluster, are applied afterwards.
+pub(super) fn the_server_is_away(backend: Backend) -> Result<(), Error> {
     let lab = Lab::new(4)?;
     let [one, two, three, four] = lab.these();
-    let cluster = Cluster::start(told, "the-server-is-away", one, "")?;
+    let cluster = Cluster::start(backend, "the-server-is-away", one, "")?;
     cluster.step("three nodes are there, and the agent may see them", |server| {
         server.allow(&agents_user())?;
         register(server, &[one, two, three])?;
@@ -159,7 +159,7 @@ pub(super) fn the_server_is_away(told: Told) -> Result<(), Error> {
         server.kill(FRONT);
         Ok(())
     })?;
-    says_trouble(one, &["watch the nodes"])?;
+    reports_error(one, &["watch the nodes"])?;
     unchanged(one, &[two, three])?;
     cluster.step("node3 leaves, node4 comes, and the server comes back", |server| {
         server.delete(BACK, "node3")?;
@@ -167,7 +167,7 @@ pub(super) fn the_server_is_away(told: Told) -> Result<(), Error> {
         server.open(FRONT)
     })?;
     routes_to(one, &[two, four])?;
-    says_no_trouble(one)?;
+    reports_no_error(one)?;
 
     cluster.step("the server is killed and comes back, and nothing has changed", |server| {
         server.kill(FRONT);
@@ -176,42 +176,42 @@ pub(super) fn the_server_is_away(told: Told) -> Result<(), Error> {
     unchanged(one, &[two, four])?;
     cluster.step("node4 leaves", |server| server.delete(FRONT, "node4"))?;
     routes_to(one, &[two])?;
-    says_no_trouble(one)?;
+    reports_no_error(one)?;
     cluster.ends()
 }
 
-/// The store is lost: the server counts its versions from the start again, and the nodes register anew. A watch that
-/// goes on from the old store's version is accepted, and hears of nothing until the new one has counted as far.
-pub(super) fn the_store_begins_anew(told: Told) -> Result<(), Error> {
+/// The store is lost: the server counts its versions from the start again, and the nodes register again. A watch from
+/// the old store's version is accepted, but gets no event until the new store has reached that version.
+pub(super) fn the_store_is_lost(backend: Backend) -> Result<(), Error> {
     let lab = Lab::new(4)?;
     let [one, two, three, four] = lab.these();
-    let cluster = Cluster::start(told, "the-store-begins-anew", one, "")?;
+    let cluster = Cluster::start(backend, "the-store-begins-anew", one, "")?;
     cluster.step("three nodes are there, and the agent may see them", |server| {
         server.allow(&agents_user())?;
         register(server, &[one, two, three])?;
-        // The old store has counted further than the new one will.
+        // The old store's version is higher than the new one's will be.
         server.grow_older(200)?;
         server.report(FRONT, "node2", |status| status["capacity"]["pods"] = json!("250"))
     })?;
     let _agent = cluster.agent(one, &[])?;
     routes_to(one, &[two, three])?;
 
-    cluster.step("the store is lost and the server begins anew", |server| server.begin_anew())?;
+    cluster.step("the store is lost and the server begins anew", |server| server.restart_empty())?;
     unchanged(one, &[two, three])?;
     cluster.step("the nodes register anew, node4 in the place of node3", |server| {
         server.allow(&agents_user())?;
         register(server, &[one, two, four])
     })?;
     routes_to(one, &[two, four])?;
-    says_no_trouble(one)?;
+    reports_no_error(one)?;
     cluster.ends()
 }
 
 /// A server without the feature gate WatchList.
-pub(super) fn no_streamed_lists(told: Told) -> Result<(), Error> {
+pub(super) fn no_streamed_lists(backend: Backend) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, three] = lab.these();
-    let cluster = Cluster::start(told, "no-streamed-lists", one, "WatchList=false")?;
+    let cluster = Cluster::start(backend, "no-streamed-lists", one, "WatchList=false")?;
     cluster.step("node1 and node2 are there, and the agent may see them", |server| {
         server.allow(&agents_user())?;
         register(server, &[one, two])
@@ -222,26 +222,26 @@ pub(super) fn no_streamed_lists(told: Told) -> Result<(), Error> {
     routes_to(one, &[two, three])?;
     cluster.step("node3 leaves", |server| server.delete(FRONT, "node3"))?;
     routes_to(one, &[two])?;
-    says_no_trouble(one)?;
+    reports_no_error(one)?;
     cluster.ends()
 }
 
 /// The agent runs before its role is bound.
-pub(super) fn permission_comes_late(told: Told) -> Result<(), Error> {
+pub(super) fn permission_comes_late(backend: Backend) -> Result<(), Error> {
     let lab = Lab::new(2)?;
     let [one, two] = lab.these();
-    let cluster = Cluster::start(told, "permission-comes-late", one, "")?;
+    let cluster = Cluster::start(backend, "permission-comes-late", one, "")?;
     cluster.step("node1 and node2 are there", |server| register(server, &[one, two]))?;
     let _agent = cluster.agent(one, &[])?;
-    says_trouble(one, &["watch the nodes", "forbidden", "podlan-node"])?;
+    reports_error(one, &["watch the nodes", "forbidden", "podlan-node"])?;
     routes_to(one, &[])?;
     cluster.step("the agent's role is bound", |server| server.allow(&agents_user()))?;
     routes_to(one, &[two])?;
-    says_no_trouble(one)?;
+    reports_no_error(one)?;
     cluster.ends()
 }
 
-/// The agent has its access as a pod of the cluster has it: files of a service account, addresses in the environment.
+/// The agent has its access like a pod of the cluster: files of a service account, addresses in the environment.
 pub(super) fn as_a_pod(account: &str) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, three] = lab.these();
@@ -260,9 +260,9 @@ pub(super) fn as_a_pod(account: &str) -> Result<(), Error> {
     routes_to(one, &[two, three])?;
 
     let asked = server.asked_by(&format!("system:serviceaccount:kube-system:{account}"))?;
-    assert!(!asked.is_empty(), "the audit log holds what the agent asked");
+    assert!(!asked.is_empty(), "the audit log has the requests of the agent");
     for (what, uri) in &asked {
-        assert_eq!(what, "watch nodes", "{uri}: one slim watch, nothing else");
+        assert_eq!(what, "watch nodes", "{uri}: one metadata-only watch, nothing else");
         assert!(uri.contains("sendInitialEvents=true") && uri.contains("allowWatchBookmarks=true"), "{uri}");
     }
     assert_eq!(asked.len(), 1, "one watch: {asked:?}");

@@ -1,4 +1,5 @@
-//! The state that a group of requests meets: a node of the lab with nothing on it but an agent's word that it is ready.
+//! The state in which a group of requests runs: a node of the lab that is empty, except for an agent's report that it
+//! is ready.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +10,10 @@ use serde_json::json;
 use crate::Error;
 use crate::request::Request;
 
-/// What is left where it is when everything else of /run is emptied.
+/// The entries of /run that are kept when the rest is removed.
 const KEPT: [&str; 3] = ["netns", "lab", "bin"];
 
-/// Makes the pod whose network namespace a request names, where there is none yet.
+/// Makes the pod of the network namespace that a request names, if it does not exist yet.
 pub(crate) fn furnish(node: &Node, request: &Request) {
     let netns = request
         .variable("CNI_NETNS")
@@ -20,12 +21,12 @@ pub(crate) fn furnish(node: &Node, request: &Request) {
     if let Some(name) =
         netns.filter(|name| !name.is_empty() && !name.contains('/') && *name != "nobody" && *name != "..")
     {
-        // What has the name already is what the request before has met.
+        // Whatever has the name already is state that the request before has used too.
         node.pod(name).ok();
     }
 }
 
-/// Says in the agent's place that it is ready, as `node.json` does.
+/// Reports in the agent's place that it is ready, in `node.json`.
 pub(crate) fn say_ready(node: &Node) -> Result<(), Error> {
     let said = json!({
         "version": 1, "ready": true, "routed": true, "reasons": [], "bootTime": 0, "staleAfter": u32::MAX,
@@ -36,7 +37,7 @@ pub(crate) fn say_ready(node: &Node) -> Result<(), Error> {
     fs::write(folder.join("node.json"), said.to_string()).map_err(Error::system("write node.json"))
 }
 
-/// Empties the node's /run of what a request may have made.
+/// Removes from the node's /run what a request may have made.
 pub(crate) fn empty(node: &Node) -> Result<(), lab::Error> {
     node.place().enter(|| {
         for folder in ["/run", "/var/lib/cni"] {
@@ -49,7 +50,7 @@ pub(crate) fn empty(node: &Node) -> Result<(), lab::Error> {
     })
 }
 
-/// What cannot be removed stays, for both builds.
+/// What cannot be removed stays, for both builds alike.
 fn remove(path: &Path) {
     if fs::remove_file(path).is_err() {
         fs::remove_dir_all(path).ok();
