@@ -9,3 +9,4 @@ mod killed_anywhere;
 mod leases;
 mod least_privilege;
 mod pod_mtu;
+mod threads;

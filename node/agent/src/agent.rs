@@ -241,3 +241,6 @@ impl Now {
         Self { at: Instant::now(), clocks: Clocks::now() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,12 @@ impl Parts {
     }
 }
 
+impl Default for Parts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Part {
     fn tend(&mut self, now: Instant, stop: &watch::Sender<bool>) {
         self.state = match std::mem::replace(&mut self.state, PartState::Waiting { until: now }) {

@@ -36,6 +36,12 @@ impl Spare {
     }
 }
 
+impl Default for Spare {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
