@@ -130,7 +130,7 @@ impl PacketFilter {
     pub(crate) fn put(&mut self) -> bool {
         // One that the kernel cannot have does not stop the other.
         let [source, arp] = [source_rule::table(), arp_guard::table()]
-            .map(|table| self.with_socket(|socket| nftables::put(socket, &table)));
+            .map(|table| self.with_socket(|socket| nftables::ensure(socket, &table)));
         let changed = [&source, &arp].into_iter().any(|done| matches!(done, Ok(true)));
         self.states.source = stand("source", &self.states.source, source.and(arp));
         self.put_masquerade() || changed
@@ -146,7 +146,7 @@ impl PacketFilter {
             }
             Egress::On(sides) => {
                 let table = masquerade::table(sides);
-                self.with_socket(|socket| nftables::put(socket, &table))
+                self.with_socket(|socket| nftables::ensure(socket, &table))
             }
         };
         let changed = matches!(done, Ok(true));
@@ -178,8 +178,8 @@ impl PacketFilter {
 /// Whether the rules that always stand are there: the source rule and the ARP guard. For whoever is not the agent.
 pub fn look() -> Result<[(&'static str, bool); 2], Error> {
     let mut socket = Nfnetlink::requests()?;
-    let source = nftables::stands(&mut socket, &source_rule::table())?;
-    Ok([("source", source), ("ARP guard", nftables::stands(&mut socket, &arp_guard::table())?)])
+    let source = nftables::is_in_place(&mut socket, &source_rule::table())?;
+    Ok([("source", source), ("ARP guard", nftables::is_in_place(&mut socket, &arp_guard::table())?)])
 }
 
 /// What came of an attempt, told once.
