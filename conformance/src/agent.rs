@@ -1,5 +1,5 @@
-//! What a test asks a node's agent: its state file, `podlan-node status`, its metrics, and the routes that it made. And
-//! what it waits for: routes to other nodes.
+//! What tests read of a node's agent: its state file, `podlan-node status`, its metrics and its routes; and waiting for
+//! routes to other nodes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::lab::{Error, Node, Running, binaries, eventually};
 
-/// Where a test lets its agent serve health and metrics: the node's loopback, so that each node can have one.
+/// The address at which test agents serve health and metrics: the node's loopback, so that each node can have one.
 pub const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9799);
 
-/// How long a fact may take to become true on a busy machine.
+/// The deadline for a fact to become true on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
 /// The text of node.json; empty where there is none.
@@ -22,13 +22,13 @@ pub fn state_text(node: &Node) -> String {
     fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default()
 }
 
-/// What node.json says; null where there is none.
+/// The contents of node.json; null where there is none.
 #[must_use]
 pub fn state(node: &Node) -> Value {
     serde_json::from_str(&state_text(node)).unwrap_or(Value::Null)
 }
 
-/// What `podlan-node status --json` says; null where it says nothing.
+/// The output of `podlan-node status --json`; null where it prints nothing.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -40,25 +40,44 @@ pub fn status(node: &Node) -> Result<Value, Error> {
 /// All metrics of the agent that listens at [`METRICS`].
 ///
 /// # Errors
-/// In words, for polls.
+/// As a text, for polls.
 pub fn metrics(node: &Node) -> Result<String, String> {
-    node.place().http_get(METRICS, "/metrics")
+    metrics_at(node, METRICS)
+}
+
+/// All metrics of the agent of `node` that listens at `at`.
+///
+/// # Errors
+/// As a text, for polls.
+pub fn metrics_at(node: &Node, at: SocketAddr) -> Result<String, String> {
+    node.place().http_get(at, "/metrics")
+}
+
+/// Whether the agent of `node` that listens at `at` answers /readyz with success.
+///
+/// # Errors
+/// As a text, for polls: its answer.
+pub fn serves_ready(node: &Node, at: SocketAddr) -> Result<(), String> {
+    match node.place().http_get(at, "/readyz")? {
+        answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
+        answer => Err(answer),
+    }
 }
 
 /// The value of one metric, named with its labels: `podlan_node_ready`.
 ///
 /// # Errors
-/// In words, for polls: all metrics, where none has this name or its value is no whole number.
+/// As a text, for polls: all metrics, when none has this name or its value is no whole number.
 pub fn metric(node: &Node, name: &str) -> Result<u64, String> {
     let served = metrics(node)?;
     let value = served.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
     value.ok_or(served)
 }
 
-/// Whether the agent of this process id has said that it is ready.
+/// Whether the agent with this process id has reported that it is ready.
 ///
 /// # Errors
-/// In words, for polls: what it said.
+/// As a text, for polls: the state that it reported.
 pub fn is_ready(node: &Node, pid: u32) -> Result<(), String> {
     match state(node) {
         said if said["ready"] == true && said["pid"] == pid => Ok(()),
@@ -82,19 +101,19 @@ pub fn routes(node: &Node) -> Result<Vec<String>, Error> {
     Ok(node.network()?.lines(&["route", "proto", "110"]).into_iter().map(str::to_owned).collect())
 }
 
-/// Whether a line of the node's network has all these words.
+/// Whether a line of the node's network state has all of these words.
 ///
 /// # Errors
-/// In words, for polls: the whole network.
+/// As a text, for polls: the whole network state.
 pub fn has(node: &Node, words: &[&str]) -> Result<(), String> {
     let network = node.network().map_err(|error| error.to_string())?;
     if network.lines(words).is_empty() { Err(network.to_string()) } else { Ok(()) }
 }
 
-/// Whether no line of the node's network has all these words.
+/// Whether no line of the node's network state has all of these words.
 ///
 /// # Errors
-/// In words, for polls.
+/// As a text, for polls.
 pub fn has_not(node: &Node, words: &[&str]) -> Result<(), String> {
     has(node, words).map_or(Ok(()), |()| Err(format!("{words:?} is still there")))
 }
@@ -103,7 +122,7 @@ pub fn has_not(node: &Node, words: &[&str]) -> Result<(), String> {
 ///
 /// # Errors
 /// [`Error::Never`] past the deadline.
-pub fn knows(node: &Node, other: &Node) -> Result<(), Error> {
+pub fn has_routes_to(node: &Node, other: &Node) -> Result<(), Error> {
     eventually(SOON, &format!("{} has routes to {}", node.name(), other.name()), || {
         other.pod_cidrs().iter().try_for_each(|cidr| has(node, &["unicast", &cidr.to_string(), "110"]))
     })

@@ -1,4 +1,4 @@
-//! A large cluster as one node sees it: a list of peers that need not exist, all of them neighbours on the LAN.
+//! A large cluster as seen from one node: a list of peers that need not exist, all of them neighbours on the LAN.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -12,7 +12,7 @@ use crate::lab::{Error, Lab, Node, eventually};
 /// The most peers that have a pod CIDR and an address of their own.
 pub const MOST: u32 = 16_384;
 
-/// The network that all peers' IPv4 addresses lie in; the node needs an address of it too.
+/// The subnet of all peers' IPv4 addresses; the node needs an address of it too.
 pub const NEIGHBOURS: &str = "172.31.200.1/16";
 
 /// One peer: its IPv4 pod CIDR and its node address.
@@ -44,7 +44,7 @@ impl Peer {
         IpNetwork::new(address.into(), 28).unwrap_or_else(|_| IpNetwork::from(std::net::IpAddr::from(address)))
     }
 
-    /// It as an item of a Kubernetes NodeList, with a pod CIDR and an address of IPv6 too where `v6`.
+    /// The peer as an item of a Kubernetes NodeList, with an IPv6 pod CIDR and address too where `v6`.
     #[must_use]
     pub fn as_kubernetes(&self, v6: bool) -> Value {
         let mut cidrs = vec![self.pod_cidr().to_string()];
@@ -58,7 +58,7 @@ impl Peer {
     }
 }
 
-/// The first `count` peers beside `node`, as the items of a NodeList.
+/// The first `count` peers beside `node`, as items of a NodeList.
 #[must_use]
 pub fn items(node: &Node, count: u32, v6: bool) -> Vec<Value> {
     std::iter::once(node.as_kubernetes()).chain((0..count).map(|number| Peer::new(number).as_kubernetes(v6))).collect()
@@ -78,10 +78,10 @@ pub fn node_list(items: &[Value]) -> String {
     json!({ "kind": "NodeList", "items": items }).to_string()
 }
 
-/// Waits until the agent says that it wants `routes` routes and that the kernel has them.
+/// Waits until the agent reports `routes` desired routes, all of them in the kernel.
 ///
 /// # Errors
-/// [`Error::Never`] past the deadline, with what it said.
+/// [`Error::Never`] past the deadline, with the agent's report.
 pub fn wait_for_routes(node: &Node, routes: u64) -> Result<(), Error> {
     eventually(Duration::from_secs(60), "all routes are in", || {
         let text = fs::read_to_string(node.path("/run/podlan/node.json")).map_err(|error| error.to_string())?;

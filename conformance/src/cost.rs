@@ -1,5 +1,5 @@
-//! What a program asks of the kernel and of the processor, counted and not timed: equal on every machine and in every
-//! minute. Owns the two instruments, strace and valgrind's callgrind; what the counts should be, the caller knows.
+//! The system calls and instructions of a program, counted and not timed: the same on every machine and in every run.
+//! Owns the two instruments, strace and valgrind's callgrind; the caller knows the expected counts.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,11 +13,11 @@ use crate::lab::Error;
 pub struct Calls {
     /// System calls, those of its children too.
     pub system: u64,
-    /// Netlink requests: several may go in one system call.
+    /// Netlink requests: one system call may carry several.
     pub netlink: u64,
 }
 
-/// Runs a program to its successful end and counts what it asks of the kernel.
+/// Runs a program to its successful end and counts its system calls and netlink requests.
 ///
 /// # Errors
 /// When it fails, or strace does.
@@ -38,7 +38,7 @@ fn count(text: &str, word: &str) -> u64 {
     text.matches(word).map(|_| 1).sum()
 }
 
-/// Runs a program to its successful end and counts the instructions that it executes, those of the kernel not among them.
+/// Runs a program to its successful end and counts the instructions that it executes, without those of the kernel.
 ///
 /// # Errors
 /// When it fails, or valgrind does.
@@ -53,7 +53,7 @@ pub fn instructions(command: &Command, stdin: &[u8]) -> Result<u64, Error> {
     collected.ok_or_else(|| Error::Unreadable { from: "valgrind".into(), said: text })
 }
 
-/// Runs `command` as the last of the instrument's arguments, with its environment alone.
+/// Runs `command` as the last arguments of the instrument, with the command's environment only.
 fn run(mut instrument: Command, command: &Command, stdin: &[u8]) -> Result<(), Error> {
     let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     instrument.arg(command.get_program()).args(command.get_args()).env_clear().envs(environment);
@@ -69,7 +69,7 @@ fn run(mut instrument: Command, command: &Command, stdin: &[u8]) -> Result<(), E
     }
 }
 
-/// A pipe with `bytes` in it, at its end. A network configuration is far shorter than a pipe is deep (64 KiB).
+/// A pipe that holds `bytes` and then ends. A network configuration is far shorter than a pipe's buffer (64 KiB).
 ///
 /// # Errors
 /// The system's.

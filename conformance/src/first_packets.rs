@@ -1,5 +1,5 @@
-//! What a runtime finds that uses a pod as soon as its ADD has ended: is the link up, and does the very first packet of each
-//! direction arrive. Owns the question; who made the link, and how fast, the caller knows.
+//! The state of a pod at the moment its ADD has ended: is the link up, and does the very first packet of each direction
+//! arrive? How the link was made, and how fast, is the caller's concern.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::ways::{Partner, sockets_in, ways};
 
-/// What was found.
+/// The result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The link on the node is operationally up.
@@ -18,13 +18,13 @@ pub struct Found {
     pub tried: usize,
 }
 
-/// Looks at a pod whose ADD has just ended. To be called in the node's namespaces, on a thread of its own; `netns` is the
-/// pod's, `link` its link on the node. `first` chooses whose packet is the very first that the link sees.
+/// Examines a pod whose ADD has just ended. To be called in the node's namespaces, on a thread of its own; `netns` is
+/// the pod's, `link` its link on the node. `first` chooses the sender of the very first packet on the link.
 ///
 /// # Errors
 /// The system's; a packet that the kernel refuses to send is a lost one.
 pub fn look(link: &str, netns: &File, addresses: &[IpAddr], partners: &[Partner], first: usize) -> io::Result<Found> {
-    // The file, not RTM_GETLINK: that would have the kernel do first what is overdue.
+    // The file, not RTM_GETLINK: that request would make the kernel do its pending work first.
     let state = fs::read_to_string(format!("/sys/class/net/{link}/operstate"))?;
     let own = sockets_in(netns, addresses)?;
     let mut ways = ways(&own, partners)?;

@@ -1,7 +1,7 @@
-//! Several nodes on one machine, and what is proved there with the real binaries.
+//! Several nodes on one machine, and tests of podlan there with the real binaries.
 //!
-//! Owns the lab, the traffic that pods send each other, and the demo. Nothing imports it: it stands outside podlan and
-//! calls the release binaries as a container runtime does.
+//! Owns the lab, the traffic between its pods, and the demo. No other crate imports it: it calls podlan's binaries as a
+//! container runtime does.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
-//! The netlink messages that a program sends, read from what strace(1) notes of it. Owns strace's arguments, the reading of
-//! its dump, and the form in which two programs are compared: sequence numbers, interface numbers and numbers of files are
-//! left out, as they depend on what was before; everything else is there byte for byte.
+//! The netlink messages that a program sends, read from the output of strace(1). Owns strace's arguments, the parser of
+//! its dump, and the form in which two programs are compared: sequence numbers, interface numbers and file descriptors
+//! are left out, as they depend on the state before; the rest is compared byte for byte.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What strace is told, before `-o FILE` and the command.
+/// The arguments of strace, before `-o FILE` and the command.
 pub const STRACE: [&str; 5] =
     ["-f", "-qq", "--signal=none", "--trace=socket,sendto,sendmsg,sendmmsg,write,close", "--write=all"];
 
@@ -18,7 +18,7 @@ pub struct Message {
     pub kind: u16,
     /// `nlmsg_flags`.
     pub flags: u16,
-    /// What follows the header.
+    /// The bytes after the header.
     pub body: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ pub struct Sent(pub Vec<Vec<Message>>);
 const HEADER: usize = 16;
 
 impl Sent {
-    /// Reads what strace wrote.
+    /// Parses the output of strace.
     #[must_use]
     pub fn read(trace: &str) -> Self {
         let mut sockets = BTreeMap::new();
@@ -68,7 +68,7 @@ impl Sent {
 
 /// The bytes of one line of a dump: ` | 00010  02 20 …  ........ |`.
 fn dumped(line: &str) -> Vec<u8> {
-    // Two groups of eight bytes, three characters each, and a blank between.
+    // Two groups of eight bytes, three characters each, and a space between.
     let hex = line.get(10..10 + 49).unwrap_or_default();
     hex.split_whitespace().map_while(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }
@@ -94,16 +94,16 @@ fn datagram(protocol: &str, bytes: &[u8], interfaces: &mut Interfaces) -> Vec<Me
     messages
 }
 
-/// Interfaces by the order in which they are first named.
+/// Numbers interfaces in the order in which they first appear.
 #[derive(Debug, Default)]
 struct Interfaces(BTreeMap<u32, u32>);
 
 impl Interfaces {
-    /// Puts the order in the place of each interface number, and 0 in that of a file's number.
+    /// Replaces each interface number by its position in that order, and each file descriptor by 0.
     fn renumber(&mut self, message: &mut Message) {
         let Message { kind, body, .. } = message;
         match kind {
-            // RTM_*LINK: ifi_index, and IFLA_NET_NS_FD wherever it is nested.
+            // RTM_*LINK: ifi_index, and IFLA_NET_NS_FD at any depth.
             16..=19 => {
                 self.put(body, 4);
                 attributes(body, 28).for_each(|at| body[at..at + 4].fill(0));
@@ -133,7 +133,7 @@ impl Interfaces {
     }
 }
 
-/// Where the values of the attributes of this type are that are four bytes long, at whatever depth.
+/// The positions of the four-byte values of the attributes of this type, at any depth.
 fn attributes(body: &[u8], kind: u16) -> impl Iterator<Item = usize> + use<> {
     let [low, high] = kind.to_le_bytes();
     let heads = (0..body.len().saturating_sub(7)).step_by(4);

@@ -1,4 +1,4 @@
-//! The ways of packets between a pod and its partners: each direction, each family, one datagram at a time.
+//! The paths of packets between a pod and its partners: each direction, each family, one datagram at a time.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +9,10 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::lab::{Error, Place};
 
-/// A packet that has not come by then is lost: it would take a millisecond on a busy machine.
+/// A packet that has not arrived by then is lost: on a busy machine it takes a millisecond.
 const LOST: Duration = Duration::from_millis(300);
 
-/// Who talks with a pod: its node, or another pod. Its sockets are open before the pod's are.
+/// A peer of a pod: its node, or another pod. Its sockets are open before the pod's are.
 #[derive(Debug)]
 pub struct Partner {
     name: &'static str,
@@ -20,7 +20,7 @@ pub struct Partner {
 }
 
 impl Partner {
-    /// Opens the sockets of a partner that lives in `place` at these addresses.
+    /// Opens the sockets of a partner in `place` at these addresses.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -45,7 +45,7 @@ impl std::fmt::Display for Way<'_> {
 }
 
 impl Way<'_> {
-    /// Sends one datagram; whether it arrives. One that the kernel refuses to send does not.
+    /// Sends one datagram; returns whether it arrives. A datagram that the kernel refuses to send does not arrive.
     ///
     /// # Errors
     /// When a socket has no address.
@@ -56,7 +56,7 @@ impl Way<'_> {
         }
         loop {
             match self.to.1.recv_from(&mut [0; 8]) {
-                // What came too late for its own turn is from elsewhere.
+                // A datagram that was late for its own turn is not counted.
                 Ok((_, seen)) if seen.port() == source.port() => return Ok(true),
                 Ok(_) => {}
                 Err(_) => return Ok(false),
@@ -65,7 +65,7 @@ impl Way<'_> {
     }
 }
 
-/// All ways between a pod with these sockets and its partners.
+/// All paths between a pod with these sockets and its partners.
 ///
 /// # Errors
 /// When a socket has no address.
@@ -88,7 +88,7 @@ pub fn ways<'s>(own: &'s [UdpSocket], partners: &'s [Partner]) -> io::Result<Vec
 /// A socket at each address, in the calling thread's network namespace.
 ///
 /// # Errors
-/// The kernel's.
+/// The kernel's error.
 pub fn sockets(addresses: &[IpAddr]) -> io::Result<Vec<UdpSocket>> {
     let open = |&ip: &IpAddr| -> io::Result<UdpSocket> {
         let socket = UdpSocket::bind(SocketAddr::new(ip, 0))?;
@@ -98,10 +98,10 @@ pub fn sockets(addresses: &[IpAddr]) -> io::Result<Vec<UdpSocket>> {
     addresses.iter().map(open).collect()
 }
 
-/// The same in another network namespace, where the thread goes and comes back from.
+/// The same in another network namespace; the thread enters it and returns.
 ///
 /// # Errors
-/// The kernel's.
+/// The kernel's error.
 pub fn sockets_in(netns: &File, addresses: &[IpAddr]) -> io::Result<Vec<UdpSocket>> {
     let here = File::open("/proc/thread-self/ns/net")?;
     setns(netns, CloneFlags::CLONE_NEWNET)?;

@@ -1,15 +1,16 @@
-//! libFuzzer as a library: it calls the law, again and again, with what it makes of the code that its last inputs reached.
-//! Its arguments come from the environment. It ends the process itself when a law breaks, and leaves the input in a file.
+//! libFuzzer as a library: it calls the law repeatedly, with inputs that it derives from the code that earlier inputs
+//! reached. Its arguments come from the environment. It ends the process itself when a law is broken, and leaves the
+//! input in a file.
 
-#![expect(unsafe_code, reason = "libFuzzer is C++ with a C face")]
+#![expect(unsafe_code, reason = "libFuzzer is C++ with a C interface")]
 
 use std::ffi::{CString, c_char, c_int};
 use std::sync::OnceLock;
 
-// Brings the library itself.
+// Links the library.
 use libfuzzer_sys as _;
 
-/// What libFuzzer is told: options and folders of inputs, apart by blanks.
+/// The arguments of libFuzzer: options and directories of inputs, separated by spaces.
 const ARGUMENTS: &str = "PODLAN_FUZZ_ARGUMENTS";
 
 static LAW: OnceLock<fn(&[u8])> = OnceLock::new();
@@ -24,7 +25,7 @@ unsafe extern "C" {
 }
 
 extern "C" fn test(data: *const u8, size: usize) -> c_int {
-    // SAFETY: libFuzzer gives `size` readable bytes at `data`, which nobody changes until this returns.
+    // SAFETY: libFuzzer gives `size` readable bytes at `data`, which do not change until this returns.
     let input = unsafe { std::slice::from_raw_parts(data, size) };
     let held = std::panic::catch_unwind(|| LAW.get().map(|holds| holds(input)));
     if held.is_err() {

@@ -1,8 +1,8 @@
-//! Inputs that nobody thought of. A fuzz target is a test that takes any bytes: run as a test it gets the files of its
-//! corpus and mutations of them, always the same ones; built by `scripts/fuzz` it is driven by libFuzzer, which looks
-//! for what reaches new code.
+//! Fuzz targets: tests that take any bytes. As an ordinary test, a target runs on the files of its corpus and on
+//! mutations of them, always the same ones; built by `scripts/fuzz`, libFuzzer drives it and searches for inputs that
+//! reach new code.
 //!
-//! Refuses to know what is fuzzed: targets lie beside what they test, are named `fuzz_…`, and call [`run`].
+//! What is fuzzed is not known here: targets are beside the code that they test, are named `fuzz_…`, and call [`run`].
 
 #[cfg(feature = "libfuzzer")]
 mod driven;
@@ -11,16 +11,16 @@ mod mutation;
 #[cfg(not(feature = "libfuzzer"))]
 mod replay;
 
-/// Set, a target only names itself and its corpus.
+/// When set, a target only prints its name and its corpus.
 const LIST: &str = "PODLAN_FUZZ_LIST";
 
-/// Holds any bytes against a law; `corpus` names a folder in `fuzz/corpora`.
+/// Checks a law for any bytes; `corpus` is a folder in `fuzz/corpora`.
 ///
 /// # Panics
 /// When the law does not hold.
 pub fn run(corpus: &str, holds: fn(&[u8])) {
     if std::env::var_os(LIST).is_some() {
-        return tell(&format!("target {corpus} {}", std::thread::current().name().unwrap_or_default()));
+        return print_line(&format!("target {corpus} {}", std::thread::current().name().unwrap_or_default()));
     }
     #[cfg(feature = "libfuzzer")]
     driven::run(corpus, holds);
@@ -28,7 +28,7 @@ pub fn run(corpus: &str, holds: fn(&[u8])) {
     replay::run(corpus, holds);
 }
 
-/// Mutations of the files of a corpus, the same ones for the same seed: requests for who compares two programs.
+/// Mutations of the files of a corpus, the same ones for the same seed: requests for comparing two programs.
 #[cfg(not(feature = "libfuzzer"))]
 #[must_use]
 pub fn inputs(corpus: &str, count: usize, seed: u64) -> Vec<Vec<u8>> {
@@ -47,6 +47,6 @@ pub fn bounded<T>(items: impl Iterator<Item = T>, most: usize) -> impl Iterator<
 }
 
 #[expect(clippy::print_stdout, reason = "scripts/fuzz reads it")]
-fn tell(line: &str) {
+fn print_line(line: &str) {
     println!("{line}");
 }

@@ -1,5 +1,5 @@
-//! Changes of known inputs: a bit, a number, a piece cut out, repeated or taken from another input.
-//! Deterministic: the same seed makes the same inputs on every machine.
+//! Changes of known inputs: a bit, a number, a part removed, repeated or taken from another input. Deterministic: the
+//! same seed makes the same inputs on every machine.
 
 /// Longer inputs are cut.
 const LONGEST: usize = 64 * 1024;
@@ -8,10 +8,10 @@ const LONGEST: usize = 64 * 1024;
 const NUMBERS: [&str; 12] =
     ["0", "-1", "1", "127", "128", "255", "256", "65536", "4294967295", "4294967296", "18446744073709551616", "1e999"];
 
-/// Bytes that mean something to one format or another.
+/// Bytes with a meaning in one format or another.
 const BYTES: &[u8] = b"\0\n\r \t\"'\\{}[]:,/.-_=&*%#!|>~\x7f\x80\xff";
 
-/// Makes inputs of known ones.
+/// Makes new inputs from known ones.
 pub(crate) struct Mutator<'a> {
     seeds: &'a [Vec<u8>],
     state: u64,
@@ -73,7 +73,7 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// Puts another number in the place of the first one from `at` on.
+    /// Replaces the first number from `at` on.
     fn number(&mut self, bytes: &mut Vec<u8>, at: usize) {
         let Some(first) = bytes[at..].iter().position(u8::is_ascii_digit) else { return };
         let first = at + first;

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::mutation::Mutator;
 
-/// Mutated inputs, unless the variable gives another number.
+/// The number of mutated inputs; the variable overrides it.
 const ROUNDS: usize = 300;
 const ROUNDS_VARIABLE: &str = "PODLAN_FUZZ_ROUNDS";
 
-/// Takes other random numbers.
+/// Sets another seed.
 const SEED_VARIABLE: &str = "PODLAN_FUZZ_SEED";
 
 pub(crate) fn run(corpus: &str, holds: fn(&[u8])) {
@@ -20,9 +20,9 @@ pub(crate) fn run(corpus: &str, holds: fn(&[u8])) {
     let mut mutator = Mutator::new(&seeds, number(SEED_VARIABLE).unwrap_or(1) as u64);
     let mutations = (0..rounds).map(|_| mutator.next());
     for input in seeds.iter().cloned().chain(mutations) {
-        let told = Told(&input);
+        let guard = PrintOnPanic(&input);
         holds(&input);
-        std::mem::forget(told);
+        std::mem::forget(guard);
     }
 }
 
@@ -40,10 +40,10 @@ fn seeds(corpus: &str) -> Vec<Vec<u8>> {
     files.iter().filter_map(|file| fs::read(file).ok()).collect()
 }
 
-/// Shows the input that broke a law.
-struct Told<'a>(&'a [u8]);
+/// Prints the input that broke a law.
+struct PrintOnPanic<'a>(&'a [u8]);
 
-impl Drop for Told<'_> {
+impl Drop for PrintOnPanic<'_> {
     #[expect(clippy::print_stderr, reason = "a panic needs its cause")]
     fn drop(&mut self) {
         eprintln!("with the input b\"{}\"", self.0.escape_ascii());

@@ -1,11 +1,11 @@
-//! The bars that podlan holds itself to: ratios of medians, of one run.
+//! The bars of podlan: ratios of medians of one run.
 
 use std::fmt::Write as _;
 
 use crate::contender::{FLOOR, PEER, PODLAN};
 use crate::figures::Figures;
 
-/// One bar: podlan's median in a case over (or under) another's.
+/// One bar: podlan's median in a case, divided by (or dividing) another's.
 struct Bar {
     part: &'static str,
     case: String,
@@ -26,7 +26,7 @@ enum Bound {
 
 use Bound::{AtLeast, AtMost, TimesFaster};
 
-/// A ratio of 0.95 is a tie where neither the one nor the other is steadier than that.
+/// A ratio of 0.95 is a tie where neither side is steadier than that.
 const TIE: f64 = 0.95;
 
 fn all(figures: &Figures) -> Vec<Bar> {
@@ -64,7 +64,7 @@ fn all(figures: &Figures) -> Vec<Bar> {
     bars
 }
 
-/// Each bar with what was measured, a line each; those that were not measured are left out.
+/// Each bar with the measured ratio, one a line; those that were not measured are left out.
 pub(crate) fn judge(figures: &Figures) -> String {
     let mut text = String::from("Bars (ratios of medians in this run):\n");
     for Bar { part, case, own, other: (other_case, other), bound } in all(figures) {

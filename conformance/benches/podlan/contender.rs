@@ -1,4 +1,5 @@
-//! Who makes a pod's link: podlan, a reference plugin with host-local, or the floor. All are given the same pods.
+//! The programs that make a pod's link: podlan, a reference plugin with host-local, or the floor. All get the same
+//! pods.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,7 +44,7 @@ impl Families {
 pub(crate) const FLOOR: &str = "floor";
 /// podlan's.
 pub(crate) const PODLAN: &str = "podlan";
-/// That of the peer which the bars name, with host-local below it.
+/// The label of the peer that the bars name, with host-local as its IPAM.
 pub(crate) const PEER: &str = "ptp (newest)";
 
 /// The subnets of a node's pods.
@@ -56,7 +57,7 @@ pub(crate) struct Subnets {
 }
 
 impl Subnets {
-    /// Those of site `number`: a /16 for thousands of pods, and a /64.
+    /// The subnets of site `number`: a /16 for thousands of pods, and a /64.
     pub(crate) fn of(number: u8) -> Result<Self, Failure> {
         let v6 = Ipv6Addr::new(0xfd00, 0x200, u16::from(number), 0, 0, 0, 0, 0);
         Ok(Self { v4: Ipv4Network::new(Ipv4Addr::new(10, number, 0, 0), 16)?, v6: Ipv6Network::new(v6, 64)? })
@@ -69,7 +70,7 @@ impl Subnets {
     }
 }
 
-/// One of those that take part.
+/// One of the programs that are compared.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     /// As the tables name it.
@@ -99,7 +100,7 @@ pub(crate) enum Verb {
     Del,
 }
 
-/// Everybody there is, for pods of these families and subnets.
+/// All contenders, for pods of these families and subnets.
 pub(crate) fn all(tools: &Tools, families: Families, subnets: Subnets) -> Vec<Contender> {
     let mut all = vec![
         Contender {
@@ -155,7 +156,7 @@ impl Contender {
         measure::run(&mut command, stdin.as_bytes())
     }
 
-    /// The link on the node and the addresses of pod `number`, by what its ADD printed.
+    /// The link on the node and the addresses of pod `number`, from the output of its ADD.
     pub(crate) fn made(&self, number: usize, said: &str) -> Result<(String, Vec<IpAddr>), Failure> {
         match &self.how {
             How::Floor { families, subnets } => {
@@ -164,7 +165,7 @@ impl Contender {
             How::Plugin { .. } => {
                 let result: Value = serde_json::from_str(said)?;
                 let of_node = |interface: &&Value| interface["sandbox"].as_str().unwrap_or_default().is_empty();
-                // The bridge comes before the link that leads to the pod.
+                // The bridge is listed before the link that leads to the pod.
                 let link = result["interfaces"].as_array().into_iter().flatten().rfind(of_node);
                 let link = link.and_then(|link| link["name"].as_str()).ok_or("the result has no link of the node")?;
                 let ips = result["ips"].as_array().into_iter().flatten().filter_map(|ip| ip["address"].as_str());
@@ -178,7 +179,7 @@ impl Contender {
         format!("floor{number}")
     }
 
-    /// As the leases are: not the subnet's own address, and not its first, the gateway's.
+    /// Numbered like leases: without the subnet's own address and its first one, the gateway's.
     fn floor_ips(families: Families, subnets: Subnets, number: usize) -> Vec<IpAddr> {
         let nth = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(2);
         let v4 = IpAddr::V4(Ipv4Addr::from_bits(subnets.v4.network().to_bits() + nth));
@@ -186,7 +187,7 @@ impl Contender {
         families.v4.then_some(v4).into_iter().chain(families.v6.then_some(v6)).collect()
     }
 
-    /// The call as a command, and what it reads.
+    /// The call as a command, and its stdin.
     pub(crate) fn command(&self, verb: Verb, number: usize, netns: &Path) -> (Command, &str) {
         let mut command = Command::new(&self.program);
         match &self.how {

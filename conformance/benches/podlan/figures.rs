@@ -1,4 +1,5 @@
-//! Figures as values: what was measured, of whom, in which case, every single sample; and what can be asked of them.
+//! Figures as values: what was measured, of which contender, in which case, every single sample; and statistics of
+//! them.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(crate) struct Series {
     pub(crate) part: String,
     /// What was done: `ADD v4, 250 pods`.
     pub(crate) case: String,
-    /// By whom.
+    /// The contender.
     pub(crate) contender: String,
     /// Of the samples: `ms`, `us`, `syscalls`, `Gbit/s`, …
     pub(crate) unit: String,
@@ -22,14 +23,14 @@ pub(crate) struct Series {
     pub(crate) samples: Vec<f64>,
 }
 
-/// All that one run found.
+/// All figures of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     series: Vec<Series>,
 }
 
 impl Figures {
-    /// Nothing measured yet.
+    /// No figures yet.
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -50,7 +51,7 @@ impl Figures {
         self.series.push(Series { part, case, contender, unit, samples: vec![sample] });
     }
 
-    /// Takes newer figures in: of a part that they have, all older ones go.
+    /// Merges newer figures: they replace all older ones of the same part.
     pub(crate) fn merge(&mut self, newer: Self) {
         self.series.retain(|series| newer.series.iter().all(|new| new.part != series.part));
         self.series.extend(newer.series);
@@ -61,7 +62,7 @@ impl Figures {
         self.series.iter().find(|s| s.part == part && s.case == case && s.contender == contender)
     }
 
-    /// Writes them as JSON, with what is worth knowing of the machine.
+    /// Writes them as JSON, with facts about the machine.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let series = self.series.iter().map(|series| {
@@ -78,7 +79,7 @@ impl Figures {
         Ok(fs::write(path, serde_json::to_string(&whole)? + "\n")?)
     }
 
-    /// Reads what an earlier run wrote.
+    /// Reads the file of an earlier run.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let whole: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
         let series = whole["series"].as_array().into_iter().flatten().map(|series| {

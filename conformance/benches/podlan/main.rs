@@ -1,7 +1,8 @@
-//! The benchmark: podlan beside its peers and the floor, in turn and in one run. Called by scripts/bench, each part in a
-//! lab of its own.
+//! The benchmark: podlan, its peers and the floor, in turn and in one run. scripts/bench calls it, each part in a lab
+//! of its own.
 //!
-//! Owns what is done with the figures. Only ratios of one run travel: machines differ, and so do the minutes of one.
+//! Owns the handling of the figures. Only ratios of one run can be compared: machines differ, and so do the minutes of
+//! one machine.
 
 #![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
 
@@ -23,10 +24,10 @@ use figures::Figures;
 use part::Part;
 use tools::Tools;
 
-/// What went wrong, in words: a benchmark that cannot go on has nobody to tell but a person.
+/// A failure as a text: only a person reads why a benchmark could not continue.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// podlan beside its peers and the floor.
+/// podlan, its peers and the floor.
 #[derive(Debug, Parser)]
 struct Cli {
     /// The file that keeps every sample.
@@ -45,14 +46,14 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
-    /// Writes the tables and plots of the results into a folder, and says which bars were held.
+    /// Writes the tables and plots of the results into a folder, and prints which bars were held.
     Report { folder: PathBuf },
 }
 
 fn main() -> ExitCode {
-    // Cargo passes a word of its own.
-    let words = std::env::args_os().filter(|word| word != "--bench");
-    match run(&Cli::parse_from(words)) {
+    // Cargo passes an argument of its own.
+    let arguments = std::env::args_os().filter(|argument| argument != "--bench");
+    match run(&Cli::parse_from(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");

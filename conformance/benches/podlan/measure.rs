@@ -18,8 +18,8 @@ pub(crate) struct Cost {
     pub(crate) cpu: Duration,
 }
 
-/// Runs a program that reads `stdin` and must succeed. All of its input lies in the pipe before it starts, as nobody
-/// shall wait for us.
+/// Runs a program that reads `stdin` and must succeed. All of its input is in the pipe before it starts, so that it
+/// does not wait for the benchmark.
 pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Result<Cost, Failure> {
     command.stdin(input(stdin)?).stdout(Stdio::piped()).stderr(Stdio::piped());
     let before = used()?;

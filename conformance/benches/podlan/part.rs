@@ -35,7 +35,7 @@ pub(crate) enum Part {
     Datapath,
     /// The network's share of a sandbox of containerd.
     Runtime,
-    /// What the programs weigh.
+    /// The sizes of the programs.
     Sizes,
 }
 

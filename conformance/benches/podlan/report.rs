@@ -1,4 +1,4 @@
-//! What people see of the figures: a table in Markdown, and plots.
+//! The output for people: a table in Markdown, and plots.
 
 mod plot;
 mod table;

@@ -1,4 +1,5 @@
-//! The programs that take part: podlan's own, the peers where they are there, the floor, and the measuring instruments.
+//! The programs that are compared: podlan's own, the peers where they are installed, the floor, and the measuring
+//! instruments.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use podlan_conformance::lab::binaries;
 
 use crate::Failure;
 
-/// Where each program is. What is not there is left out of the tables, and said once.
+/// The path of each program. A missing one is left out of the tables, and reported once.
 pub(crate) struct Tools {
     /// `podlan`.
     pub(crate) podlan: PathBuf,
@@ -14,7 +15,7 @@ pub(crate) struct Tools {
     pub(crate) ipam: PathBuf,
     /// The floor (floor.c).
     pub(crate) floor: PathBuf,
-    /// Folders of the reference plugins, each with the name of where it comes from.
+    /// The directories of the reference plugins, each with a label for its origin.
     pub(crate) peers: Vec<(&'static str, PathBuf)>,
     /// Fills a store (ipam/examples/fill-leases.rs).
     pub(crate) fill_leases: PathBuf,
@@ -23,7 +24,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Takes what scripts/bench built, from the environment.
+    /// Finds what scripts/bench built, from the environment.
     pub(crate) fn find() -> Result<Self, Failure> {
         let given = |name: &str| -> Result<PathBuf, Failure> {
             let path = std::env::var_os(name).map(PathBuf::from).ok_or_else(|| format!("{name} is not set"))?;

@@ -1,5 +1,5 @@
 //! `podlan-lab-inside`: what an image without a shell needs beside `podlan-lab`: a pause to hold a pod's sandbox, and
-//! files to look at and to make, for the facts that the kernel shows as files (host name, message queues, resolv.conf).
+//! reading and creating files, for the facts that the kernel shows as files (host name, message queues, resolv.conf).
 
 use std::fs::{self, File};
 use std::io;

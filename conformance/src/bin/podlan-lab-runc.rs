@@ -1,11 +1,12 @@
-//! `podlan-lab-runc`: the runc of a lab node. It relaxes a new container's OCI spec by what a user namespace with one
-//! mapped uid cannot do, then executes the real `runc` of PATH. containerd starts it because of its setting `BinaryName`.
+//! `podlan-lab-runc`: the runc of a lab node. It removes from a new container's OCI spec what a user namespace with one
+//! mapped uid does not allow, then executes the real `runc` of PATH. containerd starts it because of its setting
+//! `BinaryName`.
 //!
-//! What goes: `gid=5` of devpts (no such group is mapped), the cgroup path and the resource limits (an ordinary user
-//! owns no cgroup). `runc ps` reads the cgroup and would find nobody, upon which a restarted containerd (1.7 and later)
-//! takes the pod for dead and kills it: it is answered with the container's first process. `--cgroup-manager`, which
-//! podman says to a runtime that is to leave cgroups alone, crun alone knows. It refuses to touch anything else: mounts,
-//! namespaces and hooks of the pod stay the runtime's own.
+//! Removed are: `gid=5` of devpts (no such group is mapped), the cgroup path and the resource limits (an ordinary user
+//! owns no cgroup). `runc ps` reads the cgroup and would find no process, and a restarted containerd (1.7 and later)
+//! would then take the pod for dead and kill it: so it is answered with the container's first process.
+//! `--cgroup-manager`, which podman passes to a runtime that is to leave cgroups alone, is an option of crun only.
+//! Nothing else is changed: mounts, namespaces and hooks of the pod stay as the runtime wrote them.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -47,14 +48,14 @@ fn bundle_of_new_container(arguments: &[OsString]) -> Option<PathBuf> {
     words.next().map(PathBuf::from)
 }
 
-/// The arguments of `runc .. state ID` for those of `runc .. ps .. ID`.
+/// The arguments `runc .. state ID` in the place of `runc .. ps .. ID`.
 fn state_instead_of_ps(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let verb = arguments.iter().position(|word| word == "ps")?;
     let id = arguments[verb..].last()?;
     Some(arguments[..verb].iter().chain([&OsString::from("state"), id]).cloned().collect())
 }
 
-/// Says what `runc ps --format json` would of a container with one process; fails as runc does.
+/// Prints what `runc ps --format json` would print of a container with one process; fails as runc does.
 fn first_process(state: &[OsString]) -> ExitCode {
     let answer = Command::new("runc").args(state).stderr(Stdio::inherit()).output();
     let pid = answer.ok().and_then(|answer| Some(serde_json::from_slice::<Value>(&answer.stdout).ok()?["pid"].clone()));
@@ -120,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_crun_alone_knows_is_left_out() {
+    fn options_of_crun_only_are_dropped() {
         let said = words("--log l --cgroup-manager disabled create --bundle /b 1");
         assert_eq!(known_to_runc(said), words("--log l create --bundle /b 1"));
         assert_eq!(known_to_runc(words("start 1")), words("start 1"));
     }
 
     #[test]
-    fn ps_is_asked_of_the_state() {
+    fn ps_is_answered_from_the_state() {
         assert_eq!(state_instead_of_ps(&words("--root /r ps --format json 1")), Some(words("--root /r state 1")));
         assert_eq!(state_instead_of_ps(&words("--root /r exec 1 probe")), None);
     }

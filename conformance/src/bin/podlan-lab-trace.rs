@@ -1,7 +1,7 @@
-//! `podlan-lab-trace`: stands where a CNI plugin's binary stands, runs the real one beside it and notes the call.
+//! `podlan-lab-trace`: installed in the place of a CNI plugin, it runs the real plugin and writes down the call.
 //!
 //! Installed as `BIN_DIR/NAME`, it runs `BIN_DIR/.real/NAME` with the same environment, stdin, stdout and stderr, and
-//! appends one line of JSON to `BIN_DIR/calls.jsonl`. It changes nothing of what passes through it.
+//! appends one line of JSON to `BIN_DIR/calls.jsonl`. It changes nothing of the call.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -33,7 +33,7 @@ fn run() -> std::io::Result<ExitCode> {
     let mut child =
         Command::new(directory.join(".real").join(name)).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A plugin need not read what it does not use, nor is it libcni's concern.
+        // A plugin need not read what it does not use, and libcni does not care either.
         stdin.write_all(&config).or_else(|error| match error.kind() {
             ErrorKind::BrokenPipe => Ok(()),
             _ => Err(error),
@@ -47,7 +47,7 @@ fn run() -> std::io::Result<ExitCode> {
     Ok(output.status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// One line, one write: calls of a runtime overlap, O_APPEND keeps their lines whole.
+/// One write for each line: calls of a runtime overlap, and O_APPEND keeps their lines whole.
 fn note(directory: &Path, name: &OsStr, config: &[u8], output: &Output, elapsed: Duration) -> std::io::Result<()> {
     let variable = |name| std::env::var(name).ok();
     let mut line = json!({

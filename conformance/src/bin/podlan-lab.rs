@@ -159,7 +159,7 @@ fn answer<E: std::error::Error>(done: Result<(), E>) -> ExitCode {
     done.map_or_else(|error| said(&error, 1), |()| ExitCode::SUCCESS)
 }
 
-/// Ends only when it cannot.
+/// Returns only when it fails.
 fn turn_into(command: &[OsString]) -> ExitCode {
     match command.split_first() {
         Some((program, arguments)) => said(&std::process::Command::new(program).args(arguments).exec(), 1),

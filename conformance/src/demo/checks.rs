@@ -32,7 +32,7 @@ pub(super) fn sharing(stage: &Stage<'_>, progress: &mut Progress<'_>) -> bool {
     held.iter().all(|held| *held)
 }
 
-/// The first container of the pod is reached at the pod's addresses, the second is seen with the same.
+/// The first container of the pod is reached at the pod's addresses, and the second is seen at the same.
 fn address(pod: &Pod<'_>, own: &[IpAddr], other: &Pod<'_>, others: &[IpAddr]) -> Result<String, Error> {
     other.place().reaches(others, own)?;
     pod.place().reaches(own, others)?;
@@ -54,7 +54,7 @@ fn localhost(pod: &Pod<'_>) -> Result<String, Error> {
     }
 }
 
-/// A port is taken once in a pod, and free in another.
+/// A port can be bound once in a pod, and again in another pod.
 fn ports(pod: &Pod<'_>, other: &Pod<'_>) -> Result<String, Error> {
     let taken = PORT.to_string();
     for at in ["tcp=0.0.0.0", "udp=0.0.0.0", "tcp=::", "udp=::"] {

@@ -1,6 +1,6 @@
-//! The demo: three nodes of the lab, pods on each, the real binaries, and what every server saw.
+//! The demo: three nodes of the lab, pods on each, the real binaries, and the addresses that every server saw.
 //!
-//! Owns which steps are taken and what is printed. What a node, a pod or a path is belongs to the lab.
+//! Owns which steps are taken and what is printed. Nodes, pods and reachability belong to the lab.
 
 mod checks;
 mod paths;
@@ -36,7 +36,7 @@ pub enum Sentence {
 /// whether everything held.
 ///
 /// # Errors
-/// When a step cannot be taken at all, such as a plugin that fails: the steps after it would prove nothing.
+/// When a step fails as a whole, such as a plugin that fails: the steps after it would show nothing.
 pub fn run(out: &mut dyn Write, colour: bool, sentence: Option<Sentence>) -> Result<bool, Error> {
     let mut progress = Progress::new(out, colour);
     progress.title("podlan: every pod at its own address on one flat network").map_err(printing)?;

@@ -1,4 +1,4 @@
-//! Every path: which host asks which, by which protocol, and at which address the server saw the client.
+//! Every path: which host connects to which, by which protocol, and at which address the server saw the client.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn questions(hosts: &[Host], client: usize) -> Vec<(usize, Target)> {
     servers.flat_map(|(index, server)| every(&server.own).into_iter().map(move |target| (index, target))).collect()
 }
 
-/// Has every host ask every other, all at once, and reads what the servers saw.
+/// Has every host connect to every other, all at once, and reads what the servers saw.
 pub(super) fn ask_everyone(hosts: &[Host], progress: &mut Progress<'_>) -> Result<Vec<Tried>, Error> {
     let started = Instant::now();
     let all: Vec<Vec<(usize, Target)>> = (0..hosts.len()).map(|client| questions(hosts, client)).collect();

@@ -40,8 +40,8 @@ pub fn folder() -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether the programs under test are a release build, whose size, memory and speed are held. Of others they are not: then
-/// the test that asks is set aside.
+/// Whether the programs under test are a release build. Limits of size, memory and speed hold for a release build only:
+/// without one, a test that calls this is set aside.
 ///
 /// # Panics
 /// When they cannot be built.
@@ -73,9 +73,9 @@ fn existing(folder: PathBuf, program: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether the programs in `folder` are as new as their sources, after the first call of this process had cargo build them.
-/// Cargo itself lets one build after the other run, so test programs may ask at the same time. Without cargo what was
-/// built before is used.
+/// Whether the programs in `folder` are as new as their sources, after the first call of this process had cargo build
+/// them. Cargo locks its target directory, so test programs may call this at the same time. Without cargo the binaries
+/// of an earlier build are used.
 fn build_once(folder: &Path) -> bool {
     static BUILT: OnceLock<bool> = OnceLock::new();
     *BUILT.get_or_init(|| match build(folder).status() {

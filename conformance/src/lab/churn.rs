@@ -1,5 +1,6 @@
-//! Links that come and go beside what is tested, in network namespaces of their own: a machine that starts and stops pods.
-//! Every change of a link in the machine's namespaces waits for one lock of the kernel.
+//! Links that are created and deleted beside what is tested, in network namespaces of their own: the load of a machine
+//! that starts and stops pods. Every change of a link in any of the machine's namespaces waits for one lock of the
+//! kernel.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -16,7 +17,7 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use super::kernel::Kernel;
 use super::{Error, wire};
 
-/// Pairs that a thread makes, sets up and removes in one turn.
+/// Pairs that a thread makes, sets up and removes in one round.
 const PAIRS: usize = 3;
 
 /// Threads that make and remove links until the value is dropped.
@@ -42,7 +43,7 @@ impl Churn {
     /// Ends it.
     ///
     /// # Errors
-    /// When a thread was refused something: then there was less load than it seemed.
+    /// When a thread's request was refused: then the load was less than intended.
     pub fn stop(mut self) -> Result<(), Error> {
         self.over.store(true, Ordering::Relaxed);
         let ended = self.threads.drain(..).map(|thread| thread.join().unwrap_or(Err(Errno::ECANCELED)));
@@ -74,7 +75,7 @@ fn come_and_go(over: &AtomicBool) -> Result<(), Errno> {
     Ok(())
 }
 
-/// A network namespace, which the calling thread is in then.
+/// A new network namespace; the calling thread is in it afterwards.
 fn new_namespace() -> Result<File, Errno> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     File::open("/proc/thread-self/ns/net").map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))

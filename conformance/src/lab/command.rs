@@ -1,4 +1,4 @@
-//! A command in a place of the lab: always with a deadline, and with its whole story when it fails.
+//! A command in a place of the lab: always with a deadline, and with a full report when it fails.
 
 mod running;
 
@@ -14,7 +14,7 @@ pub use running::Running;
 
 use super::{Error, Place, Snapshot};
 
-/// How long a command may take unless it is told otherwise.
+/// The default deadline of a command.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A command to be run in a place of the lab.
@@ -72,13 +72,13 @@ impl Command {
         self
     }
 
-    /// Takes an environment variable back that was set with [`Command::env`].
+    /// Removes an environment variable that was set with [`Command::env`].
     pub fn without_env(mut self, name: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self
     }
 
-    /// Has another program run it, as the last of that one's arguments.
+    /// Has another program run it: the command becomes that program's last arguments.
     pub fn under<S: AsRef<OsStr>>(mut self, program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
         let own = std::mem::replace(&mut self.program, program.into());
         let before = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).chain([own]);
@@ -86,7 +86,7 @@ impl Command {
         self
     }
 
-    /// What it reads from stdin; otherwise nothing.
+    /// What it reads from stdin; by default nothing.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
@@ -104,7 +104,7 @@ impl Command {
         self
     }
 
-    /// Runs it to its end, however it ends.
+    /// Runs it to its end, whether it succeeds or fails.
     ///
     /// # Errors
     /// When it cannot be started, or is still running at its deadline.
@@ -113,7 +113,7 @@ impl Command {
         self.spawn()?.wait(deadline)
     }
 
-    /// Runs it; it must succeed. Answers its stdout.
+    /// Runs it; it must succeed. Returns its stdout.
     ///
     /// # Errors
     /// As [`Command::run`], and when it fails.
@@ -159,7 +159,7 @@ impl Command {
             .map_err(Error::system(format!("start {command} in {}", self.place.name())))?;
         if let Some(mut pipe) = child.stdin.take() {
             let bytes = self.stdin;
-            // A reader that ends early closes the pipe: its exit status tells why.
+            // A reader that ends early closes the pipe; its exit status shows why.
             thread::spawn(move || pipe.write_all(&bytes).ok());
         }
         Ok(Running::new(command, self.place, child, started))
@@ -187,16 +187,16 @@ impl Output {
         self.status.is_some_and(|status| status.success())
     }
 
-    /// The error of an expectation that was not met.
+    /// The error for an expectation that was not met.
     #[must_use]
     pub fn but(self, expected: &str) -> Error {
         Error::Command { expected: expected.to_owned(), output: Box::new(self) }
     }
 
-    /// Everything that explains it: command, place, status, what it said, and the links and routes around it.
+    /// Everything that explains it: command, place, status, output, and the links and routes around it.
     #[must_use]
-    pub fn story(&self) -> String {
-        let mut story = String::new();
+    pub fn report(&self) -> String {
+        let mut report = String::new();
         let status = self.status.map_or_else(|| "killed at its deadline".to_owned(), |status| status.to_string());
         let state = Snapshot::of(&self.place).map_or_else(|error| error.to_string(), |state| state.to_string());
         for (title, text) in [
@@ -208,8 +208,8 @@ impl Output {
             ("network", &state),
         ] {
             let text = text.trim_end().replace('\n', "\n           ");
-            writeln!(story, "  {title:<8} {text}").ok();
+            writeln!(report, "  {title:<8} {text}").ok();
         }
-        story
+        report
     }
 }

@@ -1,5 +1,5 @@
-//! A process with as little as the agent's container has: mounts that cannot be written but for a few folders, and no system
-//! call but those of a profile.
+//! A process confined like the agent's container: read-only mounts except for a few directories, and the system calls
+//! of a seccomp profile only.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ pub enum Error {
     Mount {
         /// What was being done.
         doing: String,
-        /// The kernel's answer.
+        /// The kernel's error.
         errno: Errno,
     },
     /// A file could not be read.
@@ -31,10 +31,10 @@ pub enum Error {
     Read {
         /// Which.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The profile is none of the OCI's with one action and one list of allowed calls.
+    /// The profile is not an OCI profile with one default action and one list of allowed calls.
     #[error("{path} is no such profile: {why}")]
     Profile {
         /// Which file.
@@ -42,12 +42,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The filter could not be made or put in place.
+    /// The filter could not be built or installed.
     #[error("filter system calls: {0}")]
     Filter(#[from] seccompiler::Error),
 }
 
-/// Makes every mount that this process sees read-only, but for `writable`. The process must have one thread.
+/// Makes every mount of this process read-only, except for `writable`. The process must have one thread.
 ///
 /// # Errors
 /// [`Error::Mount`] when the kernel refuses.
@@ -62,11 +62,12 @@ pub fn read_only(writable: &[PathBuf]) -> Result<(), Error> {
     let table = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
     for line in table.lines() {
         let Some(at) = line.split(' ').nth(4).map(PathBuf::from).filter(|at| !writable.contains(at)) else { continue };
-        // One that another mount hides, or that is escaped in the table, is out of reach of a path.
+        // A mount that another one hides, or whose path is escaped in the table, cannot be reached by its path.
         let Ok(held) = statvfs(&at).map(|there| there.flags()) else { continue };
         let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept(held);
         match mount(NOTHING, &at, NOTHING, read_only, NOTHING) {
-            // Another mount hides this one (a new /sys the machine's /sys/kernel/tracing), and has a path of that name.
+            // Another mount hides this one (a new /sys hides the machine's /sys/kernel/tracing), and has a path of that
+            // name.
             Err(Errno::EINVAL) => {}
             done => done.map_err(failed(format!("make {} read-only", at.display())))?,
         }
@@ -74,7 +75,7 @@ pub fn read_only(writable: &[PathBuf]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a mount has must stay: whoever did not make it may not take it away.
+/// The flags that a remount must keep: only the owner of a mount may clear them.
 fn kept(held: FsFlags) -> MsFlags {
     let pairs = [
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
@@ -86,14 +87,14 @@ fn kept(held: FsFlags) -> MsFlags {
     pairs.iter().filter(|(has, _)| held.contains(*has)).fold(MsFlags::empty(), |all, (_, flag)| all | *flag)
 }
 
-/// Allows this process, and all that it becomes, the system calls of an OCI seccomp profile alone.
+/// Allows this process, and whatever it executes, only the system calls of an OCI seccomp profile.
 ///
 /// # Errors
 /// When the profile cannot be read, or the kernel takes no filter.
 pub fn allow_only(profile: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(profile).map_err(|source| Error::Read { path: profile.into(), source })?;
     let calls = allowed(&text).map_err(|why| Error::Profile { path: profile.into(), why })?;
-    // Newer architectures have none of the calls that others came to replace, as runtimes know too.
+    // Newer architectures lack the calls that others have replaced; runtimes skip them too.
     let known = calls.iter().filter(|call| cfg!(target_arch = "x86_64") || compile(&[call.as_str()]).is_ok());
     let filters = compile(&known.map(String::as_str).collect::<Vec<_>>())?;
     filters.values().try_for_each(|filter| Ok(apply_filter(filter)?))
@@ -105,7 +106,7 @@ fn compile(calls: &[&str]) -> Result<BTreeMap<String, BpfProgram>, seccompiler::
     Ok(compile_from_json(filter.to_string().as_bytes(), architecture())?.into_iter().collect())
 }
 
-/// The calls that a profile allows: all else must be `EPERM`.
+/// The calls that a profile allows: its default action must be `EPERM`.
 fn allowed(text: &str) -> Result<Vec<String>, String> {
     let profile: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if profile["defaultAction"] != "SCMP_ACT_ERRNO" {

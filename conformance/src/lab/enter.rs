@@ -1,4 +1,4 @@
-//! The way in: from the machine into namespaces of the lab's own, as any user.
+//! The entry: from the machine into namespaces of the lab, as any user.
 //!
 //! The caller's process stays outside the new pid namespace and waits; `init` is started inside as PID 1. It dies with
 //! this process, and this process with the one that started it, so a killed test or demo takes the whole lab with it.
@@ -17,8 +17,7 @@ use nix::unistd::{getegid, geteuid};
 
 use super::{Refusal, Step};
 
-/// Every user id but the last. The whole range would read like "no user namespace" to containerd and runc, which tell by
-/// the map `0 0 4294967295`.
+/// Every user id but the last. containerd and runc read the whole range, `0 0 4294967295`, as "no user namespace".
 const EVERY_ID: &str = "0 0 4294967294";
 
 /// Why a command did not run inside the lab.
@@ -32,7 +31,7 @@ pub enum Error {
     System {
         /// What was being done.
         doing: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -41,11 +40,11 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { doing, source }
 }
 
-/// Runs `command` inside a new lab and answers how it ended. The process must have one thread: the kernel gives a user
-/// namespace to no other.
+/// Runs `command` inside a new lab and returns how it ended. The process must have one thread: the kernel refuses a new
+/// user namespace to a process with more.
 ///
 /// # Errors
-/// [`Error::Refused`] where the machine forbids such namespaces, with the cures; [`Error::System`] for all else.
+/// [`Error::Refused`] where the machine forbids such namespaces, with the fixes; [`Error::System`] for all else.
 pub fn enter(command: &[OsString]) -> Result<ExitStatus, Error> {
     let myself = std::env::current_exe().map_err(system("find my own program"))?;
     let mapper = if geteuid().is_root() { Mapper::start(&myself).ok() } else { None };
@@ -87,8 +86,8 @@ fn own_user_namespace(mapper: Option<Mapper>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A process that stays in the caller's user namespace, where alone root may map every id: without them root inside the
-/// lab could not read a home directory closed to others, such as the one the checkout lies in.
+/// A process that stays in the caller's user namespace, where only root may map every id. Without all ids, root inside
+/// the lab could not read a home directory closed to others, such as the one that has the checkout.
 struct Mapper(Child);
 
 impl Mapper {
@@ -113,10 +112,10 @@ impl Mapper {
     }
 }
 
-/// Maps every id into the user namespace of process `pid`, once a byte on stdin says that it is in there.
+/// Maps every id into the user namespace of process `pid`, once a byte on stdin reports that the process is in it.
 ///
 /// # Errors
-/// The system's, as where root lacks `CAP_SETUID`; then nothing is mapped.
+/// The system's error, such as root without `CAP_SETUID`; then nothing is mapped.
 pub fn map_ids(pid: u32) -> io::Result<()> {
     io::stdin().read_exact(&mut [0])?;
     fs::write(format!("/proc/{pid}/uid_map"), EVERY_ID)?;

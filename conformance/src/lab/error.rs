@@ -1,4 +1,4 @@
-//! What can go wrong in the lab. `Debug` prints the whole story, so that a failed test tells it.
+//! The errors of the lab. `Debug` prints the full report, so that a failed test shows it.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::Output;
 
-/// A lab that could not be made, or a command in it that ended otherwise than it should.
+/// A lab that could not be made, or a command in it that did not end as expected.
 #[derive(thiserror::Error)]
 pub enum Error {
     /// A system call failed.
@@ -17,15 +17,15 @@ pub enum Error {
     System {
         /// What was being done, and where.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// The kernel refused a netlink request.
     #[error("{doing}: {errno}")]
     Kernel {
-        /// What was asked for, and where.
+        /// What was requested, and where.
         doing: String,
-        /// The kernel's answer.
+        /// The kernel's error.
         errno: Errno,
     },
     /// A program of the project was not built.
@@ -37,29 +37,29 @@ pub enum Error {
         looked: PathBuf,
     },
     /// A command ended otherwise than expected.
-    #[error("{expected}\n{}", .output.story())]
+    #[error("{expected}\n{}", .output.report())]
     Command {
         /// What the caller expected.
         expected: String,
         /// How it ended, and the state of the network around it.
         output: Box<Output>,
     },
-    /// A fact did not come true in time.
+    /// A fact did not become true in time.
     #[error("not within {deadline:?}: {fact}\n{seen}")]
     Never {
         /// The fact.
         fact: String,
         /// How long it was waited for.
         deadline: Duration,
-        /// What was there instead.
+        /// The state that was there instead.
         seen: String,
     },
-    /// A program said something that cannot be read.
+    /// The output of a program cannot be parsed.
     #[error("{from} said what cannot be read: {said}")]
     Unreadable {
-        /// Who.
+        /// The program.
         from: String,
-        /// What.
+        /// Its output.
         said: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Questions over HTTP, as an operator's curl asks them from a node or a pod. Knows nothing of what the answers mean.
+//! HTTP requests from a node or a pod, as an operator's curl makes them. The meaning of the answers is the caller's.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::Place;
 
-/// How long an answer may take.
+/// The deadline of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Place {
-    /// Asks for `path` of the server at `at`. The whole answer, its head included.
+    /// Requests `path` from the server at `at`. Returns the whole answer, its head included.
     ///
     /// # Errors
-    /// In words, for polls: the place cannot be entered, nobody listens, or the answer does not end in ten seconds.
+    /// As a text, for polls: the place cannot be entered, nothing listens, or the answer does not end in ten seconds.
     pub fn http_get(&self, at: SocketAddr, path: &str) -> Result<String, String> {
         let asked = self.enter(|| {
             let mut stream = TcpStream::connect(at)?;

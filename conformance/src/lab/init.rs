@@ -1,4 +1,4 @@
-//! PID 1 of the lab: its mounts, its one command, its dead.
+//! PID 1 of the lab: makes its mounts, runs its command, reaps its processes.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,16 +14,16 @@ use nix::unistd::Pid;
 
 use super::{Refusal, Step, mounts};
 
-/// Where the lab keeps what its nodes share; each node sees it under the same path.
+/// The directory that the lab's nodes share; each node sees it at the same path.
 pub const SHARED: &str = "/run/lab";
 
-/// Why the lab's first process gave up.
+/// Why the lab's first process failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The machine does not allow the mounts.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Who started the lab is already gone.
+    /// The process that started the lab has already ended.
     #[error("the lab was abandoned before it began")]
     Abandoned,
     /// The command cannot be started.
@@ -31,7 +31,7 @@ pub enum Error {
     Command {
         /// The program.
         command: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// Something else of the system failed.
@@ -39,13 +39,13 @@ pub enum Error {
     System {
         /// What was being done.
         doing: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Furnishes the lab, runs `command` in it and answers its exit code, as a shell would. `parent` is the process
-/// outside that started this one, and with which the lab ends.
+/// Sets up the lab, runs `command` in it and returns its exit code, as a shell would. `parent` is the process outside
+/// that started this one; the lab ends with it.
 ///
 /// # Errors
 /// See [`Error`].
@@ -63,8 +63,8 @@ pub fn run(parent: u32, command: &[OsString]) -> Result<u8, Error> {
     reap_until(child.id())
 }
 
-/// Called while /proc is still the outside's, so that the parent can be told by its number there: it may have gone
-/// before this process could ask for a signal.
+/// Called while /proc still is that of the outside, so that the parent can be identified by its process id there: it
+/// may have ended before this process could request a signal.
 fn die_with_the_outside(parent: u32) -> Result<(), Error> {
     let system = |doing| move |source| Error::System { doing, source };
     set_pdeathsig(Signal::SIGKILL).map_err(|errno| system("ask to die with the parent")(errno.into()))?;
@@ -84,7 +84,7 @@ fn furnish() -> Result<(), Error> {
     fs::create_dir(SHARED).map_err(|source| Error::System { doing: "make the shared folder", source })
 }
 
-/// Waits for every process of the lab that ends, until `child` does; whatever still runs dies with PID 1.
+/// Waits for every process of the lab that ends, until `child` does; the rest dies with PID 1.
 fn reap_until(child: u32) -> Result<u8, Error> {
     let code = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
     let is_it = |pid: Pid| u32::try_from(pid.as_raw()).is_ok_and(|pid| pid == child);

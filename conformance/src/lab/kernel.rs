@@ -1,4 +1,4 @@
-//! The lab's own route netlink: one message, one answer. It shares no code with what is under test.
+//! The lab's own route netlink: one message, one answer. It shares no code with the code under test.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -20,12 +20,12 @@ impl Kernel {
         Ok(Self { socket })
     }
 
-    /// Makes what must not exist yet.
+    /// Creates an object that must not exist yet.
     pub(super) fn create(&self, message: RouteNetlinkMessage) -> Result<(), Errno> {
         self.ask(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, |_| {})
     }
 
-    /// Changes or removes what exists.
+    /// Changes or removes an object that exists.
     pub(super) fn change(&self, message: RouteNetlinkMessage) -> Result<(), Errno> {
         self.ask(message, NLM_F_ACK, |_| {})
     }

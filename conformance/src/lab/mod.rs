@@ -7,8 +7,8 @@
 //!                                               └── pods: network namespaces under the node's /run/netns
 //! ```
 //!
-//! It never touches a link, route, file or sysctl of the machine, and needs neither root nor any program. A test opens
-//! with [`within`], makes a [`Lab`], and does the rest by its nodes and pods.
+//! It never touches a link, route, file or sysctl of the machine, and needs neither root nor any program. A test starts
+//! with [`within`], makes a [`Lab`], and uses its nodes and pods.
 
 pub mod binaries;
 mod churn;
@@ -51,7 +51,7 @@ pub use snapshot::Snapshot;
 pub use wire::remove_in;
 pub use within::{set_aside, skip, within, within_with_strace};
 
-/// Set in the environment of whatever runs inside a lab.
+/// Set in the environment of every process inside a lab.
 pub const INSIDE: &str = "PODLAN_LAB";
 
 /// The bridge that is the LAN.
@@ -64,7 +64,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The nodes file of the agents, of the shape of a Kubernetes NodeList; each node sees it here.
+    /// The nodes file of the agents, a Kubernetes NodeList; each node sees it at this path.
     pub const NODES_FILE: &'static str = "/run/lab/nodes.json";
 
     /// A LAN with this many nodes, all of them in the nodes file.
@@ -100,7 +100,7 @@ impl Lab {
         nodes.try_into().unwrap_or_else(|nodes: Vec<_>| panic!("the lab has {} nodes, not {N}", nodes.len()))
     }
 
-    /// Writes the nodes file anew, whole, with these nodes in it.
+    /// Writes the nodes file as a whole, with these nodes in it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -109,7 +109,7 @@ impl Lab {
         self.write_nodes(&json!({ "apiVersion": "v1", "kind": "NodeList", "items": items }).to_string())
     }
 
-    /// Puts any text in the place of the nodes file, in one step.
+    /// Replaces the nodes file by any text, atomically.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -120,7 +120,7 @@ impl Lab {
     }
 }
 
-/// Polls a fact until it is true. `look` answers what it saw instead, which is shown when time is up.
+/// Polls a fact until it is true. `look` returns the state that it found instead, which is shown past the deadline.
 ///
 /// # Errors
 /// [`Error::Never`] past the deadline.

@@ -7,13 +7,13 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 const NOTHING: Option<&str> = None;
-/// Where libcni keeps its results, whatever its caller is told.
+/// The directory of libcni's results, whatever directory its caller chooses.
 pub(super) const CNI_RESULTS: &str = "/var/lib/cni";
 
 const CGROUP: &str = "/sys/fs/cgroup";
 const HARMLESS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// Cuts this mount namespace off from the one it was copied from, both ways.
+/// Makes this mount namespace independent of the one that it was copied from, in both directions.
 pub(super) fn keep_to_ourselves() -> Result<(), Errno> {
     mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)
 }
@@ -28,8 +28,8 @@ pub(super) fn tmpfs(at: &str) -> Result<(), Errno> {
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
 }
 
-/// Shared memory of the lab's own, where there is any: what a program leaves there outlives it, and podman's locks are one
-/// file for all that run.
+/// Shared memory of the lab, where the machine has any: what a program leaves there outlives it, and podman's locks are
+/// one file for all users.
 pub(super) fn shared_memory() -> Result<(), Errno> {
     const AT: &str = "/dev/shm";
     match Path::new(AT).is_dir() {
@@ -38,8 +38,8 @@ pub(super) fn shared_memory() -> Result<(), Errno> {
     }
 }
 
-/// A /var/lib in memory with every folder as it was, but for an empty [`CNI_RESULTS`]. It is furnished at `aside`. What
-/// else lies there is not hidden: the checkout may, and with it the programs under test.
+/// A /var/lib in memory with every directory as it was, except for an empty [`CNI_RESULTS`]. It is built at `aside`.
+/// The other directories are not hidden: one may have the checkout, and with it the programs under test.
 pub(super) fn own_results(aside: &Path) -> Result<(), Errno> {
     let (folder, own) = ("/var/lib", Path::new(CNI_RESULTS).file_name());
     fs::create_dir(aside).map_err(errno)?;
@@ -56,12 +56,12 @@ pub(super) fn own_results(aside: &Path) -> Result<(), Errno> {
     fs::remove_dir(aside).map_err(errno)
 }
 
-/// What lies at `from` shows at `to` too, its mounts included.
+/// Shows `from` at `to` too, including its mounts.
 pub(super) fn bind(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), Errno> {
     mount(Some(from.as_ref()), to.as_ref(), NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
 }
 
-/// Whatever is written beneath `folder` from now on goes to `disk`, and what the machine has there shows through.
+/// Writes below `folder` go to `disk` from now on; the machine's files there stay visible.
 pub(super) fn own_folder(folder: &str, disk: &Path) -> Result<(), Errno> {
     let (changes, work) = (disk.join("changes"), disk.join("work"));
     for made in [&changes, &work] {
@@ -71,8 +71,8 @@ pub(super) fn own_folder(folder: &str, disk: &Path) -> Result<(), Errno> {
     mount(Some("overlay"), folder, Some("overlay"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(&*options))
 }
 
-/// Takes from this mount namespace the power over the machine's own sysctls: all but those of networks, which are each
-/// network namespace's. Root of the machine has it even inside a user namespace.
+/// Removes this mount namespace's write access to the machine's own sysctls: all but those of networks, which each
+/// network namespace has for itself. Root of the machine has that access even inside a user namespace.
 pub(super) fn keep_sysctls() -> Result<(), Errno> {
     let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | HARMLESS;
     for entry in fs::read_dir("/proc/sys").map_err(errno)?.flatten() {
@@ -84,13 +84,13 @@ pub(super) fn keep_sysctls() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Takes from this mount namespace the power over the machine's cgroups, for the same reason.
+/// Removes this mount namespace's write access to the machine's cgroups, for the same reason.
 pub(super) fn keep_cgroups() -> Result<(), Errno> {
     let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | HARMLESS;
     let hierarchies = fs::read_dir(CGROUP).into_iter().flatten().flatten().map(|entry| entry.path());
     for at in [CGROUP.into()].into_iter().chain(hierarchies) {
         match mount(NOTHING, &at, NOTHING, read_only, NOTHING) {
-            // Not a mount of its own.
+            // Not a separate mount.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
             Err(errno) => return Err(errno),
         }
@@ -98,13 +98,13 @@ pub(super) fn keep_cgroups() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Lets mounts made outside of a container's namespace show inside of it, where it asks for that.
+/// Lets mounts made outside of a container's namespace appear inside it, where the container requests that.
 pub(super) fn share_with_containers() -> Result<(), Errno> {
     mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_SHARED, NOTHING)
 }
 
-/// A /sys that shows the links of this network namespace, with the machine's cgroups where they were: a container
-/// runtime looks for them there.
+/// A /sys that shows the links of this network namespace, with the machine's cgroups at their place: a container
+/// runtime reads them there.
 pub(super) fn sysfs() -> Result<(), Errno> {
     let aside = "/run/.cgroup";
     let has_cgroups = Path::new(CGROUP).is_dir();

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use super::place::Namespaces;
 use super::{Command, Error, LAN, Lab, PORT, Place, Pod, Running, SHARED, Snapshot, binaries, mounts, wire};
 
-/// Where the nodes' own /run lie, as the lab sees them.
+/// The directory of the nodes' own /run, as the lab sees them.
 const RUNS: &str = "/run/nodes";
 
-/// A node of the lab. `/run` is its own; everything else of the file system is the machine's.
+/// A node of the lab. It has its own `/run`; the rest of the file system is the machine's.
 #[derive(Debug, Clone)]
 pub struct Node {
     name: String,
@@ -58,7 +58,8 @@ impl Node {
     fn connect(&self, lab: &Place) -> Result<(), Error> {
         let failed = |errno| Error::Kernel { doing: format!("plug {} into the LAN", self.name), errno };
         let netns = self.place.network();
-        // The same after a reboot, as a network card's: the others know it still.
+        // The address stays the same after a reboot, as a network card's does: the other nodes have it in their
+        // neighbour tables.
         let mac = [2, 0, 172, 31, 0, self.number];
         lab.enter(|| wire::cable(LAN, &self.name, netns, mac))?.map_err(failed)?;
         let addresses = [network(self.v4(), 24), network(self.v6(), 64)];
@@ -106,7 +107,7 @@ impl Node {
         })
     }
 
-    /// This node as one item of a Kubernetes NodeList.
+    /// This node as an item of a Kubernetes NodeList.
     #[must_use]
     pub fn as_kubernetes(&self) -> Value {
         let cidrs = self.pod_cidrs().map(|cidr| cidr.to_string());
@@ -121,7 +122,7 @@ impl Node {
         })
     }
 
-    /// From now on mounts made on this node show in the containers that ask for them, as on a node with systemd.
+    /// Lets mounts made on this node from now on appear in containers that request that, as on a node with systemd.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -130,11 +131,11 @@ impl Node {
         self.place.enter(mounts::share_with_containers)?.map_err(Error::system(doing))
     }
 
-    /// Makes it a machine that software may think its own: what is written beneath each of `folders` lies on `disk`, the
-    /// sysctls that belong to no network and the cgroups are read-only, and mounts spread into containers that ask for it.
+    /// Makes it look like a machine of its own to software: writes below each of `folders` go to `disk`, sysctls
+    /// outside of networks and the cgroups are read-only, and mounts propagate into containers that request it.
     ///
     /// # Errors
-    /// When the kernel refuses, as one without overlayfs for users.
+    /// When the kernel refuses, such as a kernel without overlayfs for users.
     pub fn keep_to_itself(&self, disk: &Path, folders: &[&str]) -> Result<(), Error> {
         let failed = |doing: String| Error::system::<Errno>(format!("{doing} on {}", self.name));
         self.place.enter(|| {
@@ -148,8 +149,8 @@ impl Node {
         })?
     }
 
-    /// The power fails: every process on this node dies, in its containers too, and with them its namespaces and /run.
-    /// Its number may be used anew.
+    /// A power failure: every process on this node dies, in its containers too, and with them its namespaces and /run.
+    /// The number may be used again.
     ///
     /// # Errors
     /// When it does not die.
@@ -158,7 +159,7 @@ impl Node {
         place.kill_all()?;
         drop(place);
         match Place::lab()?.enter(|| wire::remove(&name))? {
-            // The kernel has taken the network namespace apart already, and with it the cable.
+            // The kernel has deleted the network namespace already, and with it the cable.
             Ok(()) | Err(Errno::ENODEV) => {}
             Err(errno) => return Err(Error::Kernel { doing: format!("unplug {name}"), errno }),
         }
@@ -166,13 +167,13 @@ impl Node {
         fs::remove_dir_all(&run).map_err(Error::system(format!("empty {}", run.display())))
     }
 
-    /// Its namespaces, to do anything in.
+    /// Its namespaces, to run anything in.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// A path of this node's /run, as the lab itself can open it. Mounts beneath it stay the node's.
+    /// A path of this node's /run, as the lab itself can open it. Mounts below it are visible on the node only.
     #[must_use]
     pub fn path(&self, path: &str) -> PathBuf {
         match path.strip_prefix("/run/") {
@@ -181,7 +182,7 @@ impl Node {
         }
     }
 
-    /// A sysctl of its network namespace, by its path, without the line's end.
+    /// A sysctl of its network namespace, by its path, without the line end.
     ///
     /// # Errors
     /// When the kernel has none of that name.
@@ -195,7 +196,8 @@ impl Node {
         Command::new(self.place.clone(), program)
     }
 
-    /// Asks servers from here, by every protocol: each must have seen this node at its own address of that family.
+    /// Connects to servers from here, by every protocol: each must have seen this node at its own address of that
+    /// family.
     ///
     /// # Errors
     /// As [`Place::reaches`].
@@ -203,7 +205,7 @@ impl Node {
         self.place.reaches(&self.ips(), to)
     }
 
-    /// What its network namespace holds.
+    /// The state of its network namespace.
     ///
     /// # Errors
     /// As [`Snapshot::of`].
@@ -219,7 +221,7 @@ impl Node {
         Pod::new(self, name)
     }
 
-    /// Gives a process of this node, in a network namespace of its own, to a pod; as [`Node::pod`] otherwise.
+    /// Uses the network namespace of a process of this node as that of a pod; otherwise as [`Node::pod`].
     ///
     /// # Errors
     /// When the name is taken or the process is gone.
@@ -227,7 +229,7 @@ impl Node {
         Pod::of_process(self, name, process)
     }
 
-    /// Starts the agent `podlan-node run` on this node with the lab's nodes file, and more arguments.
+    /// Starts the agent `podlan-node run` on this node with the lab's nodes file and these arguments.
     ///
     /// # Errors
     /// When it was not built or cannot be started.
@@ -238,7 +240,7 @@ impl Node {
             .spawn()
     }
 
-    /// Runs a script of sh on this node and answers what it printed.
+    /// Runs a shell script on this node and returns its stdout.
     ///
     /// # Errors
     /// When it fails.
@@ -246,15 +248,15 @@ impl Node {
         self.command("sh").args(["-c", script]).succeeds()
     }
 
-    /// Starts servers on this node that answer who they saw: TCP, UDP and ICMP, both families.
+    /// Starts servers on this node that answer with the client's address: TCP, UDP and ICMP, both families.
     ///
     /// # Errors
-    /// When they do not come up.
+    /// When they do not start.
     pub fn serve(&self) -> Result<Running, Error> {
         self.place.serve(PORT)
     }
 
-    /// Pulls the cable to the LAN, or puts it back.
+    /// Unplugs the cable to the LAN, or plugs it in.
     ///
     /// # Errors
     /// When the kernel refuses.

@@ -14,10 +14,10 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{Error, eventually, processes, wire};
 
-/// How long the dying of a node's processes may take: hundreds, with their namespaces.
+/// The deadline for a node's processes to die: hundreds, with their namespaces.
 const KILLED: Duration = Duration::from_secs(60);
 
-/// The namespaces that make a node: they live as long as this value or a process in them.
+/// The namespaces of a node: they live as long as this value or a process in them.
 #[derive(Debug)]
 pub(super) struct Namespaces {
     network: File,
@@ -36,7 +36,7 @@ impl Namespaces {
     }
 }
 
-/// A place in the lab where something can be done: a node, or a pod on it.
+/// A place in the lab where code and commands run: a node, or a pod on it.
 #[derive(Debug, Clone)]
 pub struct Place {
     name: String,
@@ -54,7 +54,7 @@ impl Place {
         Ok(Self::node("lab", Namespaces::here()?))
     }
 
-    /// The network namespace whose file lies at `netns` in this place, under a name for people.
+    /// The network namespace of the file `netns` in this place, with a display name.
     #[must_use]
     pub fn netns(&self, name: &str, netns: &Path) -> Self {
         let name = format!("{}/{name}", self.name);
@@ -66,16 +66,16 @@ impl Place {
         self.node.network.as_fd()
     }
 
-    /// The name for people: `node1`, `node1/web`.
+    /// The display name: `node1`, `node1/web`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Does `body` here, on a thread of its own: whatever it opens, mounts or starts belongs to this place.
+    /// Runs `body` here, on a thread of its own: whatever it opens, mounts or starts belongs to this place.
     ///
     /// # Errors
-    /// [`Error::System`] when the namespaces cannot be entered, such as that of a pod that is gone.
+    /// [`Error::System`] when the namespaces cannot be entered, such as that of a pod that was removed.
     pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let visit = || -> Result<T, Error> {
             self.join()?;
@@ -87,7 +87,7 @@ impl Place {
         })
     }
 
-    /// Makes a link here that is nobody's: a bridge, for every kernel has it.
+    /// Makes a link here that does not belong to podlan: a bridge, which every kernel has.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -96,28 +96,28 @@ impl Place {
         self.enter(|| wire::bridge(link))?.map_err(|errno| Error::Kernel { doing, errno })
     }
 
-    /// Removes a link here, whoever made it.
+    /// Removes a link here, of any owner.
     ///
     /// # Errors
-    /// When the kernel refuses, as when there is none.
+    /// When the kernel refuses, as when there is no such link.
     pub fn remove_link(&self, link: &str) -> Result<(), Error> {
         let doing = format!("remove link {link} in {}", self.name);
         self.enter(|| wire::remove(link))?.map_err(|errno| Error::Kernel { doing, errno })
     }
 
-    /// Takes a link here down, or up again.
+    /// Sets a link here down or up.
     ///
     /// # Errors
-    /// When the kernel refuses, as when there is none.
+    /// When the kernel refuses, as when there is no such link.
     pub fn switch(&self, link: &str, up: bool) -> Result<(), Error> {
         let doing = format!("switch link {link} in {}", self.name);
         self.enter(|| wire::switch(link, up))?.map_err(|errno| Error::Kernel { doing, errno })
     }
 
-    /// Deletes the route of the main table to `destination` here, whoever made it.
+    /// Deletes the route of the main table to `destination` here, of any owner.
     ///
     /// # Errors
-    /// When the kernel refuses, as when there is none.
+    /// When the kernel refuses, as when there is no such route.
     pub fn remove_route(&self, destination: IpNetwork) -> Result<(), Error> {
         let doing = format!("delete the route to {destination} in {}", self.name);
         self.enter(|| wire::remove_route(destination))?.map_err(|errno| Error::Kernel { doing, errno })
@@ -126,7 +126,7 @@ impl Place {
     /// Kills every process that shares this node's host name, and every descendant of one: its containers.
     ///
     /// # Errors
-    /// When some live on.
+    /// When some are still alive at the deadline.
     pub(super) fn kill_all(&self) -> Result<(), Error> {
         let uts = self.node.uts.metadata().map_err(Error::system(format!("look at {}", self.name)))?.ino();
         eventually(KILLED, &format!("no process runs on {}", self.name), || {
@@ -138,7 +138,7 @@ impl Place {
         })
     }
 
-    /// How many neighbours are known here, in whatever state; those that the kernel needs no address for do not count.
+    /// The number of neighbour entries here, in any state; those for which the kernel needs no address do not count.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -149,7 +149,8 @@ impl Place {
 
     fn join(&self) -> Result<(), Error> {
         let failed = || Error::system::<nix::errno::Errno>(format!("enter {}", self.name));
-        // A thread shares its root and working directory with the others; the kernel wants them its own for a setns.
+        // A thread shares its root and working directory with the others; for a setns the kernel requires separate
+        // ones.
         unshare(CloneFlags::CLONE_FS).map_err(failed())?;
         setns(&self.node.mount, CloneFlags::CLONE_NEWNS).map_err(failed())?;
         setns(&self.node.uts, CloneFlags::CLONE_NEWUTS).map_err(failed())?;

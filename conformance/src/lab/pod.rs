@@ -1,4 +1,4 @@
-//! A pod: a network namespace on a node, and the plugin called for it as a container runtime does.
+//! A pod: a network namespace on a node, and the plugin called for it as by a container runtime.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -22,10 +22,10 @@ pub struct Pod<'node> {
     place: Place,
 }
 
-/// The plugin's result of an ADD, as it printed it.
+/// The plugin's result of an ADD, as printed.
 #[derive(Debug, Clone)]
 pub struct Added {
-    /// The whole of it.
+    /// The whole result.
     pub result: Value,
     /// The pod's addresses with their prefix lengths, in the plugin's order.
     pub addresses: Vec<IpNetwork>,
@@ -106,7 +106,7 @@ impl<'node> Pod<'node> {
         &self.netns
     }
 
-    /// Its network namespace, to do anything in.
+    /// Its network namespace, to run anything in.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
@@ -125,15 +125,16 @@ impl<'node> Pod<'node> {
         Ok(self.command(binaries::lab()?).args(arguments))
     }
 
-    /// Starts servers in this pod that answer who they saw: TCP, UDP and ICMP, both families.
+    /// Starts servers in this pod that answer with the client's address: TCP, UDP and ICMP, both families.
     ///
     /// # Errors
-    /// When they do not come up.
+    /// When they do not start.
     pub fn serve(&self) -> Result<Running, Error> {
         self.place.serve(PORT)
     }
 
-    /// Asks servers from here, by every protocol: each must have seen this pod at `own`, its address of that family.
+    /// Connects to servers from here, by every protocol: each must have seen this pod at `own`, its address of that
+    /// family.
     ///
     /// # Errors
     /// As [`Place::reaches`].
@@ -141,7 +142,7 @@ impl<'node> Pod<'node> {
         self.place.reaches(&own.ips(), to)
     }
 
-    /// What its network namespace holds.
+    /// The state of its network namespace.
     ///
     /// # Errors
     /// As [`Snapshot::of`].
@@ -177,7 +178,7 @@ impl<'node> Pod<'node> {
         self.add_as("eth0", config)
     }
 
-    /// ADD under a name of its own.
+    /// ADD with another ifname.
     ///
     /// # Errors
     /// As [`Pod::add`].
@@ -185,7 +186,7 @@ impl<'node> Pod<'node> {
         added(&self.cni("ADD", ifname, config)?.succeeds()?)
     }
 
-    /// DEL of `eth0`, with nothing known of the ADD, as a runtime does it at the end.
+    /// DEL of `eth0` without the result of the ADD, as a runtime does it at the end.
     ///
     /// # Errors
     /// When the plugin fails.
@@ -201,7 +202,7 @@ impl<'node> Pod<'node> {
         self.cni("DEL", ifname, config)?.succeeds().map(drop)
     }
 
-    /// CHECK of `eth0` against what ADD answered.
+    /// CHECK of `eth0` with the result of its ADD.
     ///
     /// # Errors
     /// When the plugin fails, as when it finds a difference.
@@ -211,10 +212,10 @@ impl<'node> Pod<'node> {
         self.cni("CHECK", "eth0", &config)?.succeeds().map(drop)
     }
 
-    /// Removes the network namespace, as a runtime does when the pod has ended; what runs in it keeps it alive.
+    /// Removes the network namespace, as a runtime does when the pod has ended; processes in it keep it alive.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// When it was removed already.
     pub fn remove(&self) -> Result<(), Error> {
         let removed = self.node.place().enter(|| -> Result<(), Errno> {
             umount2(&self.netns, MntFlags::MNT_DETACH)?;
@@ -242,12 +243,12 @@ pub fn added(stdout: &str) -> Result<Added, Error> {
 pub struct Complaint {
     /// The error code.
     pub code: u64,
-    /// `msg` and `details` together, as a runtime shows them.
+    /// `msg` and `details` in one text, as a runtime shows them.
     pub text: String,
 }
 
 impl Output {
-    /// Reads the error that a failed plugin printed: one JSON object on stdout and nothing else.
+    /// Parses the error that a failed plugin printed: one JSON object on stdout and nothing else.
     ///
     /// # Errors
     /// [`Error::Command`] when it succeeded or printed something else.

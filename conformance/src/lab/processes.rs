@@ -1,4 +1,4 @@
-//! The processes of a node, told by its UTS namespace: containers have another one, and are found as descendants.
+//! The processes of a node, identified by its UTS namespace: containers have another one, and are found as descendants.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -6,8 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::unistd::Pid;
 
-/// The living processes in the UTS namespace of inode `uts`, and all that descend from them. A process that ended and
-/// that nobody waited for yet is not among them.
+/// The living processes in the UTS namespace of inode `uts`, and all their descendants. Zombies are not among them.
 pub(super) fn of(uts: u64) -> BTreeSet<Pid> {
     let all: Vec<Process> =
         fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| read(&entry)).collect();
@@ -28,7 +27,7 @@ pub(super) fn of(uts: u64) -> BTreeSet<Pid> {
 struct Process {
     pid: Pid,
     parent: Pid,
-    /// None once it has ended.
+    /// `None` once it has ended.
     uts: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Who reaches whom, and at which address the other side sees it.
+//! Which hosts reach each other, and the address at which the other side sees the client.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::traffic::{Answer, Protocol, Report, Target};
 /// The port of the lab's servers.
 pub const PORT: u16 = 7777;
 
-/// These addresses, by every protocol.
+/// Targets at these addresses, by every protocol.
 #[must_use]
 pub fn every(addresses: &[IpAddr]) -> Vec<Target> {
     let by_all = |address: &IpAddr| Protocol::ALL.map(|protocol| Target { protocol, address: *address });
@@ -17,21 +17,21 @@ pub fn every(addresses: &[IpAddr]) -> Vec<Target> {
 }
 
 impl Place {
-    /// Starts servers here that answer who they saw: TCP, UDP and ICMP, both families.
+    /// Starts servers here that answer with the client's address: TCP, UDP and ICMP, both families.
     ///
     /// # Errors
-    /// When they do not come up, as when the port is taken.
+    /// When they do not start, as when the port is in use.
     pub fn serve(&self, port: u16) -> Result<Running, Error> {
         let command = Command::new(self.clone(), binaries::lab()?);
         let mut server = command.args(["serve", "--port", &port.to_string()]).spawn()?;
-        server.says("ready", Duration::from_secs(5))?;
+        server.prints("ready", Duration::from_secs(5))?;
         Ok(server)
     }
 
-    /// Asks the servers on [`PORT`] of these targets whom they see.
+    /// Connects to the servers on [`PORT`] of these targets, which answer with the address that they see.
     ///
     /// # Errors
-    /// When the client itself fails. A silent server is no error here.
+    /// When the client itself fails. A server without an answer is no error here.
     pub fn ask(&self, targets: &[Target]) -> Result<Vec<Report>, Error> {
         let output = asking(self, targets)?.run()?;
         let reports: Result<Vec<Report>, _> = output.stdout.lines().map(str::parse).collect();
@@ -41,11 +41,11 @@ impl Place {
         }
     }
 
-    /// Asks the servers on [`PORT`] of `to`, by every protocol: each must have seen this place at its address of that
-    /// family, one of `own`.
+    /// Connects to the servers on [`PORT`] of `to`, by every protocol: each must have seen this place at its address of
+    /// that family, one of `own`.
     ///
     /// # Errors
-    /// [`Error::Command`] when one was silent or saw another address.
+    /// [`Error::Command`] when one did not answer or saw another address.
     pub fn reaches(&self, own: &[IpAddr], to: &[IpAddr]) -> Result<(), Error> {
         let output = asking(self, &every(to))?.run()?;
         let kept = |line: &str| {

@@ -1,35 +1,35 @@
-//! A command that is killed, or refused by the kernel, at each system call that it makes, one after the other. strace does
-//! it.
+//! A command that is killed, or whose system call fails, at each of its system calls in turn. strace does the
+//! injection.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use super::{Command, Error, Node, Output, skip};
 
-/// Where strace writes, on the node.
+/// The file that strace writes, on the node.
 const TRACE: &str = "/run/trace";
 
 /// More calls of one name than any command makes.
 const BOUND: usize = 1000;
 
-/// What is done to a command, and what must hold of it.
+/// What is done to a command, and what must hold afterwards.
 pub struct Sabotage<'a, Before, Make, Run, Then> {
-    /// What strace does at the call: `signal=KILL`, `error=ENOBUFS`, `retval=16`. A signal that can be caught comes once
-    /// the call is done.
+    /// What strace does at the call: `signal=KILL`, `error=ENOBUFS`, `retval=16`. A signal that can be caught arrives
+    /// after the call.
     pub tamper: &'a str,
-    /// Of which system calls.
+    /// The system calls that are chosen.
     pub of: &'a dyn Fn(&str) -> bool,
-    /// Makes everything as it was.
+    /// Restores the initial state.
     pub before: Before,
     /// The command.
     pub command: Make,
-    /// Takes the command to its end, which a daemon does not come to by itself.
+    /// Waits for the command's end; a daemon has to be ended.
     pub run: Run,
-    /// Judges what is left. Is told when the command was met, in words.
+    /// Judges the state afterwards. Its text says at which call the command was hit.
     pub then: Then,
 }
 
-/// Whether strace is here; a loud skip where it is not.
+/// Whether strace is installed; a loud skip where it is not.
 #[must_use]
 pub fn has_strace() -> bool {
     let found = std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
@@ -46,10 +46,10 @@ where
     Run: Fn(Command) -> Result<Output, Error>,
     Then: Fn(&str, &Output) -> Result<(), Error>,
 {
-    /// Tampers with each call in turn. Answers at how many.
+    /// Tampers with each call in turn. Returns the number of calls.
     ///
     /// # Errors
-    /// Those of the parts, and when a command that was not met fails.
+    /// Those of the closures, and a command that was not hit and fails.
     pub fn at_each_call(&self, node: &Node) -> Result<usize, Error> {
         (self.before)()?;
         let (calls, whole) = self.calls(node)?;
@@ -77,7 +77,7 @@ where
         Ok(points)
     }
 
-    /// The system calls that the command makes, by name, but for its start and its end.
+    /// The system calls that the command makes, by name, without those of its start and its end.
     fn calls(&self, node: &Node) -> Result<(BTreeSet<String>, Output), Error> {
         let output = (self.run)((self.command)()?.under("strace", ["-f", "-qq", "-o", TRACE]))?;
         let mut calls = BTreeSet::new();

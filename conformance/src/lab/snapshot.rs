@@ -1,4 +1,4 @@
-//! What a network namespace holds, as lines of text: to compare before and after, and to show when something fails.
+//! The state of a network namespace as lines of text: to compare before and after, and to show when something fails.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,15 +17,15 @@ use super::kernel::Kernel;
 use super::{Error, Place};
 
 /// The links, addresses, routes of every table, permanent neighbours and rules of a network namespace, one a line and
-/// sorted. Links go by name, so that two snapshots are equal when people would call them so. The kernel's own routes of
-/// the local table are left out: they follow from the addresses, and from whether the namespace forwards.
+/// sorted. Links are written by name, so that snapshots are equal when they look equal. The kernel's own routes of the
+/// local table are left out: they follow from the addresses, and from whether the namespace forwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     lines: Vec<String>,
 }
 
 impl Snapshot {
-    /// Takes it.
+    /// Takes a snapshot.
     ///
     /// # Errors
     /// When the place cannot be entered or the kernel refuses a dump.
@@ -43,7 +43,7 @@ impl Snapshot {
         self.lines.iter().map(String::as_str).filter(holds).collect()
     }
 
-    /// What is here and not in `before`, and the reverse, as a diff reads; empty when they are equal.
+    /// The lines that are here and not in `before`, and the reverse, as a diff; empty when both are equal.
     #[must_use]
     pub fn since(&self, before: &Self) -> String {
         let only = |these: &Self, those: &Self, sign: &str| -> Vec<String> {

@@ -27,7 +27,8 @@ pub(super) fn bridge(name: &str) -> Result<(), Errno> {
     kernel.create(RouteNetlinkMessage::NewLink(LinkBridge::new(name).build()))
 }
 
-/// A cable from the bridge in this network namespace to `eth0`, born in `node`'s with this hardware address.
+/// A cable from the bridge in this network namespace to `eth0`, created in `node`'s namespace with this hardware
+/// address.
 pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>, mac: [u8; 6]) -> Result<(), Errno> {
     let far = LinkUnspec::new_with_name("eth0").setns_by_fd(node.as_raw_fd()).address(mac.to_vec()).build();
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
@@ -39,15 +40,15 @@ pub(super) fn cable(bridge: &str, name: &str, node: BorrowedFd<'_>, mac: [u8; 6]
     Kernel::here()?.create(RouteNetlinkMessage::NewLink(pair))
 }
 
-/// How many neighbours this network namespace knows, but for those that need no link-layer address.
+/// The number of neighbour entries in this network namespace, without those that need no link-layer address.
 pub(super) fn neighbours() -> Result<usize, Errno> {
     let known = Kernel::here()?.dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
     let counts = |message: &RouteNetlinkMessage| matches!(message, RouteNetlinkMessage::NewNeighbour(message) if message.header.state != NeighbourState::Noarp);
     Ok(known.iter().filter(|message| counts(message)).count())
 }
 
-/// Brings this network namespace's loopback and `eth0` up, and gives `eth0` its addresses. IPv6 is usable at once, as on
-/// a node that has been up for long: until a link-local address is past duplicate detection, nothing is forwarded.
+/// Sets this network namespace's loopback and `eth0` up, and gives `eth0` its addresses. IPv6 is usable at once, as on
+/// a node that has been up for long: nothing is forwarded before a link-local address has passed duplicate detection.
 pub(super) fn plug_in(addresses: &[IpNetwork]) -> Result<(), Errno> {
     let kernel = Kernel::here()?;
     let detection = Path::new("/proc/sys/net/ipv6/conf/eth0/accept_dad");
@@ -63,8 +64,8 @@ pub(super) fn plug_in(addresses: &[IpNetwork]) -> Result<(), Errno> {
     settle(&kernel, addresses)
 }
 
-/// The kernel takes an IPv6 address into use on a worker of its own, a moment later: until its local route is there the
-/// node does not answer, and whoever watches the routes sees it come.
+/// The kernel activates an IPv6 address on a worker, a moment later: until its local route exists the node does not
+/// answer, and a monitor of the routes would see it appear.
 fn settle(kernel: &Kernel, addresses: &[IpNetwork]) -> Result<(), Errno> {
     let until = Instant::now() + Duration::from_secs(2);
     let v6: Vec<IpAddr> = addresses.iter().map(IpNetwork::ip).filter(IpAddr::is_ipv6).collect();
@@ -79,7 +80,7 @@ fn settle(kernel: &Kernel, addresses: &[IpNetwork]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The IPv6 addresses that this network namespace answers at.
+/// The IPv6 addresses at which this network namespace answers.
 fn local_addresses(kernel: &Kernel) -> Result<Vec<IpAddr>, Errno> {
     let mut question = RouteMessage::default();
     question.header.address_family = AddressFamily::Inet6;
@@ -95,7 +96,7 @@ fn local_addresses(kernel: &Kernel) -> Result<Vec<IpAddr>, Errno> {
     Ok(kernel.dump(RouteNetlinkMessage::GetRoute(question))?.into_iter().filter_map(local).collect())
 }
 
-/// Takes the link `name` of this network namespace down or up again, as when a cable is pulled.
+/// Sets the link `name` of this network namespace down or up, as when a cable is unplugged.
 pub(super) fn switch(name: &str, up: bool) -> Result<(), Errno> {
     let link = LinkUnspec::new_with_name(name);
     let link = if up { link.up() } else { link.down() };
@@ -107,11 +108,11 @@ pub(super) fn remove(name: &str) -> Result<(), Errno> {
     Kernel::here()?.change(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build()))
 }
 
-/// Removes the link `name` of another network namespace, by the number that this one has for it
+/// Removes the link `name` of another network namespace, by the number that this namespace has for it
 /// (`IFLA_TARGET_NETNSID`).
 ///
 /// # Errors
-/// The kernel's: `EACCES` for who has no `CAP_NET_ADMIN` there.
+/// The kernel's error: `EACCES` without `CAP_NET_ADMIN` there.
 pub fn remove_in(namespace: i32, name: &str) -> Result<(), Errno> {
     let there = LinkAttribute::IfNetnsId(namespace);
     let link = LinkUnspec::new_with_name(name).append_extra_attribute(there).build();

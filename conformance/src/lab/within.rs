@@ -1,15 +1,15 @@
-//! A test inside a lab: libtest runs many threads, and the kernel gives a user namespace to a process with one alone.
-//! So the test starts its own program again under `podlan-lab enter`, for this one test.
+//! A test inside a lab. libtest runs many threads, but the kernel allows a new user namespace only to a process with
+//! one thread: so the test starts its own program again under `podlan-lab enter`, for this one test.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Error, INSIDE, Lab, Node, binaries, has_strace, refusal};
 
-/// How long a test in a lab may take, unless PODLAN_LAB_DEADLINE gives it other seconds: the long forms do.
+/// The deadline of a test in a lab, in seconds where PODLAN_LAB_DEADLINE gives it: the long forms set it.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Names the test to the program inside the lab.
+/// Passes the test's name to the program inside the lab.
 const TEST: &str = "PODLAN_TEST";
 
 /// Runs a test's body inside a new lab; to be called from a `#[test]` function with a closure written there.
@@ -17,13 +17,13 @@ const TEST: &str = "PODLAN_TEST";
 /// Where the machine refuses user namespaces the test is skipped, loudly; with `CI=true` it fails.
 ///
 /// # Panics
-/// When the body fails, with its whole story.
+/// When the body fails, with the full report.
 #[track_caller]
 pub fn within<F: FnOnce() -> Result<(), Error>>(body: F) {
     run_in_lab(test_of::<F>(), body);
 }
 
-/// The test that a closure is written in: its type is named after the function, with the program before it.
+/// The test that a closure is written in: its type name has the function's name, with the program before it.
 fn test_of<F>() -> &'static str {
     let closure = std::any::type_name::<F>();
     closure.split_once("::").map_or(closure, |(_, path)| path).trim_end_matches("::{{closure}}")
@@ -36,14 +36,14 @@ fn run_in_lab(test: &str, body: impl FnOnce() -> Result<(), Error>) {
     }
     let (code, said) = run_inside(test).unwrap_or_else(|error| panic!("{error}"));
     match code {
-        Some(0) if said.contains("test result: ok. 1 passed") => tell(&said),
+        Some(0) if said.contains("test result: ok. 1 passed") => show(&said),
         Some(code) if code == i32::from(refusal::EXIT_CODE) => skip(&said),
         Some(0) => panic!("no test {test:?} ran inside the lab: {said}"),
         _ => panic!("inside the lab:\n{said}"),
     }
 }
 
-/// As [`within`], with the one node of a new lab, for a test that runs programs under strace. Where strace is missing the test
+/// As [`within`], with the one node of a new lab, for a test that runs programs under strace. Without strace the test
 /// is skipped.
 ///
 /// # Panics
@@ -59,13 +59,13 @@ pub fn within_with_strace<F: FnOnce(&Node) -> Result<(), Error>>(body: F) {
     }
 }
 
-/// What a test printed that passed: its numbers. libtest shows it to who asks for it.
+/// Prints the output of a test that passed: its figures. libtest shows it on request.
 #[expect(clippy::print_stdout, reason = "libtest catches it")]
-fn tell(said: &str) {
+fn show(said: &str) {
     print!("{said}");
 }
 
-/// Says that a test did not run, and why; with `CI=true` that is a failure.
+/// Reports that a test did not run, and why; with `CI=true` that is a failure.
 ///
 /// # Panics
 /// With `CI=true`.
@@ -76,7 +76,7 @@ pub fn skip(why: &str) {
     set_aside(why);
 }
 
-/// Says that a test did not run, and why, where CI does without it too.
+/// Reports that a test did not run, and why, for parts that CI does not need either.
 #[expect(clippy::print_stderr, reason = "a skip is loud")]
 pub fn set_aside(why: &str) {
     eprintln!("SKIPPED: {why}");
@@ -87,8 +87,8 @@ pub fn set_aside(why: &str) {
     }
 }
 
-/// The running test, as `module::name`: inside a lab and under cargo-nextest the environment says it, libtest alone names
-/// the test's thread after it.
+/// The running test, as `module::name`: inside a lab and under cargo-nextest the environment has it; libtest alone
+/// names the test's thread after it.
 fn test_name() -> String {
     let by_environment = ["NEXTEST_TEST_NAME", TEST].iter().find_map(|name| std::env::var(name).ok());
     by_environment.unwrap_or_else(|| std::thread::current().name().unwrap_or("main").to_owned())

@@ -1,4 +1,4 @@
-//! ICMP echoes, of both families, by a raw socket (RFC 792, RFC 4443).
+//! ICMP echoes of both families, by a raw socket (RFC 792, RFC 4443).
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -13,17 +13,17 @@ const REQUEST_V6: u8 = 128;
 const REPLY_V6: u8 = 129;
 const HEADER: usize = 8;
 
-/// An echo request or reply as it was heard.
+/// An echo request or reply as received.
 pub(super) struct Echo<'a> {
     pub(super) is_request: bool,
     pub(super) token: &'a [u8],
 }
 
 impl<'a> Echo<'a> {
-    /// Reads what a raw socket hears: for IPv4 with the IP header before it.
-    pub(super) fn read(v6: bool, heard: &'a [u8]) -> Option<Self> {
-        let start = if v6 { 0 } else { usize::from(heard.first()? & 0x0f) * 4 };
-        let message = heard.get(start..)?;
+    /// Parses a message of a raw socket: for IPv4 with the IP header before it.
+    pub(super) fn read(v6: bool, received: &'a [u8]) -> Option<Self> {
+        let start = if v6 { 0 } else { usize::from(received.first()? & 0x0f) * 4 };
+        let message = received.get(start..)?;
         let is_request = match (v6, message.first()?) {
             (false, &REQUEST_V4) | (true, &REQUEST_V6) => true,
             (false, &REPLY_V4) | (true, &REPLY_V6) => false,
@@ -33,10 +33,10 @@ impl<'a> Echo<'a> {
     }
 }
 
-/// Sends echo requests with `token` until the target answers with it, and answers when it did: the time it took.
+/// Sends echo requests with `token` until the target replies with it; returns the time that it took.
 ///
 /// # Errors
-/// The kernel's, such as an unreachable network, and `TimedOut`.
+/// The kernel's error, such as an unreachable network, and `TimedOut`.
 pub fn ping(to: SocketAddr, from: Option<IpAddr>, token: &[u8]) -> io::Result<std::time::Duration> {
     let v6 = to.is_ipv6();
     let socket = icmp(from.unwrap_or_else(|| any(v6)))?;
@@ -71,7 +71,7 @@ fn request(v6: bool, sequence: u16, token: &[u8]) -> Vec<u8> {
     message.extend(sequence.to_be_bytes());
     message.extend(token);
     if !v6 {
-        // The kernel writes the checksum of ICMPv6, which covers addresses that only it knows.
+        // The kernel writes the checksum of ICMPv6, which covers addresses that only the kernel knows.
         let sum = checksum(&message).to_be_bytes();
         message[2..4].copy_from_slice(&sum);
     }
@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn an_echo_is_read_behind_the_header_of_ipv4() {
-        let heard = [vec![0x45; 20], request(false, 1, b"abc")].concat();
-        let echo = Echo::read(false, &heard).unwrap();
+        let received = [vec![0x45; 20], request(false, 1, b"abc")].concat();
+        let echo = Echo::read(false, &received).unwrap();
         assert!(echo.is_request);
         assert_eq!(echo.token, b"abc");
         assert!(Echo::read(true, &request(true, 1, b"abc")).unwrap().is_request);
-        assert!(Echo::read(false, &heard[..21]).is_none());
+        assert!(Echo::read(false, &received[..21]).is_none());
     }
 }

@@ -1,8 +1,8 @@
-//! What pods say to each other: servers that answer whom they saw, and clients that ask them.
+//! The traffic between pods: servers that answer with the address of their client, and clients that connect to them.
 //!
-//! A server answers with the source address that it saw, which is the whole point of a flat network. TCP and UDP answer
-//! themselves; an echo request is answered by the server's kernel, so the server listens along and is asked afterwards,
-//! over TCP, where the request with that token came from.
+//! A server answers with the source address that it saw, which is what a flat network preserves. TCP and UDP servers
+//! answer themselves; an echo request is answered by the server's kernel, so the server receives a copy, and the client
+//! asks it afterwards, over TCP, for the source of the request with its token.
 
 mod echo;
 mod probe;
@@ -25,7 +25,7 @@ pub use steady::steady;
 /// How long a client waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The protocols that a flat network carries, as far as they are proved.
+/// The protocols that the tests of a flat network cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// TCP.
@@ -51,12 +51,12 @@ impl Protocol {
     }
 }
 
-/// Whom to ask: `tcp=10.244.1.2`.
+/// A server to connect to: `tcp=10.244.1.2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
-    /// How.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Whom.
+    /// The address.
     pub address: IpAddr,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// A text that is no target.
+/// The error for a text that is no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no target such as tcp=10.244.1.2 (tcp, udp, icmp)")]
 pub struct NoTarget(String);
@@ -82,7 +82,7 @@ impl FromStr for Target {
     }
 }
 
-/// What became of asking a target.
+/// The outcome of a request to a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The server answered, and saw the client at this address.
@@ -94,9 +94,9 @@ pub enum Answer {
 /// One line of a client's report: `tcp=10.244.1.2 saw 10.244.2.2`, `icmp=fd00::2 silent: timed out`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whom it asked.
+    /// The server.
     pub target: Target,
-    /// What became of it.
+    /// The outcome.
     pub answer: Answer,
 }
 

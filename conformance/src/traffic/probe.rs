@@ -1,4 +1,4 @@
-//! The client: asks a server whom it sees.
+//! The client: asks a server which address it sees.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -9,8 +9,8 @@ use super::echo::ping;
 use super::socket::{any, connection, datagrams};
 use super::{Answer, PATIENCE, Protocol, Report, Target};
 
-/// Asks the server on `port` of the target whom it sees, from the address `from` where that is given. Always answers
-/// within a few times [`PATIENCE`].
+/// Asks the server on `port` of the target which address it sees, from the address `from` where that is given. Always
+/// returns within a few times [`PATIENCE`].
 #[must_use]
 pub fn probe(target: Target, port: u16, from: Option<IpAddr>) -> Report {
     let to = SocketAddr::new(target.address, port);
@@ -49,7 +49,7 @@ fn datagram(to: SocketAddr, from: Option<IpAddr>) -> io::Result<String> {
     }
 }
 
-/// The kernel answers an echo request; the server beside it is asked where it came from.
+/// The kernel answers an echo request; the server beside it is then asked for the request's source.
 fn echo(to: SocketAddr, from: Option<IpAddr>) -> io::Result<String> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_nanos());

@@ -1,5 +1,5 @@
-//! UDP answers that leave from the address which was asked: a host with several addresses would else answer from
-//! whichever its route to the client prefers, and the client would not know the answer for one.
+//! UDP answers sent from the address that the client sent to. A host with several addresses would otherwise answer from
+//! the one that its route to the client prefers, and the client would not recognise the answer.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -10,7 +10,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
 
-/// Asks the kernel to say at which address each datagram came in.
+/// Asks the kernel to report the destination address of each datagram.
 pub(super) fn prepare(socket: &UdpSocket, v6: bool) -> nix::Result<()> {
     match v6 {
         false => setsockopt(socket, sockopt::Ipv4PacketInfo, &true),
@@ -24,12 +24,12 @@ pub(super) fn once(socket: &UdpSocket, answer: impl FnOnce(IpAddr) -> String) ->
     let mut data = [IoSliceMut::new(&mut bytes)];
     let mut control = nix::cmsg_space!(in6_pktinfo, in_pktinfo);
     let fd = socket.as_raw_fd();
-    let heard = recvmsg::<SockaddrStorage>(fd, &mut data, Some(&mut control), MsgFlags::empty())?;
-    let Some(client) = heard.address.as_ref().and_then(address) else { return Ok(()) };
+    let received = recvmsg::<SockaddrStorage>(fd, &mut data, Some(&mut control), MsgFlags::empty())?;
+    let Some(client) = received.address.as_ref().and_then(address) else { return Ok(()) };
     let answer = answer(client.ip());
     let data = [IoSlice::new(answer.as_bytes())];
     let to = SockaddrStorage::from(client);
-    for message in heard.cmsgs()? {
+    for message in received.cmsgs()? {
         match message {
             ControlMessageOwned::Ipv4PacketInfo(mut asked) => {
                 asked.ipi_ifindex = 0;

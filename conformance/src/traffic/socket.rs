@@ -1,4 +1,4 @@
-//! Sockets of every kind, with deadlines; the standard library's types carry them once they are made.
+//! Sockets of every kind, with deadlines, as types of the standard library.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -13,12 +13,12 @@ use nix::sys::time::TimeVal;
 
 use super::{PATIENCE, Protocol};
 
-/// The address that stands for every address of a family.
+/// The unspecified address of a family.
 pub(super) fn any(v6: bool) -> IpAddr {
     if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
-/// A new socket. An IPv6 one takes IPv6 alone.
+/// A new socket. An IPv6 socket accepts IPv6 only.
 fn open(v6: bool, kind: SockType, protocol: Option<SockProtocol>) -> io::Result<OwnedFd> {
     let family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
     let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
@@ -44,7 +44,7 @@ pub(super) fn datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A raw socket that hears and sends ICMP of one family, at the address `at`.
+/// A raw socket that sends and receives ICMP of one family, at the address `at`.
 pub(super) fn icmp(at: IpAddr) -> io::Result<UdpSocket> {
     let protocol = if at.is_ipv6() { SockProtocol::IcmpV6 } else { SockProtocol::Icmp };
     let socket = open(at.is_ipv6(), SockType::Raw, Some(protocol))?;
@@ -52,7 +52,7 @@ pub(super) fn icmp(at: IpAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A TCP connection to `to`, from `from` where that is given, made and used within [`PATIENCE`] a step.
+/// A TCP connection to `to`, from `from` where that is given; each step has the deadline [`PATIENCE`].
 pub(super) fn connection(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = open(to.is_ipv6(), SockType::Stream, None)?;
     setsockopt(&socket, sockopt::SendTimeout, &time(PATIENCE))?;
@@ -64,10 +64,10 @@ pub(super) fn connection(to: SocketAddr, from: Option<IpAddr>) -> io::Result<Tcp
     Ok(socket.into())
 }
 
-/// Tries to take a port, and gives it back.
+/// Tries to bind a port, and closes the socket.
 ///
 /// # Errors
-/// The kernel's, `EADDRINUSE` when the port is taken.
+/// The kernel's error, `EADDRINUSE` when the port is in use.
 pub fn try_bind(protocol: Protocol, at: SocketAddr) -> io::Result<()> {
     match protocol {
         Protocol::Tcp => listener(at).map(drop),

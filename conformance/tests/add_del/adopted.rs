@@ -1,13 +1,13 @@
-//! The end of a pod that another plugin made and whose address was taken over: DEL, in a namespace that lives on, removes the
-//! link to which the address leads, and no other.
+//! DEL of a pod that another plugin made and whose address podlan adopted: in a namespace that still exists, it removes
+//! the link to which the address leads, and no other.
 //!
 //! ```text
 //!   node1
 //!     ├── veth0 ─ web   as ptp makes it, leased by host-local, taken over by podlan-node adopt host-local
-//!     └── veth1 ─ db    the same, but its address leads elsewhere by now: the name is all that the lease knows
+//!     └── veth1 ─ db    the same, but its address leads elsewhere by now: the lease has its name only
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Bad input has its code and a message that names the thing, and nothing is left behind.
+//! Bad input is refused with its code and a message that names the fault, and leaves nothing behind.
 //!
 //! ```text
 //!   node1, with room for one pod
@@ -15,7 +15,7 @@ fn room_for_one(node: &Node) -> Value {
     config
 }
 
-/// Each case is an ADD of a good config, changed; its error has one of the codes and names `names`.
+/// An ADD of a valid config with one change; its error has one of the codes and names `names`.
 struct Case {
     what: &'static str,
     change: fn(Command) -> Command,
@@ -23,8 +23,8 @@ struct Case {
     names: &'static str,
 }
 
-/// Runs each case and demands that it fails so and leaves the node and the pod as they were; then a good ADD gets the
-/// only address there is, so no failed one kept it.
+/// Runs each case, which must fail and leave the node and the pod unchanged; a valid ADD must then get the only
+/// address, so no failed ADD kept it.
 fn each_fails_and_leaves_nothing(cases: &[Case]) -> Result<(), Error> {
     let lab = Lab::new(1)?;
     let [node] = lab.these();
@@ -34,7 +34,7 @@ fn each_fails_and_leaves_nothing(cases: &[Case]) -> Result<(), Error> {
     let mut wrong = Vec::new();
     for case in cases {
         let output = (case.change)(web.cni("ADD", "eth0", &config)?).run()?;
-        let story = output.story();
+        let story = output.report();
         let complaint = output.complaint();
         let fits = |complaint: &podlan_conformance::lab::Complaint| {
             case.codes.contains(&complaint.code) && complaint.text.contains(case.names)
@@ -55,14 +55,14 @@ fn each_fails_and_leaves_nothing(cases: &[Case]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the node forwards: bad input is found before anything is switched on.
+/// Whether the node forwards: bad input is refused before forwarding is switched on.
 fn forwarding(node: &Node) -> String {
     let switches = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
     let on = |path: &&str| node.sysctl(path).is_ok_and(|value| value != "0");
     switches.iter().filter(|path| on(path)).map(|path| format!("{path} is on\n")).collect()
 }
 
-/// The good config with one key set to something else, as stdin.
+/// The valid config with one key changed, as stdin.
 fn with(command: Command, path: &str, value: Value) -> Command {
     let mut config: Value = serde_json::from_slice(command.stdin_bytes()).unwrap_or_default();
     let (parent, key) = path.rsplit_once('/').unwrap_or_default();
@@ -315,7 +315,7 @@ fn a_bad_config_is_named() {
 }
 
 #[test]
-fn a_link_of_that_name_stays_what_it_was() {
+fn an_existing_link_named_as_the_ifname_is_refused_and_unchanged() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -349,7 +349,7 @@ fn a_second_add_of_the_same_attachment_damages_nothing() {
 }
 
 #[test]
-fn a_full_network_says_so_and_has_room_again_after_a_del() {
+fn an_exhausted_pool_is_reported_and_has_room_again_after_a_del() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

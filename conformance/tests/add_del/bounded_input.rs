@@ -1,12 +1,12 @@
-//! However much is put in, and however deep it is nested: an answer in bounded memory and time, from the plugins on stdin
-//! and from the agent by its nodes file.
+//! Input of any size and depth is answered in bounded memory and time, by the plugins (stdin) and by the agent (its
+//! nodes file).
 
 use std::time::Duration;
 
 use podlan_conformance::lab::{Command, Error, Lab, Node, binaries, eventually, skip, within};
 use serde_json::Value;
 
-/// 768 MiB of address space, and 20 seconds of computing.
+/// 768 MiB of address space, and 20 seconds of CPU time.
 const LIMITS: [&str; 2] = ["--as=805306368", "--cpu=20"];
 
 /// The longest stdin that is read (`cni::STDIN_CAP`).
@@ -24,13 +24,13 @@ fn limited(command: Command) -> Command {
     command.under("prlimit", LIMITS)
 }
 
-/// `open`, then as much of `unit` as makes `length` bytes, then `close`.
+/// `open`, then `unit` repeated up to `length` bytes, then `close`.
 fn filled(open: &str, unit: &str, close: &str, length: usize) -> Vec<u8> {
     let count = (length - open.len() - close.len()) / unit.len();
     [open, &unit.repeat(count), close].concat().into_bytes()
 }
 
-/// Inputs, and the code of the error that they must come to.
+/// Inputs, each with the code of the expected error.
 fn inputs() -> Vec<(&'static str, Vec<u8>, u64)> {
     const HEAD: &str = r#"{"cniVersion":"1.0.0","name":"net","type":"podlan","other":"#;
     vec![
@@ -60,7 +60,7 @@ fn a_plugin_answers_any_amount_of_input_in_bounded_memory_and_time() {
                     .env("CNI_CONTAINERID", "c1")
                     .env("CNI_NETNS", "/run/netns/c1")
                     .env("CNI_IFNAME", "eth0");
-                // The story of a failure is told without its 64 MiB.
+                // The report of a failure is printed without its 64 MiB.
                 let output = limited(call).stdin(stdin).run().map_err(|_| never(program, what))?;
                 let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
                 assert_eq!(error["code"], code, "{program}, {what}: {:?} {}", output.status, output.stdout);
@@ -75,7 +75,7 @@ fn never(program: &str, what: &str) -> Error {
     Error::Never { fact, deadline: podlan_conformance::lab::DEADLINE, seen: "still running".to_owned() }
 }
 
-/// Texts that no nodes file may be, and yet somebody could put there.
+/// Texts that are no valid nodes file, but that a file may hold.
 fn nodes_files() -> Vec<(&'static str, String)> {
     let bomb = (1..=9).fold("x0: &x0 [a, a, a, a, a, a, a, a, a]\n".to_owned(), |text, level| {
         let alias = format!("*x{}", level - 1);
@@ -96,7 +96,7 @@ fn source_error(node: &Node) -> Result<String, String> {
 }
 
 #[test]
-fn an_agent_outlives_any_nodes_file_in_bounded_memory() {
+fn an_agent_survives_any_nodes_file_in_bounded_memory() {
     within(|| {
         if !has_prlimit() {
             return Ok(());
@@ -121,7 +121,7 @@ fn an_agent_outlives_any_nodes_file_in_bounded_memory() {
             })?;
             assert!(agent.is_running(), "{what}: {}", agent.stderr());
             lab.list(&[node])?;
-            eventually(Duration::from_secs(20), "a good file mends it", || match source_error(node)? {
+            eventually(Duration::from_secs(20), "a valid file ends the error", || match source_error(node)? {
                 error if error.is_empty() => Ok(()),
                 error => Err(error),
             })?;

@@ -1,7 +1,7 @@
-//! Results are read and converted as the reference's own types do it: thousands of results, sound and not quite, go
-//! through both, and what both take means the same in each version.
+//! Results are parsed and converted as by the reference's own types: both get thousands of valid and almost valid
+//! results, and those that both accept mean the same in each version.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Results in CI; PODLAN_FUZZ_ROUNDS gives another number.
 const ROUNDS: usize = 20_000;
 
-/// The reference's types as a program, built once.
+/// A program with the reference's types, built once.
 fn reference() -> Option<PathBuf> {
     let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reference-convert");
@@ -46,7 +46,7 @@ fn below(state: &mut u64, bound: usize) -> usize {
     usize::try_from((mixed ^ mixed >> 31) % (bound.max(1) as u64)).unwrap()
 }
 
-/// What a field may be instead.
+/// A wrong value for a field.
 fn other(state: &mut u64) -> Value {
     let texts = ["", "eth0", "4", "6", "10.0.0.5/24", "fd00::5/64", "10.0.0.1", "fe80::1", "0.0.0.0/0", "::/0"];
     let more = ["10.0.0.5", "10.0.0.5/33", "::ffff:10.0.0.1", "010.0.0.1", "02:00:00:00:00:01", "1.0.0", "0.2.0"];
@@ -62,7 +62,7 @@ fn other(state: &mut u64) -> Value {
     }
 }
 
-/// Changes one place below `value`.
+/// Changes one value below `value`.
 fn change(value: &mut Value, state: &mut u64) {
     let stops = below(state, 4) == 0;
     match value {
@@ -107,19 +107,19 @@ fn results() -> Vec<Value> {
     seeds.iter().cloned().chain(made).collect()
 }
 
-/// Keys that came with 1.1.0. The reference prints them in 1.0.0 too, whose types are the same to it.
+/// Keys that are new in 1.1.0. The reference prints them in 1.0.0 too, with the same types.
 const ATTRIBUTES: [&str; 7] = ["mtu", "socketPath", "pciID", "advmss", "priority", "table", "scope"];
 
-/// A route's destination without host bits, which mean nothing: the reference keeps them, we do not.
+/// A route's destination without host bits, which have no meaning: the reference keeps them, podlan does not.
 fn canonical(dst: &Value) -> Value {
     let network = dst.as_str().and_then(|text| text.parse::<IpNetwork>().ok());
     network.map_or_else(|| dst.clone(), |network| json!(format!("{}/{}", network.network(), network.prefix())))
 }
 
-/// A JSON value without what says nothing, which the reference prints in part and we do not, and without what `version`
-/// does not know.
+/// A JSON value without empty values, of which the reference prints some and podlan none, and without keys that
+/// `version` does not have.
 fn bare(value: &Value, version: SpecVersion) -> Value {
-    let says = |key: &str, value: &Value| {
+    let has_meaning = |key: &str, value: &Value| {
         let nothing = [Value::Null, json!(""), json!([]), json!({})].contains(value);
         !nothing && (version.has_attributes() || !ATTRIBUTES.contains(&key))
     };
@@ -127,7 +127,7 @@ fn bare(value: &Value, version: SpecVersion) -> Value {
         Value::Object(object) => {
             let value_of = |key: &str, value| if key == "dst" { canonical(value) } else { bare(value, version) };
             let inner = object.iter().map(|(key, value)| (key.clone(), value_of(key, value)));
-            Value::Object(inner.filter(|(key, value)| says(key, value)).collect())
+            Value::Object(inner.filter(|(key, value)| has_meaning(key, value)).collect())
         }
         Value::Array(list) => list.iter().map(|value| bare(value, version)).collect(),
         other => other.clone(),
@@ -139,8 +139,8 @@ fn version_of(result: &Value) -> SpecVersion {
     result["cniVersion"].as_str().and_then(SpecVersion::parse).unwrap_or(SpecVersion::UNNAMED)
 }
 
-/// Each address of an old result names its family rightly, and each route lies with its family. Where one does not, the
-/// reference believes what is named, we the address.
+/// Each address of an old result is declared with its right family, and each route is with its family. Otherwise the
+/// reference uses the declared family, and podlan the address.
 fn families_are_right(result: &Value) -> bool {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let is_v6 = |value: &Value| value.as_str().is_some_and(|text| text.contains(':'));
@@ -154,15 +154,15 @@ fn families_are_right(result: &Value) -> bool {
             && routes("ip6").iter().all(|route| is_v6(&route["dst"]))
 }
 
-/// A result with exactly one address of a family at most, and one at all: what versions before 0.3.0 can say. Of more the
-/// reference keeps one and says nothing, of none it says nothing at all; we refuse both.
+/// A result with at most one address in each family, and at least one: what versions before 0.3.0 can express. With
+/// more, the reference silently keeps one; with none, it prints nothing; podlan refuses both.
 fn fits_old_versions(ours: &AddResult) -> bool {
     let v4 = ours.ips.iter().filter(|ip| ip.address.is_ipv4()).count();
     v4 <= 1 && ours.ips.len() - v4 <= 1 && !ours.ips.is_empty()
 }
 
 #[test]
-fn what_both_read_is_the_same_in_every_version() {
+fn results_that_podlan_and_the_reference_accept_are_the_same_in_every_version() {
     let Some(reference) = reference() else { return };
     let results = results();
     let lines: String = results.iter().map(|result| format!("{result}\n")).collect();

@@ -1,5 +1,5 @@
-//! An IPAM plugin of another type that never ends, and a namespace that cannot be opened for the moment: both are named with a
-//! code of their own, and nothing is left.
+//! An IPAM plugin of another type that never ends, and a namespace that cannot be opened at the moment: each is named
+//! with a code of its own, and nothing is left.
 //!
 //! ```text
 //!   node1
@@ -51,9 +51,9 @@ fn an_ipam_plugin_that_never_ends_is_killed_and_named_and_nothing_is_left() {
     });
 }
 
-/// B10: 3 tells the runtime that there is nothing to delete.
+/// Code 3 would tell the runtime that there is nothing to delete.
 #[test]
-fn check_calls_a_namespace_gone_only_when_it_is() {
+fn check_reports_a_namespace_as_gone_only_when_it_is() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let mut config = node.podnet();

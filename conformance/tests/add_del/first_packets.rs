@@ -1,5 +1,5 @@
-//! ADD returns when packets pass: twenty ADDs at once, beside links that come and go, again and again. When an ADD has
-//! ended, the pod's link is up and the very first packet of each direction arrives.
+//! ADD returns when packets pass. Twenty ADDs run at once, repeatedly, while other links are created and deleted. When
+//! an ADD has ended, the pod's link is up and the very first packet of each direction arrives.
 //!
 //! ```text
 //!   node1                                  other namespaces
@@ -7,7 +7,7 @@
 //!     └── pod0 … pod19, added at once
 //! ```
 //!
-//! A thousand ADDs; PODLAN_LONG gives the factor by which there are more (PODLAN_LAB_DEADLINE the seconds for them).
+//! A thousand ADDs; PODLAN_LONG multiplies them (with PODLAN_LAB_DEADLINE as the deadline in seconds).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,10 +29,10 @@ const AT_ONCE: usize = 20;
 /// Rounds of IPv4 alone, IPv6 alone, and both: 1,020 ADDs.
 const ROUNDS: usize = 51;
 
-/// Threads that make and remove links.
+/// Threads that create and delete links.
 const BESIDE: usize = 6;
 
-/// What all ADDs together left to be desired.
+/// The failures of all ADDs together.
 #[derive(Debug, Default)]
 struct Tally {
     adds: usize,
@@ -60,7 +60,7 @@ fn config(node: &Node, families: [bool; 2]) -> Value {
     config
 }
 
-/// Adds a pod as soon as all are ready to, and looks at it as soon as the plugin has ended.
+/// Adds a pod as soon as all threads are ready, and examines it as soon as the plugin has ended.
 fn first(pod: &Pod<'_>, config: &Value, partners: &[Partner], number: usize, ready: &Barrier) -> Result<Found, Error> {
     let plugin = binaries::find("podlan")?;
     pod.node().place().enter(|| {
@@ -110,7 +110,7 @@ fn round(node: &Node, peer: &Partners<'_>, families: [bool; 2], round: usize, ta
     pods.iter().try_for_each(Pod::remove)
 }
 
-/// Who talks with each new pod.
+/// The peers of each new pod.
 struct Partners<'lab> {
     node: &'lab Node,
     peer: &'lab Pod<'lab>,

@@ -1,5 +1,5 @@
-//! The reference projects' own tests, in Go, with our programs: `conformance/harness/run` builds them and runs each case in a
-//! lab of its own. Here they are one test; what it prints is the cases by suite.
+//! The reference projects' own tests, in Go, with podlan's programs: `conformance/harness/run` builds them and runs
+//! each case in a lab of its own. Here they are one test; it prints the cases by suite.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The MTU that pods inherit on a node without a default route: that of the links by which the nodes are reached.
+//! The MTU that pods inherit on a node without a default route: that of the links by which the other nodes are reached.
 //!
 //! ```text
 //!   node1 ──eth0── lan ── node2
@@ -19,7 +19,7 @@ fn mtu_of(pod: &Pod<'_>) -> Result<u64, Error> {
     Ok(serde_json::from_str::<Value>(&said).unwrap_or_default()[0]["mtu"].as_u64().unwrap_or_default())
 }
 
-/// The agent that writes the runtime's configuration; ready to be asked for pods.
+/// The agent that writes the runtime's configuration; returns once it accepts pods.
 fn agent(node: &Node) -> Result<Running, Error> {
     fs::create_dir_all(node.path("/run/net.d"))
         .map_err(|source| Error::System { doing: "make net.d".into(), source })?;
@@ -62,7 +62,7 @@ fn a_node_without_a_default_route_gives_its_pods_the_mtu_of_the_links_by_which_n
             "ip link add spare type bridge; ip addr add 198.51.100.1/24 dev spare; ip link set spare mtu 1300 up",
         )?;
         let careful = add(node, "careful", &node.podnet())?;
-        assert_eq!(mtu_of(&careful)?, 1300, "without an agent nobody knows by which link the nodes are reached");
+        assert_eq!(mtu_of(&careful)?, 1300, "without an agent it is unknown by which link the nodes are reached");
 
         let _agent = agent(node)?;
         let config = config(node).map_err(|said| Error::Unreadable { from: "the conflist".into(), said })?;
@@ -84,7 +84,7 @@ fn a_node_without_a_default_route_gives_its_pods_the_mtu_of_the_links_by_which_n
             other => Err(format!("{other:?}")),
         })?;
         assert_eq!(mtu_of(&add(node, "late", &config)?)?, 1350);
-        // A default route has the say, wherever it leads.
+        // The default route decides, wherever it leads.
         node.shell("ip route add default via 198.51.100.254 dev spare")?;
         assert_eq!(mtu_of(&add(node, "outside", &config)?)?, 1300);
         Ok(())
@@ -92,7 +92,7 @@ fn a_node_without_a_default_route_gives_its_pods_the_mtu_of_the_links_by_which_n
 }
 
 #[test]
-fn the_nodes_may_be_reached_by_ipv6_alone() {
+fn pods_inherit_the_mtu_where_nodes_are_reached_by_ipv6_only() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, _] = lab.these();
@@ -107,7 +107,7 @@ fn the_nodes_may_be_reached_by_ipv6_alone() {
 }
 
 #[test]
-fn the_refusal_of_an_mtu_that_ipv6_cannot_have_says_whose_it_is() {
+fn the_error_for_an_mtu_below_the_ipv6_minimum_names_its_link() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -1,5 +1,5 @@
-//! The plugin killed, or refused by the kernel, at every system call of a verb: nothing is left that the next call does not
-//! mend, and nobody else notices.
+//! The plugin killed, or with a failing system call, at every system call of a verb: the next call repairs whatever is
+//! left, and other pods are not affected.
 //!
 //! ```text
 //!   node1
@@ -14,9 +14,9 @@ use podlan_conformance::lab::{
 };
 use serde_json::{Value, json};
 
-/// One node, a pod that lives on it, and a network with room for one pod more: whoever gets its address proves that the
-/// one before gave it back.
-struct World<'lab> {
+/// One node, a pod that lives on it, and a network with room for one more pod: a pod that gets its address proves that
+/// the previous one released it.
+struct Rig<'lab> {
     node: &'lab Node,
     web: Pod<'lab>,
     db: Pod<'lab>,
@@ -26,7 +26,7 @@ struct World<'lab> {
     pod_before: Snapshot,
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     fn new(node: &'lab Node) -> Result<Self, Error> {
         let (web, db) = (node.pod("web")?, node.pod("db")?);
         let at_db = db.add(&node.podnet())?;
@@ -38,7 +38,7 @@ impl<'lab> World<'lab> {
         Ok(Self { node, web, db, at_db, config, before, pod_before })
     }
 
-    /// The node and the pod are as they were before; a link takes a moment to go.
+    /// The node and the pod are as they were before; a link takes a moment to disappear.
     fn is_as_before(&self, when: &str) -> Result<(), Error> {
         eventually(Duration::from_secs(5), &format!("all is as before, {when}"), || {
             let difference = |place: Result<Snapshot, Error>, before| match place {
@@ -56,14 +56,14 @@ impl<'lab> World<'lab> {
         self.is_as_before(when)
     }
 
-    /// After an ADD that was refused something.
+    /// After an ADD with a failed system call.
     fn leaves_nothing_or_succeeds(&self, when: &str, output: &Output) -> Result<(), Error> {
-        // A program that gets no memory ends where it stands.
+        // A program that gets no memory ends at that point.
         let aborted = output.status.and_then(|status| status.code()).is_none_or(|code| code > 128);
         if !output.success() && !aborted {
             let error: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
             if error["code"].as_u64().is_none_or(|code| code == 0) && !when.contains(" write ") {
-                return Err(output.clone().but(&format!("{when}: it should have told why")));
+                return Err(output.clone().but(&format!("{when}: it should have printed the reason")));
             }
             self.is_as_before(when)?;
         }
@@ -75,8 +75,8 @@ impl<'lab> World<'lab> {
         self.db.reaches(&self.at_db, &self.node.ips())
     }
 
-    /// Tampers with each system call that `command` makes in turn, as strace's `tamper` says, and has `then` judge what is
-    /// left. Answers at how many.
+    /// Tampers with each system call of `command` in turn, as strace's `tamper` says, and has `then` judge the state
+    /// afterwards. Returns the number of calls.
     fn tamper_with_each(
         &self,
         tamper: &str,
@@ -98,16 +98,16 @@ impl<'lab> World<'lab> {
     }
 }
 
-/// Hands a test its world, and demands that the pod beside is well at the end.
-fn in_a_world(test: impl FnOnce(&World<'_>) -> Result<(), Error>) -> Result<(), Error> {
+/// Runs a test with a rig, and checks at the end that the other pod still works.
+fn with_rig(test: impl FnOnce(&Rig<'_>) -> Result<(), Error>) -> Result<(), Error> {
     if !has_strace() {
         return Ok(());
     }
     let lab = Lab::new(1)?;
     let [node] = lab.these();
-    let world = World::new(node)?;
-    test(&world)?;
-    world.db_lives()
+    let rig = Rig::new(node)?;
+    test(&rig)?;
+    rig.db_lives()
 }
 
 fn nothing() -> Result<(), Error> {
@@ -118,9 +118,9 @@ fn nothing() -> Result<(), Error> {
 #[test]
 fn an_add_killed_at_any_system_call_is_undone_by_del() {
     within(|| {
-        in_a_world(|world| {
-            let add = || world.web.cni("ADD", "eth1", &world.config);
-            let points = world.kill_at_each(add, nothing, |when| world.is_undone_by_del(when))?;
+        with_rig(|rig| {
+            let add = || rig.web.cni("ADD", "eth1", &rig.config);
+            let points = rig.kill_at_each(add, nothing, |when| rig.is_undone_by_del(when))?;
             println!("{points} system calls of ADD killed");
             assert!(points > 100, "{points}");
             Ok(())
@@ -128,21 +128,21 @@ fn an_add_killed_at_any_system_call_is_undone_by_del() {
     });
 }
 
-/// A signal that asks comes after a call that a kill comes before. Nothing of the plugin catches it, nor has to.
+/// A catchable signal arrives after a system call, and SIGKILL before it. The plugin catches no signal, and need not.
 #[test]
-fn an_add_or_del_asked_to_end_at_any_system_call_is_undone_by_del() {
+fn an_add_or_del_ended_by_a_signal_at_any_system_call_is_undone_by_del() {
     within(|| {
-        in_a_world(|world| {
+        with_rig(|rig| {
             let signals = ["signal=TERM", "signal=INT", "signal=HUP"];
             let signals = if std::env::var_os("PODLAN_TORTURE").is_some() { &signals[..] } else { &signals[..1] };
             let mut points = 0;
             for signal in signals {
-                let add = || world.web.cni("ADD", "eth1", &world.config);
-                let undone = |when: &str, _: &Output| world.is_undone_by_del(when);
-                points += world.tamper_with_each(signal, &|_| true, add, nothing, undone)?;
-                let added = || world.web.add_as("eth1", &world.config).map(drop);
-                let del = || world.web.cni("DEL", "eth1", &world.config);
-                points += world.tamper_with_each(signal, &|_| true, del, added, undone)?;
+                let add = || rig.web.cni("ADD", "eth1", &rig.config);
+                let undone = |when: &str, _: &Output| rig.is_undone_by_del(when);
+                points += rig.tamper_with_each(signal, &|_| true, add, nothing, undone)?;
+                let added = || rig.web.add_as("eth1", &rig.config).map(drop);
+                let del = || rig.web.cni("DEL", "eth1", &rig.config);
+                points += rig.tamper_with_each(signal, &|_| true, del, added, undone)?;
             }
             println!("{points} system calls of ADD and DEL met by {signals:?}");
             assert!(points > 160, "{points}");
@@ -151,40 +151,40 @@ fn an_add_or_del_asked_to_end_at_any_system_call_is_undone_by_del() {
     });
 }
 
-/// E-33, E-34: a refusal, and an answer that is lost, are an error that leaves nothing in the kernel, without any DEL.
+/// E-33, E-34: a failed call and a lost answer are errors that leave nothing in the kernel, without any DEL.
 #[test]
 fn an_add_refused_at_any_system_call_leaves_nothing() {
     within(|| {
-        in_a_world(|world| {
-            let add = || world.web.cni("ADD", "eth1", &world.config);
-            let undone = |when: &str, output: &Output| world.leaves_nothing_or_succeeds(when, output);
-            let points = world.tamper_with_each("error=ENOBUFS", &|_| true, add, nothing, undone)?;
-            println!("{points} system calls of ADD refused");
+        with_rig(|rig| {
+            let add = || rig.web.cni("ADD", "eth1", &rig.config);
+            let undone = |when: &str, output: &Output| rig.leaves_nothing_or_succeeds(when, output);
+            let points = rig.tamper_with_each("error=ENOBUFS", &|_| true, add, nothing, undone)?;
+            println!("{points} system calls of ADD failed");
             assert!(points > 100, "{points}");
             Ok(())
         })
     });
 }
 
-/// E-50, E-51: netlink that is interrupted, busy, out of descriptors or memory, and answers that are cut short.
+/// E-50, E-51: netlink that is interrupted, busy, out of descriptors or memory, and truncated answers.
 #[test]
-fn an_add_whose_netlink_goes_wrong_in_any_way_leaves_nothing_or_succeeds() {
+fn an_add_whose_netlink_fails_in_any_way_leaves_nothing_or_succeeds() {
     within(|| {
-        in_a_world(|world| {
+        with_rig(|rig| {
             let netlink =
                 |call: &str| matches!(call, "socket" | "bind" | "sendto" | "recvfrom" | "sendmsg" | "recvmsg");
-            let add = || world.web.cni("ADD", "eth1", &world.config);
+            let add = || rig.web.cni("ADD", "eth1", &rig.config);
             let mut points = 0;
             for tamper in ["error=EINTR", "error=EBUSY", "error=EMFILE", "error=ENOMEM", "retval=20"] {
                 let undone = |when: &str, output: &Output| {
                     if tamper == "error=EINTR" && !when.contains("socket") && !output.success() {
-                        return Err(output.clone().but(&format!("{when}: it should have asked again")));
+                        return Err(output.clone().but(&format!("{when}: it should have tried again")));
                     }
-                    world.leaves_nothing_or_succeeds(when, output)
+                    rig.leaves_nothing_or_succeeds(when, output)
                 };
-                points += world.tamper_with_each(tamper, &netlink, add, nothing, undone)?;
+                points += rig.tamper_with_each(tamper, &netlink, add, nothing, undone)?;
             }
-            println!("{points} netlink calls of ADD gone wrong");
+            println!("{points} netlink calls of ADD failed");
             assert!(points > 40, "{points}");
             Ok(())
         })
@@ -194,10 +194,10 @@ fn an_add_whose_netlink_goes_wrong_in_any_way_leaves_nothing_or_succeeds() {
 #[test]
 fn a_del_killed_at_any_system_call_is_finished_by_the_next() {
     within(|| {
-        in_a_world(|world| {
-            let added = || world.web.add_as("eth1", &world.config).map(drop);
-            let del = || world.web.cni("DEL", "eth1", &world.config);
-            let points = world.kill_at_each(del, added, |when| world.is_undone_by_del(when))?;
+        with_rig(|rig| {
+            let added = || rig.web.add_as("eth1", &rig.config).map(drop);
+            let del = || rig.web.cni("DEL", "eth1", &rig.config);
+            let points = rig.kill_at_each(del, added, |when| rig.is_undone_by_del(when))?;
             println!("{points} system calls of DEL killed");
             assert!(points > 60, "{points}");
             Ok(())
@@ -208,19 +208,19 @@ fn a_del_killed_at_any_system_call_is_finished_by_the_next() {
 #[test]
 fn a_check_killed_at_any_system_call_changes_nothing() {
     within(|| {
-        in_a_world(|world| {
-            let at_web = world.web.add_as("eth1", &world.config)?;
-            let (added, pod_added) = (world.node.network()?, world.web.network()?);
-            let mut config = world.config.clone();
+        with_rig(|rig| {
+            let at_web = rig.web.add_as("eth1", &rig.config)?;
+            let (added, pod_added) = (rig.node.network()?, rig.web.network()?);
+            let mut config = rig.config.clone();
             config["prevResult"] = at_web.result.clone();
             let unchanged = |when: &str| {
-                assert_eq!(world.node.network()?.since(&added) + &world.web.network()?.since(&pod_added), "", "{when}");
+                assert_eq!(rig.node.network()?.since(&added) + &rig.web.network()?.since(&pod_added), "", "{when}");
                 Ok(())
             };
-            let points = world.kill_at_each(|| world.web.cni("CHECK", "eth1", &config), nothing, unchanged)?;
+            let points = rig.kill_at_each(|| rig.web.cni("CHECK", "eth1", &config), nothing, unchanged)?;
             println!("{points} system calls of CHECK killed");
             assert!(points > 60, "{points}");
-            world.web.cni("CHECK", "eth1", &config)?.succeeds()?;
+            rig.web.cni("CHECK", "eth1", &config)?.succeeds()?;
             Ok(())
         })
     });
@@ -229,17 +229,17 @@ fn a_check_killed_at_any_system_call_changes_nothing() {
 #[test]
 fn a_gc_killed_at_any_system_call_is_finished_by_the_next() {
     within(|| {
-        in_a_world(|world| {
-            let mut config = world.config.clone();
+        with_rig(|rig| {
+            let mut config = rig.config.clone();
             config["cniVersion"] = json!("1.1.0");
             config["cni.dev/valid-attachments"] = json!([]);
-            let gc = || Ok(world.web.cni("GC", "", &config)?.without_env("CNI_CONTAINERID").without_env("CNI_NETNS"));
-            let added = || world.web.add_as("eth1", &world.config).map(drop);
+            let gc = || Ok(rig.web.cni("GC", "", &config)?.without_env("CNI_CONTAINERID").without_env("CNI_NETNS"));
+            let added = || rig.web.add_as("eth1", &rig.config).map(drop);
             let finished = |when: &str| {
                 gc()?.succeeds()?;
-                world.is_as_before(when)
+                rig.is_as_before(when)
             };
-            let points = world.kill_at_each(gc, added, finished)?;
+            let points = rig.kill_at_each(gc, added, finished)?;
             println!("{points} system calls of GC killed");
             assert!(points > 50, "{points}");
             Ok(())

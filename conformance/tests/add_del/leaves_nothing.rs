@@ -1,4 +1,4 @@
-//! ADD then DEL leaves the node and the pod as they were, whatever became of the pod in between.
+//! ADD then DEL leaves the node and the pod as they were, whatever happened to the pod in between.
 //!
 //! ```text
 //!   node1
@@ -10,7 +10,7 @@ use std::time::Duration;
 use podlan_conformance::lab::{Error, Lab, Node, Pod, Snapshot, eventually, within};
 use serde_json::{Value, json};
 
-/// Waits until the node is as it was before: a link takes a moment to go with its namespace.
+/// Waits until the node is as it was before: a link takes a moment to disappear with its namespace.
 fn is_as_before(node: &Node, before: &Snapshot) -> Result<(), Error> {
     eventually(Duration::from_secs(5), "the node is as it was before", || {
         let difference = node.network().map_err(|error| error.to_string())?.since(before);
@@ -18,7 +18,7 @@ fn is_as_before(node: &Node, before: &Snapshot) -> Result<(), Error> {
     })
 }
 
-/// A network with room for one pod: whoever gets an address proves that the one before gave it back.
+/// A network with room for one pod: a pod that gets an address proves that the previous one released it.
 fn room_for_one(node: &Node) -> Value {
     let mut config = node.podnet();
     config["ipam"]["ranges"] = json!([[{ "subnet": "10.244.1.0/30" }], [{ "subnet": "fd00:10:244:1::/126" }]]);
@@ -31,7 +31,7 @@ fn another_pod_fits(node: &Node, config: &Value) -> Result<(), Error> {
     next.del(config)
 }
 
-/// Adds a pod, does `end` to it, and demands that nothing of it is left.
+/// Adds a pod, runs `end` on it, and checks that nothing of it is left.
 fn after(end: impl FnOnce(&Pod<'_>, &Value) -> Result<(), Error>) -> Result<(), Error> {
     let lab = Lab::new(1)?;
     let [node] = lab.these();
@@ -51,7 +51,7 @@ fn del_leaves_the_node_and_the_pod_as_they_were() {
         let [node] = lab.these();
         let config = room_for_one(node);
         let web = node.pod("web")?;
-        // Once before, for what an ADD switches on for good: the pod's loopback.
+        // Once before, for what the first ADD switches on for good: the pod's loopback.
         web.add(&config)?;
         web.del(&config)?;
         let (node_before, pod_before) = (node.network()?, web.network()?);
@@ -65,7 +65,7 @@ fn del_leaves_the_node_and_the_pod_as_they_were() {
 }
 
 #[test]
-fn del_may_come_twice() {
+fn del_can_be_repeated() {
     within(|| {
         after(|web, config| {
             web.del(config)?;

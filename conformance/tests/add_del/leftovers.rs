@@ -1,19 +1,19 @@
-//! What an earlier ADD left behind makes room for the next one of the same attachment, and for nobody else's.
+//! Objects left by an earlier ADD are replaced by the next ADD of the same attachment, and by no other.
 //!
 //! ```text
 //!   node1
 //!     ├── web  in its first network namespace
-//!     └── web  in its second one: the runtime made the sandbox anew
+//!     └── web  in its second one: the runtime made another sandbox
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::path::Path;
 
 use netlink::{Link, Selector, Socket};
 use podlan_conformance::lab::{Error, Lab, Node, within};
 
-/// Makes a link named `name` in the node's namespace that is not podlan's, its far end in `netns`.
+/// Makes a link named `name` in the node's namespace that is not podlan's, with its far end in `netns`.
 fn foreign_link(node: &Node, name: &str, netns: &Path) -> Result<(), Error> {
     node.place().enter(|| {
         let netns = std::fs::File::open(netns).unwrap();
@@ -31,7 +31,7 @@ fn foreign_link(node: &Node, name: &str, netns: &Path) -> Result<(), Error> {
 }
 
 #[test]
-fn a_host_end_whose_lease_was_lost_makes_room_for_the_same_attachment() {
+fn a_host_end_without_a_lease_is_replaced_by_the_next_add_of_its_attachment() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -1,5 +1,5 @@
-//! The plugin: ADD, DEL, CHECK and GC of the real programs on the real kernel, what they leave, what they cost, and what
-//! becomes of a call that is killed, refused, stopped or raced.
+//! The plugin: ADD, DEL, CHECK and GC of the real programs on the real kernel, what they leave, what they cost, and
+//! calls that are killed, refused, paused or run concurrently.
 
 mod adopted;
 mod bad_input;

@@ -1,5 +1,5 @@
-//! No path is built from input before the input is found good: of a hostile name the kernel is asked nothing at all, and what
-//! is free text reaches no path ever. strace sees what is asked.
+//! No path is built from input before the input is validated: a hostile name appears in no system call, and free text
+//! never becomes part of a path. strace shows the calls.
 //!
 //! ```text
 //!   node1
@@ -9,25 +9,25 @@
 use podlan_conformance::lab::{Command, Error, Node, Output, Pod, within_with_strace};
 use serde_json::{Value, json};
 
-/// Everything that takes a name: of a file, of a link, of an address.
+/// Every call that takes a name: of a file, of a link, of an address.
 const ASKS: &str = "--trace=%file,%network,setns,ioctl";
 
-/// Where strace writes, on the node.
+/// The file that strace writes, on the node.
 const TRACE: &str = "/run/trace";
 
-/// What occurs in each hostile text, and in nothing else.
+/// Part of each hostile text, and of nothing else.
 const MARK: &str = "hostile";
 
 const PLUGINS: [&str; 2] = ["podlan", "podlan-ipam"];
 
-/// Names that lead elsewhere, break a line, or are longer than any path may be.
+/// Names that lead elsewhere, contain a line break, or are longer than any path may be.
 fn hostile() -> Vec<String> {
     let long = format!("{MARK}{}/..", "h".repeat(5000));
     let short = ["../../etc/hostile", "hostile/../../..", "host\nile", "..", "/"].map(str::to_owned);
     short.into_iter().chain([long]).collect()
 }
 
-/// Runs a command, and answers what it asked of the kernel besides.
+/// Runs a command; returns its system calls, without the usual ones.
 fn asked(node: &Node, command: Command) -> Result<(Output, Vec<String>), Error> {
     let output = command.under("strace", ["-f", "-qq", "-s", "9999", "-o", TRACE, ASKS]).run()?;
     let trace = std::fs::read_to_string(node.path(TRACE)).unwrap_or_default();
@@ -36,7 +36,7 @@ fn asked(node: &Node, command: Command) -> Result<(Output, Vec<String>), Error> 
     Ok((output, calls.filter(own).collect()))
 }
 
-/// The plugin `kind`, called for this pod with all as it should be.
+/// The plugin `kind`, called for this pod with valid input.
 fn good(pod: &Pod<'_>, kind: &str, verb: &str) -> Result<Command, Error> {
     let mut config = pod.node().podnet();
     config["type"] = json!(kind);
@@ -45,14 +45,14 @@ fn good(pod: &Pod<'_>, kind: &str, verb: &str) -> Result<Command, Error> {
     pod.cni(verb, "eth0", &config)
 }
 
-/// Its configuration with one key set.
+/// The configuration with one key changed.
 fn with(command: Command, key: &str, value: Value) -> Command {
     let mut config: Value = serde_json::from_slice(command.stdin_bytes()).unwrap_or_default();
     config[key] = value;
     command.stdin(config.to_string())
 }
 
-/// Where a name is given, and to which verbs.
+/// An input that takes a name, and the verbs that read it.
 struct Place {
     what: &'static str,
     verbs: &'static [&'static str],
@@ -92,7 +92,7 @@ const NAMES: [Place; 5] = [
 ];
 
 #[test]
-fn of_a_hostile_name_the_kernel_is_asked_nothing() {
+fn a_hostile_name_reaches_no_system_call() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let (_, usual) = asked(node, good(&web, "podlan", "ADD")?)?;
@@ -110,14 +110,14 @@ fn of_a_hostile_name_the_kernel_is_asked_nothing() {
                 }
             }
         }
-        println!("{cases} hostile names, of which nothing was asked");
+        println!("{cases} hostile names, none of them in a system call");
         web.del(&node.podnet())
     });
 }
 
-/// What a path may be, the pod's namespace by contract, is looked at and opened to be read, and nothing else.
+/// The input that may be a path, the pod's namespace, is only opened for reading.
 #[test]
-fn a_hostile_network_namespace_is_looked_at_and_no_more() {
+fn a_hostile_network_namespace_path_is_only_opened_for_reading() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let before = node.network()?;
@@ -127,7 +127,7 @@ fn a_hostile_network_namespace_is_looked_at_and_no_more() {
                     let (output, calls) = asked(node, good(&web, kind, verb)?.env("CNI_NETNS", &netns))?;
                     let shown: String = netns.chars().take(40).collect();
                     let when = format!("{kind} {verb}: CNI_NETNS is {shown:?}");
-                    assert!(verb != "DEL" || output.success(), "{when}: {}", output.story());
+                    assert!(verb != "DEL" || output.success(), "{when}: {}", output.report());
                     assert!((kind, verb) != ("podlan", "ADD") || output.complaint()?.code == 4, "{when}");
                     let escaped = format!("\"{}\"", netns.replace('\n', "\\n"));
                     for call in calls.iter().filter(|call| call.contains(&escaped)) {
@@ -144,13 +144,13 @@ fn a_hostile_network_namespace_is_looked_at_and_no_more() {
     });
 }
 
-/// What is told of a pod, and what a former result says, may be anything: it is text.
+/// A pod's CNI_ARGS and a former result may contain anything: they are text.
 #[test]
 fn free_text_reaches_no_path() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
         let long = format!("{MARK}{}", "h".repeat(5000));
-        let told = ["../../etc/hostile", "host\nile", "/hostile", &long];
+        let texts = ["../../etc/hostile", "host\nile", "/hostile", &long];
         let gives: [fn(Command, &str) -> Command; 5] = [
             |command, text| {
                 command.env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={text};K8S_POD_NAME={text}"))
@@ -172,7 +172,7 @@ fn free_text_reaches_no_path() {
         ];
         let mut asks = 0;
         for give in gives {
-            for text in told {
+            for text in texts {
                 for (verb, kind) in ["ADD", "CHECK", "DEL"].iter().flat_map(|verb| PLUGINS.map(|kind| (verb, kind))) {
                     let (_, calls) = asked(node, give(good(&web, kind, verb)?, text))?;
                     asks += calls.len();

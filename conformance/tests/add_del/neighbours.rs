@@ -1,5 +1,5 @@
-//! What the two ends of a pod's link know of each other: CHECK names what is lost, and a pod that answers no ARP keeps its
-//! place, also when its MAC changes.
+//! The neighbour entries of both ends of a pod's link: CHECK names an entry that is missing, and a pod that answers no
+//! ARP stays reachable, also when its MAC changes.
 //!
 //! ```text
 //!   node1
@@ -20,7 +20,7 @@ fn link(added: &Added) -> &str {
     added.result["interfaces"][0]["name"].as_str().unwrap_or_default()
 }
 
-/// What a place knows of a neighbour.
+/// A place's neighbour entry.
 fn known(place: &Place, link: &str, address: IpAddr) -> Result<Known, Error> {
     let known = place.enter(|| -> Result<Known, String> {
         let device = if_nametoindex(link).map_err(|error| error.to_string())?;
@@ -44,7 +44,7 @@ fn in_pod(pod: &Pod<'_>) -> impl Fn(&[&str]) -> Result<(), Error> {
     |words| pod.command("ip").args(words).succeeds().map(drop)
 }
 
-/// CHECK finds drift, and says these words.
+/// CHECK finds a difference, and its text has these words.
 fn is_drift(pod: &Pod<'_>, node: &Node, added: &Added, words: &str) -> Result<(), Error> {
     let mut config = node.podnet();
     config["prevResult"] = added.result.clone();
@@ -58,7 +58,7 @@ fn write(place: &Place, path: &str, value: &str) -> Result<(), Error> {
     written.map_err(|source| Error::System { doing: format!("write {path} in {}", place.name()), source })
 }
 
-/// The pod answers no ARP, as where it inherited that.
+/// Makes the pod answer no ARP, as where it inherited that setting.
 fn silence(pod: &Pod<'_>) -> Result<(), Error> {
     ["all", "default"]
         .iter()
@@ -82,7 +82,7 @@ fn check_names_a_neighbour_that_either_end_has_lost() {
         for ip in at_web.ips() {
             forget(node.place(), on_node(node), link(&at_web), ip)?;
             is_drift(&web, node, &at_web, &format!("node: the neighbour {ip} has no entry"))?;
-            // The kernel asks when it needs to know.
+            // The kernel resolves the neighbour when it needs it.
             node.reaches(&[ip])?;
             web.check(&node.podnet(), &at_web)?;
         }
@@ -105,7 +105,7 @@ fn check_names_a_pod_that_does_not_answer() {
         silence(&web)?;
         let at_web = web.add(&node.podnet())?;
         web.check(&node.podnet(), &at_web)?;
-        // Only what was lost must be asked for.
+        // Only a missing entry is resolved again.
         let ip = at_web.v4()?;
         forget(node.place(), on_node(node), link(&at_web), ip)?;
         send(node.place(), ip)?;
@@ -117,7 +117,7 @@ fn check_names_a_pod_that_does_not_answer() {
     });
 }
 
-/// The pod announces it; of a pod that answers no ARP the node learns it by nothing else.
+/// The pod announces its MAC; for a pod that answers no ARP the node learns it in no other way.
 #[test]
 fn a_changed_mac_is_followed_also_where_the_pod_answers_no_arp() {
     within(|| {
@@ -139,7 +139,7 @@ fn a_changed_mac_is_followed_also_where_the_pod_answers_no_arp() {
                 })?;
             }
             node.reaches(&added.ips())?;
-            // As tuning says it in the result, CHECK takes it.
+            // CHECK accepts it when the result has it, as tuning writes it there.
             let mut changed = added.clone();
             changed.result["interfaces"][1]["mac"] = mac.into();
             pod.check(&node.podnet(), &changed)?;

@@ -1,5 +1,5 @@
-//! IPv6 that is off, at each level where it can be, or whose settings nobody may write: an IPv4 pod never minds, a dual-stack
-//! ADD works or is refused by name and leaves nothing, and a DEL gives back.
+//! IPv6 switched off at each level, or with settings that cannot be written: IPv4 pods are not affected, a dual-stack
+//! ADD works or fails with an error that names the cause and leaves nothing, and a DEL releases.
 //!
 //! ```text
 //!   node1, and one more for each level
@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 
 const NET: &str = "/proc/sys/net";
 
-/// IPv6 is off for each link that there is, or only for those that will be.
+/// Off for each existing link, or only for later ones.
 const OFF: [&str; 2] = ["default", "all"];
 
-/// Where IPv6 is off, and how that is done to a pod and its node.
+/// A level at which IPv6 is off, and how to switch it off for a pod and its node.
 struct Level {
     what: &'static str,
-    /// Does it; the pod has no link yet.
+    /// Switches it off; the pod has no link yet.
     off: fn(&Pod<'_>) -> Result<(), Error>,
-    /// What the refusal of a dual-stack ADD says; none where it works.
+    /// The error text of a dual-stack ADD; none where it works.
     refused: Option<&'static str>,
 }
 
@@ -53,8 +53,8 @@ fn switch_off(place: &Place, of: &[&str]) -> Result<(), Error> {
     written.map_err(|source| Error::System { doing: format!("switch IPv6 off in {}", place.name()), source })
 }
 
-/// The node's programs see no IPv6 below /proc/sys, as where the kernel was booted with ipv6.disable=1. As far as files
-/// go: netlink still has it.
+/// Hides IPv6 below /proc/sys from the node's programs, as where the kernel was booted with ipv6.disable=1. That
+/// concerns files only: netlink still has it.
 fn hide_ipv6(node: &Node) -> Result<(), Error> {
     let hidden = node.place().enter(|| {
         let (nothing, aside): (Option<&str>, _) = (None, "/run/ipv4");
@@ -68,7 +68,8 @@ fn hide_ipv6(node: &Node) -> Result<(), Error> {
     hidden.map_err(|source| Error::System { doing: "hide IPv6".into(), source })
 }
 
-/// On a node whose IPv4 pods need nothing written: it forwards IPv4 alone, and its new links take no router's word.
+/// On a node whose IPv4 pods need nothing written: it forwards IPv4 already, and its new links ignore router
+/// advertisements.
 fn make_read_only(node: &Node) -> Result<(), Error> {
     let made = node.place().enter(|| {
         let (nothing, at): (Option<&str>, _) = (None, "/proc/sys");
@@ -89,7 +90,7 @@ fn make_read_only(node: &Node) -> Result<(), Error> {
     made.map_err(|source| Error::System { doing: "make /proc/sys read-only".into(), source })
 }
 
-/// Networks of a node, each with room for one pod: of IPv4 alone, of both families, and of both for the pods beside.
+/// Networks of a node, each with room for one pod: IPv4 only, both families, and both for the other pods.
 struct Networks {
     v4: Value,
     both: Value,
@@ -161,7 +162,7 @@ fn is_coped_with(level: &Level, node: &Node) -> Result<(), Error> {
     node.pod("last")?.add(&networks.v4).map(drop)
 }
 
-/// Each level on a node of its own.
+/// Runs the test for each level, on a node of its own.
 fn at_each_level(test: impl Fn(&Level, &Node) -> Result<(), Error>) -> Result<(), Error> {
     let lab = Lab::new(6)?;
     let nodes: [&Node; 6] = lab.these();
@@ -169,13 +170,13 @@ fn at_each_level(test: impl Fn(&Level, &Node) -> Result<(), Error>) -> Result<()
 }
 
 #[test]
-fn pods_live_and_go_where_ipv6_is_off_at_any_level() {
+fn pods_are_added_and_deleted_where_ipv6_is_off_at_any_level() {
     within(|| at_each_level(is_coped_with));
 }
 
-/// What IPv6 a pod has goes with it, also where IPv6 went first.
+/// DEL removes a pod's IPv6 state, also when IPv6 was switched off after ADD.
 #[test]
-fn a_pod_whose_ipv6_went_first_is_deleted_whole() {
+fn a_pod_whose_ipv6_was_switched_off_is_deleted_completely() {
     within(|| {
         at_each_level(|level, node| {
             let (web, networks, before) = (node.pod("web")?, Networks::of(node), node.network()?);
@@ -184,7 +185,7 @@ fn a_pod_whose_ipv6_went_first_is_deleted_whole() {
             web.del(&networks.both)?;
             web.del(&networks.both)?;
             let changed = node.network()?.since(&before);
-            // What the node itself lost by it is gone.
+            // What the node itself lost when IPv6 was switched off is gone.
             let left: Vec<_> = changed.lines().filter(|line| line.starts_with('+')).collect();
             assert!(left.is_empty(), "{}: {left:?}", level.what);
             node.pod("next")?.add(&networks.v4).map(drop)

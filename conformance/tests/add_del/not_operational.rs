@@ -1,6 +1,6 @@
-//! A link that does not become operational at once, as on kernels whose RTM_GETLINK leaves the link watch waiting: ADD waits
-//! for it, and where it never comes, ADD fails with code 11 (try again later), says why, and leaves nothing behind. The link
-//! is kept from it by its mode `dormant`, set while strace holds the plugin up.
+//! A link that does not become operational at once, as on kernels whose RTM_GETLINK leaves the link watch pending: ADD
+//! waits for it, and when it never becomes operational, ADD fails with code 11 (try again later), names the cause and
+//! leaves nothing behind. Mode `dormant`, set while strace pauses the plugin, keeps the link down.
 //!
 //! ```text
 //!   node1
@@ -13,11 +13,11 @@ use podlan_conformance::lab::{Command, Error, Node, Pod, Snapshot, added, eventu
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Where strace writes, on the node.
+/// The file that strace writes, on the node.
 const TRACE: &str = "/run/trace";
 
-/// The plugin goes back and forth once to look at the pod's namespace, then enters it for good: there it is held up. It sleeps
-/// between its looks at the link, and nowhere else.
+/// The plugin enters the pod's namespace and leaves it once, to inspect it, then enters it for good: there strace
+/// pauses it. It sleeps between its reads of the link, and nowhere else.
 const HELD_UP: [&str; 6] =
     ["-f", "-qq", "-o", TRACE, "--trace=setns,nanosleep,clock_nanosleep", "--inject=setns:delay_enter=1000000:when=3"];
 
@@ -25,7 +25,7 @@ fn add(pod: &Pod<'_>, node: &Node) -> Result<Command, Error> {
     Ok(pod.cni("ADD", "eth0", &node.podnet())?.under("strace", HELD_UP))
 }
 
-/// Makes the pod's host end dormant as soon as it is there; its name.
+/// Makes the pod's host end dormant as soon as it exists; returns its name.
 fn keep_down(node: &Node, before: &Snapshot) -> Result<String, Error> {
     let name = eventually(SOON, "the host end is there", || {
         let now = node.network().map_err(|error| error.to_string())?.since(before);
@@ -37,10 +37,10 @@ fn keep_down(node: &Node, before: &Snapshot) -> Result<String, Error> {
 }
 
 #[test]
-fn a_link_that_never_becomes_operational_fails_the_add_whole_with_code_11() {
+fn a_link_that_never_becomes_operational_fails_the_add_with_code_11_and_leaves_nothing() {
     within_with_strace(|node| {
         let web = node.pod("web")?;
-        // That stays up: a failed ADD leaves it as DEL does.
+        // The loopback stays up: a failed ADD leaves it up, as DEL does.
         web.place().switch("lo", true)?;
         let (before, pod_before) = (node.network()?, web.network()?);
         let adding = add(&web, node)?.spawn()?;
@@ -53,7 +53,7 @@ fn a_link_that_never_becomes_operational_fails_the_add_whole_with_code_11() {
                 + &web.network().map_err(|error| error.to_string())?.since(&pod_before);
             if left.is_empty() { Ok(()) } else { Err(left) }
         })?;
-        // The address was given back too, and the next ADD succeeds.
+        // The address was released too, and the next ADD succeeds.
         let at_web = web.add(&node.podnet())?;
         web.check(&node.podnet(), &at_web)
     });
@@ -73,7 +73,7 @@ fn a_link_that_becomes_operational_later_is_waited_for() {
         assert!(adding.is_running(), "it waits");
         node.command("ip").args(["link", "set", "dev", &name, "state", "UP"]).succeeds()?;
         let output = adding.wait(Duration::from_secs(60))?;
-        assert!(output.success(), "{}", output.story());
+        assert!(output.success(), "{}", output.report());
         let at_web = added(&output.stdout)?;
         web.check(&node.podnet(), &at_web)?;
         let _server = web.serve()?;

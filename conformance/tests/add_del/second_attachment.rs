@@ -1,4 +1,5 @@
-//! A pod with two attachments answers at both of its addresses from everywhere, and is seen at the one it asks from.
+//! A pod with two attachments answers at both of its addresses from everywhere, and is seen at the address that it
+//! sends from.
 //!
 //! ```text
 //!   node1 ─────────────────────────┬──── node2
@@ -12,7 +13,7 @@ use std::time::Duration;
 use podlan_conformance::lab::{Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
-/// The node's network, cut to the first half of its pod CIDRs, and a second one with the other half.
+/// The node's network, reduced to the first half of its pod CIDRs, and a second network with the other half.
 fn two_networks(node: &Node) -> [Value; 2] {
     let number = node.pod_cidrs()[0].to_string().split('.').nth(2).unwrap_or_default().to_owned();
     let network = |name: &str, v4: &str, v6: &str| {
@@ -75,7 +76,7 @@ fn both_addresses_of_a_pod_answer_from_everywhere() {
 }
 
 #[test]
-fn the_attachments_go_one_by_one_in_any_order() {
+fn the_attachments_are_deleted_one_by_one_in_any_order() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

@@ -1,5 +1,5 @@
-//! `podlan-node cleanup` killed at every system call that changes something: what is left is of use or does no harm, and the
-//! next cleanup leaves nothing.
+//! `podlan-node cleanup` killed at every system call that changes something: the state it leaves is usable or harmless,
+//! and the next cleanup removes everything.
 //!
 //! ```text
 //!   node1 (an agent was here: routes, rules, /run/bin, /run/net.d, /run/podlan)
@@ -20,17 +20,17 @@ const SOON: Duration = Duration::from_secs(20);
 const PLUGINS: [&str; 2] = ["podlan", "podlan-ipam"];
 const WHERE: [&str; 4] = ["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"];
 
-/// The system calls by which anything outside of the process is changed. A kill at another one leaves what a kill at the
-/// next of these leaves.
+/// The system calls that change anything outside of the process. A kill at another call leaves the same state as a kill
+/// at the next of these.
 const CHANGING: [&str; 7] = ["ftruncate", "pwrite64", "rename", "sendmsg", "sendto", "unlink", "unlinkat"];
 
-struct World<'lab> {
+struct Rig<'lab> {
     node: &'lab Node,
     web: Option<(Pod<'lab>, Added)>,
     network: Snapshot,
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     fn new(lab: &Lab, node: &'lab Node, has_pods: bool) -> Result<Self, Error> {
         let peer = json!({
             "metadata": { "name": "node2" },
@@ -55,18 +55,18 @@ impl<'lab> World<'lab> {
             }
             false => None,
         };
-        // A node that forwards stays so.
-        let world = Self { node, web, network: node.network()? };
-        world.before()?;
-        world.cleanup()?.succeeds()?;
-        Ok(Self { network: node.network()?, ..world })
+        // A node that forwards keeps forwarding.
+        let rig = Self { node, web, network: node.network()? };
+        rig.before()?;
+        rig.cleanup()?.succeeds()?;
+        Ok(Self { network: node.network()?, ..rig })
     }
 
     fn folder(&self, name: &str) -> PathBuf {
         self.node.path(&format!("/run/{name}"))
     }
 
-    /// An agent comes, does all that it does, and goes; then a pod ends without a DEL.
+    /// An agent starts, does all its work, and ends; then a pod ends without a DEL.
     fn before(&self) -> Result<(), Error> {
         let command = self.node.command("/run/from/podlan-node").args(["run", "--node-name", self.node.name()]);
         let agent = command.args(["--nodes", Lab::NODES_FILE, "--masquerade"]).args(WHERE).spawn()?;
@@ -94,7 +94,7 @@ impl<'lab> World<'lab> {
         Ok(self.node.command("/run/from/podlan-node").arg("cleanup").args(WHERE))
     }
 
-    /// A runtime that finds a conflist finds what it names, and pods keep what is theirs.
+    /// A conflist that a runtime finds has its plugins, and pods keep their state.
     fn does_no_harm(&self, when: &str) -> Result<(), Error> {
         let installed = PLUGINS.iter().all(|plugin| self.folder("bin").join(plugin).exists());
         assert!(
@@ -130,25 +130,25 @@ impl<'lab> World<'lab> {
     }
 }
 
-/// Walks through a cleanup, and answers at how many system calls it was killed.
-fn killed_at_each(world: &World<'_>) -> Result<usize, Error> {
+/// Kills a cleanup at each system call; returns the number of calls.
+fn killed_at_each(rig: &Rig<'_>) -> Result<usize, Error> {
     let long = std::env::var_os("PODLAN_TORTURE").is_some();
     let killed = Sabotage {
         tamper: "signal=KILL",
         of: &|call| long || CHANGING.contains(&call),
-        before: || world.before(),
-        command: || world.cleanup(),
+        before: || rig.before(),
+        command: || rig.cleanup(),
         run: Command::run,
         then: |when: &str, _: &Output| {
-            world.does_no_harm(when)?;
-            world.leaves_nothing(when)
+            rig.does_no_harm(when)?;
+            rig.leaves_nothing(when)
         },
     };
-    killed.at_each_call(world.node)
+    killed.at_each_call(rig.node)
 }
 
 #[expect(clippy::print_stdout, reason = "the count")]
-fn tell(points: usize) {
+fn print_points(points: usize) {
     println!("{points} system calls of cleanup killed");
 }
 
@@ -158,16 +158,16 @@ fn is_finished_by_the_next(has_pods: bool, least: usize) -> Result<(), Error> {
     }
     let lab = Lab::new(1)?;
     let [node] = lab.these();
-    let world = World::new(&lab, node, has_pods)?;
-    let points = killed_at_each(&world)?;
-    tell(points);
+    let rig = Rig::new(&lab, node, has_pods)?;
+    let points = killed_at_each(&rig)?;
+    print_points(points);
     assert!(points > least, "{points}");
-    let Some((web, added)) = &world.web else { return Ok(()) };
+    let Some((web, added)) = &rig.web else { return Ok(()) };
     let _server = node.serve()?;
     web.reaches(added, &node.ips())?;
     web.del(&node.podnet())?;
-    world.cleanup()?.succeeds()?;
-    assert!(PLUGINS.iter().all(|plugin| !world.folder("bin").join(plugin).exists()));
+    rig.cleanup()?.succeeds()?;
+    assert!(PLUGINS.iter().all(|plugin| !rig.folder("bin").join(plugin).exists()));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What the agent installs, and what the plugin's STATUS makes of the agent's word.
+//! What the agent installs, and how the plugin's STATUS uses the agent's state.
 //!
 //! ```text
 //!   node1 (agent: /run/net.d/10-podlan.conflist, /run/bin) ──┬── node2
@@ -19,7 +19,7 @@ fn conflist(node: &Node) -> PathBuf {
     node.path("/run/net.d/10-podlan.conflist")
 }
 
-/// The conflist as a runtime hands it to the first plugin.
+/// The conflist as a runtime passes it to the first plugin.
 fn first_plugin(node: &Node) -> Result<Value, String> {
     let text = fs::read_to_string(conflist(node)).map_err(|error| error.to_string())?;
     let list: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
@@ -29,7 +29,7 @@ fn first_plugin(node: &Node) -> Result<Value, String> {
     Ok(config)
 }
 
-/// The node's network with the agent's word on it, as the conflist has it.
+/// The node's network with the agent's state file in it, as the conflist has it.
 fn with_agent(node: &Node) -> Value {
     let mut config = node.podnet();
     config["cniVersion"] = json!("1.1.0");
@@ -37,7 +37,7 @@ fn with_agent(node: &Node) -> Value {
     config
 }
 
-/// The code that STATUS answers; 0 for success.
+/// The code of STATUS; 0 for success.
 fn status(pod: &Pod<'_>, config: &Value) -> Result<u64, String> {
     let output =
         pod.cni("STATUS", "eth0", config).and_then(|command| command.run()).map_err(|error| error.to_string())?;
@@ -56,7 +56,7 @@ fn becomes(pod: &Pod<'_>, config: &Value, code: u64) -> Result<(), Error> {
 }
 
 #[test]
-fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
+fn the_conflist_is_written_once_the_routes_exist_and_follows_the_pod_cidrs() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -64,11 +64,11 @@ fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
         made.map_err(|source| Error::System { doing: "make net.d".into(), source })?;
         lab.list(&[two])?;
         let _agent = one.agent(&INSTALL)?;
-        eventually(SOON, "the agent says why it is not ready", || {
+        eventually(SOON, "the agent reports why it is not ready", || {
             let said = fs::read_to_string(one.path("/run/podlan/node.json")).unwrap_or_default();
             if said.contains("no node is called node1") { Ok(()) } else { Err(said) }
         })?;
-        assert!(!conflist(one).exists(), "no pods before the routes are in");
+        assert!(!conflist(one).exists(), "no pods before the routes exist");
         lab.list(&[one, two])?;
         let config = eventually(SOON, "the conflist is there", || first_plugin(one))?;
         for name in ["podlan", "podlan-ipam"] {
@@ -96,7 +96,7 @@ fn the_conflist_comes_with_the_routes_serves_pods_and_follows_the_cidrs() {
 }
 
 #[test]
-fn a_pool_that_is_another_nodes_and_an_agent_that_is_gone_are_told_by_status() {
+fn status_fails_for_a_pool_of_another_node_and_for_an_agent_that_has_ended() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -123,9 +123,9 @@ fn a_pool_that_is_another_nodes_and_an_agent_that_is_gone_are_told_by_status() {
     });
 }
 
-/// As after a reboot: the conflist is there, the agent not yet.
+/// As after a reboot: the conflist exists, and the agent does not run yet.
 #[test]
-fn no_pod_is_added_before_the_routes_are_in_and_an_agent_that_ends_later_holds_up_none() {
+fn add_fails_before_the_first_routes_and_succeeds_after_the_agent_has_ended() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -137,7 +137,7 @@ fn no_pod_is_added_before_the_routes_are_in_and_an_agent_that_ends_later_holds_u
 
         lab.list(&[])?;
         let agent = one.agent(&[])?;
-        eventually(SOON, "the agent has spoken", || {
+        eventually(SOON, "the agent has written its state", || {
             fs::read_to_string(one.path("/run/podlan/node.json")).map_err(|error| error.to_string())
         })?;
         assert!(!web.cni("ADD", "eth0", &config)?.run()?.success(), "it has no routes yet");
@@ -152,7 +152,7 @@ fn no_pod_is_added_before_the_routes_are_in_and_an_agent_that_ends_later_holds_u
 }
 
 #[test]
-fn the_node_stays_ready_while_its_agent_is_replaced_by_one_that_knows_no_nodes_yet() {
+fn the_node_stays_ready_while_its_agent_is_replaced_by_one_without_a_list_of_nodes_yet() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -164,8 +164,8 @@ fn the_node_stays_ready_while_its_agent_is_replaced_by_one_that_knows_no_nodes_y
 
         lab.write_nodes("not yet")?;
         let mut agent = one.agent(&[])?;
-        agent.says("no new list of nodes", SOON)?;
-        assert_eq!(status(&web, &config), Ok(0), "the word of the one before it stands");
+        agent.prints("no new list of nodes", SOON)?;
+        assert_eq!(status(&web, &config), Ok(0), "the state of the previous agent counts");
         lab.list(&[two])?;
         becomes(&web, &config, 50)?;
         lab.list(&[one, two])?;

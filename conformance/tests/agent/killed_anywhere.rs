@@ -1,5 +1,5 @@
-//! The agent killed, or refused by the kernel, at every system call of a start that adds, replaces and removes routes and
-//! installs the plugins: what is half done is never seen, and the next start makes it whole.
+//! The agent killed, or with a failing system call, at every system call of a start that adds, replaces and removes
+//! routes and installs the plugins: partial work is never visible, and the next start completes it.
 //!
 //! ```text
 //!   node1 (agent; /run/bin, /run/net.d) ── lan
@@ -21,19 +21,19 @@ const SOON: Duration = Duration::from_secs(20);
 const INSTALL: [&str; 6] = ["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d", "--resync", "200ms"];
 const PLUGINS: [&str; 2] = ["podlan", "podlan-ipam"];
 
-/// How the agent marks its routes.
+/// The mark of the agent's routes.
 const AGENTS: &str = "proto 110 metric 110";
 
-/// What stands where a plugin will be installed.
+/// The file at the path where a plugin will be installed.
 const OLD: &str = "an older plugin";
 
-/// What is installed there.
+/// The plugin that is installed there.
 fn new(plugin: &str) -> Vec<u8> {
     format!("a new {plugin}\n").repeat(10_000).into_bytes()
 }
 
-/// The system calls that change anything outside of the process. A kill at another one leaves what a kill at the next of
-/// these leaves.
+/// The system calls that change anything outside of the process. A kill at another call leaves the same state as a kill
+/// at the next of these.
 const CHANGING: [&str; 22] = [
     "bind",
     "chmod",
@@ -59,22 +59,22 @@ const CHANGING: [&str; 22] = [
     "writev",
 ];
 
-/// Which system calls are meant.
+/// Selects system calls.
 type Calls<'a> = &'a dyn Fn(&str) -> bool;
 
-/// All calls, and every fault at each: the long form of scripts/torture.
+/// Whether all calls are tested, with every fault at each: the long form of scripts/torture.
 fn long() -> bool {
     std::env::var_os("PODLAN_TORTURE").is_some()
 }
 
-struct World<'lab> {
+struct Rig<'lab> {
     node: &'lab Node,
     web: Pod<'lab>,
     at_web: Added,
     routes: Vec<String>,
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     fn new(lab: &Lab, node: &'lab Node) -> Result<Self, Error> {
         let peer = |number: u8| {
             json!({
@@ -91,20 +91,20 @@ impl<'lab> World<'lab> {
         )?;
         let web = node.pod("web")?;
         let at_web = web.add(&node.podnet())?;
-        let mut world = Self { node, web, at_web, routes: Vec::new() };
-        world.pack()?;
-        world.ip("route add 10.250.0.0/16 via 172.31.0.50")?;
-        world.before()?;
-        let whole = world.run(world.agent()?)?;
+        let mut rig = Self { node, web, at_web, routes: Vec::new() };
+        rig.pack()?;
+        rig.ip("route add 10.250.0.0/16 via 172.31.0.50")?;
+        rig.before()?;
+        let whole = rig.run(rig.agent()?)?;
         if !whole.success() {
             return Err(whole.but("it should have run and ended well"));
         }
-        world.routes = world.ours()?;
-        assert!(world.routes.len() >= 8, "{:?}", world.routes);
-        Ok(world)
+        rig.routes = rig.ours()?;
+        assert!(rig.routes.len() >= 8, "{:?}", rig.routes);
+        Ok(rig)
     }
 
-    /// A copy of the agent, with plugins beside it that are quickly written.
+    /// A copy of the agent, with small plugins beside it.
     fn pack(&self) -> Result<(), Error> {
         let (folder, agent) = (self.folder("from"), binaries::find("podlan-node")?);
         let packed = fs::create_dir_all(&folder).and_then(|()| fs::copy(agent, folder.join("podlan-node")));
@@ -130,7 +130,7 @@ impl<'lab> World<'lab> {
         self.node.path(&format!("/run/{name}"))
     }
 
-    /// What a former agent left: routes that are wrong, gone and right, older plugins, no conflist.
+    /// The state that a former agent left: routes that are wrong, gone and right, older plugins, no conflist.
     fn before(&self) -> Result<(), Error> {
         let failed = |source| Error::System { doing: "lay out what was before".into(), source };
         self.forget_the_agents_word();
@@ -159,7 +159,7 @@ impl<'lab> World<'lab> {
         }
     }
 
-    /// The agent's own number, once it says that all is in place.
+    /// The agent's process id, once it reports that everything is in place.
     fn settled(&self) -> Option<Pid> {
         let text = fs::read_to_string(self.folder("podlan/node.json")).ok()?;
         let state: Value = serde_json::from_str(&text).ok()?;
@@ -169,13 +169,13 @@ impl<'lab> World<'lab> {
         (well && conflist).then(|| Pid::from_raw(pid))
     }
 
-    /// Lets it run until it has settled or ended, and then ends it.
+    /// Runs it until it has settled or ended, and then ends it.
     fn run(&self, command: Command) -> Result<Output, Error> {
         let mut agent = command.spawn()?;
         let until = Instant::now() + SOON;
         while agent.is_running() && Instant::now() < until {
             if let Some(pid) = self.settled() {
-                // Again and again: strace may meet the very call by which tokio tells itself of a signal.
+                // Repeatedly: strace may hit the very call by which tokio notifies itself of a signal.
                 kill(pid, Signal::SIGTERM).ok();
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -188,7 +188,7 @@ impl<'lab> World<'lab> {
         agent.wait(SOON)
     }
 
-    /// Nothing is seen that is half done, what was right has stayed, and so have strangers and pods.
+    /// Nothing partial is visible, what was right has stayed, and so have foreign routes and pods.
     fn is_never_half_done(&self, when: &str) -> Result<(), Error> {
         for plugin in PLUGINS {
             let there = fs::read(self.folder("bin").join(plugin)).unwrap_or_default();
@@ -213,7 +213,7 @@ impl<'lab> World<'lab> {
         Ok(())
     }
 
-    /// The next start finds everything to do, does it, and leaves nothing lying about.
+    /// The next start finds all the work, does it, and leaves no temporary files.
     fn is_made_whole(&self, when: &str) -> Result<(), Error> {
         self.forget_the_agents_word();
         let output = self.run(self.agent()?)?;
@@ -240,33 +240,33 @@ impl<'lab> World<'lab> {
     }
 }
 
-fn in_a_world(test: impl FnOnce(&World<'_>) -> Result<(), Error>) -> Result<(), Error> {
+fn with_rig(test: impl FnOnce(&Rig<'_>) -> Result<(), Error>) -> Result<(), Error> {
     if !has_strace() {
         return Ok(());
     }
     let lab = Lab::new(1)?;
     let [node] = lab.these();
-    let world = World::new(&lab, node)?;
-    test(&world)?;
-    world.web_lives()
+    let rig = Rig::new(&lab, node)?;
+    test(&rig)?;
+    rig.web_lives()
 }
 
 #[test]
-fn an_agent_killed_at_any_system_call_leaves_nothing_half_done_and_the_next_makes_it_whole() {
+fn an_agent_killed_at_any_system_call_leaves_nothing_partial_and_the_next_completes_the_work() {
     within(|| {
-        in_a_world(|world| {
+        with_rig(|rig| {
             let killed = Sabotage {
                 tamper: "signal=KILL",
                 of: &|call| long() || CHANGING.contains(&call),
-                before: || world.before(),
-                command: || world.agent(),
-                run: |command| world.run(command),
+                before: || rig.before(),
+                command: || rig.agent(),
+                run: |command| rig.run(command),
                 then: |when: &str, _: &Output| {
-                    world.is_never_half_done(when)?;
-                    world.is_made_whole(when)
+                    rig.is_never_half_done(when)?;
+                    rig.is_made_whole(when)
                 },
             };
-            let points = killed.at_each_call(world.node)?;
+            let points = killed.at_each_call(rig.node)?;
             println!("{points} system calls of the agent killed");
             assert!(points > 60, "{points}");
             Ok(())
@@ -274,16 +274,16 @@ fn an_agent_killed_at_any_system_call_leaves_nothing_half_done_and_the_next_make
     });
 }
 
-/// It goes on, and nothing but a signal ends it.
+/// It continues, and only a signal ends it.
 #[test]
-fn an_agent_that_the_kernel_refuses_anything_goes_on() {
+fn an_agent_survives_an_error_from_any_system_call() {
     within(|| {
-        in_a_world(|world| {
+        with_rig(|rig| {
             let sent = |call: &str| matches!(call, "sendto" | "sendmsg");
             let received = |call: &str| matches!(call, "recvfrom" | "recvmsg");
             let netlink = |call: &str| sent(call) || received(call) || call == "socket";
-            // Not write: it is how threads wake each other, which never fails, and strace would refuse it to each thread of
-            // a part that is started again. What writes meet on a full disk, agent_broken_things has.
+            // Not write: threads wake each other by it, which never fails, and strace would refuse it to each thread of
+            // a part that is started again. Failing writes on a full file system are tested in agent::broken_things.
             let files = |call: &str| matches!(call, "openat" | "open" | "rename" | "renameat" | "fsync");
             let mut faults: Vec<(&str, Calls<'_>)> =
                 vec![("error=ENOBUFS", &sent), ("retval=20", &received), ("error=ENOSPC", &files)];
@@ -299,13 +299,13 @@ fn an_agent_that_the_kernel_refuses_anything_goes_on() {
                 let refused = Sabotage {
                     tamper,
                     of,
-                    before: || world.before(),
-                    command: || world.agent(),
-                    run: |command| world.run(command),
+                    before: || rig.before(),
+                    command: || rig.agent(),
+                    run: |command| rig.run(command),
                     then: |when: &str, output: &Output| {
-                        world.is_never_half_done(when)?;
-                        // strace knows calls, not descriptors: it met one by which tokio wakes itself, and which never
-                        // fails so.
+                        rig.is_never_half_done(when)?;
+                        // strace selects calls, not descriptors: it hit one by which tokio wakes itself, which never
+                        // fails in this way.
                         let met_tokio = output
                             .stderr
                             .lines()
@@ -313,19 +313,19 @@ fn an_agent_that_the_kernel_refuses_anything_goes_on() {
                         assert!(met_tokio || !output.stderr.contains("panicked"), "{when}: {}", output.stderr);
                         match output.success() {
                             true => {
-                                assert_eq!(world.ours()?, world.routes, "{when}");
+                                assert_eq!(rig.ours()?, rig.routes, "{when}");
                                 Ok(())
                             }
                             false => {
                                 assert!(met_tokio, "it ended, {when}: {}", output.stderr);
-                                world.is_made_whole(when)
+                                rig.is_made_whole(when)
                             }
                         }
                     },
                 };
-                points += refused.at_each_call(world.node)?;
+                points += refused.at_each_call(rig.node)?;
             }
-            println!("{points} system calls of the agent refused");
+            println!("{points} system calls of the agent failed");
             assert!(points > 30, "{points}");
             Ok(())
         })

@@ -1,5 +1,6 @@
-//! The agent with as little as deploy/kubernetes gives it: `CAP_NET_ADMIN` and no other capability, no new privileges, every
-//! mount read-only but its few folders, and the system calls of deploy/seccomp/podlan-node.json alone. It does everything.
+//! The agent with the privileges of deploy/kubernetes only: `CAP_NET_ADMIN` and no other capability, no new privileges,
+//! read-only mounts except for its few directories, and the system calls of deploy/seccomp/podlan-node.json only. It
+//! does all its work.
 //!
 //! ```text
 //!   node1 (agent, confined) ──┬── node2 (in the list only)
@@ -7,16 +8,16 @@
 //! ```
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use podlan_conformance::agent::{METRICS, metrics, routes, serves_ready, state};
 use podlan_conformance::lab::{Command, Error, Lab, Node, binaries, eventually, within};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The folders that deploy/kubernetes mounts.
+/// The directories that deploy/kubernetes mounts.
 const WRITABLE: [&str; 3] = ["/run/podlan", "/run/bin", "/run/net.d"];
 
 fn failed(doing: &str) -> impl Fn(std::io::Error) -> Error {
@@ -28,7 +29,7 @@ fn profile() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/seccomp/podlan-node.json").display().to_string()
 }
 
-/// A command with one capability, and no mount that it can write but its folders.
+/// A command with one capability, and with only its directories writable.
 fn in_its_folders(node: &Node, command: Command) -> Result<Command, Error> {
     let mut read_only = vec!["read-only".to_owned()];
     for folder in WRITABLE {
@@ -40,7 +41,7 @@ fn in_its_folders(node: &Node, command: Command) -> Result<Command, Error> {
     Ok(command.under("setpriv", one_capability).under(&binaries::lab()?.display().to_string(), read_only))
 }
 
-/// A command with the profile's system calls alone.
+/// A command with the profile's system calls only.
 fn filtered(command: Command) -> Result<Command, Error> {
     Ok(command.under(&binaries::lab()?.display().to_string(), ["allow", &profile(), "--"]))
 }
@@ -50,37 +51,30 @@ fn confined(node: &Node, program: &Path) -> Result<Command, Error> {
     in_its_folders(node, filtered(node.command(program))?)
 }
 
-fn routes(node: &Node) -> Result<Vec<String>, Error> {
-    Ok(node.network()?.lines(&["proto", "110"]).into_iter().map(str::to_owned).collect())
-}
-
 #[test]
-fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everything() {
+fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_agent_does_everything() {
     within(|| {
         let lab = Lab::new(2)?;
         let [node, _two] = lab.these();
         let podlan_node = binaries::find("podlan-node")?;
-        is_confined_indeed(node)?;
+        is_confined(node)?;
         let web = node.pod("web")?;
         let dead = node.pod("dead")?;
         let at_web = web.add(&node.podnet())?;
         dead.add(&node.podnet())?;
-        let at = SocketAddr::new(node.v4(), 9900);
         let agent = confined(node, &podlan_node)?
             .args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE, "--resync", "300ms", "--masquerade"])
-            .args(["--listen", &at.to_string(), "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
+            .args(["--listen", &METRICS.to_string(), "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
             .spawn()?;
-        let well = || -> Result<(), String> {
-            let said = node.place().http_get(at, "/readyz").map_err(|error| format!("{error}\n{}", agent.stderr()))?;
-            if said.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("{said}\n{}", agent.stderr())) }
-        };
-        eventually(SOON, "it is ready: its routes are in", well)?;
+        eventually(SOON, "it is ready: its routes are in", || {
+            serves_ready(node, METRICS).map_err(|answer| format!("{answer}\n{}", agent.stderr()))
+        })?;
         let whole = routes(node)?;
         assert!(whole.len() >= 4, "{whole:?}");
-        let state = fs::read_to_string(node.path("/run/podlan/node.json")).map_err(failed("read its word"))?;
-        let state: serde_json::Value = serde_json::from_str(&state).unwrap_or_default();
+        let state = state(node);
         assert_eq!(state["warnings"], serde_json::json!([]), "{}", agent.stderr());
-        let process = fs::read_to_string(format!("/proc/{}/status", state["pid"])).map_err(failed("look at it"))?;
+        let process =
+            fs::read_to_string(format!("/proc/{}/status", state["pid"])).map_err(failed("read its status"))?;
         let (net_admin, none) = ("0000000000001000", "0000000000000000");
         let held = [("CapEff", net_admin), ("CapPrm", net_admin), ("CapBnd", net_admin), ("CapInh", none)];
         for (field, value) in held.into_iter().chain([("NoNewPrivs", "1"), ("Seccomp", "2")]) {
@@ -94,15 +88,15 @@ fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everyth
         }
         let rules = node.command("nft").args(["list", "ruleset"]).succeeds()?;
         assert!(rules.contains("fib saddr . iif") && rules.contains("masquerade"), "{rules}");
-        assert!(node.place().http_get(at, "/metrics").is_ok_and(|said| said.contains("podlan_")));
+        assert!(metrics(node).is_ok_and(|served| served.contains("podlan_")));
 
-        // Heals: a route, a rule, an installed plugin; follows the list; takes a dead lease back.
+        // Restores a route, a rule and an installed plugin; follows the list; releases a dead lease.
         node.place().remove_route(node_two_cidr())?;
         node.command("nft").args(["flush", "ruleset"]).succeeds()?;
         fs::remove_file(node.path("/run/bin/podlan")).map_err(failed("remove a plugin"))?;
         node.place().remove_link(dead_link(node)?.as_str())?;
         dead.remove()?;
-        eventually(SOON, "all is healed", || {
+        eventually(SOON, "everything is restored", || {
             let now = routes(node).map_err(|error| error.to_string())?;
             let rules = node.command("nft").args(["list", "ruleset"]).succeeds().map_err(|error| error.to_string())?;
             let plugin = node.path("/run/bin/podlan").exists();
@@ -115,7 +109,7 @@ fn with_one_capability_three_folders_and_few_system_calls_the_agent_does_everyth
         let traced = command(node, &podlan_node, &["trace", &at_web.v4()?.to_string(), "10.244.2.2"])?;
         assert!(traced.contains("the address is kept") && traced.contains("nothing is wrong"), "{traced}");
         lab.list(&[node])?;
-        eventually(SOON, "the other node's routes are withdrawn, on the operator's word", || {
+        eventually(SOON, "the other node's routes are withdrawn, on the operator's command", || {
             command(node, &podlan_node, &["release-withdrawal"]).map_err(|error| error.to_string())?;
             let now = routes(node).map_err(|error| error.to_string())?;
             if now.len() == whole.len() - 2 { Ok(()) } else { Err(format!("{now:?}")) }
@@ -141,8 +135,8 @@ fn node_two_cidr() -> ipnetwork::IpNetwork {
     )
 }
 
-/// What the confinement forbids goes well without it: it is that which forbids it.
-fn is_confined_indeed(node: &Node) -> Result<(), Error> {
+/// What the confinement forbids succeeds without it: so the confinement is what forbids it.
+fn is_confined(node: &Node) -> Result<(), Error> {
     let write = |file: &str| node.command("/bin/sh").args(["-c", &format!("echo x > {file}")]);
     write("/run/elsewhere").succeeds()?;
     in_its_folders(node, write("/run/podlan/own"))?.succeeds()?;
@@ -162,7 +156,7 @@ fn dead_link(node: &Node) -> Result<String, Error> {
     Ok(name.split('@').next().unwrap_or_default().to_owned())
 }
 
-/// What a command of the agent's program says, confined as well.
+/// The output of a command of the agent's program, confined as well.
 fn command(node: &Node, podlan_node: &Path, words: &[&str]) -> Result<String, Error> {
     let output = confined(node, podlan_node)?.args(words).run()?;
     match output.success() {
@@ -171,7 +165,7 @@ fn command(node: &Node, podlan_node: &Path, words: &[&str]) -> Result<String, Er
     }
 }
 
-/// Every file below a folder, with its kind and mode.
+/// Every file below a directory, with its kind and mode.
 fn files(folder: &Path, into: &mut Vec<(PathBuf, fs::Metadata)>) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(failed("list"))? {
         let path = entry.map_err(failed("list"))?.path();
@@ -184,9 +178,9 @@ fn files(folder: &Path, into: &mut Vec<(PathBuf, fs::Metadata)>) -> Result<(), E
     Ok(())
 }
 
-/// Under a umask that would let everybody write, too.
+/// Also under a umask that lets everybody write.
 #[test]
-fn whatever_podlan_keeps_is_for_its_owner_alone_and_what_runtimes_read_is_written_by_its_owner_alone() {
+fn podlans_own_files_are_readable_by_their_owner_only_and_runtime_files_writable_by_their_owner_only() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -211,7 +205,7 @@ fn whatever_podlan_keeps_is_for_its_owner_alone_and_what_runtimes_read_is_writte
             assert!(names.iter().any(|there| there == name), "{name} in {names:?}");
         }
         for (path, there) in all {
-            // Who can enter the folder can command the agent: the socket's own mode is no gate on every system.
+            // A user who can enter the directory can command the agent: not every system checks the socket's own mode.
             let most = if there.is_dir() || there.file_type().is_socket() { 0o700 } else { 0o600 };
             let mode = there.mode() & 0o7777;
             let inside = there.file_type().is_socket();
@@ -227,7 +221,7 @@ fn whatever_podlan_keeps_is_for_its_owner_alone_and_what_runtimes_read_is_writte
     });
 }
 
-/// Whoever may write in a folder that podlan uses (it was made by somebody else, say) plants a link where podlan will write.
+/// A user who may write in a directory of podlan (because another user made it) plants a symlink where podlan will write.
 #[test]
 fn no_planted_symlink_is_followed_by_the_agent_or_the_plugin() {
     within(|| {
@@ -281,7 +275,7 @@ fn no_planted_symlink_is_followed_by_the_agent_or_the_plugin() {
         untouched("after the agent");
         agent.stop(SOON)?;
 
-        // A lock or a store that is a link is refused, by name.
+        // A lock or a store that is a symlink is refused, by name.
         for name in ["podlan/node.lock", "podlan/podnet/lock", "podlan/podnet/store"] {
             plant(name)?;
             match name {

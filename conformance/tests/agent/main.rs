@@ -1,4 +1,4 @@
-//! The agent as a process: what it installs, serves and takes back, with few privileges, with broken parts, and killed at
+//! The agent as a process: what it installs, serves and releases, with few privileges, with broken parts, and killed at
 //! every system call.
 
 mod broken_things;

@@ -1,7 +1,8 @@
-//! The alert rules of deploy/prometheus by Prometheus' own tool: they read, each fires on its trouble and on nothing else,
-//! and the tests notice a rule that does not. `scripts/beside promtool` fetches it, PODLAN_PROMTOOL names its folder.
+//! The alert rules of deploy/prometheus, tested with Prometheus' own tool: they are valid, each fires on its condition
+//! and on nothing else, and the rule tests detect a rule that does not. `scripts/beside promtool` fetches it,
+//! PODLAN_PROMTOOL names its directory.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ fn run(promtool: &Path, folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn each_alert_fires_on_its_trouble_and_the_tests_notice_one_that_does_not() {
+fn each_alert_fires_on_its_condition_and_the_rule_tests_detect_one_that_does_not() {
     let Some(promtool) = promtool() else { return };
     let folder = Path::new(FOLDER);
     for arguments in [&["check", "rules", "podlan.rules.yaml"], &["test", "rules", "podlan.test.yaml"]] {
@@ -40,7 +41,7 @@ fn each_alert_fires_on_its_trouble_and_the_tests_notice_one_that_does_not() {
         let never = rules.replace(expression, "    expr: podlan_node_ready == 7");
         fs::write(spoiled.path().join("podlan.rules.yaml"), never).unwrap();
         let said = run(&promtool, spoiled.path(), &["test", "rules", "podlan.test.yaml"]);
-        assert!(!said.status.success(), "nobody notices that {expression} never fires");
+        assert!(!said.status.success(), "no test notices that {expression} never fires");
     }
     assert_eq!(expressions.len(), 15);
 }

@@ -1,7 +1,7 @@
-//! Every script of scripts/ and .ci, the demo and the lab answer `--help` with one screen, and refuse what they do not
-//! know with exit code 2, before they start or build anything.
+//! Every script of scripts/ and .ci, the demo and the lab answer `--help` with one screen, and refuse unknown arguments
+//! with exit code 2, before they start or build anything.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,12 +1,12 @@
-//! The pages quote programs, name files and link to each other: what they quote is printed, what they name exists.
+//! The pages quote programs, name files and link to each other: the programs print what is quoted, and the files exist.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Said by the runtime, not by podlan.
+/// Printed by the runtime, not by podlan.
 const FOREIGN: [&str; 1] = ["cni plugin not initialized"];
 
 fn root() -> PathBuf {
@@ -26,7 +26,7 @@ fn sources(folder: &Path, text: &mut String) {
 }
 
 #[test]
-fn what_troubleshooting_quotes_the_programs_print() {
+fn texts_quoted_in_troubleshooting_are_printed_by_the_programs() {
     let mut text = String::new();
     for part in [
         "cni/src",
@@ -49,7 +49,7 @@ fn what_troubleshooting_quotes_the_programs_print() {
 }
 
 #[test]
-fn what_the_pages_point_at_is_there() {
+fn the_targets_of_links_in_the_pages_exist() {
     let docs = root().join("docs");
     let files = [docs.clone(), docs.join("bench")].map(|folder| fs::read_dir(folder).unwrap());
     let pages = files.into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -68,7 +68,7 @@ fn what_the_pages_point_at_is_there() {
     }
 }
 
-/// Whether a word between backticks names a file or folder of the repository, and not one of a node, a pattern or an
+/// Whether a word between backticks names a file or directory of the repository, and not one of a node, a pattern or an
 /// option.
 fn is_path(word: &str) -> bool {
     let of_a_file = [".rs", ".md", ".toml", ".txt"].iter().any(|end| word.ends_with(end));
@@ -80,7 +80,7 @@ fn the_files_that_the_pages_for_developers_name_exist() {
     let mut missing = Vec::new();
     for page in ["docs/architecture.md", "docs/layout.md", "CONTRIBUTING.md"] {
         let text = fs::read_to_string(root().join(page)).unwrap();
-        // A fence is three backticks: what stands in it is no word.
+        // A fence is three backticks: the text in it is no word.
         let prose: String = text.split("```").step_by(2).collect();
         let named: Vec<&str> = prose.split('`').skip(1).step_by(2).filter(|word| is_path(word)).collect();
         assert!(named.len() > 10, "{page}: {named:?}");

@@ -1,7 +1,7 @@
-//! The image that scripts/image makes, as bytes. That a runtime takes it and runs the agent from it, the containerd tests
-//! show.
+//! The image that scripts/image makes, as bytes. The containerd tests show that a runtime accepts it and runs the agent
+//! from it.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use podlan_conformance::lab::binaries;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The most that it may weigh, bytes.
+/// The greatest size allowed, bytes.
 const MOST: usize = 15_000_000;
 
 fn make(folder: &Path, binaries: &Path, words: &[&str]) -> PathBuf {

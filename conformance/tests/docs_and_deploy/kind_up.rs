@@ -1,15 +1,15 @@
-//! scripts/kind-up and scripts/smoke with a docker, kind and kubectl that only note how they are called: no registry, no
-//! cluster. What they are told to do is checked; what a cluster makes of it, scripts/test-kubernetes shows.
+//! scripts/kind-up and scripts/smoke with a docker, kind and kubectl that only write down how they are called: no
+//! registry, no cluster. The commands are checked; scripts/test-kubernetes shows what a cluster does with them.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Notes each call and what comes on stdin. As kubectl it has two pods, and the server in each sees whom `SEEN` says, or
-/// else the pod that asks.
+/// Writes down each call and its stdin. As kubectl it has two pods, and the server in each reports the client address
+/// in `SEEN`, or by default that of the asking pod.
 const FAKE: &str = r#"#!/bin/bash
 echo "$(basename "$0") $*" >>"$CALLS"
 case "$(basename "$0") $*" in
@@ -57,7 +57,7 @@ fn scripts() -> PathBuf {
 }
 
 #[test]
-fn a_kind_cluster_gets_no_other_network_then_podlan_and_is_tried_out() {
+fn kind_up_makes_a_cluster_without_another_network_installs_podlan_and_tests_it() {
     for family in ["ipv4", "ipv6", "dual"] {
         let fakes = Fakes::new();
         let done = fakes.run("kind-up", &["--ip-family", family], "");
@@ -84,7 +84,7 @@ fn a_kind_cluster_gets_no_other_network_then_podlan_and_is_tried_out() {
 }
 
 #[test]
-fn a_family_that_there_is_not_is_refused_before_anything_is_made() {
+fn an_unknown_ip_family_is_refused_before_anything_is_made() {
     let fakes = Fakes::new();
     assert!(!fakes.run("kind-up", &["--ip-family", "ipx"], "").status.success());
     assert_eq!(fakes.calls(), "");

@@ -1,4 +1,4 @@
-//! What lies beside the sources: documents, the image, alert rules and scripts say what is true.
+//! The files beside the sources: documents, the image, alert rules and scripts are correct.
 
 mod alerts;
 mod commands_answer_help;

@@ -1,4 +1,4 @@
-//! SECURITY.md names tests that exist: a defence whose test was renamed or removed is no defence.
+//! SECURITY.md names tests that exist: a defence whose test was renamed or removed would be unproven.
 
 use std::collections::BTreeSet;
 use std::fs;

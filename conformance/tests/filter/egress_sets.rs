@@ -1,5 +1,6 @@
-//! The masquerade's sets follow the options and the list of nodes, however large the step: an exception that covers what a
-//! thousand elements named before, and back. The agent's own changes are not taken for those of others.
+//! The masquerade's sets follow the options and the list of nodes, however large the change: an exception that covers
+//! what a thousand elements named before, and back. The agent's own changes are not reported as those of other
+//! programs.
 //!
 //! ```text
 //!   node1 (agent) ─── lan, and five hundred nodes that are in the list only
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// nft(8), which shows what the kernel holds; without it the test is skipped.
+/// nft(8), which shows the kernel's state; without it the test is skipped.
 fn nft() -> Option<&'static str> {
     let found = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|path| Path::new(path).exists());
     if found.is_none() {
@@ -24,7 +25,7 @@ fn nft() -> Option<&'static str> {
     found
 }
 
-/// A node of the list, with its pods and its addresses inside of 10.0.0.0/8 and fd00::/8.
+/// A node of the list whose pod CIDRs and addresses are within 10.0.0.0/8 and fd00::/8.
 fn far(number: u16) -> Value {
     let [a, b] = number.to_be_bytes();
     json!({
@@ -37,7 +38,7 @@ fn far(number: u16) -> Value {
     })
 }
 
-/// A node that is in none of them.
+/// A node outside of both.
 fn late() -> Value {
     json!({
         "metadata": { "name": "late" },
@@ -64,9 +65,9 @@ fn members(node: &Node, nft: &str, set: &str) -> Result<BTreeSet<String>, Error>
     Ok(elements.map(first).collect())
 }
 
-/// Waits until both sets have so many members, this one of each among them.
+/// Waits until both sets have these numbers of members, with the given one in each.
 fn become_so(node: &Node, nft: &str, agent: &Running, counts: [usize; 2], ones: [&str; 2]) -> Result<(), Error> {
-    eventually(SOON, &format!("{counts:?} subnets are inside, {ones:?} among them"), || {
+    eventually(SOON, &format!("{counts:?} subnets are in the sets, {ones:?} among them"), || {
         for ((set, count), one) in ["inside4", "inside6"].iter().zip(counts).zip(ones) {
             let members = members(node, nft, set).map_err(|error| error.to_string())?;
             if members.len() != count || !members.contains(one) {
@@ -84,7 +85,7 @@ fn warnings(node: &Node) -> Result<Value, Error> {
 }
 
 #[test]
-fn an_exception_that_covers_a_thousand_elements_comes_and_goes_and_a_node_that_joins_is_inside() {
+fn an_exception_that_replaces_a_thousand_elements_is_added_and_removed_and_a_node_that_joins_is_in_the_set() {
     let Some(nft) = nft() else { return };
     within(|| {
         let lab = Lab::new(1)?;
@@ -92,7 +93,7 @@ fn an_exception_that_covers_a_thousand_elements_comes_and_goes_and_a_node_that_j
         list(&lab, (0..500).map(far))?;
         // 500 nodes with a CIDR and an address each, this node's own two, multicast.
         let narrow = [1003, 1003];
-        // One in the place of a thousand and of this node's CIDR; its address, multicast.
+        // One element in the place of a thousand and of this node's CIDR; its address, multicast.
         let wide = [3, 3];
         let exceptions = ["--no-masquerade-to", "10.0.0.0/8,fd00::/8"];
         for round in 0..2 {
@@ -101,7 +102,7 @@ fn an_exception_that_covers_a_thousand_elements_comes_and_goes_and_a_node_that_j
             assert_eq!(said_of_disturbance(agent)?, Vec::<String>::new(), "round {round}, narrow");
 
             let agent = node.agent(&["--masquerade", exceptions[0], exceptions[1]])?;
-            // The address of this node in fd31::/64 lies in fd00::/8 too.
+            // The address of this node in fd31::/64 is within fd00::/8 too.
             become_so(node, nft, &agent, [wide[0], 2], ["10.0.0.0", "fd00::"])?;
             list(&lab, (0..500).map(far).chain([late()]))?;
             become_so(node, nft, &agent, [wide[0] + 2, 3], ["11.0.7.0", "2001:db8:7::"])?;
@@ -114,7 +115,7 @@ fn an_exception_that_covers_a_thousand_elements_comes_and_goes_and_a_node_that_j
     });
 }
 
-/// Stops the agent; what it said of somebody who changes its rules, or of rules that are not in place.
+/// Stops the agent; returns what it logged about other programs that change its rules, or about missing rules.
 fn said_of_disturbance(agent: Running) -> Result<Vec<String>, Error> {
     let said = agent.stop(Duration::from_secs(5))?.stderr;
     let about = |line: &&str| line.contains("our rules") || line.contains("not in place");
@@ -122,7 +123,7 @@ fn said_of_disturbance(agent: Running) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn a_set_that_takes_no_more_elements_is_made_again() {
+fn a_full_set_is_created_again() {
     let Some(nft) = nft() else { return };
     within(|| {
         let lab = Lab::new(1)?;
@@ -130,7 +131,7 @@ fn a_set_that_takes_no_more_elements_is_made_again() {
         let agent = node.agent(&["--masquerade"])?;
         become_so(node, nft, &agent, [3, 3], ["10.244.1.0", "fd00:10:244:1::"])?;
         agent.stop(Duration::from_secs(5))?;
-        // Somebody who rewrote the table gave the set a size: nothing more goes in.
+        // Another program that rewrote the table gave the set a size: it accepts no more elements.
         let script = "delete table inet podlan-masquerade
             add table inet podlan-masquerade
             add set inet podlan-masquerade inside4 { type ipv4_addr; flags interval; size 4; }";

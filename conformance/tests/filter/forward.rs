@@ -1,4 +1,5 @@
-//! Rules of others that drop what a node forwards between pods: found, told, and answered where that is asked for.
+//! Rules of other programs that drop packets between pods when a node forwards them: found, reported, and overridden on
+//! request.
 //!
 //! ```text
 //!   node1 (agent) ── lan ── node2 (agent; Docker's and firewalld's rules)
@@ -25,8 +26,8 @@ fn programs() -> Option<[&'static str; 3]> {
     None
 }
 
-/// Waits until the agent tells of so many chains that drop, each with these words.
-fn told(node: &Node, drops: u64, words: &[&str]) -> Result<(), Error> {
+/// Waits until the agent reports this number of chains that drop, with these words.
+fn reports(node: &Node, drops: u64, words: &[&str]) -> Result<(), Error> {
     eventually(SOON, &format!("{drops} chains of {} drop: {words:?}", node.name()), || {
         let status = status(node).map_err(|error| error.to_string())?;
         let warnings = status["warnings"].to_string();
@@ -35,7 +36,7 @@ fn told(node: &Node, drops: u64, words: &[&str]) -> Result<(), Error> {
     })
 }
 
-/// What Docker makes of FORWARD.
+/// The rules that Docker adds to FORWARD.
 fn docker(node: &Node, iptables: &[&str]) -> Result<(), Error> {
     for program in iptables {
         for rule in [
@@ -52,7 +53,7 @@ fn docker(node: &Node, iptables: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What firewalld makes of forward, in short.
+/// The rules that firewalld adds to forward, in short.
 const FIREWALLD: &str = "table inet firewalld {
   chain filter_FORWARD {
     type filter hook forward priority filter + 10; policy accept;
@@ -67,7 +68,7 @@ const FIREWALLD: &str = "table inet firewalld {
   chain filter_FWD_public { oifname \"virbr0\" accept; }
 }";
 
-/// Whether a pod gets no answer from an address; one protocol tells.
+/// Whether a pod gets no answer from an address; one protocol is enough.
 fn is_cut_off(pod: &Pod<'_>, from: IpAddr) -> Result<bool, Error> {
     let reports = pod.place().ask(&[Target { protocol: Protocol::Tcp, address: from }])?;
     Ok(reports.iter().all(|report| matches!(report.answer, Answer::Silent(_))))
@@ -79,7 +80,7 @@ fn shown(node: &Node, iptables: &str) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn a_policy_of_docker_is_told_and_answered_when_asked_and_what_a_rule_forbids_stays_forbidden() {
+fn dockers_drop_policy_is_reported_and_overridden_on_request_and_explicit_drop_rules_still_apply() {
     let Some([iptables, ip6tables, _]) = programs() else { return };
     within(|| {
         let lab = Lab::new(2)?;
@@ -92,47 +93,47 @@ fn a_policy_of_docker_is_told_and_answered_when_asked_and_what_a_rule_forbids_st
         let connected = || web.reaches(&at_web, &at_db.ips()).and_then(|()| db.reaches(&at_db, &at_web.ips()));
         let soon_connected = |fact: &str| eventually(SOON, fact, || connected().map_err(|error| error.to_string()));
         soon_connected("pods reach each other")?;
-        told(two, 0, &[])?;
+        reports(two, 0, &[])?;
 
         docker(two, &[iptables, ip6tables])?;
-        told(two, 2, &["ip filter FORWARD drops", "ip6 filter FORWARD drops", "--accept-forward"])?;
-        assert!(is_cut_off(&web, at_db.v4()?)?, "and so it is");
+        reports(two, 2, &["ip filter FORWARD drops", "ip6 filter FORWARD drops", "--accept-forward"])?;
+        assert!(is_cut_off(&web, at_db.v4()?)?, "packets are dropped");
 
         stop(agent)?;
         let agent = two.agent(&["--accept-forward"])?;
         soon_connected("the policies are answered")?;
-        told(two, 0, &[])?;
+        reports(two, 0, &[])?;
         let rules = shown(two, iptables)?;
         let ours = "-s 10.244.2.0/24 -m comment --comment \"podlan: ";
-        assert!(rules[rules.len() - 2].contains(ours), "behind all others, as iptables shows it: {rules:?}");
+        assert!(rules[rules.len() - 2].contains(ours), "last in the chain, as iptables shows it: {rules:?}");
 
-        // Whoever flushes the chain gets them again; whoever forbids by a rule is obeyed.
+        // A flushed chain gets them again; an explicit drop rule still applies.
         two.command(iptables).args(["-F", "FORWARD"]).succeeds()?;
         soon_connected("they come back")?;
         let forbid = format!("-I FORWARD -s {} -j DROP", at_web.v4()?);
         two.command(iptables).args(forbid.split(' ')).succeeds()?;
-        assert!(is_cut_off(&web, at_db.v4()?)?, "a rule is not overruled");
+        assert!(is_cut_off(&web, at_db.v4()?)?, "a drop rule is not overridden");
         two.command(iptables).args(forbid.replace("-I", "-D").split(' ')).succeeds()?;
 
-        // An agent that is not asked takes them away, and so does cleanup.
+        // An agent without the option removes them, and so does cleanup.
         stop(agent)?;
         let agent = two.agent(&[])?;
-        told(two, 2, &["ip filter FORWARD drops"])?;
+        reports(two, 2, &["ip filter FORWARD drops"])?;
         assert!(!shown(two, iptables)?.join("\n").contains("podlan"));
         stop(agent)?;
         let agent = two.agent(&["--accept-forward"])?;
-        told(two, 0, &[])?;
+        reports(two, 0, &[])?;
         soon_connected("again")?;
         stop(agent)?;
         let said = two.command(binaries::find("podlan-node")?).arg("cleanup").succeeds()?;
-        assert!(said.contains("our rules in the chains of others"), "{said}");
+        assert!(said.contains("rules in forward chains of other programs"), "{said}");
         assert!(!shown(two, iptables)?.join("\n").contains("podlan"));
         Ok(())
     });
 }
 
 #[test]
-fn a_zone_of_firewalld_that_rejects_is_told_with_its_cure_and_not_overruled() {
+fn a_firewalld_zone_that_rejects_is_reported_with_its_fix_and_not_overridden() {
     let Some([_, _, nft]) = programs() else { return };
     within(|| {
         let lab = Lab::new(2)?;
@@ -144,16 +145,16 @@ fn a_zone_of_firewalld_that_rejects_is_told_with_its_cure_and_not_overruled() {
         let connected = || web.reaches(&at_web, &at_db.ips()).map_err(|error| error.to_string());
         eventually(SOON, "web reaches db", connected)?;
         two.command(nft).args(["-f", "-"]).stdin(FIREWALLD).succeeds()?;
-        told(two, 1, &["inet firewalld filter_FORWARD drops traffic between pods by a rule", "--zone=trusted"])?;
-        assert!(is_cut_off(&web, at_db.v4()?)?, "and so it is");
-        // What firewalld makes of its trusted zone.
+        reports(two, 1, &["inet firewalld filter_FORWARD drops traffic between pods by a rule", "--zone=trusted"])?;
+        assert!(is_cut_off(&web, at_db.v4()?)?, "packets are dropped");
+        // The rules that firewalld adds for its trusted zone.
         for rule in [
             "insert rule inet firewalld filter_FORWARD_ZONES ip saddr 10.244.0.0/16 accept",
             "insert rule inet firewalld filter_FORWARD_ZONES ip6 saddr fd00:10:244::/48 accept",
         ] {
             two.command(nft).args(rule.split(' ')).succeeds()?;
         }
-        told(two, 0, &[])?;
+        reports(two, 0, &[])?;
         eventually(SOON, "web reaches db again", connected)
     });
 }

@@ -4,7 +4,7 @@
 //!   node1 (agent) ─────┬───── node2 (agent)
 //!     └── web         lan       └── db
 //!                      │
-//!                    node3, which is no node of the cluster: it knows no way to the pods
+//!                    node3, which is no node of the cluster: it has no routes to the pods
 //! ```
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 const SOON: Duration = Duration::from_secs(10);
 const TABLE: [&str; 2] = ["inet", "podlan-masquerade"];
 
-/// nft(8), which shows what the kernel holds; without it the test is skipped.
+/// nft(8), which shows the kernel's state; without it the test is skipped.
 fn nft() -> Option<&'static str> {
     let found =
         ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|path| std::path::Path::new(path).exists());
@@ -31,7 +31,7 @@ fn nft() -> Option<&'static str> {
     found
 }
 
-/// What `nft -j` answers on a node, its objects.
+/// The objects that `nft -j` prints on a node.
 fn ask_nft(node: &Node, nft: &str, words: &[&str]) -> Result<Vec<Value>, Error> {
     let output = node.command(nft).args(["-j", "-a"]).args(words).run()?;
     let value: Value = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
@@ -49,7 +49,7 @@ fn members(node: &Node, nft: &str, set: &str) -> Result<BTreeSet<String>, Error>
     Ok(elements.map(first).collect())
 }
 
-/// The handles of the rules: a rule that is loaded anew gets another.
+/// The handles of the rules: a rule that is loaded again gets another.
 fn handles(node: &Node, nft: &str) -> Result<Vec<u64>, Error> {
     let objects = ask_nft(node, nft, &["list", "table", TABLE[0], TABLE[1]])?;
     Ok(objects.iter().filter_map(|object| object["rule"]["handle"].as_u64()).collect())
@@ -91,7 +91,7 @@ fn nodes_file(lab: &Lab, items: Vec<Value>) -> Result<(), Error> {
     lab.write_nodes(&json!({ "kind": "NodeList", "items": items }).to_string())
 }
 
-/// A node that nobody reaches, with addresses of its own.
+/// A node that cannot be reached, with addresses of its own.
 fn far(number: u32) -> Value {
     let [_, a, b, c] = number.to_be_bytes();
     json!({
@@ -105,7 +105,7 @@ fn far(number: u32) -> Value {
 }
 
 #[test]
-fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_the_rule_comes_back() {
+fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_the_rule_is_restored() {
     let Some(nft) = nft() else { return };
     within(|| {
         let lab = Lab::new(3)?;
@@ -117,7 +117,7 @@ fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_th
         let agent = one.agent(&["--masquerade"])?;
         let _other = two.agent(&[])?;
         for [a, b] in [[one, two], [two, one]] {
-            eventually(SOON, &format!("{} knows {}", a.name(), b.name()), || {
+            eventually(SOON, &format!("{} has routes to {}", a.name(), b.name()), || {
                 let network = a.network().map_err(|error| error.to_string())?;
                 let known = |cidr: &ipnetwork::IpNetwork| {
                     !network.lines(&["route", "unicast", &cidr.to_string(), "via"]).is_empty()
@@ -135,7 +135,7 @@ fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_th
         };
         right()?;
 
-        // Somebody takes it away, in part or whole.
+        // Another program removes it, in part or as a whole.
         for damage in [
             &["flush", "ruleset"][..],
             &["delete", "table", TABLE[0], TABLE[1]],
@@ -156,14 +156,14 @@ fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_th
         }
         right()?;
 
-        // An agent without it takes it away.
+        // An agent without the option removes it.
         stop(agent)?;
-        assert_ne!(handles(one, nft)?, Vec::<u64>::new(), "it outlives the agent");
+        assert_ne!(handles(one, nft)?, Vec::<u64>::new(), "it stays without the agent");
         let agent = one.agent(&[])?;
         becomes(one, "off")?;
         assert_eq!(handles(one, nft)?, Vec::<u64>::new());
 
-        // An exception of the operator: pods are seen with their own addresses, if one knows the way back.
+        // An exception of the operator: pods are seen with their own addresses, where the other side has a route back.
         stop(agent)?;
         for (cidr, via) in one.pod_cidrs().iter().zip(one.ips()) {
             let route = ["route", "add", &cidr.to_string(), "via", &via.to_string()].map(str::to_owned);
@@ -171,7 +171,7 @@ fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_th
         }
         let agent = one.agent(&["--masquerade", "--no-masquerade-to", "172.31.0.3,fd31::3"])?;
         becomes(one, "on")?;
-        // Of another pod: a connection keeps the address that it began with.
+        // Of another pod: a connection keeps the address that it started with.
         let late = one.pod("late")?;
         let at_late = late.add(&one.podnet())?;
         late.reaches(&at_late, &outside.ips())?;
@@ -204,20 +204,20 @@ fn no_connection_is_lost_and_no_pod_sees_another_address_while_the_sets_change()
         becomes(one, "on")?;
         let rules = handles(one, nft)?;
 
-        let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
-        // New connections all the time, each of which the rules judge anew.
+        let (over, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
+        // New connections all the time, each of which the rules judge.
         let ask = |to: Vec<IpAddr>, as_seen: Vec<IpAddr>| {
             let targets = to
                 .into_iter()
                 .flat_map(|address| [Protocol::Tcp, Protocol::Udp].map(|protocol| Target { protocol, address }));
             let targets: Vec<Target> = targets.collect();
-            let (over, asked) = (&over, &asked);
+            let (over, opened) = (&over, &opened);
             move || -> Vec<String> {
                 let mut wrong = Vec::new();
                 while !over.load(Ordering::Relaxed) {
                     for target in &targets {
                         let report = probe(*target, PORT, None);
-                        asked.fetch_add(1, Ordering::Relaxed);
+                        opened.fetch_add(1, Ordering::Relaxed);
                         if !matches!(&report.answer, Answer::Saw(address) if as_seen.contains(address)) {
                             wrong.push(report.to_string());
                         }
@@ -248,14 +248,14 @@ fn no_connection_is_lost_and_no_pod_sees_another_address_while_the_sets_change()
             }
             updated.map(|()| wrong)
         })?;
-        let asked = asked.into_inner();
-        assert!(wrong.is_empty(), "{} of {asked} connections went wrong: {wrong:?}", wrong.len());
-        assert!(asked > 100, "{asked} connections show nothing");
-        assert_eq!(handles(one, nft)?, rules, "no rule was loaded anew");
-        // Two nodes, five thousand more, multicast; of each its pods and its address.
+        let opened = opened.into_inner();
+        assert!(wrong.is_empty(), "{} of {opened} connections went wrong: {wrong:?}", wrong.len());
+        assert!(opened > 100, "{opened} connections show nothing");
+        assert_eq!(handles(one, nft)?, rules, "no rule was loaded again");
+        // Two nodes, five thousand more, multicast; each with its pod CIDR and its address.
         assert_eq!(members(one, nft, "inside4")?.len(), 2 * 5002 + 1);
 
-        // A new agent finds it right and changes nothing.
+        // A new agent finds them right and changes nothing.
         stop(agent)?;
         let _agent = one.agent(&["--masquerade"])?;
         becomes(one, "on")?;
@@ -288,7 +288,7 @@ fn a_pod_of_a_node_that_joins_is_never_seen_by_its_nodes_address() {
                     let mut answer = [0; 64];
                     socket.recv(&mut answer).map(|length| String::from_utf8_lossy(&answer[..length]).into_owned())
                 });
-                // While the node is away nobody answers.
+                // While the node is away there is no answer.
                 if let Some(address) = asking.ok().and_then(|text| text.parse::<IpAddr>().ok()) {
                     answers += 1;
                     if address != own {

@@ -1,4 +1,5 @@
-//! What an agent with every part on makes and says: JSON keys, metrics, files, the conflist, nft rules, routes, links.
+//! What an agent with every part enabled makes and prints: JSON keys, metrics, files, the conflist, nft rules, routes,
+//! links.
 //!
 //! ```text
 //!   node1 (agent; /run/net.d, /run/bin, /run/podlan) ──┬── node2 (agent)
@@ -23,7 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 const LISTEN: &str = "127.0.0.1:9419";
 const NFT: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"];
 
-/// Every part of the agent that a flag switches on.
+/// Options that enable every part of the agent.
 const OPTIONS: &[&str] = &[
     "--masquerade",
     "--no-masquerade-to",
@@ -39,7 +40,7 @@ const OPTIONS: &[&str] = &[
     "portmap",
     "--chain",
     "bandwidth",
-    // So often are the leases counted.
+    // The interval at which the leases are counted.
     "--resync",
     "300ms",
 ];
@@ -55,7 +56,7 @@ struct Rig<'a> {
 impl<'a> Rig<'a> {
     fn start(lab: &'a Lab) -> Result<Self, Error> {
         let [node, two] = lab.these();
-        // The agent lets pods pass the chains of others that drop what they do not know, and needs one for that.
+        // The agent accepts pods in the chains of other programs that drop unknown traffic, and needs one for that.
         if let Some(nft) = nft() {
             for words in [
                 "add table ip docker",
@@ -79,7 +80,7 @@ impl<'a> Rig<'a> {
         Ok(Self { node, web, at, _agents: agents })
     }
 
-    /// The config that a runtime gives the first plugin of the agent's conflist.
+    /// The config that a runtime passes to the first plugin of the agent's conflist.
     fn config(node: &Node) -> Result<Value, Error> {
         let list: Value = eventually(SOON, "the conflist is there", || {
             let text =
@@ -96,14 +97,14 @@ fn nft() -> Option<&'static str> {
     NFT.into_iter().find(|path| Path::new(path).exists())
 }
 
-/// What `podlan-node` prints as JSON.
+/// The JSON that `podlan-node` prints.
 fn ask(node: &Node, arguments: &[&str]) -> Result<Value, String> {
     let program = binaries::find("podlan-node").map_err(|error| error.to_string())?;
     let output = node.command(program).args(arguments).run().map_err(|error| error.to_string())?;
-    serde_json::from_str(&output.stdout).map_err(|_| output.story())
+    serde_json::from_str(&output.stdout).map_err(|_| output.report())
 }
 
-fn asked(node: &Node, arguments: &[&str]) -> Result<Value, Error> {
+fn output(node: &Node, arguments: &[&str]) -> Result<Value, Error> {
     ask(node, arguments).map_err(|said| Error::Unreadable { from: arguments.join(" "), said })
 }
 
@@ -123,11 +124,11 @@ fn the_keys_of_all_json_that_the_agent_and_its_commands_write_are_as_recorded() 
             let values = values.map_err(|_| Error::Unreadable { from: name.into(), said: text })?;
             is_as_recorded(&format!("{name}_json.txt"), &shape(&json!(values)));
         }
-        is_as_recorded("status_json.txt", &shape(&asked(rig.node, &["status", "--json"])?));
-        is_as_recorded("leases_json.txt", &shape(&asked(rig.node, &["leases", "--json"])?));
+        is_as_recorded("status_json.txt", &shape(&output(rig.node, &["status", "--json"])?));
+        is_as_recorded("leases_json.txt", &shape(&output(rig.node, &["leases", "--json"])?));
         let (own, other) = (rig.at.v4()?.to_string(), "10.244.2.2".to_owned());
-        is_as_recorded("trace_json.txt", &shape(&asked(rig.node, &["trace", &own, &other, "--json"])?));
-        let doctor = asked(rig.node, &["doctor", "--json"])?;
+        is_as_recorded("trace_json.txt", &shape(&output(rig.node, &["trace", &own, &other, "--json"])?));
+        let doctor = output(rig.node, &["doctor", "--json"])?;
         let checks = doctor["checks"].as_array().into_iter().flatten().filter_map(|check| check["check"].as_str());
         let checks: String = checks.map(|check| format!("check {check}\n")).collect();
         is_as_recorded("doctor_json.txt", &(shape(&doctor) + &checks));

@@ -1,5 +1,5 @@
-//! What the plugins print when they refuse a request: the code, the version and the keys in `error_codes.txt`, which
-//! runtimes depend on, and the words in `error_texts.txt`.
+//! What the plugins print when they refuse a request: the code, the version and the keys are in `error_codes.txt`, on
+//! which runtimes depend, and the texts in `error_texts.txt`.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::recorded::is_as_recorded;
 
-/// A request that is refused: its name, and what makes it of a good ADD.
+/// A request that is refused: its name, and the change that makes it from a valid ADD.
 type Case = (&'static str, fn(Command) -> Command);
 
-/// Words that the specification asks for (S-166) or the reference suites match (H-086, H-089): they never change.
+/// Texts that the specification requires (S-166) or the reference suites match (H-086, H-089): they never change.
 const FROZEN: [&str; 5] = [
     "msg: no IP addresses available in range set: 10.244.1.1-10.244.1.2",
     "CNI_COMMAND",
@@ -114,7 +114,7 @@ const CONFIG: &[Case] = &[
     ("a damaged prevResult", |add| with(add, "/prevResult", json!("none"))),
 ];
 
-/// The good config with one key set to something else, as stdin.
+/// The valid config with one key changed, as stdin.
 fn with(command: Command, path: &str, value: Value) -> Command {
     let mut config: Value = serde_json::from_slice(command.stdin_bytes()).unwrap_or_default();
     let (parent, key) = path.rsplit_once('/').unwrap_or_default();
@@ -124,7 +124,7 @@ fn with(command: Command, path: &str, value: Value) -> Command {
     command.stdin(config.to_string())
 }
 
-/// What was said, for each of the two goldens.
+/// The output, for each of the two goldens.
 #[derive(Default)]
 struct Said {
     codes: String,
@@ -153,10 +153,10 @@ impl Said {
         let mut config = config.clone();
         for (name, change) in cases {
             config["type"] = json!(program);
-            // Where the programs under test lie is in one of the texts.
+            // The directory of the programs under test is part of one text.
             let add = || Ok::<_, Error>(change(pod.cni("ADD", "eth0", &config)?.env("CNI_PATH", "/opt/podlan/bin")));
             self.add(&format!("{program}: {name}"), add()?)?;
-            // What was not refused leaves nothing for the next case.
+            // A request that was not refused leaves nothing for the next case.
             add()?.env("CNI_COMMAND", "DEL").run()?;
         }
         Ok(())
@@ -208,7 +208,7 @@ fn the_errors_of_a_table_of_bad_requests_are_as_recorded() {
         }
         sequences(&mut said, node, &web)?;
         for words in FROZEN {
-            assert!(said.texts.contains(words), "no error says {words:?}");
+            assert!(said.texts.contains(words), "no error has {words:?}");
         }
         is_as_recorded("error_codes.txt", &said.codes);
         is_as_recorded("error_texts.txt", &said.texts);

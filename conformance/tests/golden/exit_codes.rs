@@ -9,7 +9,7 @@ use super::recorded::is_as_recorded;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Whatever the node's state is.
+/// Calls that do not depend on the node's state.
 const ALWAYS: &[&str] = &[
     "podlan",
     "podlan --version",
@@ -46,7 +46,7 @@ const ALWAYS: &[&str] = &[
     "podlan-node cleanup --unknown",
 ];
 
-/// What depends on the agent. `cleanup` is last: it changes the node.
+/// Calls that depend on the agent. `cleanup` is last: it changes the node.
 const BY_STATE: &[&str] = &[
     "podlan-node run --node-name node1 --nodes /run/lab/nodes.json --network-name ../x",
     "podlan-node status",
@@ -67,7 +67,7 @@ fn run(node: &Node, calls: &[&str], state: &str, all: &mut String) -> Result<(),
     for call in calls {
         let mut words = call.split(' ');
         let program = binaries::find(words.next().unwrap_or_default())?;
-        // A `run` that is not refused goes on; timeout(1) ends it, with 124.
+        // A `run` that is not refused continues; timeout(1) ends it, with 124.
         let ended = node.command("timeout").args(["3"]).arg(program).args(words).run()?;
         let code = ended.status.and_then(|status| status.code());
         let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());

@@ -14,8 +14,8 @@ fn subcommands(help: &str) -> Vec<&str> {
     lines.filter_map(|line| line.split_whitespace().next()).filter(|word| *word != "help").collect()
 }
 
-/// A line's frozen parts: a flag with its value name, an argument, the usage, a possible value; a default and a variable,
-/// which stand in brackets at the end of a sentence.
+/// A line's frozen parts: a flag with its value name, an argument, the usage, a possible value; a default and a
+/// variable, which are in brackets at the end of a sentence.
 fn frozen(line: &str) -> Vec<String> {
     let text = line.trim();
     let mut parts = Vec::new();
@@ -25,7 +25,7 @@ fn frozen(line: &str) -> Vec<String> {
     if let Some(value) = text.strip_prefix("- ") {
         parts.extend(value.split(':').next().map(|value| format!("- {value}")));
     } else if text.starts_with(['-', '<']) {
-        // Two blanks part a flag from its sentence, where both are in one line.
+        // Two spaces separate a flag from its sentence, where both are in one line.
         parts.extend(text.split("  ").next().map(str::to_owned));
     }
     let bracketed = text.split('[').skip(1).filter_map(|rest| rest.split(']').next());

@@ -11,7 +11,7 @@ use super::recorded::is_as_recorded;
 
 const TRACE: &str = "/run/trace";
 
-/// Runs a call to its success under strace; answers its stdout and adds what it sent.
+/// Runs a call to its success under strace; returns its stdout and adds the messages that it sent.
 fn call(node: &Node, what: &str, command: Command, all: &mut String) -> Result<String, Error> {
     let stdout = command.under("strace", STRACE.into_iter().chain(["-o", TRACE])).succeeds()?;
     let trace = fs::read_to_string(node.path(TRACE)).map_err(Error::system("read what strace wrote"))?;

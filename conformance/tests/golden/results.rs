@@ -9,7 +9,7 @@ use super::recorded::is_as_recorded;
 
 const VERSIONS: [&str; 7] = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
-/// A network config of the given version, with everything that a result repeats.
+/// A network config of the given version, with every field that a result repeats.
 fn config(pod: &Pod<'_>, version: &str) -> Value {
     let mut config = pod.node().podnet();
     config["cniVersion"] = json!(version);
@@ -19,7 +19,7 @@ fn config(pod: &Pod<'_>, version: &str) -> Value {
     config
 }
 
-/// Runs a call; answers its exit code and what it printed on stdout, for a golden.
+/// Runs a call; returns its exit code and stdout, for a golden.
 fn said(what: &str, command: Command) -> Result<(String, String), Error> {
     let output = command.run()?;
     let code = output.status.and_then(|status| status.code());

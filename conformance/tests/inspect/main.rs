@@ -1,4 +1,4 @@
-//! What an operator asks: `podlan-node doctor` and `podlan-node trace`.
+//! The commands of an operator: `podlan-node doctor` and `podlan-node trace`.
 
 mod doctor;
 mod trace;

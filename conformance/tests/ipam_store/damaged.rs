@@ -1,9 +1,9 @@
-//! One damaged store harms no other network: pods of the network beside it are added, checked and deleted, its STATUS is ok,
-//! its garbage is collected. The damaged one refuses by name, and nothing is reset.
+//! One damaged store affects no other network: pods of another network are added, checked and deleted, its STATUS is
+//! ok, its garbage is collected. Calls for the damaged store fail and name it, and nothing is reset.
 //!
 //! ```text
 //!   node1
-//!     ├── web  in the network `broken`, whose store is damaged in one way after the other
+//!     ├── web  in the network `broken`, whose store is damaged in each way in turn
 //!     └── db   in podnet
 //! ```
 
@@ -13,7 +13,7 @@ use std::path::Path;
 use podlan_conformance::lab::{Error, Lab, Pod, within};
 use serde_json::{Value, json};
 
-/// What is done to a store.
+/// A way to damage a store.
 type Damage = (&'static str, fn(&Path) -> std::io::Result<()>);
 
 fn flip(store: &Path, at: usize) -> std::io::Result<()> {
@@ -87,7 +87,7 @@ fn one_damaged_store_harms_no_other_network() {
             assert!(refused.code == 50 && refused.text.contains("broken/store"), "{} {refused:?}", when("STATUS"));
             other.remove()?;
 
-            // By hand, as the message says.
+            // By hand, as the error text says.
             node.command("rm").args(["-r", "/run/podlan/broken"]).succeeds()?;
             web.del(&broken)?;
         }

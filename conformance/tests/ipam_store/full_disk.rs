@@ -1,5 +1,5 @@
-//! A file system that is really full, of bytes or of files: an ADD is refused by name and leaves nothing, a DEL gives back, and
-//! once there is room again all is well.
+//! A file system that is full, of bytes or of inodes: an ADD fails with the reason and leaves nothing, a DEL releases,
+//! and once there is room again everything works.
 //!
 //! ```text
 //!   node1: /run/podlan is a file system of 2 MiB
@@ -9,7 +9,7 @@
 
 use podlan_conformance::lab::{Error, Lab, within};
 
-/// `fill` leaves no room in /run/podlan; `empty` takes that back.
+/// `fill` leaves no room in /run/podlan; `empty` frees it.
 fn is_refused_while_full(options: &str, fill: &str, empty: &str) -> Result<(), Error> {
     let lab = Lab::new(1)?;
     let [node] = lab.these();
@@ -33,7 +33,7 @@ fn is_refused_while_full(options: &str, fill: &str, empty: &str) -> Result<(), E
 }
 
 #[test]
-fn an_add_on_a_file_system_without_a_byte_is_refused_by_name_and_a_del_gives_back() {
+fn an_add_on_a_file_system_without_free_bytes_fails_with_its_reason_and_a_del_releases() {
     within(|| {
         let fill = "dd if=/dev/zero of=/run/podlan/fill bs=4096 2>/dev/null; true";
         is_refused_while_full("size=2m", fill, "rm /run/podlan/fill")
@@ -41,7 +41,7 @@ fn an_add_on_a_file_system_without_a_byte_is_refused_by_name_and_a_del_gives_bac
 }
 
 #[test]
-fn an_add_on_a_file_system_without_a_file_is_refused_by_name_and_a_del_gives_back() {
+fn an_add_on_a_file_system_without_free_inodes_fails_with_its_reason_and_a_del_releases() {
     within(|| {
         let fill = "number=0; while touch /run/podlan/fill$number; do number=$((number + 1)); done 2>/dev/null; true";
         is_refused_while_full("size=2m,nr_inodes=64", fill, "rm /run/podlan/fill*")

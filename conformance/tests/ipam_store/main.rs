@@ -1,4 +1,4 @@
-//! The lease store under the real plugin: damaged, full, not writable, and what STATUS says of it.
+//! The lease store under the real plugin: damaged, full, not writable, and the STATUS of each.
 
 mod clock;
 mod damaged;

@@ -1,5 +1,5 @@
-//! STATUS fails exactly when ADD would, on the real kernel: pools full of the dead, ranges that were edited, stores and
-//! directories that cannot be written.
+//! STATUS fails exactly when ADD would, on the real kernel: pools full of dead leases, ranges that were edited, stores
+//! and directories that cannot be written.
 //!
 //! ```text
 //!   node1, with room for two pods
@@ -22,7 +22,7 @@ fn status(pod: &Pod<'_>, config: &Value) -> Result<Output, Error> {
     command.without_env("CNI_CONTAINERID").without_env("CNI_NETNS").without_env("CNI_IFNAME").run()
 }
 
-/// STATUS, then ADD: the verdict of both, which must be one. A pod that was added is deleted.
+/// STATUS, then ADD: both must have the same verdict, which is returned. A pod that was added is deleted.
 fn both(pod: &Pod<'_>, config: &Value) -> Result<Option<Complaint>, Error> {
     let (status, added) = (status(pod, config)?, pod.cni("ADD", "eth0", config)?.run()?);
     if status.success() != added.success() {
@@ -47,17 +47,17 @@ fn status_is_ok_exactly_when_an_add_of_a_pool_with_dead_and_living_pods_is() {
         a.add(&config)?;
         let full = both(&c, &config)?.map(|complaint| (complaint.code, complaint.text.contains("no IP addresses")));
         assert_eq!(full, Some((50, true)));
-        // Edited ranges: wider, moved, split over the address that is taken.
+        // Edited ranges: wider, moved, split around the address in use.
         for subnet in ["10.244.1.0/29", "10.244.1.4/30", "10.244.9.0/30"] {
             assert_eq!(both(&c, &tight(node, subnet))?, None, "{subnet}");
         }
-        // Dead: its namespace and its link are gone, and nobody called DEL.
+        // A dead pod: its namespace and its link are gone, without a DEL.
         b.add(&tight(node, "10.244.1.4/30"))?;
         assert!(both(&c, &tight(node, "10.244.1.4/30"))?.is_some());
         b.remove()?;
         a.remove()?;
         let before = std::fs::read(node.path("/run/podlan/podnet/store")).unwrap_or_default();
-        // A link takes a moment to go with its namespace.
+        // A link takes a moment to disappear with its namespace.
         for config in [&config, &tight(node, "10.244.1.4/30")] {
             eventually(Duration::from_secs(10), "STATUS is ok once the pod is gone", || {
                 let said = status(&c, config).map_err(|error| error.to_string())?;

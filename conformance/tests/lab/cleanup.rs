@@ -5,7 +5,7 @@
 //!                     ✂ SIGKILL
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot read ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -32,7 +32,7 @@ fn a_killed_lab_leaves_no_process_mount_or_link() {
     said.read_line(&mut line).unwrap();
     if line.trim() != "ready" {
         let status = outside.wait().unwrap();
-        assert_eq!(status.code(), Some(i32::from(refusal::EXIT_CODE)), "the lab should be ready, not say {line:?}");
+        assert_eq!(status.code(), Some(i32::from(refusal::EXIT_CODE)), "the lab should be ready, not print {line:?}");
         return skip("the machine refuses the lab");
     }
     let inside = inside_of(outside.id());
@@ -46,16 +46,16 @@ fn a_killed_lab_leaves_no_process_mount_or_link() {
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?} still run")) }
     });
     if gone.is_err() {
-        // What the lab did not take along, the test does: its PID 1 is the lowest that was started.
+        // The test kills what the lab did not: its PID 1 is the lowest process id that was started.
         kill(Pid::from_raw(inside[0].cast_signed()), Signal::SIGKILL).ok();
     }
     gone.unwrap();
-    // Each process of the lab held the pipe: its end proves that none is left that was not counted.
+    // Each process of the lab held the pipe: its end shows that no process was missed.
     said.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!(the_machine(), before);
 }
 
-/// What a lab could leave: mounts, links, network namespaces by name, and files in the folder for such.
+/// Everything that a lab could leave: mounts, links, network namespaces by name, and files in their directory.
 fn the_machine() -> Vec<String> {
     let names = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -84,7 +84,7 @@ fn inside_of(outside: u32) -> Vec<u32> {
     pids
 }
 
-/// Whether it runs: a zombie that nobody fetched yet does not.
+/// Whether it runs: a zombie does not.
 fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

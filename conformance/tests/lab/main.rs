@@ -1,4 +1,4 @@
-//! The lab itself: a LAN of nodes that leaves nothing behind, and that says so where the machine refuses it.
+//! The lab itself: a LAN of nodes that leaves nothing behind, and an error with a fix where the machine refuses it.
 
 mod cleanup;
 mod nodes;

@@ -1,4 +1,4 @@
-//! The lab is a LAN: its nodes reach each other and are kept apart where nodes are.
+//! The lab is a LAN: its nodes reach each other, and are separate in everything that real nodes have of their own.
 //!
 //! ```text
 //!   node1 172.31.0.1 ──┬── node2 172.31.0.2
@@ -31,7 +31,7 @@ fn a_node_has_a_name_and_folders_of_its_own() {
         one.command("mkdir").arg("/run/podlan").succeeds()?;
         two.command("ls").arg("/run/podlan").fails()?;
         assert!(one.path("/run/podlan").is_dir());
-        // Where libcni keeps its results, of whoever runs the lab.
+        // The directory of libcni's results, for any user of the lab.
         one.command("mkdir").arg("/var/lib/cni/results").succeeds()?;
         two.command("ls").arg("/var/lib/cni/results").fails()?;
 
@@ -41,7 +41,7 @@ fn a_node_has_a_name_and_folders_of_its_own() {
 }
 
 #[test]
-fn a_pod_has_nothing_but_a_loopback_until_the_plugin_comes() {
+fn a_pod_has_only_a_loopback_until_the_plugin_is_called() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();

@@ -1,8 +1,8 @@
 //! Every node has 169.254.1.1, the pods' gateway, on its pod links; no other host of the LAN gets an answer for it.
 //!
 //! ```text
-//!   node1 (agent) ── lan ──┬── node2, which asks before there is an agent
-//!     └── web              └── node3, which asks afterwards
+//!   node1 (agent) ── lan ──┬── node2, resolves it before there is an agent
+//!     └── web              └── node3, resolves it afterwards
 //! ```
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
 
 const GATEWAY: &str = "169.254.1.1";
 
-/// Whether somebody on the LAN answers `node` at the gateway's address.
+/// Whether a host on the LAN answers `node` at the gateway's address.
 fn is_answered(node: &Node) -> Result<bool, Error> {
     Ok(node.command(binaries::lab()?).args(["ping", GATEWAY]).run()?.success())
 }
@@ -26,13 +26,13 @@ fn a_node_does_not_answer_the_lan_for_the_pods_gateway_and_its_pods_keep_it() {
         for host in [before, after] {
             host.command("ip").args(["route", "add", GATEWAY, "dev", "eth0"]).succeeds()?;
         }
-        assert!(is_answered(before)?, "without the agent the node answers whoever asks");
+        assert!(is_answered(before)?, "without the agent the node answers every host");
         let _agent = one.agent(&[])?;
         eventually(Duration::from_secs(10), "the agent is ready", || {
             let status = binaries::find("podlan-node").and_then(|node| one.command(node).arg("status").run());
             if status.as_ref().is_ok_and(|status| status.success()) { Ok(()) } else { Err(format!("{status:?}")) }
         })?;
-        assert!(!is_answered(after)?, "with it nobody does");
+        assert!(!is_answered(after)?, "with it no host answers");
         // The node's sysctls are as they were: it answers for its own address, and pods reach their gateway.
         assert!(after.command(binaries::lab()?).args(["ping", &one.v4().to_string()]).run()?.success());
         assert!(web.lab(&["ping", GATEWAY])?.run()?.success());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 
-/// Waits until the agent of `node` has programmed a route to the pods of `other`, in both families.
+/// Waits until the agent of `node` has routes to the pods of `other`, in both families.
 fn knows_the_way(node: &Node, other: &Node) -> Result<(), Error> {
     let fact = format!("{} has routes to the pods of {}", node.name(), other.name());
     eventually(Duration::from_secs(10), &fact, || {

@@ -1,4 +1,4 @@
-//! The pods' network: who reaches whom and at which address, and what a hostile pod cannot do.
+//! The pods' network: which hosts reach each other and at which address, and what a hostile pod cannot do.
 
 mod arp_guard;
 mod cross_node;

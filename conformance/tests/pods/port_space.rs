@@ -11,7 +11,7 @@ use podlan_conformance::lab::{Lab, PORT, every, within};
 const LOCALHOST: [&str; 2] = ["127.0.0.1", "::1"];
 
 #[test]
-fn two_processes_of_a_pod_meet_on_localhost() {
+fn two_processes_of_a_pod_reach_each_other_on_localhost() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -31,7 +31,7 @@ fn two_processes_of_a_pod_meet_on_localhost() {
 }
 
 #[test]
-fn a_port_is_taken_once_in_a_pod_and_free_in_another() {
+fn a_port_can_be_bound_once_in_a_pod_and_again_in_another_pod() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -42,7 +42,7 @@ fn a_port_is_taken_once_in_a_pod_and_free_in_another() {
         for at in ["tcp=0.0.0.0", "udp=0.0.0.0", "tcp=::", "udp=::"] {
             let bind = ["bind", at, &PORT.to_string()];
             let second = web.lab(&bind)?.fails()?;
-            assert!(second.stderr.contains("Address in use"), "{}", second.story());
+            assert!(second.stderr.contains("Address in use"), "{}", second.report());
             db.lab(&bind)?.succeeds()?;
             node.command(podlan_conformance::lab::binaries::lab()?).args(bind).succeeds()?;
         }

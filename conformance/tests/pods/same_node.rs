@@ -43,8 +43,8 @@ fn a_pod_answers_at_once_with_no_wait_for_duplicate_address_detection() {
         let web = node.pod("web")?;
         let config = node.podnet();
         let add = web.cni("ADD", "eth0", &config)?.run()?;
-        assert!(add.success(), "{}", add.story());
-        // Duplicate address detection takes a second and more.
+        assert!(add.success(), "{}", add.report());
+        // Duplicate address detection takes a second or more.
         assert!(add.took.as_millis() < 500, "ADD took {:?}", add.took);
         let lines = web.network()?;
         assert_eq!(lines.lines(&["address", "dev", "eth0", "universe"]).len(), 2, "{lines}");

@@ -1,4 +1,4 @@
-//! Beyond one segment: BIRD carries the pod subnets over a router, with the configuration that ships in deploy/bird.
+//! More than one segment: BIRD carries the pod subnets over a router, with the configuration that ships in deploy/bird.
 //!
 //! ```text
 //!   node1 172.31.0.1 ──┬── node2 172.31.0.2          segment A
@@ -48,7 +48,7 @@ fn ip(node: &Node, words: &str) -> Result<(), Error> {
     node.command("ip").args(words.split(' ')).succeeds().map(drop)
 }
 
-/// The configuration with this machine's own values in place of the example's.
+/// The configuration with this test's values in place of the example's.
 fn with(config: &str, values: &[(&str, &str)]) -> String {
     let line = |line: &str| {
         let named = |(name, _): &&(&str, &str)| line.starts_with(&format!("define {name} "));
@@ -63,14 +63,14 @@ fn start(node: &Node, bird: &str, config: &str) -> Result<Running, Error> {
     node.command(bird).args(["-f", "-c", "/run/bird.conf", "-s", "/run/bird.ctl", "-P", "/run/bird.pid"]).spawn()
 }
 
-/// The destinations that BIRD knows.
+/// The destinations in BIRD's routing table.
 fn carried(node: &Node, birdc: &str) -> Result<Vec<String>, Error> {
     let said = node.command(birdc).args(["-s", "/run/bird.ctl", "show", "route"]).run()?.stdout;
     let first = said.lines().filter_map(|line| line.split_whitespace().next());
     Ok(first.filter(|word| word.contains('/')).map(str::to_owned).collect())
 }
 
-/// Two segments: node3 moves behind the router that the fourth node is.
+/// Two segments: node3 moves behind the router, which is the fourth node.
 fn part([_, _, three, router]: [&Node; 4], nodes: [&Node; 2]) -> Result<(), Error> {
     wire("link add far-lan type bridge")?;
     wire("link set far-lan up")?;
@@ -138,7 +138,7 @@ fn pods_behind_a_router_see_each_others_own_addresses_and_bird_carries_subnets_a
         let subnets: Vec<String> =
             [one, two, three].iter().flat_map(|node| node.pod_cidrs()).map(|cidr| cidr.to_string()).collect();
         for cidr in &subnets {
-            eventually(SOON, &format!("the router knows {cidr}"), || {
+            eventually(SOON, &format!("the router has {cidr}"), || {
                 has(router, &["route", "unicast", cidr, "proto", "12"])
             })?;
         }
@@ -162,7 +162,7 @@ fn pods_behind_a_router_see_each_others_own_addresses_and_bird_carries_subnets_a
         };
         eventually(SOON, "all pods reach each other", || everyone().map_err(|error| error.to_string()))?;
 
-        // Subnets alone: in every BIRD, and in the router's kernel.
+        // Subnets only: in every BIRD, and in the router's kernel.
         for place in [router, one, two, three] {
             let carried = carried(place, birdc)?;
             assert!(!carried.is_empty());
@@ -170,10 +170,13 @@ fn pods_behind_a_router_see_each_others_own_addresses_and_bird_carries_subnets_a
         }
         let network = router.network()?;
         for ip in added.iter().flat_map(podlan_conformance::lab::Added::ips) {
-            assert!(network.lines(&["route", &format!("{ip}/")]).is_empty(), "the router knows a pod: {network}");
+            assert!(
+                network.lines(&["route", &format!("{ip}/")]).is_empty(),
+                "the router has a pod's address: {network}"
+            );
         }
 
-        // To the agent a node of another segment is nothing wrong, and what BIRD learned is somebody else's.
+        // To the agent a node of another segment is no fault, and routes that BIRD learned are foreign.
         let said = status(one)?;
         let peer = said["peers"].as_array().into_iter().flatten().find(|line| line["node"] == "node3");
         assert_eq!(said["ready"], true);
@@ -193,9 +196,9 @@ fn pods_behind_a_router_see_each_others_own_addresses_and_bird_carries_subnets_a
             })?;
         }
 
-        // And a subnet that podlan takes back goes from the router.
+        // A subnet that podlan removes disappears from the router too.
         for cidr in one.pod_cidrs() {
-            eventually(SOON, "the router forgets node1's pods", || {
+            eventually(SOON, "the router has node1's pods no longer", || {
                 has(router, &["route", "unicast", &cidr.to_string(), "proto", "12"])
                     .map_or(Ok(()), |()| Err(format!("{cidr}")))
             })?;

@@ -1,4 +1,4 @@
-//! What changes under pods that live: their node's pod CIDR, and the addresses of the node itself.
+//! Changes while pods are running: their node's pod CIDR, and the addresses of the node itself.
 //!
 //! ```text
 //!   node1 (agent: /run/net.d/10-podlan.conflist)
@@ -6,7 +6,7 @@
 //!     └── new      10.244.101.x, of the one that it has now
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use podlan_conformance::lab::{Added, Error, Lab, Node, Running, eventually, with
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
-/// It acts on what it hears, or not within the test.
+/// The agent acts on events only: the test is over before the first resync.
 const INSTALL: [&str; 4] = ["--cni-conf-dir", "/run/net.d", "--resync", "1h"];
 const NEW_CIDRS: [&str; 2] = ["10.244.101.0/24", "fd00:10:244:101::/64"];
 
@@ -24,7 +24,7 @@ fn agent(node: &Node) -> Result<Running, Error> {
     node.agent(&INSTALL)
 }
 
-/// The first plugin of the agent's conflist, as a runtime hands it over, once `is` accepts it.
+/// The first plugin of the agent's conflist, as a runtime passes it, once `is` accepts it.
 fn config(node: &Node, fact: &str, is: impl Fn(&Value) -> bool) -> Result<Value, Error> {
     eventually(SOON, &format!("the conflist {fact}"), || {
         let text = fs::read_to_string(node.path("/run/net.d/10-podlan.conflist")).map_err(|error| error.to_string())?;
@@ -36,7 +36,7 @@ fn config(node: &Node, fact: &str, is: impl Fn(&Value) -> bool) -> Result<Value,
     })
 }
 
-/// Gives the node other pod CIDRs.
+/// Assigns other pod CIDRs to the node.
 fn move_to_new_cidrs(lab: &Lab, node: &Node) -> Result<(), Error> {
     let mut moved = node.as_kubernetes();
     moved["spec"] = json!({ "podCIDRs": NEW_CIDRS });
@@ -50,7 +50,7 @@ fn is_new(added: &Added) -> bool {
     })
 }
 
-/// The unreachable routes of the CIDRs that the node had.
+/// The unreachable routes of the node's former CIDRs.
 fn old_routes(node: &Node) -> Result<usize, Error> {
     let network = node.network()?;
     let of = |cidr: &ipnetwork::IpNetwork| network.lines(&["route", "unreachable", &cidr.to_string(), "110"]).len();
@@ -72,18 +72,18 @@ fn a_former_cidr_gives_no_address_keeps_its_pods_and_route_and_goes_with_its_las
         let now = config(node, "has the new CIDRs alone", |config| {
             config["ipam"]["ranges"] == json!([[{ "subnet": NEW_CIDRS[0] }], [{ "subnet": NEW_CIDRS[1] }]])
         })?;
-        let news = ["new", "newer", "newest"].map(|name| node.pod(name).unwrap());
-        let at_news = news.each_ref().map(|pod| pod.add(&now).unwrap());
-        assert!(at_news.iter().all(is_new), "{at_news:?}");
+        let new_pods = ["new", "newer", "newest"].map(|name| node.pod(name).unwrap());
+        let at_new_pods = new_pods.each_ref().map(|pod| pod.add(&now).unwrap());
+        assert!(at_new_pods.iter().all(is_new), "{at_new_pods:?}");
         for at in [&at_old, &at_older] {
-            news[0].reaches(&at_news[0], &at.ips())?;
+            new_pods[0].reaches(&at_new_pods[0], &at.ips())?;
             node.reaches(&at.ips())?;
         }
-        assert_eq!(old_routes(node)?, 2, "what nobody has of it leads nowhere");
+        assert_eq!(old_routes(node)?, 2, "its unused addresses are unreachable");
         let said = fs::read_to_string(node.path("/run/podlan/verdicts.json")).unwrap();
         assert!(said.contains("draining"), "{said}");
 
-        // An agent that never knew the old CIDR.
+        // An agent that never had the old CIDR.
         first.stop(SOON)?;
         let _agent = agent(node)?;
         eventually(SOON, "the new agent is ready", || {
@@ -93,7 +93,7 @@ fn a_former_cidr_gives_no_address_keeps_its_pods_and_route_and_goes_with_its_las
         assert_eq!(old_routes(node)?, 2);
 
         old.del(&now)?;
-        news[0].reaches(&at_news[0], &at_older.ips())?;
+        new_pods[0].reaches(&at_new_pods[0], &at_older.ips())?;
         assert_eq!(old_routes(node)?, 2, "one is left");
         older.del(&now)?;
         eventually(SOON, "the old CIDR's routes are gone", || match old_routes(node).unwrap() {
@@ -101,14 +101,14 @@ fn a_former_cidr_gives_no_address_keeps_its_pods_and_route_and_goes_with_its_las
             left => Err(format!("{left}\n{}", node.network().unwrap())),
         })?;
         let _server = node.serve()?;
-        news[0].reaches(&at_news[0], &node.ips())?;
-        news.iter().try_for_each(|pod| pod.del(&now))
+        new_pods[0].reaches(&at_new_pods[0], &node.ips())?;
+        new_pods.iter().try_for_each(|pod| pod.del(&now))
     });
 }
 
-/// A virtual address on `lo` comes before all others.
+/// A virtual address on `lo` is listed before all others.
 #[test]
-fn a_node_asks_new_pods_with_its_internal_address_whatever_other_it_has() {
+fn a_node_connects_to_new_pods_from_its_internal_address_whichever_others_it_has() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();

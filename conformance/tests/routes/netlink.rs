@@ -1,10 +1,10 @@
-//! The netlink crate on the real kernel: what is asked for is what the kernel gives back, and what it refuses is told.
+//! The netlink crate on the real kernel: objects read back as they were requested, and refusals are reported.
 //!
 //! ```text
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "what the test cannot make ends it")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ use podlan_conformance::lab::{Lab, within};
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// In the node's namespace: makes the pair and returns the socket and the near end's index.
+/// In the node's namespace: makes the pair; returns the socket and the near end's index.
 fn pair(netns: &Path) -> (Socket, u32) {
     let netns = File::open(netns).unwrap();
     let mut socket = Socket::open().unwrap();
@@ -51,7 +51,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn a_pair_is_born_as_it_was_asked_for() {
+fn a_veth_pair_is_created_as_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -87,7 +87,7 @@ fn a_pair_is_born_as_it_was_asked_for() {
 }
 
 #[test]
-fn what_the_kernel_gives_back_is_what_was_asked_for() {
+fn kernel_objects_read_back_as_they_were_requested() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -154,7 +154,7 @@ fn what_the_kernel_gives_back_is_what_was_asked_for() {
 }
 
 #[test]
-fn each_request_has_its_own_verdict_in_the_kernels_words() {
+fn each_request_has_its_own_result_with_the_kernels_error_text() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -169,15 +169,15 @@ fn each_request_has_its_own_verdict_in_the_kernels_words() {
             assert_eq!(errnos, [None, Some(Errno::ENETUNREACH), Some(Errno::EEXIST), None, Some(Errno::ESRCH)]);
             let words = verdicts[1].as_ref().unwrap_err().to_string();
             assert_eq!(words, "Nexthop has invalid gateway (ENETUNREACH)");
-            let nobody = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
-            assert_eq!(nobody.errno, Errno::ENODEV);
+            let missing = socket.get(Link::get(Selector::Name("nobody"))).unwrap().unwrap_err();
+            assert_eq!(missing.errno, Errno::ENODEV);
         })
     });
 }
 
-/// Only what the kernel says of routes and links counts as none: whatever else it answers is an error.
+/// Only the kernel's "not found" errors for routes and links count as none: any other answer is an error.
 #[test]
-fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
+fn only_not_found_errors_mean_no_route_or_no_link() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -196,7 +196,7 @@ fn no_route_and_no_link_are_what_the_kernel_says_and_not_what_it_refuses() {
 }
 
 #[test]
-fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_have_an_answer_each() {
+fn an_ipv4_route_via_an_ipv6_next_hop_reads_back_and_each_of_many_requests_has_its_answer() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -240,7 +240,7 @@ fn an_ipv4_route_by_an_ipv6_next_hop_is_read_as_it_was_made_and_many_questions_h
 }
 
 #[test]
-fn the_monitor_hears_of_rules_and_nexthop_objects() {
+fn the_monitor_reports_changes_of_rules_and_nexthop_objects() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -315,25 +315,25 @@ fn what_another_process_sends_to_a_socket_is_neither_an_answer_nor_an_event() {
 }
 
 #[test]
-fn the_monitor_tells_what_others_change() {
+fn the_monitor_reports_changes_by_other_programs() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         node.place().enter(|| {
             let mut monitor = Monitor::open().unwrap();
-            assert!(monitor.read().unwrap().is_none(), "no news yet");
+            assert!(monitor.read().unwrap().is_none(), "no events yet");
             let mut socket = Socket::open().unwrap();
             let device = Link::index(&socket, "eth0").unwrap().unwrap();
             let route = Route { device: Some(device), ..Route::to(net("10.9.0.0/24"), NODE_ROUTE) };
             socket.request(&mut [route.add(), route.remove()]).unwrap();
-            let mut told = Vec::new();
+            let mut reported = Vec::new();
             while let Some(events) = monitor.read().unwrap() {
-                told.extend(events.into_iter().filter_map(|event| match event {
+                reported.extend(events.into_iter().filter_map(|event| match event {
                     Event::Changed(message) => Route::from_message(&message),
                     _ => None,
                 }));
             }
-            assert_eq!(told, [route.clone(), route]);
+            assert_eq!(reported, [route.clone(), route]);
         })
     });
 }

@@ -1,4 +1,4 @@
-//! An agent that starts, restarts or ends while pods live leaves their routes alone: those are the plugin's.
+//! An agent that starts, restarts or ends while pods are running leaves their routes alone: those belong to the plugin.
 //!
 //! ```text
 //!   node1 ──┬── node2
@@ -11,11 +11,11 @@ use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 
 /// The plugin's route protocol number, as the README documents it.
 const POD_ROUTES: [&str; 3] = ["route", "proto", "112"];
-/// The agent's.
+/// The agent's protocol number.
 const NODE_ROUTES: [&str; 3] = ["route", "proto", "110"];
 
-fn routes(node: &Node, whose: [&str; 3]) -> Result<Vec<String>, Error> {
-    Ok(node.network()?.lines(&whose).into_iter().map(str::to_owned).collect())
+fn routes(node: &Node, words: [&str; 3]) -> Result<Vec<String>, Error> {
+    Ok(node.network()?.lines(&words).into_iter().map(str::to_owned).collect())
 }
 
 #[test]

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// Names the directory of the build before.
+/// Names the directory of the earlier build.
 const OLD: &str = "PODLAN_OLD_BIN_DIR";
 
 /// The directory of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Build(PathBuf);
 
-/// The build before and the one under test; `None`, said loudly, where there is only one.
+/// The earlier build and the one under test; `None`, reported loudly, where there is only one.
 pub(crate) fn old_and_new() -> Option<[Build; 2]> {
     let Some(old) = std::env::var_os(OLD).map(PathBuf::from) else {
         set_aside(&format!(
@@ -42,11 +42,11 @@ impl Build {
         node.command(self.0.join("podlan-node")).args(arguments)
     }
 
-    /// Waits until its agent, and no other, says that it is ready.
+    /// Waits until its agent, and no other, reports that it is ready.
     pub(crate) fn is_ready(&self, node: &Node, agent: &Running) -> Result<(), Error> {
         eventually(SOON, "the agent is ready", || {
             let output = self.node(node, &["status", "--json"]).run().map_err(|error| error.to_string())?;
-            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.story())?;
+            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.report())?;
             let ready = said["ready"] == true && said["routed"] == true && said["pid"] == agent.id();
             if ready { Ok(()) } else { Err(said.to_string()) }
         })

@@ -1,10 +1,10 @@
-//! A pod sends with the address of another while one agent ends and the next begins: nobody hears it.
+//! A pod sends with the address of another while one agent ends and the next starts: no packet arrives.
 //!
 //! ```text
 //!   node1 (agent of one build, then of the other; conf.all.rp_filter=2)
 //!     ├── thief, which has the addresses of victim too
 //!     ├── victim
-//!     └── target, which must not hear the thief
+//!     └── target, which must not receive forged packets
 //! ```
 
 use std::io::ErrorKind;
@@ -30,37 +30,37 @@ impl Sockets {
         bound.map(Self).map_err(Error::system(format!("bind in {}", pod.name())))
     }
 
-    /// Sends one datagram in each family; a full queue, or a filter that says so, is no failure of the test's.
+    /// Sends one datagram in each family; a full queue, or an error of the filter, is no failure of the test.
     fn send(&self, to: &[IpAddr]) -> usize {
         let sent = self.0.iter().zip(to).filter(|(socket, to)| socket.send_to(b"x", (**to, PORT)).is_ok());
         sent.count()
     }
 
-    /// The senders of all datagrams that have come.
-    fn heard(&self) -> Result<Vec<SocketAddr>, Error> {
-        let mut heard = Vec::new();
+    /// The senders of all datagrams that have arrived.
+    fn received(&self) -> Result<Vec<SocketAddr>, Error> {
+        let mut received = Vec::new();
         for socket in &self.0 {
             socket.set_nonblocking(true).map_err(Error::system("listen"))?;
             loop {
                 match socket.recv_from(&mut [0; 16]) {
-                    Ok((_, from)) => heard.push(from),
+                    Ok((_, from)) => received.push(from),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => return Err(Error::system("receive")(error)),
                 }
             }
         }
-        Ok(heard)
+        Ok(received)
     }
 }
 
-/// The forged datagrams that the agent's rule has dropped, as its metrics say.
+/// The forged datagrams that the agent's rule has dropped, by its metrics.
 fn dropped(node: &Node) -> Result<u64, String> {
     let text = node.place().http_get(SocketAddr::from(METRICS), "/metrics")?;
     let line = text.lines().find_map(|line| line.strip_prefix("podlan_node_source_rule_drops_total{rule=\"forged\"} "));
     line.and_then(|number| number.parse().ok()).ok_or(text)
 }
 
-/// From one build's agent to the other's, with forged datagrams all the while.
+/// From one build's agent to the other's, with forged datagrams all the time.
 fn none_passes(from: &Build, to: &Build) -> Result<(), Error> {
     let lab = Lab::new(1)?;
     let [node] = lab.these();
@@ -73,14 +73,14 @@ fn none_passes(from: &Build, to: &Build) -> Result<(), Error> {
         let (ip, length) = (address.to_string(), if address.is_ipv4() { 32 } else { 128 });
         pods[0].command("ip").args(["addr", "add", &format!("{ip}/{length}"), "dev", "eth0", "nodad"]).succeeds()?;
     }
-    let ears = Sockets::bind(&pods[2], &target, PORT)?;
+    let receiver = Sockets::bind(&pods[2], &target, PORT)?;
     let forged = Sockets::bind(&pods[0], &stolen, 0)?;
     let honest = Sockets::bind(&pods[1], &stolen, 0)?;
-    eventually(SOON, "without an agent the forged datagrams are heard in both families", || {
+    eventually(SOON, "without an agent the forged datagrams arrive in both families", || {
         forged.send(&target);
-        let heard = ears.heard().map_err(|error| error.to_string())?;
-        let families = [true, false].map(|v4| heard.iter().any(|from| from.is_ipv4() == v4));
-        if families == [true; 2] { Ok(()) } else { Err(format!("{heard:?}")) }
+        let received = receiver.received().map_err(|error| error.to_string())?;
+        let families = [true, false].map(|v4| received.iter().any(|from| from.is_ipv4() == v4));
+        if families == [true; 2] { Ok(()) } else { Err(format!("{received:?}")) }
     })?;
 
     let options = ["--resync", "200ms", "--listen", &SocketAddr::from(METRICS).to_string()];
@@ -91,7 +91,7 @@ fn none_passes(from: &Build, to: &Build) -> Result<(), Error> {
         let now = dropped(node)?;
         if sent > 0 && now > before { Ok(()) } else { Err(format!("{before}, then {now}")) }
     })?;
-    ears.heard()?;
+    receiver.received()?;
 
     let (ended, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     let changed = thread::scope(|scope| {
@@ -105,12 +105,12 @@ fn none_passes(from: &Build, to: &Build) -> Result<(), Error> {
             let second = to.agent(node, &options)?;
             to.is_ready(node, &second)?;
             let before = eventually(SOON, "the second agent reads the counter", || dropped(node))?;
-            eventually(SOON, "and its rule drops what is forged", || match dropped(node)? {
+            eventually(SOON, "and its rule drops forged datagrams", || match dropped(node)? {
                 now if now > before => Ok(()),
                 now => Err(format!("{before}, then {now}")),
             })?;
-            // It has compared the rules more than once.
-            eventually(SOON, "the second agent looks at everything again", || {
+            // The rules were compared more than once.
+            eventually(SOON, "the second agent reconciles again", || {
                 let text = node.place().http_get(SocketAddr::from(METRICS), "/metrics")?;
                 let turns =
                     text.lines().find_map(|line| line.strip_prefix("podlan_node_reconcile_duration_seconds_count "));
@@ -124,12 +124,12 @@ fn none_passes(from: &Build, to: &Build) -> Result<(), Error> {
     });
     let second = changed?;
     let sent = sent.load(Ordering::Relaxed);
-    assert!(sent > 100, "{sent} forged datagrams say little");
-    assert_eq!(ears.heard()?, [], "of {sent} forged datagrams these passed");
-    eventually(SOON, "what is honest is heard", || {
+    assert!(sent > 100, "{sent} forged datagrams are too few");
+    assert_eq!(receiver.received()?, [], "of {sent} forged datagrams these passed");
+    eventually(SOON, "honest datagrams arrive", || {
         honest.send(&target);
-        let heard = ears.heard().map_err(|error| error.to_string())?;
-        if heard.is_empty() { Err("nothing".to_owned()) } else { Ok(()) }
+        let received = receiver.received().map_err(|error| error.to_string())?;
+        if received.is_empty() { Err("nothing".to_owned()) } else { Ok(()) }
     })?;
     second.stop(Duration::from_secs(5)).map(drop)
 }

@@ -1,4 +1,4 @@
-//! The plugin of one build with the agent of the other: every verb, and what the agent's commands say of it.
+//! The plugin of one build with the agent of the other: every verb, and the output of the agent's commands about it.
 //!
 //! ```text
 //!   node1 (agent of one build; web and gone by the plugin of the other) ── lan ── node2
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::build::{Build, SOON, old_and_new};
 
-/// What the runtime gives the first plugin of the agent's conflist.
+/// The config that the runtime passes to the first plugin of the agent's conflist.
 fn config(node: &Node) -> Result<Value, Error> {
     let list: Value = eventually(SOON, "the conflist is there", || {
         let text = fs::read_to_string(node.path("/run/net.d/10-podlan.conflist")).map_err(|error| error.to_string())?;
@@ -22,7 +22,7 @@ fn config(node: &Node) -> Result<Value, Error> {
     Ok(config)
 }
 
-/// The container ids of the leases, as this build tells them.
+/// The container ids of the leases, as this build lists them.
 fn leases(build: &Build, node: &Node) -> Result<Vec<String>, Error> {
     let said = build.node(node, &["leases", "--json"]).succeeds()?;
     let said: Value = serde_json::from_str(&said).unwrap_or(Value::Null);
@@ -61,13 +61,13 @@ fn work_together(plugin: &Build, agent: &Build) -> Result<(), Error> {
         build.node(node, &["status"]).succeeds()?;
         eventually(SOON, "the doctor finds nothing", || {
             let output = build.node(node, &["doctor", "--json"]).run().map_err(|error| error.to_string())?;
-            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.story())?;
-            let checks = said["checks"].as_array().ok_or_else(|| output.story())?;
+            let said: Value = serde_json::from_str(&output.stdout).map_err(|_| output.report())?;
+            let checks = said["checks"].as_array().ok_or_else(|| output.report())?;
             let wrong = checks.iter().filter(|check| check["state"] == "wrong").map(|check| check["check"].clone());
-            // /run/bin holds the agent's plugins, and the doctor of another build says that they are not its own.
+            // /run/bin has the agent's plugins, and the doctor of another build reports that they are not its own.
             let own = build == agent;
             let wrong: Vec<Value> = wrong.filter(|check| own || check != "plugins").collect();
-            if wrong.is_empty() { Ok(()) } else { Err(output.story()) }
+            if wrong.is_empty() { Ok(()) } else { Err(output.report()) }
         })?;
     }
     let ip = |result: &str| -> String {

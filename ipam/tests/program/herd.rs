@@ -69,8 +69,14 @@ impl Drop for Stopped {
     }
 }
 
-/// E-38, E-62, E-68: a stopped holder costs others their deadline and no more. STATUS waits for nothing, and says what ADD will
-/// say.
+/// How long an ADD may wait for the lock, in seconds.
+const LOCK_TIMEOUT: u32 = 1;
+
+/// How many times that all ADDs together may take on a busy machine.
+const FACTOR: u32 = 60;
+
+/// E-38, E-62, E-68: a stopped holder delays other calls until their deadline, and no longer. STATUS waits for nothing, and
+/// reports the error that an ADD would have.
 #[test]
 fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
     if !has_strace() {
@@ -78,16 +84,17 @@ fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
     }
     let mut net = Net::new(&["10.1.0.0/24"]);
     net.add("c1");
-    net.config["ipam"]["lockTimeout"] = json!(1);
+    net.config["ipam"]["lockTimeout"] = json!(LOCK_TIMEOUT);
     let stopped = Stopped::in_add(&net, "stopped");
     let begun = Instant::now();
     let adds: Vec<_> = (2..22).map(|n| net.start(net.command(Path::new(PROGRAM), "ADD", &format!("c{n}")))).collect();
-    let status = Instant::now();
+    // With a deadline beyond the test's own, STATUS would never return if it waited: the holder is stopped all the time.
+    net.config["ipam"]["lockTimeout"] = json!(3600);
     let error = net.call("STATUS", "").unwrap_err();
+    net.config["ipam"]["lockTimeout"] = json!(LOCK_TIMEOUT);
     assert_eq!(error["code"], 50);
     let named = format!("/net/lock is still held by process {}", stopped.pid());
     assert!(error["msg"].as_str().unwrap().contains(&named), "{error}");
-    assert!(status.elapsed() < Duration::from_secs(1), "STATUS waited: {:?}", status.elapsed());
     for add in adds {
         let error = verdict(&add.wait_with_output().unwrap()).unwrap_err();
         assert_eq!(error["code"], 11);
@@ -95,10 +102,10 @@ fn a_stopped_lock_holder_is_named_and_waited_for_no_longer_than_allowed() {
         assert!(text.contains("/net/lock is still held by process "), "{text}");
         assert!(text.contains(&format!("process {} after", stopped.pid())), "{text}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < FACTOR * Duration::from_secs(u64::from(LOCK_TIMEOUT)), "{:?}", begun.elapsed());
     assert_eq!(net.call("DEL", "c1").unwrap_err()["code"], 11, "a lease that is there needs the lock");
     assert!(net.call("DEL", "c9").is_ok(), "one that is not does not");
-    // It was not robbed meanwhile, and knows nothing of the time that passed.
+    // Its lock was not taken away meanwhile, and it continues where it was stopped.
     let resumed = verdict(&stopped.resume()).unwrap();
     let held = ipam::leases_of(&net.place(), &owner("stopped")).unwrap();
     assert_eq!(addresses(&resumed), held.iter().map(address).collect::<Vec<_>>());

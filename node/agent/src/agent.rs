@@ -1,17 +1,15 @@
-//! The agent: one loop that does nothing that can block, and parts with threads of their own that can. A trigger (a report
-//! of the source, events of the kernel, time, an operator, a part) becomes a turn of the reconciler, and what is now true is
-//! published. All decisions are the reconciler's. Once it runs, only a signal ends it.
+//! The agent's shell: it waits for whatever can happen, has the core (`core.rs`) decide, and carries out what that says. The
+//! threads, channels, timers and sockets are here and in the files beside; nothing here decides. What can block longer than
+//! the kernel takes for an answer is a part's, on a thread of its own. Once it runs, only a signal ends it.
 
+mod carry_out;
+mod core;
 mod desk;
-mod egress;
-mod journal;
+mod host_kernel;
 mod listen;
-mod pod_mtu;
-mod previous_agent;
-mod publish;
+mod previous;
 mod signals;
 mod state_files;
-mod turn;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,42 +17,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
-use netlink::InheritedMtu;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
+pub(crate) use self::core::Now;
+use self::core::{Core, Event, Given, PreviousList};
 use crate::control::Order;
 use crate::http::{self, Served};
 use crate::metrics::Metrics;
-use desk::Desk;
-pub(crate) use egress::NoMasqueradeTo;
+use desk::{Desk, StartPart};
+use host_kernel::HostKernel;
 use install::Install;
 use listen::Listener;
-use parts::Parts;
-use parts::Spare;
+use parts::{Parts, Spare};
 use pods::leases::Stores;
-use previous_agent::PreviousAgent;
-use routes::guard::Guard;
-use routes::kernel::Rtnetlink;
-use routes::pace::Pace;
-use routes::reconcile::{Reconciler, Settings};
+use routes::reconcile::Settings;
 pub(crate) use signals::Stop;
-use source::{Report, Snapshot, Source};
-use state::control::Command;
-use state::{ConfiguredPaths, HEARTBEAT, RunDir, State};
-
-/// How soon a turn is tried again that the netlink socket failed.
-const RETRY: Duration = Duration::from_secs(1);
+use source::Source;
+use state::{Clocks, ConfiguredPaths, RunDir, State};
 
 /// How often the parts are looked after.
 const TEND: Duration = Duration::from_millis(250);
-
-/// How long a new snapshot waits for the packet filter: the pods of a new node are inside before a route leads to them.
-const SIDES: Duration = Duration::from_secs(2);
-
-/// How long readiness waits for the first look at the files, which tells whether the pools are this node's.
-const FILES: Duration = Duration::from_secs(2);
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -81,15 +65,16 @@ pub(crate) struct Options {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) stores: Stores,
     pub(crate) install: Install,
-    pub(crate) egress: Option<NoMasqueradeTo>,
-    /// Whether others' policies to drop are answered for this node's pods.
+    /// Subnets outside of the cluster that pods reach with their own addresses; none where nothing is masqueraded.
+    pub(crate) no_masquerade_to: Option<Vec<IpNetwork>>,
+    /// Whether policies of others that drop this node's pods' packets are answered by rules that accept them.
     pub(crate) accept_forward: bool,
-    /// Whether forwarding that somebody switches off is switched on again.
+    /// Whether forwarding is switched on again where somebody switches it off.
     pub(crate) keep_forwarding: bool,
 }
 
 impl Options {
-    /// Where things lie, for the operator's commands.
+    /// The paths that the operator's commands look at too.
     fn configured_paths(&self) -> ConfiguredPaths {
         ConfiguredPaths {
             cni_bin_dir: self.install.bin_dir.clone(),
@@ -99,333 +84,160 @@ impl Options {
     }
 }
 
-/// The agent's own things: everything but the reconciler, which comes with the first snapshot.
+/// The core, and what it is connected to.
 pub(crate) struct Agent {
-    settings: Settings,
+    core: Core,
     run_dir: RunDir,
-    /// The network of this node's pods.
-    network: String,
-    /// What pods inherit, and what was looked at for it.
-    inherited_mtu: Option<InheritedMtu>,
-    state: State,
-    /// Until this agent knows better.
-    previous_agent: Option<PreviousAgent>,
+    kernel: HostKernel,
+    listener: Listener,
+    parts: Parts,
+    /// What is known to be wrong with them.
+    part_troubles: Vec<String>,
+    tend: Interval,
+    desk: Desk,
+    /// Where the command that the core has now is answered.
+    reply: Option<oneshot::Sender<String>>,
+    previous_list: (mpsc::Sender<Option<PreviousList>>, mpsc::Receiver<Option<PreviousList>>),
     published: watch::Sender<State>,
     metrics: Arc<Metrics>,
-    /// None while no socket can be had.
-    kernel: Option<Rtnetlink>,
-    /// Why the kernel cannot be asked.
-    kernel_trouble: Option<String>,
-    /// How many objects of the kernel's could not be read at the last look.
-    unreadable: u64,
-    listener: Listener,
-    egress: Option<NoMasqueradeTo>,
-    /// A snapshot that waits for the packet filter.
-    waiting: Option<egress::Waiting>,
-    /// A former CIDR is kept until a look at the leases that began after this says that it may go.
-    judged_since: Instant,
-    /// This node's CIDRs by the last snapshot.
-    own: Vec<IpNetwork>,
-    /// Until when the first look at the files is waited for.
-    patient_until: Instant,
-    parts: Parts,
-    /// What is to be told of them.
-    part_troubles: Vec<String>,
-    desk: Desk,
-    /// A digest of what was last written down of the nodes.
-    remembered: Option<u64>,
 }
 
-/// What woke the agent.
-enum Trigger {
-    Report(Report),
+/// What the agent has waited for.
+enum Wake {
+    Event(Event),
+    /// The kernel's events must be read.
     KernelEvents,
+    /// An event that is later than all events of the kernel that wait.
+    AfterKernelEvents(Event),
     Order(Order),
-    Resync,
-    Heartbeat,
-    /// A held withdrawal is old enough for a snapshot of now to decide on it.
-    HoldOver,
-    /// A turn failed, or was surprised.
-    Retry,
-    /// An event asked for a turn a moment ago, and it is time.
-    Reconsider,
-    /// A part says something new.
-    Part,
+    /// A part reports something new.
+    Parts,
     /// The parts must be looked after.
     Tend,
-    /// A snapshot has waited for the packet filter for long enough.
-    WaitedEnough,
     Stop,
-}
-
-/// How much a trigger asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Task {
-    /// Nothing but what was done.
-    Nothing,
-    /// The routes put back at once that are not as they should be.
-    Heal,
-    /// A turn, because what decides on the routes may have changed in the kernel.
-    Reconsider,
-    /// A turn.
-    Turn,
-    /// A turn and a look at everything else.
-    Everything,
-}
-
-/// When a turn is next due without being asked for.
-#[derive(Clone, Copy)]
-struct Due {
-    retry: Option<Instant>,
-    /// Events wait, and readiness will not fire again for them.
-    unread: Option<Instant>,
-    /// Of turns that events ask for.
-    pace: Pace,
-    asked_at: Instant,
 }
 
 impl Agent {
     /// Runs until a signal ends it.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
-        let resync = options.resync;
-        let mut agent = Self::start(options).await?;
-        agent.publish();
-        if let Some(first) = agent.first_snapshot(&mut stop).await {
-            agent.reconcile(first, &mut stop, resync).await;
-        }
+        let mut agent = Self::start(options, Parts::default()).await?;
+        agent.run_until(stop.wait()).await;
         agent.parts.stop().await;
         Ok(())
     }
 
-    /// Starts the parts. What is not to be had now is asked for again later.
-    async fn start(options: Options) -> Result<Self, Error> {
-        let now = Instant::now();
+    /// Starts the parts. What cannot be had now is asked for again later.
+    async fn start(options: Options, mut parts: impl StartPart + Into<Parts>) -> Result<Self, Error> {
         let mut state = State::starting(&options.settings.me, &options.source.to_string());
         state.configured_paths = options.configured_paths();
         let metrics = Arc::new(Metrics::new());
         let (published, _) = watch::channel(state.clone());
-        let [for_health, for_orders] = [Spare::new(), Spare::new()];
+        // Taken before anything else: a limit that is lowered later ends the high numbers first.
+        let [for_health, for_orders] = [Spare::default(), Spare::default()];
         if let Some(address) = options.listen {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-            tokio::spawn(http::serve(
-                listener,
-                for_health,
-                Served { state: published.subscribe(), metrics: metrics.clone() },
-            ));
+            let served = Served { state: published.subscribe(), metrics: metrics.clone() };
+            tokio::spawn(http::serve(listener, for_health, served));
         }
         // Opened before anything is looked at, so that no change falls between.
         let listener = Listener::open();
-        let said = publish::look_back(&options.run_dir).await;
-        state.pod_mtus = said.as_ref().map(|said| said.pod_mtus.clone()).unwrap_or_default();
-        let previous_agent = said.and_then(|said| publish::confirmed(said, &options.settings.me));
+        let previous = previous::state(&options.run_dir).await;
+        state.pod_mtus = previous.as_ref().map(|previous| previous.pod_mtus.clone()).unwrap_or_default();
+        let previous_agent = previous.and_then(|previous| previous::confirmed(previous, &options.settings.me));
         state.routed = previous_agent.is_some();
         published.send_replace(state.clone());
-        let mut parts = Parts::new();
         let desk = Desk::start(&mut parts, &options, &published, for_orders);
-        Ok(Self {
-            network: options.install.conflist.network,
-            inherited_mtu: None,
-            remembered: None,
+        let given = Given {
             settings: options.settings,
-            run_dir: options.run_dir,
+            writes_conflist: options.install.conf_dir.is_some(),
+            network: options.install.conflist.network,
+            no_masquerade_to: options.no_masquerade_to,
+            resync: options.resync,
             state,
             previous_agent,
+        };
+        let mut tend = interval(TEND);
+        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            core: Core::new(given, Now::read()),
+            run_dir: options.run_dir,
+            kernel: HostKernel::default(),
+            listener,
+            parts: parts.into(),
+            part_troubles: Vec::new(),
+            tend,
+            desk,
+            reply: None,
+            previous_list: mpsc::channel(1),
             published,
             metrics,
-            kernel: None,
-            kernel_trouble: None,
-            unreadable: 0,
-            listener,
-            egress: options.egress,
-            waiting: None,
-            judged_since: now,
-            own: Vec::new(),
-            patient_until: now + FILES,
-            parts,
-            part_troubles: Vec::new(),
-            desk,
         })
     }
 
-    /// Waits for the source's first whole snapshot; `None` when a signal ends the agent.
-    async fn first_snapshot(&mut self, stop: &mut Stop) -> Option<Snapshot> {
-        let (mut heartbeat, mut tend) = (interval(HEARTBEAT), interval(TEND));
-        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Turns what happens into events, until `stop` is ready.
+    async fn run_until(&mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        self.deliver([Event::Time]);
         loop {
-            tokio::select! {
+            let wake = tokio::select! {
                 biased;
-                () = stop.wait() => return None,
-                Some(report) = self.desk.reports.recv() => match report {
-                    Ok(snapshot) => return Some(snapshot),
-                    Err(error) => self.source_failed(&error),
-                },
-                Some((_, reply)) = self.desk.orders.recv() => {
-                    // A client that hung up needs no answer.
-                    let _ = reply.send("nothing to do: no whole list of nodes has come yet".to_owned());
+                () = &mut stop => Wake::Stop,
+                wake = self.next() => wake,
+            };
+            match wake {
+                Wake::Stop => return,
+                Wake::Event(event) => self.deliver([event]),
+                Wake::KernelEvents => {
+                    let heard = self.listener.read();
+                    self.deliver([Event::Heard(heard)]);
                 }
-                _ = heartbeat.tick() => self.state.beat(),
-                _ = tend.tick() => {
-                    if !self.tend() {
-                        continue;
-                    }
+                Wake::AfterKernelEvents(event) => {
+                    let heard = self.listener.read();
+                    self.deliver([Event::Heard(heard), event]);
                 }
+                Wake::Order((command, reply)) => {
+                    self.reply = Some(reply);
+                    self.deliver([Event::Order(command)]);
+                }
+                Wake::Parts => {
+                    let reports = self.desk.part_reports();
+                    self.deliver(reports);
+                }
+                Wake::Tend => self.tend(),
             }
-            self.publish_beginning();
         }
     }
 
-    /// Until a signal ends the agent.
-    async fn reconcile(&mut self, mut first: Snapshot, stop: &mut Stop, resync: Duration) {
-        self.source_succeeded(&first);
-        self.recall(&mut first).await;
-        self.note_own(&first);
-        let mut reconciler = Reconciler::new(self.settings.clone(), first);
-        let mut due = Due { retry: None, unread: None, pace: Pace::new(Instant::now()), asked_at: Instant::now() };
-        let inside = self.set_sides(&reconciler, None);
+    async fn next(&mut self) -> Wake {
+        let due = self.core.due();
         tokio::select! {
-            () = stop.wait() => return,
-            () = self.in_force(inside) => {}
-        }
-        self.carry_out(Task::Everything, &mut reconciler, &mut due);
-        let (mut heartbeat, mut slow, mut tend) = (interval(HEARTBEAT), interval(resync), interval(TEND));
-        for ticks in [&mut heartbeat, &mut slow, &mut tend] {
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
-        slow.tick().await;
-        loop {
-            let hold_over = match reconciler.guard() {
-                Guard::Holding(held) if due.asked_at < held.until => Some(held.until),
-                _ => None,
-            };
-            let waited = self.waiting.as_ref().map(|waiting| waiting.until);
-            let trigger = tokio::select! {
-                biased;
-                () = stop.wait() => Trigger::Stop,
-                () = self.listener.wait() => Trigger::KernelEvents,
-                Some(report) = self.desk.reports.recv() => Trigger::Report(report),
-                Some(order) = self.desk.orders.recv() => Trigger::Order(order),
-                () = at(due.unread) => Trigger::KernelEvents,
-                () = at(due.retry) => Trigger::Retry,
-                () = at(due.pace.due()) => Trigger::Reconsider,
-                () = self.desk.changed.notified() => Trigger::Part,
-                () = at(waited) => Trigger::WaitedEnough,
-                () = at(hold_over) => Trigger::HoldOver,
-                _ = slow.tick() => Trigger::Resync,
-                _ = heartbeat.tick() => Trigger::Heartbeat,
-                _ = tend.tick() => Trigger::Tend,
-            };
-            if let Trigger::Stop = trigger {
-                return;
-            }
-            let task = self.handle(trigger, &mut reconciler, &mut due);
-            self.carry_out(task, &mut reconciler, &mut due);
+            biased;
+            () = self.listener.wait() => Wake::KernelEvents,
+            Some(report) = self.desk.reports.recv() => Wake::AfterKernelEvents(Event::Report(report)),
+            Some(order) = self.desk.orders.recv() => Wake::Order(order),
+            () = std::future::ready(()), if self.listener.has_unread() => Wake::KernelEvents,
+            () = self.desk.changed.notified() => Wake::Parts,
+            () = sleep_until(due.into()) => Wake::AfterKernelEvents(Event::Time),
+            Some(list) = self.previous_list.1.recv() => Wake::Event(Event::PreviousList(list)),
+            _ = self.tend.tick() => Wake::Tend,
         }
     }
 
-    /// Takes in what woke the agent; says what is to be done about it.
-    fn handle(&mut self, trigger: Trigger, reconciler: &mut Reconciler, due: &mut Due) -> Task {
-        match trigger {
-            Trigger::KernelEvents => self.hear(reconciler, due),
-            Trigger::Report(Ok(snapshot)) => {
-                self.source_succeeded(&snapshot);
-                // Events that wait are older than what the turn will do.
-                let heals = self.hear(reconciler, due);
-                if self.learn_once_inside(snapshot, reconciler) { Task::Everything } else { heals }
-            }
-            Trigger::Report(Err(error)) => {
-                self.source_failed(&error);
-                self.describe(reconciler);
-                Task::Nothing
-            }
-            Trigger::Order((Command::Release, reply)) => {
-                let held = reconciler.release();
-                // A client that hung up needs no answer.
-                let _ = reply.send(if held { "released" } else { "nothing is held" }.to_owned());
-                if held { Task::Everything } else { Task::Nothing }
-            }
-            // Answered where it is asked.
-            Trigger::Order((Command::State, _)) => Task::Nothing,
-            Trigger::Order((Command::Look, reply)) => {
-                reconciler.look_again();
-                // A client that hung up needs no answer.
-                let _ = reply.send("looking".to_owned());
-                Task::Everything
-            }
-            Trigger::Retry => {
-                due.retry = None;
-                self.hear(reconciler, due);
-                Task::Turn
-            }
-            Trigger::Reconsider => {
-                // What waits belongs to the same turn.
-                self.hear(reconciler, due);
-                Task::Reconsider
-            }
-            Trigger::Part => self.hear_parts(reconciler),
-            Trigger::WaitedEnough => {
-                tracing::warn!("the packet filter does not answer; the routes do not wait for it any longer");
-                self.learn_what_waits(reconciler)
-            }
-            Trigger::HoldOver => {
-                due.asked_at = Instant::now();
-                self.desk.refresh.notify_one();
-                Task::Nothing
-            }
-            Trigger::Resync => {
-                reconciler.look_again();
-                Task::Everything
-            }
-            Trigger::Heartbeat => {
-                self.describe(reconciler);
-                Task::Nothing
-            }
-            Trigger::Tend => {
-                if self.tend() {
-                    self.describe(reconciler);
-                }
-                Task::Nothing
-            }
-            Trigger::Stop => Task::Nothing,
-        }
-    }
-
-    fn hear_parts(&mut self, reconciler: &mut Reconciler) -> Task {
-        let counted = self.desk.lease_counts.has_changed().unwrap_or(false);
-        self.desk.lease_counts.mark_unchanged();
-        let leased = self.desk.lease_counts.borrow().addresses();
-        if self.desk.position.borrow().as_ref().is_some_and(|position| position.leased != leased) {
-            // What is leased belongs to the judgement on the pools.
-            self.look(reconciler);
-        }
-        let drained = counted && reconciler.drains();
-        if drained {
-            // The last lease of a former CIDR may have gone, and its route with it.
-            reconciler.look_again();
-        }
-        let learnt = if self.is_inside() { self.learn_what_waits(reconciler) } else { Task::Nothing };
-        if drained || learnt == Task::Everything {
-            return Task::Everything;
-        }
-        self.describe(reconciler);
-        Task::Nothing
-    }
-
-    /// Looks after the parts; true when what is to be told of them is new.
-    fn tend(&mut self) -> bool {
+    /// Looks after the parts.
+    fn tend(&mut self) {
         let now = Instant::now();
         self.parts.tend(now);
         let troubles = self.parts.troubles(now);
-        let is_new = troubles != self.part_troubles;
-        self.part_troubles = troubles;
-        is_new
+        if troubles != self.part_troubles {
+            self.part_troubles.clone_from(&troubles);
+            self.deliver([Event::PartTroubles(troubles)]);
+        }
     }
 }
 
-/// Waits for an instant, or for ever.
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant.into()).await,
-        None => std::future::pending().await,
+impl Now {
+    fn read() -> Self {
+        Self { at: Instant::now(), clocks: Clocks::now() }
     }
 }

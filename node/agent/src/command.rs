@@ -1,4 +1,4 @@
-//! What a person or a manifest types. Each command is a file; this one only reads the line and hands over.
+//! The command line. Each command is a file; this one parses the arguments and calls it.
 
 mod adopt;
 mod cleanup;
@@ -7,7 +7,6 @@ mod leases;
 mod release;
 mod run;
 mod status;
-mod table;
 mod trace;
 
 use std::process::ExitCode;
@@ -26,21 +25,23 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Keep this node's routes to the other nodes' pod subnets right.
+    /// Run the agent: install and maintain this node's routes to the pod subnets of the other nodes.
     Run(Box<run::Args>),
-    /// Say what the running agent knows: ready or why not, and the verdict on each peer.
+    /// Show the state of the running agent: whether it is ready, and its verdict on each peer.
     Status(status::Args),
-    /// Say who has which address on this node.
+    /// List the leases of this node: each address and its owner.
     Leases(leases::Args),
-    /// Say what is wrong with this node, why it matters and how to mend it; needs no agent.
+    /// Check this node: show what is wrong, why it matters and how to fix it; needs no agent.
     Doctor(doctor::Args),
-    /// Follow packets between two pods, there and back: each hop of this node, what is wrong there, and the address kept.
+    /// Trace packets between two pods in both directions: each hop on this node, what is wrong there, and whether the
+    /// addresses are kept.
     Trace(trace::Args),
-    /// Take over the leases of another IPAM plugin, so that its pods run on and keep their addresses.
+    /// Take over the leases of another IPAM plugin, so that its pods keep running with their addresses.
     Adopt(adopt::Args),
-    /// Release a withdrawal that the running agent holds because it is large, and forget what it keeps of nodes that the list lacks.
+    /// Apply a large route withdrawal that the running agent holds, and forget the values that it keeps for nodes whose
+    /// list entry lacks them.
     ReleaseWithdrawal(release::Args),
-    /// Remove what the agent made, once it no longer runs, and say what is left.
+    /// Remove what the agent created, after it has stopped, and show what is left.
     Cleanup(cleanup::Args),
 }
 
@@ -60,37 +61,37 @@ impl Cli {
     }
 }
 
-/// As good as for ever: no clock of ours holds more than some centuries.
+/// The longest duration: a clock holds no more than some centuries.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Reads a duration that is not zero, for what is done again and again.
+/// Parses a duration that is not zero, for intervals.
 fn period(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err(format!("{text:?} is no time at all (try 60s)")),
+        Duration::ZERO => Err(format!("{text:?} is zero (try 60s)")),
         period => Ok(period),
     }
 }
 
-/// Reads `60s`, `500ms`, `2m`, `1h 30m`. What is longer than a century is a century.
+/// Reads `60s`, `500ms`, `2m`, `1h 30m`. More than a century is read as a century.
 fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) => Ok(duration.min(FOR_EVER)),
         // It does not fit into its nanoseconds.
         Err(humantime::DurationError::NumberOverflow) => Ok(FOR_EVER),
-        Err(error) => Err(format!("{text:?} is no duration: {error} (try 60s, 500ms, 2m)")),
+        Err(error) => Err(format!("{text:?} is not a duration: {error} (try 60s, 500ms, 2m)")),
     }
 }
 
 /// Reads a subnet whose host bits are zero.
 fn subnet(text: &str) -> Result<IpNetwork, String> {
-    let subnet: IpNetwork = text.parse().map_err(|_| format!("{text:?} is no subnet (try 192.0.2.0/24)"))?;
+    let subnet: IpNetwork = text.parse().map_err(|_| format!("{text:?} is not a subnet (try 192.0.2.0/24)"))?;
     let network = IpNetwork::new(subnet.network(), subnet.prefix()).map_err(|error| error.to_string())?;
     if network == subnet { Ok(subnet) } else { Err(format!("{text} has host bits set (did you mean {network}?)")) }
 }
 
 /// Reads a share: a number from 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(format!("{text} is not between 0 and 1")) }
 }
 

@@ -16,23 +16,23 @@ use parts::Spare;
 use state::State;
 use state::control::{Command, PATIENCE};
 
-/// How soon a client is accepted again that could not be.
+/// The delay after a failed accept.
 const BUSY: Duration = Duration::from_millis(100);
 
 /// A command and where its answer goes.
 pub(crate) type Order = (Command, oneshot::Sender<String>);
 
-/// What the commands are carried out by.
+/// What is needed to serve commands.
 #[derive(Clone)]
 pub(crate) struct Served {
     pub(crate) orders: mpsc::Sender<Order>,
-    /// What the agent says of itself: this is answered whatever the loop does.
+    /// The agent's state: it is returned whatever the loop does.
     pub(crate) state: watch::Receiver<State>,
-    /// Taken by whoever serves, and put back.
+    /// The spare descriptor for accepting clients.
     pub(crate) spare: Arc<Mutex<Spare>>,
 }
 
-/// Takes commands until nobody carries them out any more. Clients are served one at a time; one that says nothing is
+/// Serves commands until their receiver is dropped. Clients are served one at a time; one that sends nothing is
 /// dropped.
 pub(crate) async fn keep(path: PathBuf, served: Served, activity: Activity) -> String {
     let begun = activity.begin(format!("listen on {}", path.display()));
@@ -58,17 +58,18 @@ pub(crate) async fn keep(path: PathBuf, served: Served, activity: Activity) -> S
         }
         served.spare().refill();
     }
-    "nobody carries out commands any more".to_owned()
+    "the agent's loop takes no more commands".to_owned()
 }
 
 impl Served {
-    /// Held for the length of a call alone.
+    /// Locked for the length of a call only.
     fn spare(&self) -> MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Opens the socket, in place of one that a former agent left. The run directory's lock says that it is gone.
+/// Opens the socket, replacing one that an earlier agent left. The run directory's lock proves that that agent has
+/// ended.
 fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -81,7 +82,7 @@ async fn answer(mut stream: UnixStream, served: &Served) -> io::Result<()> {
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(tokio::io::AsyncReadExt::take(reader, 64));
     reader.read_line(&mut line).await?;
-    // What was cut off, by the limit or by the client, is no line: it may have gone on otherwise.
+    // A truncated line, by the limit or by the client, is refused: it may be the prefix of something else.
     let word = line.strip_suffix('\n').map(str::trim);
     let answer = match Command::ALL.into_iter().find(|command| word == Some(command.word())) {
         Some(Command::State) => serde_json::to_string(&*served.state.borrow())?,
@@ -118,7 +119,7 @@ mod tests {
             let asked = runtime.block_on(async {
                 let (orders, mut received) = mpsc::channel::<Order>(1);
                 let (_state, state) = watch::channel(State::starting("n1", "file x"));
-                let served = Served { orders, state, spare: Arc::new(Mutex::new(Spare::new())) };
+                let served = Served { orders, state, spare: Arc::new(Mutex::new(Spare::default())) };
                 let agent = async {
                     let (command, reply) = received.recv().await?;
                     reply.send("done".into()).ok().map(|()| command)

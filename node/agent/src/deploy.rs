@@ -1,5 +1,4 @@
-//! Laws of what `deploy/` gives an operator: each argument in it is one of this program's, each metric one that it serves.
-//! Tests only.
+//! Tests of `deploy/`: each argument in it exists in this program, each metric is served by it. Tests only.
 
 mod dashboards;
 mod manifest;

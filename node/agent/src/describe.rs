@@ -1,19 +1,19 @@
-//! The reconciler's knowledge in the words of `node.json` and `verdicts.json`.
+//! Converts the reconciler's state to `node.json` and `verdicts.json`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
+use crate::agent::Now;
 use netlink::Family;
 use routes::apply::Trouble;
 use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
 use routes::verdict::{Ruling, Verdict};
 use routes::{Key, Target};
-use state::{HeldState, RouteCounts, State, VerdictLine, unix_now};
+use state::{HeldState, RouteCounts, State, VerdictLine};
 
-/// Fills in what the reconciler knows; the source and the warnings stay as they are.
-pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &mut State) {
-    state.beat();
+/// Fills in the reconciler's state; the source and the warnings are not changed.
+pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Now, state: &mut State) {
+    state.beat(now.clocks);
     state.pod_cidrs = own(reconciler, me).filter_map(|verdict| verdict.cidr).map(|cidr| cidr.to_string()).collect();
     let mine = reconciler.in_force().nodes.iter().filter(|node| &*node.name == me);
     state.addresses = mine.flat_map(|node| node.addresses.iter().copied()).collect();
@@ -30,7 +30,7 @@ pub(crate) fn describe(reconciler: &Reconciler, me: &str, now: Instant, state: &
     state.reasons = unready(reconciler, me);
 }
 
-/// The verdicts as lines, each overlaid with what became of its route.
+/// The verdicts as lines, each with the trouble of its route, if it has one.
 pub(crate) fn lines(reconciler: &Reconciler) -> Vec<VerdictLine> {
     let line = |verdict: &Verdict| line(verdict, trouble(reconciler, verdict), wanted(reconciler, verdict));
     reconciler.verdicts().iter().map(line).collect()
@@ -60,7 +60,7 @@ fn wanted(reconciler: &Reconciler, verdict: &Verdict) -> Option<Target> {
     reconciler.desired().get(&key(verdict)?).copied()
 }
 
-/// The key of the route that a verdict speaks of, if it speaks of one.
+/// The key of a verdict's route, if it has one.
 fn key(verdict: &Verdict) -> Option<Key> {
     let cidr = verdict.cidr?;
     match verdict.ruling {
@@ -84,19 +84,17 @@ fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
     counts
 }
 
-/// What keeps this node from being ready. A peer's trouble is none: one odd node must not take this one out of service.
+/// Why this node is not ready. A peer's trouble does not count: one faulty node must not take this one out of service.
 pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
     if !reconciler.has_decided() {
-        return vec![
-            "the routes are not decided yet: the kernel could not be asked (the agent's log says why)".to_owned(),
-        ];
+        return vec!["the routes are not planned yet: the kernel could not be read (see the agent's log)".to_owned()];
     }
     let missing = |verdict: &Verdict| {
         let key = key(verdict)?;
         let installed = reconciler.observed().get(&key) == reconciler.desired().get(&key);
         (!installed).then(|| match reconciler.trouble(&key) {
-            Some(trouble) => format!("the unreachable route of {} is not in: {trouble}", key.destination),
-            None => format!("the unreachable route of {} is not in", key.destination),
+            Some(trouble) => format!("the unreachable route of {} is not in the kernel: {trouble}", key.destination),
+            None => format!("the unreachable route of {} is not in the kernel", key.destination),
         })
     };
     let mut reasons: Vec<String> = own(reconciler, me).filter_map(missing).collect();
@@ -105,23 +103,23 @@ pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
         let why: Vec<String> = why.map(|verdict| verdict.ruling.to_string()).collect();
         reasons.push(match why.as_slice() {
             [] => format!("no node is called {me} (is --node-name right?)"),
-            why => format!("{me} has no pod CIDR that can be used: {}", why.join("; ")),
+            why => format!("{me} has no usable pod CIDR: {}", why.join("; ")),
         });
     }
     reasons
 }
 
-fn held_state(held: Held, now: Instant) -> HeldState {
+fn held_state(held: Held, now: Now) -> HeldState {
     HeldState {
         withdraws: held.withdrawal.peers,
         of: held.withdrawal.of,
-        until: unix_now() + held.until.saturating_duration_since(now).as_secs(),
+        until: now.clocks.unix + held.until.saturating_duration_since(now.at).as_secs(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use routes::guard::Limits;
@@ -134,6 +132,6 @@ mod tests {
         let settings = Settings { me: "n1".into(), limits, by_routers: false };
         let list = Snapshot::new(vec![Node::of("n1", &["10.0.0.1"], &["10.244.1.0/24"])], Instant::now());
         let reasons = unready(&Reconciler::new(settings, list), "n1");
-        assert!(matches!(&reasons[..], [one] if one.contains("not decided yet")), "{reasons:?}");
+        assert!(matches!(&reasons[..], [one] if one.contains("not planned yet")), "{reasons:?}");
     }
 }

@@ -1,15 +1,17 @@
-//! The source of this node's own traffic to its pods. Probes and policies expect the InternalIP; a virtual address on `lo`
-//! or a second uplink may come before it. Pure.
+//! The source address of this node's own traffic to its pods. Probes and policies expect the InternalIP; the kernel may
+//! choose a virtual address on `lo` or of a second uplink instead. Pure.
 
 use std::net::IpAddr;
 
 use netlink::Family;
 
-/// What the plugin must be told, at most one address a family: `internal`, the node's addresses in the cluster, where it
-/// has them and the kernel would take another of `own`, its global addresses in the kernel's order.
+/// The source addresses that the plugin must set, at most one for each family: one of `internal`, the node's addresses
+/// in the cluster, where the node has it and the kernel would choose another of `own`, its global addresses in the
+/// kernel's order.
 ///
-/// IPv4 takes the first of the first link (`inet_select_addr`). IPv6 chooses for each pod among all (RFC 6724), so that
-/// only a single one is certain. Nothing is said without need: IPv4 drops a route along with its source address.
+/// IPv4 takes the first address of the first link (`inet_select_addr`). IPv6 chooses for each pod among all (RFC 6724),
+/// so that only a single address is certain. It is set only where needed: IPv4 removes a route along with its source
+/// address.
 pub(crate) fn host_source(internal: &[IpAddr], own: &[IpAddr]) -> Vec<IpAddr> {
     let mut sources = Vec::new();
     for family in Family::BOTH {

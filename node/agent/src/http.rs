@@ -1,4 +1,5 @@
-//! Health and metrics over HTTP: /healthz (the agent's loop lives), /readyz (this node's routes are in), /metrics.
+//! Health and metrics over HTTP: /healthz (the agent's loop runs), /readyz (this node's routes are in the kernel),
+//! /metrics.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,19 +20,19 @@ use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 use parts::Spare;
-use state::State;
+use state::{Clocks, State};
 
-/// How long a client may take to ask.
+/// How long a client may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a client may stay, however it spends the time.
+/// The longest connection of a client.
 const STAY: Duration = Duration::from_secs(10);
 
-/// How many clients there are at once. One more takes the place of the one that came first: a client that asks for health is
-/// served within milliseconds, and those who only hold a connection make room.
+/// The maximum number of clients. One more closes the oldest connection: a request for health is served within
+/// milliseconds, and connections that are only held open are closed.
 const CLIENTS: usize = 64;
 
-/// What a client may say before it has asked, bytes.
+/// The maximum size of a request's head, in bytes.
 const QUESTION: usize = 16 * 1024;
 
 /// What is served.
@@ -41,10 +42,10 @@ pub(crate) struct Served {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// How long the one client may stay for whom the last descriptor was given up.
+/// The longest connection of the client that gets the spare descriptor.
 const BRIEFLY: Duration = Duration::from_secs(1);
 
-/// How soon a client is accepted again that could not be.
+/// The delay after a failed accept.
 const BUSY: Duration = Duration::from_millis(100);
 
 /// Serves until the process ends.
@@ -56,7 +57,7 @@ pub(crate) async fn serve(listener: TcpListener, mut spare: Spare, served: Serve
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) if spare.give_up(&error) => {
-                // One at a time: when it is gone there is a descriptor again.
+                // One client at a time: after it there is a free descriptor again.
                 if let Ok(Ok((stream, _))) = timeout(BUSY, listener.accept()).await {
                     let _ = timeout(BRIEFLY, converse(stream, served.clone())).await;
                 }
@@ -88,7 +89,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, served: Served) {
         .header_read_timeout(PATIENCE)
         .max_buf_size(QUESTION)
         .serve_connection(TokioIo::new(stream), service);
-    // A client that breaks off harms only itself.
+    // A client that disconnects affects only itself.
     let _ = connection.await;
 }
 
@@ -109,8 +110,8 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 fn page(path: &str, served: &Served) -> (StatusCode, &'static str, String) {
     let state = served.state.borrow();
     match path {
-        "/healthz" if state.is_stale() => {
-            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the agent's loop has not turned for a while\n".to_owned())
+        "/healthz" if state.is_stale(Clocks::now()) => {
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the agent's loop has not run for a while\n".to_owned())
         }
         "/healthz" => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
         "/readyz" if state.ready => (StatusCode::OK, PLAIN, "ok\n".to_owned()),

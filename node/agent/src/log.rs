@@ -1,23 +1,23 @@
-//! The log's way out: lines wait in a bounded queue for a thread that writes them to stderr, so that a reader of the log
-//! that stopped stops nobody else. Lines for which there is no room are counted and left out.
+//! Writes the log: lines wait in a bounded queue for a thread that writes them to stderr, so that a reader that stops
+//! does not block the agent. Lines for which there is no room are counted and dropped.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
+use parts::thread;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines wait.
+/// The length of the queue.
 const LINES: usize = 1024;
 
-/// How long the end of the process waits for the last lines.
+/// How long the process waits for the last lines when it ends.
 const LAST_LINES: Duration = Duration::from_millis(300);
 
-/// The queue's near end.
+/// The sending side of the queue.
 #[derive(Clone)]
 pub(crate) struct Log {
     lines: SyncSender<Vec<u8>>,
@@ -31,36 +31,32 @@ struct LineCounts {
 }
 
 impl Log {
-    /// Starts the thread; `None` where there is none to be had.
+    /// Starts the thread; `None` where it cannot be started.
     pub(crate) fn start(to: impl Write + Send + 'static) -> Option<Self> {
         let (lines, written) = sync_channel(LINES);
         let counts = Arc::new(LineCounts::default());
         let counted = counts.clone();
-        let body = move || {
-            let _ = SigSet::all().thread_block();
-            write(&written, to, &counted);
-        };
-        thread::Builder::new().name("log".to_owned()).spawn(body).ok()?;
+        thread::start("log", move || write(&written, to, &counted)).ok()?;
         Some(Self { lines, counts })
     }
 
-    /// Waits a moment for what was logged last.
+    /// Waits briefly for the last lines.
     pub(crate) fn flush(&self) {
         let until = Instant::now() + LAST_LINES;
         while self.counts.waiting.load(Ordering::Acquire) > 0 && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
     }
 }
 
-/// Until nobody logs any more. An error of stderr is nobody's to hear of.
+/// Writes until the senders are dropped. Errors of stderr cannot be reported.
 fn write(lines: &Receiver<Vec<u8>>, mut to: impl Write, counts: &LineCounts) {
     while let Ok(line) = lines.recv() {
         let _ = to.write_all(&line);
         counts.waiting.fetch_sub(1, Ordering::Release);
         match counts.lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            lost => drop(writeln!(to, "{lost} lines of the log were lost: nobody read them in time")),
+            lost => drop(writeln!(to, "{lost} lines of the log were lost: they were not read in time")),
         }
     }
 }

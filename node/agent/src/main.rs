@@ -1,4 +1,4 @@
-//! podlan's node agent: plain routes to the other nodes' pod subnets, kept right, each with its reason.
+//! podlan's node agent: maintains routes to the other nodes' pod subnets, each with a verdict.
 
 mod agent;
 mod command;

@@ -1,5 +1,5 @@
-//! What the agent counts, under names after Prometheus' conventions. Everything here repeats what the state says, or
-//! counts what happened; nothing is decided by it.
+//! The agent's metrics, named by Prometheus' conventions. They repeat the state or count events; nothing is decided by
+//! them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,12 +34,12 @@ fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
 
 type Level = Gauge<f64, AtomicU64>;
 
-/// What the agent says of its own inside.
+/// The agent's internal state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Inner {
-    /// Objects of the kernel's that could not be read at the last look.
+    /// Kernel objects that could not be read at the last observation.
     pub(crate) unreadable: u64,
-    /// Troubles with the agent's parts.
+    /// The number of the agent's parts in trouble.
     pub(crate) part_troubles: usize,
 }
 
@@ -66,13 +66,13 @@ pub(crate) struct Metrics {
     source_synced: Level,
     /// A source's errors.
     pub(crate) source_errors: Counter,
-    /// Routes that somebody took away and the agent put back.
+    /// Routes that another program removed and the agent restored.
     pub(crate) heals: Counter,
     /// Messages to the kernel that changed a route.
     pub(crate) changes: Counter,
     /// Leases taken back because their owners were provably gone.
     reclaimed: Counter,
-    /// How long a turn takes.
+    /// The duration of a reconciliation.
     pub(crate) reconcile: Histogram,
 }
 
@@ -107,51 +107,63 @@ impl Metrics {
         let to = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         to.register("build", "The version of this agent", Info::new(version));
-        to.register("ready", "1 when the routes of this node are in and its pools are sound", metrics.ready.clone());
+        to.register(
+            "ready",
+            "1 when this node's own routes are in the kernel and its pools are unique in the \
+                              cluster",
+            metrics.ready.clone(),
+        );
         to.register("routes", "Routes by family and by state: desired, installed, failed", metrics.routes.clone());
         to.register("verdicts", "Pod CIDRs of the cluster by verdict and reason", metrics.verdicts.clone());
         to.register("leases", "Leases and free addresses by network and state", metrics.leases.clone());
         to.register("withdrawal_held_routes", "Routes that a held list of nodes would withdraw", metrics.held.clone());
         to.register("pool_dangers", "Pools or leases that may not be unique in the cluster", metrics.dangers.clone());
         to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
-        to.register(
-            "warnings",
-            "What an operator should know, as `podlan-node status` tells it",
-            metrics.warnings.clone(),
-        );
+        to.register("warnings", "Warnings that `podlan-node status` shows", metrics.warnings.clone());
         let pool = metrics.pool_addresses.clone();
         to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
-        to.register("source_failing", "1 while the list of nodes does not come", metrics.source_failing.clone());
+        to.register("source_failing", "1 while the list of nodes cannot be read", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
-        to.register("forward_drops", "Chains of others that drop traffic between pods", drops);
+        to.register("forward_drops", "Chains of other programs that drop traffic between pods", drops);
         let forwarding = metrics.forwarding.clone();
         to.register("forwarding", "0 while packets of pods are not forwarded, by family; otherwise 1", forwarding);
         let heals = metrics.forwarding_heals.clone();
-        to.register("forwarding_heals", "Forwarding switched on again after somebody switched it off", heals);
+        to.register("forwarding_heals", "Forwarding switched on again after another program switched it off", heals);
         let drops = metrics.source_rule_drops.clone();
         to.register(
             "source_rule_drops",
-            "Packets of pods dropped: forged by their source, or for the node's loopback",
+            "Packets of pods dropped: with a forged source address, or to the node's loopback",
             drops,
         );
         let former = metrics.former_mtu_pods.clone();
-        to.register("former_mtu_pods", "Pods whose links keep an MTU that the node no longer has", former);
+        to.register("former_mtu_pods", "Pods whose links have a former MTU of the node", former);
         let unreadable = metrics.unreadable.clone();
-        to.register("unreadable_objects", "Links, addresses and routes of the kernel that cannot be read", unreadable);
+        to.register("unreadable_objects", "Links, addresses and routes in the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
         to.register("part_troubles", "Parts of the agent that ended, panicked or are stuck", parts);
         let synced = metrics.source_synced.clone();
-        to.register_with_unit("source_last_sync_timestamp", "Last whole list of nodes", Unit::Seconds, synced);
-        to.register("source_errors", "Failed attempts to learn the nodes", metrics.source_errors.clone());
-        to.register("route_heals", "Routes put back after somebody removed them", metrics.heals.clone());
+        to.register_with_unit(
+            "source_last_sync_timestamp",
+            "Time of the last complete list of \
+                                                             nodes",
+            Unit::Seconds,
+            synced,
+        );
+        to.register("source_errors", "Failed attempts to read the list of nodes", metrics.source_errors.clone());
+        to.register("route_heals", "Routes restored after another program removed them", metrics.heals.clone());
         to.register("route_changes", "Routes added, replaced or removed", metrics.changes.clone());
-        to.register("leases_reclaimed", "Leases whose owners were provably gone", metrics.reclaimed.clone());
+        to.register(
+            "leases_reclaimed",
+            "Leases taken back because their owners were provably \
+                                         gone",
+            metrics.reclaimed.clone(),
+        );
         let reconcile = metrics.reconcile.clone();
-        to.register_with_unit("reconcile_duration", "How long a turn took", Unit::Seconds, reconcile);
+        to.register_with_unit("reconcile_duration", "Duration of a reconciliation", Unit::Seconds, reconcile);
         metrics
     }
 
-    /// Repeats the state.
+    /// Sets the metrics of the state.
     pub(crate) fn set_state(&self, state: &State, dangers: &Dangers, lease_counts: &LeaseCounts, inner: Inner) {
         self.ready.set(state.ready.into());
         self.counts("ipv4", &state.v4);
@@ -183,7 +195,7 @@ impl Metrics {
         }
     }
 
-    /// Repeats what the kernel has counted; it counts from nothing when the rules are put in place anew.
+    /// Sets the kernel's counters; they start at 0 when the rules are created again.
     pub(crate) fn set_drops(&self, drops: Drops) {
         let Drops { forged, loopback } = drops;
         for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
@@ -192,7 +204,7 @@ impl Metrics {
         }
     }
 
-    /// Repeats how forwarding stands.
+    /// Sets the metrics of forwarding.
     pub(crate) fn set_forwarding(&self, forwarding: &Forwarding) {
         let Forwarding { off: [v4, v6], heals, .. } = forwarding;
         for (family, off) in [("ipv4", v4), ("ipv6", v6)] {
@@ -201,7 +213,7 @@ impl Metrics {
         self.forwarding_heals.inner().store(*heals, Ordering::Relaxed);
     }
 
-    /// Counts the verdicts anew.
+    /// Sets the counts of verdicts.
     pub(crate) fn set_verdicts(&self, lines: &[VerdictLine]) {
         self.verdicts.clear();
         for line in lines {

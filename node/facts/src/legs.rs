@@ -1,4 +1,4 @@
-//! Everything that a way is judged by, as values.
+//! Everything that one direction between two pods is judged by, as values.
 
 pub mod observe;
 
@@ -39,7 +39,7 @@ pub enum At {
 pub struct Pod {
     /// The name of its interface inside the pod.
     pub ifname: String,
-    /// The name of its host end, by its lease; "" where the lease has none.
+    /// The name of its host link in its lease; "" where the lease has none.
     pub host_link: String,
     /// That link, or the one that the address is routed to.
     pub link: Option<Link>,
@@ -52,7 +52,7 @@ pub struct Pod {
 pub struct Peer {
     /// Its name.
     pub node: String,
-    /// The route that podlan wants to it.
+    /// The desired route to it.
     pub wanted: Option<Target>,
     /// The verdict on its pod CIDR, in words.
     pub verdict: String,
@@ -67,33 +67,33 @@ pub struct Leg {
     pub from: End,
     /// The pod that receives.
     pub to: End,
-    /// The link that the packet comes in by, if there is one.
+    /// The link on which the packet arrives, if there is one.
     pub incoming: Option<Link>,
-    /// The link that podlan wants it to leave by.
+    /// The link by which it should leave.
     pub outgoing: Option<Link>,
-    /// The link that it leaves by.
+    /// The link by which it leaves.
     pub taken: Option<Link>,
-    /// What the kernel would do with it; not asked where no link is known that it could come in by.
+    /// The kernel's decision on it; not queried where the link of its arrival is unknown.
     pub answer: Option<Result<Route, Errno>>,
-    /// The entry of the routing table that says so; where the kernel refuses, the main table's best one.
+    /// The entry of the routing table that decides; where the kernel refuses, the best entry of the main table.
     pub entry: Option<Route>,
-    /// What the node knows of the receiver on the link that leads to it, where that is a pod of this node.
+    /// The neighbour entry of the receiver on its link, where it is a pod of this node.
     pub neighbour: Option<Known>,
-    /// How the kernel routes what goes to the packet's source.
+    /// The kernel's route back to the packet's source.
     pub back: Option<Route>,
-    /// What keeps packets of the family that come in by that link from being forwarded.
+    /// What prevents the forwarding of the family's packets that arrive on that link.
     pub forwarding: Seen<Option<forwarding::Off>>,
-    /// Whether the rule stands that a pod sends with its own address.
+    /// Whether the source rule is in place.
     pub source_rule: Seen<bool>,
-    /// What rules of others drop.
+    /// What rules of other programs drop.
     pub dropped: Seen<Vec<forward::ForwardDrop>>,
     /// What gives the packet another source address.
     pub translated: Seen<Vec<Translation>>,
 }
 
 impl Leg {
-    /// Whether the kernel's look at the packet's source keeps it from being routed: newer kernels say `EXDEV` then, others
-    /// `EINVAL`, as they say of a black hole at the destination too.
+    /// Whether the kernel refuses the packet because of its source: newer kernels answer `EXDEV`, older ones `EINVAL`,
+    /// which they also answer for a blackhole route to the destination.
     pub fn is_refused_at_source(&self) -> bool {
         match self.answer {
             Some(Err(Errno::EXDEV)) => true,

@@ -1,4 +1,4 @@
-//! Everything that the checks judge, as values. What could not be looked at says why.
+//! Everything that the checks judge, as values. A fact that could not be observed is an error with the reason.
 
 pub mod legs;
 pub mod observe;
@@ -8,29 +8,28 @@ use std::net::IpAddr;
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
 use netlink::{Family, InheritedMtu, Link, Loss, Route};
-use serde_json::{Map, Value};
 
 use filter::forward;
-use install::conflist;
+pub use install::conflist::directory::Configuration;
 use pods::forwarding;
 use routes::here::Here;
 use state::{State, VerdictLine};
 
-/// What was looked for, or why it could not be seen.
+/// A fact, or why it could not be observed.
 pub type Seen<T> = Result<T, String>;
 
 /// The facts of this node.
 #[derive(Debug)]
 pub struct Facts {
-    /// What the agent last said; `None` where there is no agent.
+    /// The agent's last report; `None` where there is no agent.
     pub agent: Seen<Option<AgentSaid>>,
     /// Links, addresses and routes.
     pub kernel: Seen<Kernel>,
     /// Settings of the kernel.
     pub settings: Settings,
-    /// The agent's packet filter rules that always stand, each with whether it does.
+    /// The agent's packet filter rules that are always wanted, each with whether it is in place.
     pub packet_filter: Seen<Vec<(&'static str, bool)>>,
-    /// What rules of others drop between pods; `None` where no agent knows the pod CIDRs.
+    /// What rules of other programs drop between pods; `None` where the pod CIDRs are unknown for lack of an agent.
     pub forward: Seen<Option<Vec<forward::ForwardDrop>>>,
     /// The files of the runtime's configuration directory.
     pub configurations: Seen<Vec<Configuration>>,
@@ -40,29 +39,29 @@ pub struct Facts {
     pub leases: Seen<Leases>,
 }
 
-/// What the agent last said.
+/// The agent's last report.
 #[derive(Debug)]
 pub struct AgentSaid {
     /// `node.json`
     pub state: State,
-    /// Whether it is too old to say anything.
+    /// Whether it is stale.
     pub stale: bool,
     /// `verdicts.json`
     pub verdicts: Vec<VerdictLine>,
 }
 
-/// What route netlink said.
+/// What route netlink reports.
 #[derive(Debug, Default)]
 pub struct Kernel {
     /// All links.
     pub links: Vec<Link>,
     /// This node as the route planner sees it.
     pub here: Here,
-    /// Those of the main table.
+    /// The routes of the main table.
     pub routes: Vec<Route>,
     /// The MTU that pods inherit where none is configured.
     pub inherited_mtu: InheritedMtu,
-    /// Addresses of pods on this node, each with the source address that the node would send to it from.
+    /// Addresses of pods on this node, each with the source address of the node's packets to it.
     pub sources: Vec<(IpAddr, Option<IpAddr>)>,
 }
 
@@ -71,7 +70,7 @@ pub struct Kernel {
 pub struct Settings {
     /// What the kernel forwards: IPv4 and IPv6.
     pub forwarding: [Seen<forwarding::Observed>; 2],
-    /// What the node has by router advertisements and loses by forwarding.
+    /// What the node learned from router advertisements and would lose by forwarding.
     pub losses: Seen<Vec<Loss>>,
     /// Whether the kernel has IPv6 at all.
     pub kernel_has_v6: bool,
@@ -83,19 +82,6 @@ pub struct Settings {
     pub rp_filter: Seen<Vec<(String, String)>>,
     /// The two families' `neigh.default.gc_thresh3`.
     pub neighbours: [Seen<Option<String>>; 2],
-}
-
-/// A file in the runtime's configuration directory, in the runtime's order.
-#[derive(Clone, Debug)]
-pub struct Configuration {
-    /// The file's name.
-    pub file: String,
-    /// What it says; "" where it cannot be read.
-    pub text: String,
-    /// `None` when it is no JSON.
-    pub json: Option<Value>,
-    /// Why it cannot be read.
-    pub unread: Option<String>,
 }
 
 /// A plugin's binary in the runtime's directory.
@@ -116,9 +102,9 @@ pub enum PluginFile {
     Missing,
     /// The file cannot be executed.
     NotExecutable,
-    /// It is there; of ours, whether it is the one that this program came with, where that can be said.
+    /// It exists; for a plugin of podlan's, whether it is of this program's version, where that is known.
     Present {
-        /// None: it is not ours, or the two could not be compared.
+        /// `None`: it is not podlan's, or the two could not be compared.
         same: Option<bool>,
     },
 }
@@ -134,36 +120,8 @@ pub struct Leases {
     pub unreadable: Vec<String>,
 }
 
-impl Configuration {
-    /// A file that could be read.
-    pub fn new(file: String, text: String) -> Self {
-        let json = serde_json::from_str(&text).ok();
-        Self { file, text, json, unread: None }
-    }
-
-    /// One that cannot be read, and why.
-    pub fn unread(file: String, why: String) -> Self {
-        Self { unread: Some(why), ..Self::new(file, String::new()) }
-    }
-
-    /// The plugins that it names.
-    pub fn plugins(&self) -> Vec<&Map<String, Value>> {
-        self.json.as_ref().map(conflist::plugins).unwrap_or_default()
-    }
-
-    /// The plugin `podlan` in it, if it is there.
-    pub fn podlan(&self) -> Option<&Map<String, Value>> {
-        self.plugins().into_iter().find(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"))
-    }
-
-    /// The network's name; "" where it has none.
-    pub fn network(&self) -> &str {
-        self.json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or_default()
-    }
-}
-
 impl Facts {
-    /// What the agent said, where it said something.
+    /// The agent's report, where there is one.
     pub fn said(&self) -> Seen<Option<&AgentSaid>> {
         self.agent.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
@@ -183,7 +141,7 @@ impl Facts {
         self.leases.as_ref().map_err(Clone::clone)
     }
 
-    /// What does not forward of a family, if its pods are forwarded at all.
+    /// What is not forwarded of a family, provided that pods need it.
     pub fn not_forwarding(&self, family: Family) -> Seen<Option<forwarding::Off>> {
         let seen = self.settings.forwarding[family.index()].clone()?;
         match forwarding::judge(family, forwarding::Observed { pods: true, ..seen }) {
@@ -192,7 +150,7 @@ impl Facts {
         }
     }
 
-    /// This node's own pod CIDRs, as the agent knows them.
+    /// This node's own pod CIDRs, as the agent reports them.
     pub fn own_cidrs(&self) -> Vec<IpNetwork> {
         let said = self.said().ok().flatten();
         said.into_iter().flat_map(|said| &said.state.pod_cidrs).filter_map(|cidr| cidr.parse().ok()).collect()
@@ -200,7 +158,7 @@ impl Facts {
 
     /// Whether pods of this node have addresses of a family, or will have.
     pub fn pods_have(&self, family: Family) -> bool {
-        let pools = self.configurations.iter().flatten().flat_map(|file| conflist::pools(&file.file, &file.text));
+        let pools = self.configurations.iter().flatten().flat_map(Configuration::pools);
         let leased = self.leases.iter().flat_map(|leases| &leases.all).map(|(_, lease, _)| lease.address);
         let subnets = pools.map(|pool| pool.subnet).chain(leased).chain(self.own_cidrs());
         subnets.into_iter().any(|subnet| family.holds(subnet.ip()))

@@ -1,5 +1,5 @@
-//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. What cannot be looked at is an error in
-//! the place of that fact, and keeps nobody from looking at the others.
+//! Gathers the facts: of the kernel, of /proc/sys/net, of files. Decides nothing. A fact that cannot be observed is an
+//! error in its place and does not affect the others.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,12 +21,12 @@ use pods::forwarding::observe::observe as observe_forwarding;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::Target;
 use routes::kernel::{Kernel as _, Rtnetlink};
-use state::{ConfiguredPaths, RunDir};
+use state::{Clocks, ConfiguredPaths, RunDir};
 
-/// Where the runtime looks, where nobody said otherwise.
+/// The runtime's directory unless an option says otherwise.
 const BIN_DIR: &str = "/opt/cni/bin";
 
-/// Where things lie: as the operator says, else as the agent was told, else where runtimes look.
+/// The paths: as the operator gives them, else as the agent's command line has them, else the runtimes' defaults.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// The agent's run directory.
@@ -40,7 +40,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Settles the places; what is `None` is taken from the agent's state.
+    /// Determines the paths; `None` is filled in from the agent's state.
     pub fn new(
         run_dir: RunDir,
         conf_dir: Option<PathBuf>,
@@ -64,7 +64,7 @@ impl Places {
     /// The networks whose pods have an MTU that a configuration chose.
     pub fn chosen_mtus(&self) -> Seen<BTreeSet<String>> {
         let files = configurations(&self.conf_dir)?;
-        Ok(files.iter().filter_map(|file| conflist::chooses_mtu(&file.text)).collect())
+        Ok(files.iter().filter_map(Configuration::chooses_mtu).collect())
     }
 }
 
@@ -77,7 +77,7 @@ pub fn observe(places: &Places) -> Facts {
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
-        filter::look().map(Vec::from).map_err(|error| format!("failed to look at the packet filter: {error}"));
+        filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
     let forward = forward(&agent, kernel.as_ref().ok());
     Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
 }
@@ -91,14 +91,14 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
     };
     let verdicts = match run_dir.read_verdicts() {
         Ok(verdicts) => verdicts,
-        // There are none before the first whole list of nodes.
+        // There are none before the first complete list of nodes.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
-    Ok(Some(AgentSaid { stale: state.is_stale(), state, verdicts }))
+    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), state, verdicts }))
 }
 
-/// Follows packets between pods through the rules of others, as the agent does.
+/// Follows packets between pods through the rules of other programs, as the agent does.
 fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::ForwardDrop>>> {
     let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
     let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
@@ -111,7 +111,7 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
         })
         .collect();
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
-    let failed = |error| format!("failed to look at the rules of others: {error}");
+    let failed = |error| format!("failed to read the rules of other programs: {error}");
     let mut socket = Nfnetlink::requests().map_err(failed)?;
     forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
 }
@@ -123,7 +123,7 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
         let (mut rtnetlink, mut socket) = (Rtnetlink::open()?, Socket::open()?);
         let links = socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
         let mut sources = Vec::new();
-        // All pods of a family are spoken to alike.
+        // All pods of a family get packets from the same source address.
         for family in Family::BOTH {
             if let Some(pod) = living.iter().find(|address| family.holds(**address)) {
                 let route = Route::ask(&mut socket, Lookup::Packet, *pod)?;
@@ -133,7 +133,7 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
         let inherited_mtu = netlink::inherited_mtu(&mut socket, || said?.state.pod_mtus.last().copied())?;
         Ok(Kernel { links, here: rtnetlink.here()?, routes: rtnetlink.all_routes()?, inherited_mtu, sources })
     };
-    look().map_err(|error| format!("failed to ask the kernel: {error}"))
+    look().map_err(|error| format!("failed to query the kernel: {error}"))
 }
 
 fn settings(kernel: Option<&Kernel>) -> Settings {
@@ -155,13 +155,13 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
     let losses = ask().and_then(|mut socket| {
         netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
-    let links = kernel.ok_or_else(|| "the links of pods are not known".to_owned());
+    let links = kernel.ok_or_else(|| "the pods' links are unknown".to_owned());
     let pods =
         links.map(|kernel| kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX)));
     let rp_filter = pods.and_then(|pods| {
         let mut all = Vec::new();
         for link in pods {
-            // A pod that ended meanwhile has none.
+            // A pod that ended meanwhile has no link.
             all.extend(
                 read(&Sysctl::of_link(Family::V4, &link.name, "rp_filter"))?.map(|value| (link.name.clone(), value)),
             );
@@ -180,12 +180,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
 }
 
 fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
-    let read = directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))?;
-    let texts = read.texts.into_iter().map(|(name, text)| Configuration::new(name, text));
-    let faults = read.faults.into_iter().map(|(name, why)| Configuration::unread(name, why));
-    let mut files: Vec<Configuration> = texts.chain(faults).collect();
-    files.sort_unstable_by(|one, other| one.file.cmp(&other.file));
-    Ok(files)
+    directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))
 }
 
 /// The plugins that configurations with podlan in them name, and podlan's own.

@@ -1,4 +1,4 @@
-//! Reads regular files alone ([`ipam::regular`]), and tells whether one has changed.
+//! Reads regular files only ([`ipam::regular`]), and detects whether one has changed.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -10,14 +10,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub struct File(fs::File);
 
-/// What tells one content of a file from another without reading it.
+/// Identifies a file's content without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    /// The time of the last change of any kind, which nobody can set.
+    /// The time of the last change of any kind, which cannot be set.
     changed: (i64, i64),
 }
 
@@ -33,8 +33,8 @@ impl FileStamp {
         }
     }
 
-    /// Whether the file had its last change some seconds before `now`: a change in the same tick of the file system's clock
-    /// has the same stamp.
+    /// Whether the file had its last change some seconds before `now`: a change in the same tick of the file system's
+    /// clock has the same stamp.
     pub fn is_settled(&self, now: SystemTime) -> bool {
         const TICK: i64 = 2;
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -43,7 +43,7 @@ impl FileStamp {
 }
 
 impl File {
-    /// What it holds now, by its stamp.
+    /// The stamp of its present content.
     pub fn stamp(&self) -> io::Result<FileStamp> {
         self.0.metadata().map(|metadata| FileStamp::of(&metadata))
     }
@@ -59,7 +59,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     ipam::regular::open(path).map(File)
 }
 
-/// The whole of a regular file, if it has no more than `most` bytes.
+/// The content of a regular file, if it has no more than `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.0.take(most + 1).read_to_end(&mut bytes)?;

@@ -1,5 +1,5 @@
-//! Puts a file in place whole or not at all: written beside it, then renamed over it. A reader, or the kernel running it,
-//! has the old file or the new one, never half of one.
+//! Replaces a file atomically: a new file is written beside it, then renamed over it. A reader, or the kernel running
+//! it, sees the old file or the new one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::path::Path;
 /// Whether the file must outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasting {
-    /// It lies in memory (`/run`) or is made anew at each start.
+    /// It is in memory (`/run`) or is created again at each start.
     No,
     /// It is synced before it is renamed, and so is its directory after.
     Yes,
@@ -23,14 +23,14 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> io::Re
     beside.push(name);
     beside.push(".new");
     let beside = directory.join(beside);
-    // Left by a killed run, perhaps; never followed, never appended to.
+    // A killed process may have left it; it is never followed, never appended to.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let written = write(&beside, bytes, mode, lasting).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&beside);
     }
     written?;
@@ -39,7 +39,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> io::Re
 
 fn write(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    // The umask has taken its part of `mode`.
+    // The umask was applied to `mode`.
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     file.write_all(bytes)?;
     if lasting == Lasting::Yes { file.sync_all() } else { Ok(()) }

@@ -1,5 +1,5 @@
-//! An inotify instance in a tokio runtime: which directories it watches and for what is its owner's; here its events are
-//! waited for and read until there are none left.
+//! An inotify instance in a tokio runtime: its owner chooses the directories and events; here events are waited for and
+//! read until none are left.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,12 +17,12 @@ pub struct Watcher {
     readiness: Readiness,
 }
 
-/// Adds directories to a [`Watcher`] from any thread: one that hangs keeps its own thread alone.
+/// Adds directories to a [`Watcher`] from any thread: one that hangs blocks only its own thread.
 #[derive(Clone)]
 pub struct Watched(Arc<Inotify>);
 
 impl Watched {
-    /// Watches these directories too; one that is watched already stays watched, one that is not there is left out.
+    /// Watches these directories too; one that is watched already stays watched, one that does not exist is skipped.
     pub fn add_all(&self, directories: &BTreeSet<std::path::PathBuf>, events: AddWatchFlags) {
         for directory in directories {
             let _ = self.0.add_watch(directory, events);
@@ -42,7 +42,7 @@ impl Watcher {
         self.inotify.add_watch(path, events)
     }
 
-    /// What other threads add directories by.
+    /// A handle by which other threads add directories.
     pub fn watched(&self) -> Watched {
         Watched(self.inotify.clone())
     }
@@ -52,7 +52,7 @@ impl Watcher {
         self.readiness.wait().await
     }
 
-    /// All events that wait.
+    /// All pending events.
     pub fn read(&self) -> io::Result<Vec<InotifyEvent>> {
         let mut all = Vec::new();
         loop {

@@ -1,5 +1,5 @@
-//! The rule that keeps the node from answering ARP for the pods' gateway 169.254.1.1 on its other links: every node has
-//! that address, and a host of the LAN may have it too. The links' sysctls stay as they are.
+//! The rule that prevents the node from answering ARP requests for the pods' gateway 169.254.1.1 on its other links:
+//! every node has that address, and a host of the LAN may have it too. The links' sysctls are not changed.
 
 use std::net::Ipv4Addr;
 
@@ -11,7 +11,7 @@ use super::keep::TABLE;
 /// The pods' gateway on every pod link.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
-/// RFC 826: the address that is asked for (ar$tpa) lies at 24.
+/// RFC 826: the target protocol address (ar$tpa) is at offset 24.
 const TARGET: Expression = Expression::NetworkHeader { offset: 24, length: 4 };
 
 pub(super) fn table() -> Table {

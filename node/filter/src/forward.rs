@@ -1,8 +1,9 @@
-//! Whether somebody else's rules drop what this node forwards between pods: Docker sets the policy of FORWARD to drop,
-//! firewalld rejects what no zone allows. A verdict of ours elsewhere cannot overrule them, so they are found and told.
+//! Finds rules of other programs that drop what this node forwards between pods: Docker sets the policy of FORWARD to
+//! drop, firewalld rejects what no zone allows. An accept verdict in a chain of podlan's cannot overrule them, so they
+//! are reported.
 //!
-//! `--accept-forward` answers a *policy*: behind all rules of such a chain come two of ours for each pod CIDR of this node, so
-//! that what others forbid by a rule stays forbidden. A rule of others that rejects is never overruled.
+//! `--accept-forward` overrides a *policy* only: two rules for each pod CIDR of this node are appended to such a chain,
+//! after all its rules, so that what another program forbids by a rule stays forbidden.
 
 mod accept;
 mod judge;
@@ -23,14 +24,14 @@ pub(super) use judge::{Fate, Judgement, judge};
 /// `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
 
-/// A place where traffic between pods ends.
+/// A chain that drops traffic between pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardDrop {
     /// Such as `ip filter FORWARD`: family, table, chain.
     pub chain: String,
     /// What drops the packet there.
     pub by: By,
-    /// False where a rule that is not understood may let it pass.
+    /// False where a rule that podlan cannot interpret may accept it.
     pub certain: bool,
     /// What an operator can do about it.
     pub cure: String,
@@ -43,7 +44,7 @@ pub enum By {
     Policy,
     /// A rule.
     Rule,
-    /// iptables of before nftables: its rules are not read.
+    /// Legacy iptables (before nftables): its rules are not read.
     Legacy,
 }
 
@@ -59,8 +60,8 @@ impl fmt::Display for ForwardDrop {
     }
 }
 
-/// The packets by which chains are judged: between two pods of this node, and with a peer's pod both ways. `peers` are
-/// pod CIDRs with the name of the link that leads there.
+/// The packets by which chains are judged: between two pods of this node, and both directions between a pod of this
+/// node and one of a peer. `peers` are pod CIDRs, each with the name of the link to it.
 pub fn packets(own: &[IpNetwork], peers: &[(IpNetwork, &str)]) -> Vec<Packet> {
     let pod = |cidr: &IpNetwork, number| cidr.iter().nth(number).unwrap_or(cidr.ip());
     let link = format!("{HOST_LINK_PREFIX}0");
@@ -79,7 +80,7 @@ pub fn packets(own: &[IpNetwork], peers: &[(IpNetwork, &str)]) -> Vec<Packet> {
     packets
 }
 
-/// Asks the kernel what becomes of `packets`.
+/// Queries the kernel's rules for what happens to `packets`.
 pub fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<ForwardDrop>, Error> {
     let mut findings = Vec::new();
     for chain in base_chains(socket, FORWARD)? {
@@ -92,7 +93,7 @@ pub fn look(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<ForwardDro
     Ok(findings)
 }
 
-/// Follows packets through one chain; its rules are asked for once.
+/// Follows packets through one chain; its rules are queried once.
 pub(super) struct Walk<'a> {
     chain: &'a BaseChain,
     known: BTreeMap<String, Vec<ForeignRule>>,
@@ -118,7 +119,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The worst that a chain does to one of the packets.
+/// The worst outcome of a chain for one of the packets.
 fn verdict(socket: &mut Nfnetlink, chain: &BaseChain, packets: &[Packet]) -> Result<Option<(By, bool)>, Error> {
     let mut walk = Walk::of(chain);
     let mut worst: Option<(By, bool)> = None;
@@ -142,15 +143,14 @@ fn cure(chain: &BaseChain, by: By) -> String {
                               nodes, then firewall-cmd --reload"
             .to_owned(),
         (_, _, By::Policy) => {
-            "podlan-node run --accept-forward, or accept the pod CIDRs there (Docker's place for that \
-                               is the chain DOCKER-USER)"
+            "podlan-node run --accept-forward, or accept the pod CIDRs there (for Docker: in the chain DOCKER-USER)"
                 .to_owned()
         }
         _ => "accept the pod CIDRs before that rule".to_owned(),
     }
 }
 
-/// The tables of the old iptables that have a FORWARD chain, where the kernel has any.
+/// The tables of legacy iptables with a FORWARD chain, where the kernel has any.
 fn legacy() -> Vec<ForwardDrop> {
     let files = [("/proc/net/ip_tables_names", "iptables-legacy"), ("/proc/net/ip6_tables_names", "ip6tables-legacy")];
     let has_filter =
@@ -159,7 +159,7 @@ fn legacy() -> Vec<ForwardDrop> {
         chain: format!("FORWARD of {program}"),
         by: By::Legacy,
         certain: false,
-        cure: format!("look with {program} -S FORWARD; its policy should be ACCEPT"),
+        cure: format!("check it with {program} -S FORWARD: its policy should be ACCEPT"),
     };
     files.into_iter().filter(|(path, _)| has_filter(path)).map(|(_, program)| finding(program)).collect()
 }

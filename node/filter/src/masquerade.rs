@@ -1,8 +1,8 @@
-//! Egress: a connection that a pod of this node opens to somebody outside of the cluster leaves with the node's address.
-//! Never one to a pod or to a node: both are inside. Pure.
+//! Egress masquerade: a connection of a pod of this node to an address outside the cluster leaves with the node's
+//! address; never one to a pod or a node, which are inside. Pure.
 //!
-//! Two sets a family decide: `own`, the pods of this node, and `inside`, all pods and nodes of the cluster, what an
-//! operator adds, and multicast. The rules stay as they are while the sets change by their difference.
+//! Two sets for each family decide: `own`, the pods of this node, and `inside`, all pods and nodes of the cluster, what
+//! an operator adds, and multicast. The rules do not change; the sets are changed by their difference.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,21 +10,21 @@ use ipnetwork::IpNetwork;
 use netlink::Family;
 use nftables::{Chain, Cmp, Expression, Hook, Rule, Set, Subnets, Table, TableFamily};
 
-/// A table of its own: a kernel that cannot masquerade has the source rule all the same.
+/// A table of its own: a kernel without masquerade still has the source rule.
 pub(super) const TABLE: (TableFamily, &str) = (TableFamily::Inet, "podlan-masquerade");
 
-/// What is asked for.
+/// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Egress {
-    /// Pods leave with their own addresses; routers know the way back.
+    /// Pods' traffic leaves with their own addresses; routers have routes back.
     Off,
-    /// It shall be masqueraded, but the nodes are not known yet.
+    /// Masquerade is wanted, but the nodes are not known yet.
     Unknown,
-    /// What leaves these is masqueraded.
+    /// Traffic that leaves these is masqueraded.
     On(Sides),
 }
 
-/// Who is on which side.
+/// Which addresses are on which side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sides {
     own: Subnets,
@@ -32,15 +32,20 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// `own` are the pods of this node, `inside` all that is reached with the pods' own addresses.
+    /// `own` are the pods of this node, `inside` everything that is reached with the pods' own addresses.
     pub fn new(own: impl IntoIterator<Item = IpNetwork>, inside: impl IntoIterator<Item = IpNetwork>) -> Self {
         let own: Subnets = own.into_iter().collect();
         let inside = inside.into_iter().chain(multicast()).chain(own.iter()).collect();
         Self { own, inside }
     }
+
+    /// Whether pods reach all of `subnet` with their own addresses.
+    pub fn is_inside(&self, subnet: IpNetwork) -> bool {
+        self.inside.iter().any(|inside| inside.contains(subnet.network()) && inside.prefix() <= subnet.prefix())
+    }
 }
 
-/// Nobody answers a multicast packet at its source's place.
+/// Multicast is never masqueraded.
 fn multicast() -> [IpNetwork; 2] {
     let network = |address: IpAddr, prefix| IpNetwork::new(address, prefix).unwrap_or_else(|_| address.into());
     [network(Ipv4Addr::new(224, 0, 0, 0).into(), 4), network(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8)]

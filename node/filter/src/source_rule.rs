@@ -1,9 +1,9 @@
-//! The rules that a pod sends with its own addresses only, the first line of defence on every pod link in both families,
-//! and nothing to what listens on the node's loopback.
+//! The rules that a pod sends only with its own addresses, the first line of defence on every pod link in both
+//! families, and that it sends nothing to the node's loopback.
 //!
-//! A packet from a pod link whose source is not routed back to that very link is dropped before anything else sees it
-//! (`fib saddr . iif oif missing`, at prerouting raw). So is one for 127.0.0.0/8: portmap, chained for a hostPort on
-//! localhost, lets those in by the pod's link (`route_localnet`), and kube-proxy by every link.
+//! A packet from a pod link whose source address is not routed back to that link is dropped before any other rule (`fib
+//! saddr . iif oif missing`, at prerouting raw). So is one to 127.0.0.0/8: portmap, chained for a hostPort on
+//! localhost, permits those on the pod's link (`route_localnet`), and kube-proxy on every link.
 
 use netlink::{Family, HOST_LINK_PREFIX};
 use nftables::{Chain, Cmp, Error, Expression, Hook, Nfnetlink, Rule, Table, TableFamily, Verdict, counted};
@@ -17,7 +17,7 @@ const CHAIN: &str = "source";
 const OWN_ADDRESSES: &str = "podlan: pods send with their own addresses only";
 const LOOPBACK_IS_THE_NODES: &str = "podlan: the node's loopback is not for pods";
 
-/// How many packets the rules have dropped since they were put in place, of both families.
+/// The number of packets that the rules have dropped since they were created, in both families.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
     /// With an address that is not the pod's.
@@ -26,7 +26,7 @@ pub struct Drops {
     pub loopback: u64,
 }
 
-/// Asks the rules what they have dropped.
+/// Reads the rules' counters.
 pub(super) fn drops(socket: &mut Nfnetlink) -> Result<Drops, Error> {
     let mut drops = Drops::default();
     for (comment, packets) in counted(socket, TableFamily::Inet, TABLE, CHAIN)? {
@@ -54,7 +54,7 @@ pub(super) fn table() -> Table {
         vec![
             Expression::AddressFamily,
             Expression::Compare(Cmp::Equal, vec![Family::V4.number()]),
-            // RFC 791: the destination lies at 16.
+            // RFC 791: the destination is at offset 16.
             Expression::NetworkHeader { offset: 16, length: 1 },
             Expression::Compare(Cmp::Equal, vec![LOOPBACK]),
         ],

@@ -5,8 +5,8 @@ fn comments(table: &Table) -> Vec<String> {
     table.chains.iter().flat_map(|chain| chain.rules.iter().map(nftables::Rule::comment)).collect()
 }
 
-/// The agent compares rules by their comments, and these hold a digest of the `Debug` text of the expressions. With other
-/// comments an agent that takes over from one of another release would replace rules that are right.
+/// The agent compares rules by their comments, and these hold a digest of the `Debug` text of the expressions. With
+/// other comments an agent that takes over from one of another release would replace rules that are right.
 #[test]
 fn the_comments_of_our_tables_are_the_same_in_each_release() {
     let source = [

@@ -1,5 +1,5 @@
-//! Whether somebody's rules give a packet that this node forwards another source address: our masquerade, or the rules of
-//! others. Asked, never changed.
+//! Finds rules that give a packet that this node forwards another source address: podlan's masquerade, or rules of
+//! other programs. Changes nothing.
 
 use nftables::{Error, Nfnetlink, base_chains};
 
@@ -13,11 +13,11 @@ const POST_ROUTING: u32 = 4;
 pub struct Translation {
     /// Such as `ip nat POSTROUTING`: family, table, chain.
     pub chain: String,
-    /// False where a rule that is not understood decides.
+    /// False where a rule that podlan cannot interpret decides.
     pub certain: bool,
 }
 
-/// Asks the kernel's rules what becomes of the packet's source.
+/// Queries the kernel's rules for what happens to the packet's source address.
 pub fn look(socket: &mut Nfnetlink, packet: &Packet) -> Result<Vec<Translation>, Error> {
     let mut found = Vec::new();
     for chain in base_chains(socket, POST_ROUTING)? {

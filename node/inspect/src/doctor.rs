@@ -1,5 +1,5 @@
-//! What is wrong with this node, why it matters and how to mend it: facts are gathered once ([`observe`]), each check
-//! judges them alone ([`checks`]), and what may be mended safely is mended by the code that owns it ([`fix`]).
+//! What is wrong with this node, why it matters and how to fix it: each check judges the facts alone ([`checks`]), the
+//! outcome is shown ([`report`]), and what may be fixed safely is fixed by the code that owns it ([`fix`]).
 
 pub mod checks;
 pub mod finding;

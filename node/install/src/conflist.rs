@@ -1,5 +1,5 @@
-//! The network configuration that the agent writes for the runtime, and what it reads of those that lie beside it. Pure, but
-//! for [`directory`].
+//! The network configuration that the agent writes for the runtime, and what it reads from others in the same
+//! directory. Pure, but for [`directory`].
 
 pub mod directory;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::pools::Pool;
 
-/// Where runtimes look for configurations, where nobody said otherwise.
+/// The runtimes' default directory of configurations.
 pub const DIR: &str = "/etc/cni/net.d";
 
 /// The file's name in the runtime's directory. The runtime takes the first by name.
@@ -25,26 +25,26 @@ pub enum Chained {
     Bandwidth,
 }
 
-/// What the agent's conflist says.
+/// The contents of the agent's conflist.
 #[derive(Clone, Debug)]
 pub struct Conflist {
     /// The network's name.
     pub network: String,
-    /// Where the plugin finds what the agent says of itself.
+    /// The path of the agent's state file, for the plugin.
     pub agent: String,
-    /// Where the leases lie.
+    /// The directory of the leases.
     pub data_dir: String,
-    /// The pods' MTU in bytes; none: the plugin takes the node's.
+    /// The pods' MTU in bytes; `None`: the plugin takes the node's.
     pub mtu: Option<u32>,
-    /// Chained after podlan in this order, whether their binaries are there or not.
+    /// Chained after podlan in this order, whether their binaries exist or not.
     pub chain: Vec<Chained>,
-    /// Chained behind those, each as long as the runtime has its binary.
+    /// Chained after those, each only while its binary exists.
     pub chain_if_installed: Vec<Chained>,
 }
 
 impl Conflist {
-    /// The file's text for this node's CIDRs: one set of ranges for each family. `installed` says whether the runtime has
-    /// a plugin's binary.
+    /// The file's text for this node's CIDRs: one set of ranges for each family. `installed` tells whether a plugin's
+    /// binary exists.
     pub fn text(&self, cidrs: &[IpNetwork], host_source: &[IpAddr], installed: &dyn Fn(Chained) -> bool) -> String {
         let set = |v4: bool| -> Vec<Value> {
             let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
@@ -65,7 +65,7 @@ impl Conflist {
         let if_installed = self.chain_if_installed.iter().filter(|plugin| installed(**plugin));
         let chained: Vec<Value> = self.chain.iter().chain(if_installed).map(|plugin| plugin.config()).collect();
         let mut versions = vec!["0.4.0", "1.0.0"];
-        // A runtime that takes 1.1.0 hands it to the whole chain, and the reference plugins before 1.6 refuse it.
+        // A runtime that supports 1.1.0 passes it to the whole chain, and the reference plugins before 1.6 refuse it.
         if chained.is_empty() {
             versions.push("1.1.0");
         }
@@ -102,7 +102,7 @@ pub(crate) fn is_configuration(name: &str) -> bool {
     [".conflist", ".conf", ".json"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
 }
 
-/// The plugins of a configuration: those of a list, or the one that it is.
+/// The plugins of a configuration: those of a list, or the configuration itself.
 pub fn plugins(config: &Value) -> Vec<&Map<String, Value>> {
     match config.get("plugins").and_then(Value::as_array) {
         Some(plugins) => plugins.iter().filter_map(Value::as_object).collect(),
@@ -110,19 +110,17 @@ pub fn plugins(config: &Value) -> Vec<&Map<String, Value>> {
     }
 }
 
-/// The network whose pods have an MTU that this configuration chose, if it chose one.
-pub fn chooses_mtu(text: &str) -> Option<String> {
-    let config = serde_json::from_str::<Value>(text).ok()?;
-    let ours = plugins(&config).into_iter().filter(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"));
-    // 0 is the plugin's way to say none.
+/// The network's name, if this configuration sets an MTU.
+fn chooses_mtu(config: &Value) -> Option<String> {
+    let ours = plugins(config).into_iter().filter(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"));
+    // The plugin takes 0 as "not set".
     let chosen = ours.filter_map(|podlan| podlan.get("mtu")?.as_u64()).any(|mtu| mtu != 0);
     chosen.then(|| config["name"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The pools that a configuration of podlan's, or of another plugin that leases from podlan-ipam, gives this node.
-pub fn pools(file: &str, text: &str) -> Vec<Pool> {
-    let Ok(config) = serde_json::from_str::<Value>(text) else { return Vec::new() };
-    let ours = plugins(&config)
+fn pools(file: &str, config: &Value) -> Vec<Pool> {
+    let ours = plugins(config)
         .into_iter()
         .filter_map(|plugin| plugin.get("ipam"))
         .filter(|ipam| ipam["type"] == "podlan-ipam");
@@ -136,6 +134,7 @@ pub fn pools(file: &str, text: &str) -> Vec<Pool> {
 
 #[cfg(test)]
 mod tests {
+    use super::directory::Configuration;
     use super::*;
 
     const HERE: &dyn Fn(Chained) -> bool = &|_| true;
@@ -181,13 +180,16 @@ mod tests {
     #[test]
     fn what_it_writes_it_reads_back_as_its_pools() {
         let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"].map(|text| text.parse().unwrap());
-        let read: Vec<IpNetwork> =
-            pools(FILE, &conflist().text(&cidrs, &[], HERE)).into_iter().map(|pool| pool.subnet).collect();
+        let read: Vec<IpNetwork> = Configuration::new(FILE.into(), conflist().text(&cidrs, &[], HERE))
+            .pools()
+            .into_iter()
+            .map(|pool| pool.subnet)
+            .collect();
         assert_eq!(read, cidrs);
         let below_bridge = r#"{"type":"bridge","ipam":{"type":"podlan-ipam","subnet":"10.9.0.0/24"}}"#;
-        assert_eq!(pools("x", below_bridge).len(), 1);
+        assert_eq!(Configuration::new("x".into(), below_bridge.into()).pools().len(), 1);
         for foreign in ["", "{", "[]", r#"{"type":"bridge","ipam":{"type":"host-local","subnet":"10.9.0.0/24"}}"#] {
-            assert_eq!(pools("x", foreign), []);
+            assert_eq!(Configuration::new("x".into(), foreign.into()).pools(), []);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Puts the plugins' binaries and the conflist where a runtime looks for them, each whole or not at all, and keeps them
-//! there. Only where the operator said so. A file that is as it should be is not touched.
+//! Installs the plugins' binaries and the conflist in the runtime's directories, each atomically, and keeps them there.
+//! Only where an option asks for it. A file that is correct is not written.
 
 pub mod conflist;
 pub mod housekeeping;
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 
-use crate::conflist::directory::{self, Directory};
-use crate::conflist::{Chained, Conflist, FILE, pools};
+use crate::conflist::directory::{self, Configuration};
+use crate::conflist::{Chained, Conflist, FILE};
 use crate::pools::Pool;
 use files::regular;
 use files::replace::{Lasting, replace};
 
-/// The most bytes of a plugin.
+/// The maximum size of a plugin, in bytes.
 const LONGEST: u64 = 64 << 20;
 
 /// What is installed.
 pub const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
 
-/// Where things go.
+/// The sources and destinations of an installation.
 #[derive(Clone, Debug)]
 pub struct Install {
     /// Where the binaries come from: the directory of this one.
@@ -34,11 +34,11 @@ pub struct Install {
     pub bin_dir: Option<PathBuf>,
     /// The runtime's directory of network configurations; none: no conflist is written.
     pub conf_dir: Option<PathBuf>,
-    /// What the conflist says beside this node's CIDRs.
+    /// The conflist's contents besides this node's CIDRs.
     pub conflist: Conflist,
 }
 
-/// A file that could not be put in place, or not be read.
+/// A file that could not be installed or read.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
@@ -51,7 +51,7 @@ pub enum Error {
 }
 
 impl Install {
-    /// Puts the binaries in place; names those that changed.
+    /// Installs the binaries; returns those that changed.
     pub(crate) fn binaries(&self) -> Result<Vec<PathBuf>, Error> {
         let mut changed = Vec::new();
         let Some(bin_dir) = &self.bin_dir else { return Ok(changed) };
@@ -65,7 +65,8 @@ impl Install {
         Ok(changed)
     }
 
-    /// Puts the conflist in place for these CIDRs and this source of the node's traffic to its pods; names it when it changed.
+    /// Writes the conflist for these CIDRs and this source of the node's traffic to its pods; returns its path when it
+    /// changed.
     pub fn conflist(&self, cidrs: &[IpNetwork], host_source: &[IpAddr]) -> Result<Option<PathBuf>, Error> {
         match &self.conf_dir {
             Some(dir) if !cidrs.is_empty() => put(
@@ -78,34 +79,37 @@ impl Install {
     }
 
     fn has(&self, plugin: Chained) -> bool {
-        // Some distributions link to another directory, which a container does not see.
+        // Some distributions use a symbolic link to another directory, which is not mounted in a container.
         let there = |dir: &PathBuf| fs::symlink_metadata(dir.join(plugin.binary())).is_ok_and(|entry| !entry.is_dir());
         self.bin_dir.as_ref().is_some_and(there)
     }
 
-    /// The configurations of others that a runtime takes before ours.
+    /// The configurations that a runtime takes before podlan's.
     pub(crate) fn winners(&self) -> Result<Vec<String>, Error> {
         let names = self.configurations()?;
         Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
     }
 
-    /// The pools that the configurations in place give this node, and what is wrong with those that cannot be read.
+    /// The pools that the existing configurations give this node, and the errors of those that cannot be read.
     pub fn pools(&self) -> Result<(Vec<Pool>, Vec<String>), Error> {
         let Some(dir) = &self.conf_dir else { return Ok((Vec::new(), Vec::new())) };
-        let Directory { texts, faults } = read(dir)?;
-        let fault = |(name, why): &(String, String)| format!("failed to read {}: {why}", dir.join(name).display());
-        Ok((texts.iter().flat_map(|(name, text)| pools(name, text)).collect(), faults.iter().map(fault).collect()))
+        let files = read(dir)?;
+        let fault = |file: &Configuration| {
+            let why = file.unread.as_ref()?;
+            Some(format!("failed to read {}: {why}", dir.join(&file.file).display()))
+        };
+        Ok((files.iter().flat_map(Configuration::pools).collect(), files.iter().filter_map(fault).collect()))
     }
 
-    /// The networks whose pods have an MTU that somebody chose: by the agent's own word, or by a configuration in place.
+    /// The networks with a configured MTU: by the agent's `--mtu`, or by an existing configuration.
     pub fn chosen_mtus(&self) -> Result<BTreeSet<String>, Error> {
         let own = self.conflist.mtu.map(|_| self.conflist.network.clone());
         let there = match read(self.conf_dir.as_deref().unwrap_or(Path::new(conflist::DIR))) {
-            // Whoever has none there says so to its runtime alone.
-            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Directory::default(),
+            // A directory that does not exist configures nothing.
+            Err(Error::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
             there => there?,
         };
-        Ok(there.texts.iter().filter_map(|(_, text)| conflist::chooses_mtu(text)).chain(own).collect())
+        Ok(there.iter().filter_map(Configuration::chooses_mtu).chain(own).collect())
     }
 
     fn configurations(&self) -> Result<Vec<String>, Error> {
@@ -117,14 +121,14 @@ fn configurations(dir: &Path) -> Result<Vec<String>, Error> {
     directory::names(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
 }
 
-fn read(dir: &Path) -> Result<Directory, Error> {
+fn read(dir: &Path) -> Result<Vec<Configuration>, Error> {
     directory::read(dir).map_err(|source| Error::List { path: dir.display().to_string(), source })
 }
 
-/// Whether two files hold the same. Read in pieces: two plugins at once would be most of the agent's memory.
+/// Whether two files have the same contents. Read in pieces: two whole plugins would be most of the agent's memory.
 pub fn same(from: &Path, to: &Path) -> io::Result<bool> {
     let mut from = BufReader::new(regular::open(from)?.inner()?);
-    // What lies there may be anything, a pipe too.
+    // The destination may be anything, even a pipe.
     let Ok(to) = regular::open(to).and_then(|file| file.inner()) else { return Ok(false) };
     let mut to = BufReader::new(to);
     loop {
@@ -141,7 +145,7 @@ pub fn same(from: &Path, to: &Path) -> io::Result<bool> {
     }
 }
 
-/// Puts `bytes` at `path`, unless they are there.
+/// Writes `bytes` to `path`, unless it has them already.
 fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Error> {
     if regular::read(path, bytes.len() as u64).is_ok_and(|there| there == bytes) {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! Addresses are unique in the cluster as long as every node leases from its own pod CIDRs alone. This judges the pools
-//! and the leases of this node by that. Pure.
+//! Addresses are unique in the cluster as long as every node leases from its own pod CIDRs only. This judges the pools
+//! and the leases of this node by that rule. Pure.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 
 use routes::overlap;
 
-/// A subnet from which this node leases addresses, and the file that says so.
+/// A subnet from which this node leases addresses, and the file that configures it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// The subnet.
@@ -19,13 +19,13 @@ pub struct Pool {
 /// What endangers uniqueness.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dangers {
-    /// This node must lease nothing as it stands.
+    /// The node must not lease addresses until it is fixed.
     pub grave: Vec<String>,
-    /// Somebody should know.
+    /// It is only reported.
     pub slight: Vec<String>,
 }
 
-/// Judges `pools` and `leased` by this node's CIDRs and those of the others, which come with the nodes' names.
+/// Judges `pools` and `leased` by this node's CIDRs and those of the other nodes, given with the nodes' names.
 pub fn judge<'a>(
     pools: &[Pool],
     leased: &[IpAddr],

@@ -10,10 +10,9 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -22,6 +21,7 @@ mod output;
 mod readiness;
 mod slot;
 mod spare;
+pub mod thread;
 
 pub use activity::{Activity, Begun};
 pub use output::Output;
@@ -68,12 +68,13 @@ enum PartState {
     Waiting { until: Instant },
 }
 
-impl Parts {
-    /// None yet.
-    pub fn new() -> Self {
+impl Default for Parts {
+    fn default() -> Self {
         Self { parts: Vec::new(), stop: watch::channel(false).0 }
     }
+}
 
+impl Parts {
     /// Starts a part. `run` is called on its thread, inside a runtime of the part's own, and may block there; it is called
     /// again after each end, so that it begins from what it is given and from nothing that it had.
     pub fn start<F>(&mut self, name: &'static str, run: impl Fn(Activity) -> F + Send + Sync + 'static)
@@ -160,8 +161,6 @@ impl Part {
     fn thread(&self, mut stop: watch::Receiver<bool>) -> io::Result<JoinHandle<String>> {
         let (run, activity) = (self.run.clone(), self.activity.clone());
         let body = move || {
-            // Signals are the loop's.
-            let _ = SigSet::all().thread_block();
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return format!("start its runtime: {error}"),
@@ -175,8 +174,7 @@ impl Part {
                 }
             })
         };
-        // Of a thread's name the kernel keeps 15 bytes.
-        thread::Builder::new().name(self.name.to_owned()).spawn(body)
+        thread::start(self.name, body)
     }
 
     fn troubles(&self, now: Instant) -> impl Iterator<Item = String> {
@@ -193,11 +191,10 @@ impl Part {
 pub async fn within<T: Send + 'static>(patience: Duration, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (found, answer) = oneshot::channel();
     let body = move || {
-        let _ = SigSet::all().thread_block();
         // Nobody waits any more.
         let _ = found.send(look());
     };
-    thread::Builder::new().name("look".to_owned()).spawn(body).ok()?;
+    thread::start("look", body).ok()?;
     timeout(patience, answer).await.ok()?.ok()
 }
 

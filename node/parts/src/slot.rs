@@ -12,12 +12,13 @@ struct Inner<T> {
     put: Notify,
 }
 
-impl<T> Slot<T> {
-    /// An empty one.
-    pub fn new() -> Self {
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
         Self(Arc::new(Inner { latest: Mutex::new(None), put: Notify::new() }))
     }
+}
 
+impl<T> Slot<T> {
     /// Puts the latest; what nobody took is dropped.
     pub fn put(&self, value: T) {
         *self.lock() = Some(value);

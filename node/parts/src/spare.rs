@@ -12,14 +12,16 @@ use nix::sys::stat::Mode;
 #[derive(Debug)]
 pub struct Spare(Option<OwnedFd>);
 
-impl Spare {
+impl Default for Spare {
     /// Taken early: a limit that is lowered later ends the high numbers first.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let mut spare = Self(None);
         spare.refill();
         spare
     }
+}
 
+impl Spare {
     /// Gives the descriptor up where `error` says that there are no more; false when that does not help.
     pub fn give_up(&mut self, error: &io::Error) -> bool {
         let is_out = [Errno::EMFILE, Errno::ENFILE].iter().any(|errno| error.raw_os_error() == Some(*errno as i32));
@@ -40,7 +42,7 @@ mod tests {
 
     #[test]
     fn it_is_given_up_once_and_only_where_that_helps() {
-        let mut spare = Spare::new();
+        let mut spare = Spare::default();
         assert!(!spare.give_up(&Errno::ECONNABORTED.into()) && spare.0.is_some());
         assert!(spare.give_up(&Errno::EMFILE.into()) && spare.0.is_none());
         assert!(!spare.give_up(&Errno::EMFILE.into()), "there is nothing left to give up");

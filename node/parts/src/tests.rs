@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::thread::sleep;
 
 use super::*;
 
@@ -13,13 +14,13 @@ fn tend_until(parts: &mut Parts, fact: impl Fn(&Parts, Instant) -> bool) {
         assert!(Instant::now() < until, "{:?}", parts.troubles(Instant::now() + ahead));
         ahead += Duration::from_millis(50);
         parts.tend(Instant::now() + ahead);
-        thread::sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(1));
     }
 }
 
 #[test]
 fn a_part_that_panics_or_ends_is_named_started_again_and_forgiven_once_it_is_well() {
-    let (mut parts, starts) = (Parts::new(), Arc::new(AtomicU32::new(0)));
+    let (mut parts, starts) = (Parts::default(), Arc::new(AtomicU32::new(0)));
     let counted = starts.clone();
     parts.start("odd", move |_| {
         let start = counted.fetch_add(1, Ordering::SeqCst);
@@ -41,7 +42,7 @@ fn a_part_that_panics_or_ends_is_named_started_again_and_forgiven_once_it_is_wel
 
 #[test]
 fn a_part_that_ends_at_once_for_ever_is_started_at_ever_longer_intervals() {
-    let (mut parts, starts) = (Parts::new(), Arc::new(AtomicU32::new(0)));
+    let (mut parts, starts) = (Parts::default(), Arc::new(AtomicU32::new(0)));
     let counted = starts.clone();
     parts.start("brief", move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
@@ -50,7 +51,7 @@ fn a_part_that_ends_at_once_for_ever_is_started_at_ever_longer_intervals() {
     let begun = Instant::now();
     // A minute, in steps in each of which a thread has time to end.
     for step in 0..600 {
-        thread::sleep(Duration::from_micros(200));
+        sleep(Duration::from_micros(200));
         parts.tend(begun + Duration::from_millis(100) * step);
     }
     let starts = starts.load(Ordering::SeqCst);
@@ -59,7 +60,7 @@ fn a_part_that_ends_at_once_for_ever_is_started_at_ever_longer_intervals() {
 
 #[test]
 fn a_part_that_hangs_is_named_with_what_it_is_at_and_does_not_keep_the_agent() {
-    let mut parts = Parts::new();
+    let mut parts = Parts::default();
     let (release, held) = mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     parts.start("stuck", move |activity| {

@@ -1,9 +1,10 @@
-//! Whether this node forwards what its pods send and get, and what switches it on again. Pure; the kernel is asked by
-//! [`observe`], and [`keep`] is the part of the agent that keeps it on.
+//! Whether this node forwards its pods' packets, and what switches forwarding on again. Pure; [`observe`] queries the
+//! kernel, and [`keep`] is the part of the agent that keeps it on.
 //!
-//! IPv4 is forwarded by the setting of the link that a packet comes in by; `net.ipv4.ip_forward` sets those of all links, and
-//! where /proc/sys is read-only each can be set by netlink. IPv6 is forwarded by the setting of the node, which no netlink
-//! message changes; it is never switched on where the node would lose what it has by router advertisements.
+//! IPv4 is forwarded by the setting of the link on which a packet arrives; `net.ipv4.ip_forward` sets those of all
+//! links, and where /proc/sys is read-only each can be set by netlink. IPv6 is forwarded by the setting of the node,
+//! which no netlink message changes; it is never switched on where the node would lose what it has by router
+//! advertisements.
 
 pub mod carry_out;
 pub mod keep;
@@ -14,20 +15,20 @@ use std::fmt;
 
 use netlink::{Family, Loss};
 
-/// One family as the kernel has it.
+/// The kernel's state of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Pods of this node have addresses of it.
+    /// Whether pods of this node have addresses of it.
     pub pods: bool,
     /// The setting of the node; `None` where the kernel has no such family.
     pub all: Option<bool>,
-    /// Of the links that carry pods' packets, those that forward nothing: index and name. IPv4 only.
+    /// Those of the links that carry pods' packets that do not forward: index and name. IPv4 only.
     pub off: Vec<(u32, String)>,
     /// What the node loses when it forwards. IPv6 only.
     pub losses: Vec<Loss>,
 }
 
-/// How it stands.
+/// The state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ForwardingState {
     /// No pod needs it.
@@ -42,9 +43,9 @@ pub enum ForwardingState {
 /// What does not forward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Off {
-    /// IPv4, by the node's setting, and so these links.
+    /// IPv4, by the node's setting, which switched these links off.
     NodeV4(Vec<(u32, String)>),
-    /// IPv4, by these links alone.
+    /// IPv4, on these links only.
     LinksV4(Vec<(u32, String)>),
     /// IPv6, and what is lost when it is switched on.
     V6(Vec<Loss>),
@@ -53,7 +54,7 @@ pub enum Off {
 /// What switches it on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The setting of the node; where that cannot be written, of these links.
+    /// The node's setting; where that cannot be written, that of these links.
     NodeV4(Vec<u32>),
     /// IPv4, on the links of these indexes.
     LinksV4(Vec<u32>),
@@ -75,7 +76,7 @@ pub fn judge(family: Family, seen: Observed) -> ForwardingState {
 }
 
 impl Off {
-    /// What switches it on; the loss that forbids it otherwise.
+    /// What switches it on, or the loss that forbids it.
     pub fn change(&self) -> Result<Change, &Loss> {
         let indices = |links: &[(u32, String)]| links.iter().map(|(index, _)| *index).collect();
         match self {
@@ -85,7 +86,7 @@ impl Off {
         }
     }
 
-    /// What of it concerns packets that come in by one link; `None` where that one forwards.
+    /// The part of it that affects packets that arrive on one link; `None` where that link forwards.
     pub fn at(self, incoming: Option<u32>) -> Option<Self> {
         let here = |links: &[(u32, String)]| {
             let concerns = |(index, _): &&(u32, String)| incoming.is_none_or(|incoming| *index == incoming);
@@ -98,7 +99,7 @@ impl Off {
         }
     }
 
-    /// The settings that are 0, as sysctl(8) names them.
+    /// The settings that are 0, in the notation of sysctl(8).
     pub fn settings(&self) -> Vec<String> {
         let of_link = |(_, link): &(u32, String)| match link.contains('.') {
             true => format!("net/ipv4/conf/{link}/forwarding"),
@@ -111,7 +112,7 @@ impl Off {
         }
     }
 
-    /// The command that switches it on, with what must be set before.
+    /// The command that switches it on, including what must be set first.
     pub fn cure(&self) -> String {
         let before = match self {
             Self::V6(losses) => losses.iter().map(|loss| format!("{}=2", loss.setting())).collect(),

@@ -1,6 +1,6 @@
-//! The leases of this node as the agent sees them: who has which address, and which are provably dead. The stores are the
-//! ipam crate's; here they are only asked, and asked to take the dead ones back. Each network's store is its own: what is
-//! wrong with one says nothing of another.
+//! The leases of this node as the agent sees them: the owner of each address, and which leases are provably dead. The
+//! stores belong to the ipam crate; here they are read and asked to take dead leases back. Stores are independent: a
+//! fault of one network's store does not affect another.
 
 mod keep;
 mod lease_counts;
@@ -23,7 +23,7 @@ use sweep::Witness;
 pub use sweep::{NetworkLeases, Room, SweepError};
 pub use visible_netns::VisibleNetns;
 
-/// The agent does not wait for a plugin at work: it comes again.
+/// The agent does not wait for a lock that a plugin holds: it retries later.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The stores below one directory.
@@ -32,12 +32,12 @@ pub struct Stores {
     data_dir: PathBuf,
 }
 
-/// What was read of all stores, and why some could not be.
+/// What was read of all stores, and the errors.
 #[derive(Debug, Default)]
 pub struct Read<T> {
-    /// Those that were read.
+    /// What was read.
     pub leases: Vec<T>,
-    /// One error for each store, or directory, that was not.
+    /// One error for each store, or directory, that could not be read.
     pub unread: Vec<Error>,
 }
 
@@ -47,12 +47,12 @@ impl Stores {
         Self { data_dir }
     }
 
-    /// The directory that they lie below.
+    /// The directory of the stores.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// The networks, and why some cannot be known.
+    /// The networks, and the errors of directories that cannot be read.
     fn places(&self) -> Result<(Vec<Place>, Vec<Error>), Error> {
         let (mut places, mut unread) = (Vec::new(), Vec::new());
         for directory in ipam::network_directories(&self.data_dir)? {
@@ -81,10 +81,10 @@ impl Stores {
         read
     }
 
-    /// All leases with what is known of their owners, by what `sight` has taken in.
+    /// All leases with the presence of their owners, by the directories that `visible` has proved.
     pub fn judged(&self, visible: &VisibleNetns) -> Result<Read<(NetworkName, Lease, Presence)>, Error> {
         let now = Stamp::now()?;
-        // Without one nothing is known of any link.
+        // Without a socket nothing is known of any link.
         let mut host = Socket::open().ok();
         let judge = |(network, lease): (NetworkName, Lease)| {
             let there = host.as_mut().map_or(Presence::Unknown, |host| {
@@ -97,15 +97,15 @@ impl Stores {
         Ok(Read { leases: leases.into_iter().map(judge).collect(), unread })
     }
 
-    /// Takes in what is seen of the owners' namespaces. Nothing where the leases cannot be read.
+    /// Records which of the owners' namespaces are visible. Nothing where the leases cannot be read.
     pub fn show(&self, visible: &mut VisibleNetns) {
         self.all().leases.iter().for_each(|(_, lease)| {
             visible.take_in(lease);
         });
     }
 
-    /// Takes back what is provably dead, of each network for itself; says what kept it from the others. `removed` is called
-    /// with each lease that went.
+    /// Takes back what is provably dead, network by network; returns the errors. `removed` is called with each lease
+    /// that was removed.
     pub fn take_back(&self, visible: &mut VisibleNetns, removed: &mut dyn FnMut(&Lease)) -> Vec<SweepError> {
         let (places, unread) = match self.places() {
             Ok(found) => found,
@@ -117,7 +117,7 @@ impl Stores {
     }
 }
 
-/// The network whose store lies in a directory, as the agent asks it.
+/// The network whose store is in a directory, with the agent's lock timeout.
 fn place(directory: &Path) -> Result<Option<Place>, Error> {
     Ok(ipam::place_in(directory)?.map(|place| Place { lock_timeout: PATIENCE, ..place }))
 }

@@ -1,5 +1,5 @@
-//! Which directories decide what a path leads to: each one in which a name is looked up on the way, through every symbolic
-//! link, up to the first name that is not there.
+//! Finds the directories that determine what a path resolves to: each in which a name is looked up, through every
+//! symbolic link, up to the first name that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::file;
 
-/// How many symbolic links are followed, as the kernel does.
+/// How many symbolic links are followed; the kernel's limit.
 const LINKS: usize = 40;
 
 /// What matters in a directory.
@@ -19,7 +19,7 @@ pub(super) enum Names {
 }
 
 impl Names {
-    /// What matters to one or to the other.
+    /// The union of both.
     pub(super) fn join(&mut self, other: &Self) {
         match (&mut *self, other) {
             (Self::These(these), Self::These(those)) => these.extend(those.iter().cloned()),
@@ -31,7 +31,7 @@ impl Names {
 /// Directories with the names in them that matter.
 pub(super) type Chain = BTreeMap<PathBuf, Names>;
 
-/// The directories that decide what `path`, a nodes file or a directory of them, holds.
+/// The directories that determine what `path`, a nodes file or a directory of them, resolves to.
 pub(super) fn chain(path: &Path) -> Chain {
     let mut chain = Chain::new();
     let end = follow(path, &mut chain);
@@ -46,7 +46,7 @@ pub(super) fn chain(path: &Path) -> Chain {
     chain
 }
 
-/// Adds the directories on the way to `path`; returns where it ends.
+/// Adds the directories on the path `path`; returns the resolved path.
 fn follow(path: &Path, chain: &mut Chain) -> PathBuf {
     let mut rest: VecDeque<OsString> = VecDeque::new();
     let mut here = PathBuf::new();
@@ -54,7 +54,7 @@ fn follow(path: &Path, chain: &mut Chain) -> PathBuf {
     start(path, &mut here, &mut rest);
     while let Some(name) = rest.pop_front() {
         if name == ".." {
-            // Where no link is left in `here` its parent is the one that the kernel takes.
+            // `here` contains no symbolic links, so that its parent is the kernel's too.
             if here == Path::new(".") || here.ends_with("..") || !here.pop() {
                 here.push("..");
             }

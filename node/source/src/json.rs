@@ -1,5 +1,5 @@
-//! Nodes in JSON, as `kubectl get nodes -o json` writes them. Streamed: what it writes of a large cluster would not fit the
-//! agent's memory. Each item is taken out as it stands first, so that whatever is wrong inside it stays there.
+//! Nodes in JSON, as `kubectl get nodes -o json` writes them. Streamed: the text of a large cluster would not fit the
+//! agent's memory. Each item is first extracted as raw text, so that an error inside affects only that item.
 
 use std::fmt;
 use std::io::BufRead;
@@ -31,17 +31,17 @@ fn problem(error: &serde_json::Error, line: u64) -> Problem {
     (line, without_place(error))
 }
 
-/// What an error says, without the line and the column in what was read, which are said apart or mean nothing outside.
+/// An error's text without line and column, which are reported separately or have no meaning here.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]).to_owned()
 }
 
-/// A document whose items are taken as they come.
+/// A document whose items are processed one by one.
 struct Document<'a> {
     nodes: &'a mut Nodes,
     meter: &'a Meter,
-    /// Lines before what the meter counts.
+    /// Lines before those that the meter counts.
     before: u64,
     depth: usize,
     /// What is wrong with the list itself.
@@ -149,7 +149,7 @@ impl<'de> DeserializeSeed<'de> for Item<'_, '_> {
     }
 }
 
-/// Reads what was taken out of the list; `Err` only for what is wrong with the list.
+/// Reads an extracted item; `Err` only for faults of the list.
 fn item(raw: &str, line: u64, nodes: &mut Nodes, depth: usize) -> Result<(), Problem> {
     let parse = |shape: &'static Shape| shape.deserialize(&mut serde_json::Deserializer::from_str(raw));
     match parse(&DOCUMENT) {

@@ -1,7 +1,7 @@
 //! Nodes from the Kubernetes API: one slim watch, no polling, no writes. The only room that knows kube.
 //!
-//! A list is published only when it is complete; while a new one is streamed the last one stays. Heartbeats, which change
-//! nothing that is read, end here.
+//! A list is published only when it is complete; while a new one is streamed the last one stays. Heartbeats, which
+//! change nothing that is read, end here.
 //!
 //! A watch that fails is not taken up again where it stood: the server may have another store since, and would say
 //! nothing until that has counted as far. The next one begins with a list, and with the credentials as they are then.
@@ -68,7 +68,7 @@ pub async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: Arc<Not
         match ended {
             Ended::Refresh => {}
             Ended::CannotStream => {
-                tracing::info!("the API server streams no lists; listing in pages");
+                tracing::info!("the API server does not stream lists; listing in pages");
                 strategy = InitialListStrategy::ListWatch;
             }
             Ended::Failed(error) => {
@@ -87,7 +87,7 @@ pub async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: Arc<Not
 }
 
 async fn connect(access: &Access) -> Result<Client, Error> {
-    let failed = |why: String| Error::Kubernetes { doing: "read the access to the API server", why };
+    let failed = |why: String| Error::Kubernetes { doing: "read the credentials for the API server", why };
     let config = match access {
         Access::InCluster => Config::incluster().map_err(|e| failed(whole(&e)))?,
         Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(whole(&e)))?,
@@ -175,8 +175,8 @@ fn refuses_to_stream(error: &watcher::Error) -> bool {
     }
 }
 
-/// A Node as the watch reads it: whatever it holds, what is wrong in it is its own fault. Of its metadata only the name and
-/// the version are kept.
+/// A Node as the watch reads it: whatever it holds, what is wrong in it is its own fault. Of its metadata only the name
+/// and the version are kept.
 #[derive(Clone, Debug)]
 struct NodeWatched {
     metadata: ObjectMeta,

@@ -1,9 +1,9 @@
-//! What is missing is not gone: a listed node that loses its address, its pod CIDR or one family of them keeps the last good
-//! one, and says so. Pure.
+//! Missing is not removed: a listed node that loses its address, its pod CIDR or one family of them keeps the last good
+//! one, which is reported. Pure.
 //!
-//! Values that are sound count at once, whatever stands beside them. A kept one is forgotten where another node lists it,
-//! where the node is another one of the same name (its uid changed), where the node itself leaves the list, or where an
-//! operator says so.
+//! Valid values count at once, whatever else the node has. A kept value is forgotten when another node lists it, when
+//! the node is a new one of the same name (its uid changed), when the node leaves the list, or by an operator's
+//! command.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,7 +22,7 @@ pub enum Kept {
     PodCidr(IpNetwork),
 }
 
-/// What a node may have one of in each family.
+/// A value that a node can have in each family.
 trait Value: Copy + PartialEq {
     fn is_v4(self) -> bool;
     fn kept(self) -> Kept;
@@ -49,7 +49,7 @@ impl Value for IpNetwork {
 }
 
 impl Snapshot {
-    /// Nodes that lack what they had in `before` keep it.
+    /// Nodes keep what they had in `before` and lack now.
     pub fn keep_last_good(&mut self, before: &Self) {
         if self.partial {
             self.carry_over(before);
@@ -70,10 +70,10 @@ impl Snapshot {
         }
     }
 
-    /// Nodes without what the node of their name had before, each with that node.
+    /// Nodes that lack what the node of the same name had before, each with that node.
     fn lacking<'b>(&self, before: &'b Self) -> impl Iterator<Item = (usize, &'b Node)> {
         self.nodes.iter().enumerate().filter_map(|(index, node)| {
-            // Of namesakes the first counts, here and there.
+            // Of nodes of one name the first counts, in both lists.
             let first = index == 0 || self.nodes[index - 1].name != node.name;
             let before = before.named(&node.name).filter(|_| first && !node.name.is_empty())?;
             let same = node.uid.is_none() || before.uid.is_none() || node.uid == before.uid;
@@ -82,7 +82,7 @@ impl Snapshot {
         })
     }
 
-    /// On a part of a list no node is gone.
+    /// A partial list removes no node.
     fn carry_over(&mut self, before: &Self) {
         let missing = before.nodes.iter().filter(|node| self.named(&node.name).is_none());
         let missing: Vec<Node> = missing.cloned().collect();
@@ -90,7 +90,7 @@ impl Snapshot {
         self.nodes.sort_by(Node::order);
     }
 
-    /// The node that counts of those with a name.
+    /// The node of a name; of several the one that counts.
     pub fn named(&self, name: &str) -> Option<&Node> {
         let first = self.nodes.partition_point(|node| *node.name < *name);
         self.nodes.get(first).filter(|node| *node.name == *name)
@@ -117,7 +117,7 @@ fn lacks<T: Value>(now: &[T], before: &[T]) -> bool {
     [true, false].into_iter().any(|v4| !has(now, v4) && has(before, v4))
 }
 
-/// Adds what was there before of each family of which there is nothing now, unless it is `taken`; returns what it added.
+/// Adds the earlier values of each family that is missing now, unless they are `taken`; returns what it added.
 fn keep<T: Value>(now: &mut Box<[T]>, before: &[T], taken: impl Fn(T) -> bool) -> Vec<Kept> {
     let missing = |value: &T| !has(now, value.is_v4()) && !taken(*value);
     let added: Vec<T> = before.iter().copied().filter(missing).collect();
@@ -127,7 +127,7 @@ fn keep<T: Value>(now: &mut Box<[T]>, before: &[T], taken: impl Fn(T) -> bool) -
     added.into_iter().map(T::kept).collect()
 }
 
-/// What the nodes of a list have for themselves.
+/// The addresses and CIDRs that the nodes of a list have.
 struct Claims {
     addresses: HashSet<IpAddr>,
     /// First and last address of each CIDR by its first, with the greatest last address so far. By family.

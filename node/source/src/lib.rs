@@ -1,7 +1,7 @@
-//! What a source of nodes yields: whole snapshots of {name, addresses, pod CIDRs}, or the error that kept it from one.
+//! What a source of nodes yields: complete snapshots of {name, addresses, pod CIDRs}, or an error.
 //!
-//! Text is read here, once: what does not read stays with its node as [`Malformed`] and never stops the others.
-//! Nothing here knows a route.
+//! Text is parsed here, once: what cannot be parsed is kept with its node as [`Malformed`] and does not affect other
+//! nodes. Nothing here depends on routes.
 
 mod chain;
 pub mod file;
@@ -30,10 +30,10 @@ use self::object::Place;
 use self::value::Kind;
 use parts::Activity;
 
-/// How much of a malformed text is kept for people.
+/// How much of a malformed text is kept for messages.
 const SHOWN: usize = 64;
 
-/// More nodes than any cluster has.
+/// The maximum number of nodes; more than any cluster has.
 const MOST: usize = 100_000;
 
 /// One node as its source describes it.
@@ -45,15 +45,15 @@ pub struct Node {
     pub addresses: Box<[IpAddr]>,
     /// The subnets of its pods, host bits zero.
     pub pod_cidrs: Box<[IpNetwork]>,
-    /// What could not be understood.
+    /// Values that could not be parsed.
     pub malformed: Box<[Malformed]>,
-    /// What tells it from another node of the same name, where the source says it.
+    /// The uid, which differs from that of another node of the same name; `None` where the source has none.
     pub uid: Option<Arc<str>>,
-    /// Those of its addresses and pod CIDRs that the source does not have now.
+    /// Those of its addresses and pod CIDRs that are kept although the source lacks them now.
     pub kept: Box<[Kept]>,
 }
 
-/// A value in a node that cannot be what it should be.
+/// A value of a node that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Malformed {
     /// What the value should have been.
@@ -72,7 +72,7 @@ struct Text<'a> {
     text: &'a str,
 }
 
-/// What a malformed value keeps from being known.
+/// What is unknown because of a malformed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
     /// The node's name.
@@ -105,7 +105,7 @@ impl Malformed {
 }
 
 impl Node {
-    /// Reads a node from a source's texts; `malformed` is what was wrong with it before.
+    /// Parses a node from a source's texts; `malformed` are the faults found before.
     fn read(
         name: &str,
         uid: Option<&str>,
@@ -128,7 +128,7 @@ impl Node {
         Self::read(name, None, &addresses, &pod_cidrs, Vec::new())
     }
 
-    /// Says of what is malformed where it stands.
+    /// Adds the place to its malformed values.
     fn at(mut self, place: &Place<'_>) -> Self {
         for bad in &mut self.malformed {
             bad.place = place.to_string();
@@ -136,7 +136,7 @@ impl Node {
         self
     }
 
-    /// By name; of namesakes the one first that is sound and says most. It is the one that counts.
+    /// By name; of nodes of one name the most complete valid one comes first. It is the one that counts.
     fn order(&self, other: &Self) -> Ordering {
         let said = |node: &Self| (Reverse(node.malformed.len()), node.addresses.len(), node.pod_cidrs.len());
         let by_name = self.name.cmp(&other.name);
@@ -144,7 +144,7 @@ impl Node {
     }
 }
 
-/// The texts that read, without repetition; the others go to `malformed`.
+/// The values that parse, without repetition; the others are added to `malformed`.
 fn sound<T: PartialEq>(
     field: Field,
     texts: &[Text<'_>],
@@ -198,18 +198,18 @@ fn unicast(address: IpAddr) -> Result<(), Fault> {
 /// All nodes of the cluster at one time, in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// In the order of their names; of namesakes the one that counts comes first.
+    /// In the order of their names; of nodes of one name the one that counts comes first.
     pub nodes: Vec<Node>,
-    /// When the source said so.
+    /// When the source reported them.
     pub taken: Instant,
-    /// What the source could not read; of what it read before, that stands.
+    /// What the source could not read; the last good content of it stays in force.
     pub faults: Vec<String>,
-    /// Something was never read: nodes may be missing, so that none is gone.
+    /// Something was never read: nodes may be missing, so that no node counts as removed.
     pub partial: bool,
 }
 
 impl Snapshot {
-    /// A whole snapshot; sorts the nodes.
+    /// A complete snapshot; sorts the nodes.
     pub fn new(mut nodes: Vec<Node>, taken: Instant) -> Self {
         nodes.sort_unstable_by(Node::order);
         nodes.shrink_to_fit();
@@ -217,7 +217,7 @@ impl Snapshot {
     }
 }
 
-/// What a source tells its agent.
+/// A message of a source to the agent.
 pub type Report = Result<Snapshot, Error>;
 
 /// Why a source has no new snapshot. The last good one stays in force.
@@ -242,7 +242,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reports until nobody listens. `refresh` asks for a snapshot of now; a file is looked at each `resync` too.
+    /// Reports until the receiver is dropped. `refresh` requests a new snapshot; a file is also read at each `resync`.
     pub async fn run(
         self,
         reports: mpsc::Sender<Report>,
@@ -254,7 +254,7 @@ impl Source {
             Self::File(path) => file::run(path, reports, refresh, resync, activity).await,
             Self::Kubernetes(access) => kubernetes::run(access, reports, refresh).await,
         }
-        "nobody listens any more".to_owned()
+        "the receiver of the lists is gone".to_owned()
     }
 }
 
@@ -275,7 +275,7 @@ impl fmt::Display for Malformed {
             Fault::Missing => write!(f, "{at} is missing"),
             Fault::Empty => write!(f, "{at} is empty"),
             Fault::WrongType { found, wanted } => write!(f, "{at} is {found}, not {wanted}"),
-            Fault::Twice => write!(f, "{at} is there twice; the last one counts"),
+            Fault::Twice => write!(f, "{at} appears twice; the last one is used"),
             Fault::Unreadable(why) => write!(f, "{at} cannot be read: {why}"),
             Fault::NotAnAddress => write!(f, "{at} {text:?} is not an IP address"),
             Fault::NotASubnet => write!(f, "{at} {text:?} is not a subnet"),

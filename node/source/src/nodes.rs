@@ -1,4 +1,4 @@
-//! Collects the nodes of a document while it is parsed: each item as it comes, so that no list is held as a whole.
+//! Collects the nodes of a document while it is parsed: item by item, so that no whole list is kept in memory.
 
 use super::object::{self, Place};
 use super::value::{Kind, Shape, Value};
@@ -7,10 +7,10 @@ use super::{MOST, Node};
 /// A line and what is wrong there.
 pub(super) type Problem = (u64, String);
 
-/// How deep lists may stand in the items of lists.
+/// How deep lists may be nested in items of lists.
 pub(super) const DEPTH: usize = 4;
 
-/// The name under which a document has its list.
+/// The field of a document that holds its list.
 pub(super) const ITEMS: &str = "items";
 
 /// A document, or an item: a list of Nodes, or a Node.
@@ -28,7 +28,7 @@ pub(super) struct Nodes {
     /// The file's name, where it is one of several.
     file: Option<String>,
     documents: usize,
-    /// Whether one item at least is a mapping; without any it is no list of nodes.
+    /// Whether at least one item is a mapping; without any it is not a list of nodes.
     items: Items,
 }
 
@@ -45,23 +45,23 @@ impl Nodes {
         Self { file, ..Self::default() }
     }
 
-    /// Takes a document that was read to its end.
+    /// Adds a document that was read to its end.
     pub(super) fn document(&mut self, value: &Value, line: u64) -> Result<(), Problem> {
         self.documents += 1;
         let Value::Mapping(entries) = value else {
-            return Err((line, format!("{}, not a list of Nodes and not a Node", kind(value))));
+            return Err((line, format!("{}, neither a list of Nodes nor a Node", kind(value))));
         };
         let found = |name| entries.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| value);
         match found(ITEMS) {
             Some(Value::List(_)) => Ok(()),
             None | Some(Value::Null) if object::name(value).is_some() => self.node(value, line),
-            None => Err((line, "no list of Nodes and no Node: it has no items and no metadata.name".to_owned())),
-            Some(Value::Null) => Err((line, "no list of Nodes and no Node: items is empty".to_owned())),
+            None => Err((line, "neither a list of Nodes nor a Node: it has no items and no metadata.name".to_owned())),
+            Some(Value::Null) => Err((line, "neither a list of Nodes nor a Node: items is empty".to_owned())),
             Some(other) => Err((line, format!("items is {}, not a list", kind(other)))),
         }
     }
 
-    /// Takes an item of a list; one that is a list itself has been taken already.
+    /// Adds an item of a list; one that is a list itself has been added already.
     pub(super) fn item(&mut self, value: &Value, line: u64) -> Result<(), Problem> {
         if is_list(value) {
             return Ok(());
@@ -71,17 +71,17 @@ impl Nodes {
         self.node(value, line)
     }
 
-    /// Takes an item of which `why` keeps all but `value` from being read.
+    /// Adds an item of which only `value` could be read, because of `why`.
     pub(super) fn odd_item(&mut self, value: &Value, line: u64, why: &str) -> Result<(), Problem> {
         self.items = Items::Mappings;
         let node = object::unreadable(value, &self.place(line), why);
         self.push(node, line)
     }
 
-    /// All of them, if this is a list of nodes.
+    /// All nodes, if this is a list of nodes.
     pub(super) fn finish(self) -> Result<Vec<Node>, Problem> {
         match (self.documents, self.items) {
-            (0, _) => Err((1, "no list of Nodes and no Node: the file is empty".to_owned())),
+            (0, _) => Err((1, "neither a list of Nodes nor a Node: the file is empty".to_owned())),
             (_, Items::OtherThings) => Err((1, "no item of the list is a Node".to_owned())),
             _ => Ok(self.read),
         }

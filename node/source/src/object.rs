@@ -1,7 +1,7 @@
-//! What a Kubernetes Node says, as far as it is read: name, uid, pod CIDRs, internal addresses. The one place that judges
-//! a Node's values, wherever they come from.
+//! The fields of a Kubernetes Node that are read: name, uid, pod CIDRs, internal addresses. The one place that
+//! validates a Node's values, whatever their source.
 //!
-//! Null is absent everywhere. A value of the wrong type, or one that does not read, is this node's own fault.
+//! Null is absent everywhere. A value of the wrong type, or one that cannot be parsed, is a fault of this node only.
 
 use std::fmt;
 
@@ -26,12 +26,12 @@ const ADDRESS: Shape = Shape::Mapping(&[("type", Shape::Text), ("address", Shape
 /// A Node, as far as it is read.
 pub(super) static NODE: Shape = Shape::Mapping(&[("metadata", METADATA), ("spec", SPEC), ("status", STATUS)]);
 
-/// The part of a Node that says which one it is.
+/// The part of a Node that identifies it.
 pub(super) static IDENTITY: Shape = Shape::Mapping(&[("metadata", METADATA)]);
 
-/// Where a Node stands.
+/// The place of a Node.
 pub(super) enum Place<'a> {
-    /// In a file; its name is said where it is one of several.
+    /// In a file; with the file's name where it is one of several.
     Line { file: Option<&'a str>, line: u64 },
     /// At the API server, where its name is its place.
     Server,
@@ -63,7 +63,7 @@ pub(super) fn node(value: &Value, place: &Place<'_>) -> Node {
     Node::read(name.unwrap_or_default(), uid, &addresses, &cidrs, reading.faults).at(place)
 }
 
-/// A node of which nothing but its identity could be read.
+/// A node of which only the identity could be read.
 pub(super) fn unreadable(identity: &Value, place: &Place<'_>, why: &str) -> Node {
     let node = node(identity, &Place::Server);
     let bad = Malformed::of(Field::Name, "the item".to_owned(), Fault::Unreadable(why.into()));
@@ -80,7 +80,7 @@ pub(super) fn version(value: &Value) -> Option<&str> {
     entry(entry(value, "metadata")?, "resourceVersion").and_then(text)
 }
 
-/// The last value under a name, as JSON has it where a name repeats.
+/// The last value of a name: in JSON the last of repeated names counts.
 fn entry<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let Value::Mapping(entries) = value else { return None };
     entries.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -103,7 +103,7 @@ fn field_of(name: &str) -> Field {
     }
 }
 
-/// What a Node's values come to, and what is wrong with them.
+/// A Node's values as they are read, and their faults.
 #[derive(Default)]
 struct Reading {
     faults: Vec<Malformed>,
@@ -204,7 +204,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Nodes as a list that reads back as they are, their faults apart. Written node by node.
+/// Nodes as a list that reads back as the same nodes without their faults. Written node by node.
 pub struct NodeList<'a>(pub &'a [Node]);
 
 impl Serialize for NodeList<'_> {
@@ -237,7 +237,7 @@ fn item(node: &Node) -> serde_json::Value {
     })
 }
 
-/// A text as people are shown it: its beginning.
+/// The beginning of a text, for messages.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }

@@ -1,5 +1,5 @@
-//! The text of a file: only of a regular file, only UTF-8 (a byte order mark is skipped), with its lines counted and each
-//! item held to a length. Nothing here blocks on a pipe.
+//! The text of a file: only of a regular file, only UTF-8 (a byte order mark is skipped), with its lines counted and
+//! the length of each item limited. Nothing here blocks on a pipe.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use files::regular;
 
-/// The most bytes of one item. The store of Kubernetes takes no object beyond 1.5 MiB.
+/// The maximum size of one item, in bytes. The store of Kubernetes accepts no object above 1.5 MiB.
 const LONGEST: u64 = 16 << 20;
 
 /// How much is read at once.
@@ -63,7 +63,7 @@ impl<R: BufRead> Metered<R> {
         self.meter.clone()
     }
 
-    /// The first byte that is no blank, of those that were read at once. Consumes nothing.
+    /// The first byte of the buffer that is not a blank. Consumes nothing.
     pub(super) fn first(&mut self) -> io::Result<Option<u8>> {
         Ok(self.inner.fill_buf()?.trim_ascii_start().first().copied())
     }

@@ -1,7 +1,7 @@
-//! What of a document is kept while it is parsed: the fields that are read, and of a value that has another type than it
-//! should only that type. All else is skipped, so that a Node of 40 KB costs what a Node of 200 bytes does.
+//! What is kept of a document while it is parsed: the fields that are read, and of a value of the wrong type only its
+//! type. All else is skipped, so that a Node of 40 KB needs no more memory than one of 200 bytes.
 //!
-//! JSON, YAML and the Kubernetes API all become this; what it means is judged once, in [`super::object`].
+//! JSON, YAML and the Kubernetes API are all parsed into this; its meaning is checked once, in [`super::object`].
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) enum Value {
     List(Vec<Value>),
     /// Entries with the names that the shape has, in the document's order; a name may occur twice.
     Mapping(Vec<(&'static str, Value)>),
-    /// It is not what the shape asks for.
+    /// It has another type than the shape asks for.
     Other(Kind),
 }
 
@@ -82,7 +82,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A value of the shape may have any type: what is not asked for is skipped, never refused.
+/// A value may have any type: what the shape does not ask for is skipped, never refused.
 impl<'de> DeserializeSeed<'de> for &'static Shape {
     type Value = Value;
 

@@ -1,7 +1,7 @@
-//! Nodes in YAML, as people and `kubectl get nodes -o yaml` write them: documents, anchors, merge keys. Read event by event;
-//! of what is not asked for nothing is kept.
+//! Nodes in YAML, as people and `kubectl get nodes -o yaml` write them: documents, anchors, merge keys. Read event by
+//! event; what is not needed is not kept.
 //!
-//! A scalar is a text as it is written, whatever it looks like: a node may be called 1e3. Tags say nothing.
+//! A scalar is a string as it is written, whatever it looks like: a node may be called 1e3. Tags are ignored.
 
 mod events;
 
@@ -22,7 +22,7 @@ pub(super) fn read(text: Metered<impl BufRead>, nodes: &mut Nodes) -> Result<(),
         match reader.events.next()? {
             Event::End => return Ok(()),
             Event::DocumentStart => {}
-            // A document without anything, between two `---`.
+            // An empty document, between two `---`.
             Event::Scalar { null: true, .. } => {}
             Event::MappingStart => {
                 let line = reader.events.line();
@@ -64,7 +64,8 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The rest of a mapping. With `nodes` its items are taken as they come, and what is left of them is an empty list.
+    /// The rest of a mapping. With `nodes` its items are processed one by one, and an empty list is returned in their
+    /// place.
     fn mapping(&mut self, shape: &'static Shape, mut nodes: Option<&mut Nodes>, depth: usize) -> Result<Value, Error> {
         let (mut entries, mut merged) = (Vec::new(), Vec::new());
         loop {
@@ -104,7 +105,7 @@ impl<R: BufRead> Reader<R> {
         Ok(Value::Mapping(entries))
     }
 
-    /// What a merge key brings: of several mappings the first counts.
+    /// The entries of a merge key: of several mappings the first counts.
     fn merge(
         &mut self,
         start: Event,
@@ -145,7 +146,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The rest of a list or a mapping, of which nothing is kept.
+    /// Skips the rest of a list or a mapping.
     fn skip(&mut self) -> Result<(), Error> {
         self.events.skip(1)
     }

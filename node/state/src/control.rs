@@ -11,22 +11,22 @@ use crate::State;
 /// How long either side waits for the other.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What an operator may ask.
+/// The commands of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Let the held withdrawal go.
+    /// Apply the held withdrawal.
     Release,
-    /// Look at everything again and put right what is not.
+    /// Compare everything again and correct what differs.
     Look,
-    /// Say what `node.json` would say if it could be written now.
+    /// Return the state that `node.json` would hold if it were written now.
     State,
 }
 
 impl Command {
-    /// All that there are.
+    /// All commands.
     pub const ALL: [Self; 3] = [Self::Release, Self::Look, Self::State];
 
-    /// The line by which it is asked.
+    /// The command's line on the socket.
     pub fn word(self) -> &'static str {
         match self {
             Self::Release => "release",
@@ -36,7 +36,7 @@ impl Command {
     }
 }
 
-/// What the agent that runs on `socket` says of itself now.
+/// The present state of the agent that serves `socket`.
 pub fn state(socket: &Path) -> io::Result<State> {
     Ok(serde_json::from_str(&command(socket, Command::State)?)?)
 }

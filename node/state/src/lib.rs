@@ -1,5 +1,5 @@
-//! What the agent says of itself, as values and as the files in its run directory: `node.json`, small, which the plugin's
-//! STATUS reads, and `verdicts.json`, one line of judgement per peer, for people. Both are 0600 in a 0700 directory.
+//! The agent's state, as values and as the files in its run directory: `node.json`, small, which the plugin's STATUS
+//! reads, and `verdicts.json`, one verdict a line for each peer. Both are 0600 in a 0700 directory.
 
 pub mod control;
 
@@ -19,20 +19,21 @@ use routes::{Key, Target};
 /// The default run directory.
 pub const RUN_DIR: &str = "/run/podlan";
 
-/// How often the agent says that it lives.
+/// The interval of the agent's heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// How old `node.json` may be before the agent must be taken for dead: three missed heartbeats, in seconds.
+/// The age from which `node.json` is stale: three missed heartbeats, in seconds.
 const STALE_AFTER: u64 = 35;
 
-/// The most bytes of a file of the agent's.
+/// The maximum size of a file of the agent, in bytes.
 const LONGEST: u64 = 256 << 20;
 
-/// `node.json`. Times are seconds since 1970, for people; the age of it all goes by the boot clock, which nobody sets.
+/// `node.json`. Times for people are seconds since 1970; the file's age is measured by the boot clock, which cannot be
+/// set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// 1; a reader refuses what it does not know.
+    /// 1; a reader refuses other versions.
     pub version: u32,
     /// This node's name.
     pub node: String,
@@ -41,13 +42,13 @@ pub struct State {
     pub(crate) updated: u64,
     /// When it was written, in seconds of `CLOCK_BOOTTIME`.
     pub boot_time: u64,
-    /// Seconds after `boot_time` from which on this says nothing any more.
+    /// Seconds after `boot_time` at which the state becomes stale.
     pub stale_after: u64,
-    /// The first whole snapshot is in force, and so are this node's own routes.
+    /// The first complete snapshot is in force, and this node's own routes are in the kernel.
     pub ready: bool,
     /// Why it is not ready; empty when it is.
     pub reasons: Vec<String>,
-    /// This node's own routes have been in since it started, whatever became of them: before that no pod is added.
+    /// This node's own routes have been in the kernel at least once since it started: before that no pod is added.
     #[serde(default)]
     pub routed: bool,
     /// This node's pod CIDRs.
@@ -56,7 +57,7 @@ pub struct State {
     /// This node's InternalIPs, by the list of nodes.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
-    /// Where it was told that things lie.
+    /// The paths of its command line.
     #[serde(default, rename = "told")]
     pub configured_paths: ConfiguredPaths,
     /// Where the list of nodes comes from.
@@ -65,27 +66,27 @@ pub struct State {
     pub v4: RouteCounts,
     /// IPv6 routes.
     pub v6: RouteCounts,
-    /// How many peers' CIDRs have each verdict, by its word.
+    /// The number of peers' CIDRs by the verdict's word.
     pub verdicts: BTreeMap<String, usize>,
     /// A withdrawal that the guard holds.
     pub held: Option<HeldState>,
     /// Whether egress is masqueraded: `on`, `off`, `failed`, or `unknown` before the first list of nodes.
     #[serde(default)]
     pub masquerade: String,
-    /// How many chains of others drop traffic between pods.
+    /// The number of chains of other programs that drop traffic between pods.
     #[serde(default)]
     pub forward_drops: usize,
-    /// The MTUs that pods of this node inherited since it booted, the present one last.
+    /// The MTUs that pods of this node inherited since it booted, the current one last.
     #[serde(default)]
     pub pod_mtus: Vec<u32>,
-    /// How many pods keep a former one of these.
+    /// The number of pods with an earlier one of these.
     #[serde(default)]
     pub former_mtu_pods: usize,
-    /// What an operator should know, ready or not.
+    /// Warnings for the operator, whether the agent is ready or not.
     pub warnings: Vec<String>,
 }
 
-/// What the agent was told on its command line of things that the operator's commands look at too.
+/// Paths of the agent's command line that the operator's commands need too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfiguredPaths {
@@ -97,15 +98,15 @@ pub struct ConfiguredPaths {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Where the nodes come from and how that goes.
+/// The source of the nodes and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceState {
     /// The source, as `file PATH` or `kubernetes, …`.
     pub name: String,
-    /// When it last yielded a whole snapshot; 0 before the first.
+    /// When it last yielded a complete snapshot; 0 before the first.
     pub last_sync: u64,
-    /// Why it yields none now; "" when it does.
+    /// Why it yields none now; "" when it works.
     pub error: String,
 }
 
@@ -113,11 +114,11 @@ pub struct SourceState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteCounts {
-    /// That there should be.
+    /// Routes that are desired.
     pub desired: usize,
-    /// That the kernel holds as they should be.
+    /// Desired routes that the kernel has.
     pub installed: usize,
-    /// That the kernel refuses, or has no place for.
+    /// Routes that the kernel refuses, or in whose place another route is.
     pub failed: usize,
 }
 
@@ -125,11 +126,11 @@ pub struct RouteCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldState {
-    /// How many peers' routes would go.
+    /// The number of peers' routes that it would remove.
     pub withdraws: usize,
-    /// Of how many.
+    /// The number of all peers' routes.
     pub of: usize,
-    /// When a list that still says so is believed; seconds since 1970.
+    /// When a list that still says so is applied; seconds since 1970.
     pub until: u64,
 }
 
@@ -139,21 +140,21 @@ pub struct HeldState {
 pub struct VerdictLine {
     /// The peer's name.
     pub node: String,
-    /// "" for a node of which no CIDR can be used.
+    /// "" for a node without a usable CIDR.
     pub cidr: String,
     /// The verdict in one word.
     pub verdict: String,
-    /// One word where the verdict is `skipped` or the route is not in; otherwise "".
+    /// One word where the verdict is `skipped` or the route is not in the kernel; otherwise "".
     pub reason: String,
     /// The verdict as a sentence.
     pub text: String,
-    /// The route that there should be, if there should be one.
+    /// The desired route, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Target>,
 }
 
 impl VerdictLine {
-    /// The route that it speaks of, if it speaks of one.
+    /// The route of the verdict, if it has one.
     pub fn route(&self) -> Option<(Key, Target)> {
         let (cidr, wanted) = (self.cidr.parse().ok()?, self.wanted?);
         Some((if wanted == Target::Unreachable { Key::own(cidr) } else { Key::peer(cidr) }, wanted))
@@ -161,17 +162,18 @@ impl VerdictLine {
 }
 
 impl State {
-    /// An agent that knows nothing yet.
+    /// The state of an agent before its first list of nodes.
     pub fn starting(node: &str, source: &str) -> Self {
+        let now = Clocks::now();
         Self {
             version: 1,
             node: node.to_owned(),
             pid: std::process::id(),
-            updated: unix_now(),
-            boot_time: boot_now(),
+            updated: now.unix,
+            boot_time: now.boot,
             stale_after: STALE_AFTER,
             ready: false,
-            reasons: vec!["the first whole list of nodes has not come yet".to_owned()],
+            reasons: vec!["the first complete list of nodes has not been read yet".to_owned()],
             routed: false,
             pod_cidrs: Vec::new(),
             addresses: Vec::new(),
@@ -189,26 +191,35 @@ impl State {
         }
     }
 
-    /// Says that the agent lives.
-    pub fn beat(&mut self) {
-        self.updated = unix_now();
-        self.boot_time = boot_now();
+    /// Records that the agent lives at this time.
+    pub fn beat(&mut self, now: Clocks) {
+        self.updated = now.unix;
+        self.boot_time = now.boot;
     }
 
-    /// Whether it is too old to say anything.
-    pub fn is_stale(&self) -> bool {
-        self.boot_time.abs_diff(boot_now()) > self.stale_after
+    /// Whether it is too old now to say anything.
+    pub fn is_stale(&self, now: Clocks) -> bool {
+        self.boot_time.abs_diff(now.boot) > self.stale_after
     }
 }
 
-/// Seconds of `CLOCK_BOOTTIME`: of this boot, suspended time included.
-fn boot_now() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned())
+/// What the clocks show whose times a state holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// Seconds since 1970.
+    pub unix: u64,
+    /// Seconds of `CLOCK_BOOTTIME`: of this boot, suspended time included.
+    pub boot: u64,
 }
 
-/// Seconds since 1970.
-pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+impl Clocks {
+    /// Reads them.
+    pub fn now() -> Self {
+        Self {
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            boot: clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| now.tv_sec().cast_unsigned()),
+        }
+    }
 }
 
 /// The files of a run directory.
@@ -226,17 +237,17 @@ impl RunDir {
         self.0.join("verdicts.json")
     }
 
-    /// What the nodes have, the last good of what the list lacks now included, as a list of nodes.
+    /// The nodes as a list, including last good values that the list lacks now.
     pub fn kept_file(&self) -> PathBuf {
         self.0.join("kept.json")
     }
 
-    /// Held by the agent while it runs: two agents would fight over the routes.
+    /// Locked by the agent while it runs: two agents would overwrite each other's routes.
     pub fn lock_file(&self) -> PathBuf {
         self.0.join("node.lock")
     }
 
-    /// Where the agent takes an operator's commands.
+    /// The socket of the operator's commands.
     pub fn control_socket(&self) -> PathBuf {
         self.0.join("node.sock")
     }
@@ -251,7 +262,7 @@ impl RunDir {
         write(&self.verdicts_file(), verdicts)
     }
 
-    /// What the nodes have, as a list in JSON.
+    /// Replaces `kept.json`: the nodes as a list in JSON.
     pub fn write_kept(&self, kept: &[u8]) -> io::Result<()> {
         replace(&self.kept_file(), kept, 0o600, Lasting::No)
     }

@@ -1,5 +1,5 @@
-//! The node agent: routes from nothing beside `ip -batch`, one changed node, a stolen route, memory. The changes are
-//! timed by the kernel's own news, so that looking costs nothing.
+//! The node agent: routes from nothing compared with `ip -batch`, one changed node, a deleted route, memory. The
+//! changes are timed by the kernel's own events, so that reading them costs nothing.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use podlan_conformance::lab::{Lab, Node, Running, binaries};
 use crate::Failure;
 use crate::figures::Figures;
 
-/// How long a change may take until the run is given up.
+/// The deadline of a change.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Routes of the agent's own beside those to the peers: the unreachable ones to the node's own pod CIDRs.
@@ -49,7 +49,7 @@ pub(crate) fn run(quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One node that gets another address, and one route that somebody deletes.
+/// One node that gets another address, and one route that another program deletes.
 fn changes(lab: &Lab, node: &Node, peers: u32, round: u8, figures: &mut Figures) -> Result<(), Failure> {
     let peer = Peer::new(peers / 2);
     let moved = peer.moved_to([172, 31, 250, 1 + round].into());
@@ -62,7 +62,7 @@ fn changes(lab: &Lab, node: &Node, peers: u32, round: u8, figures: &mut Figures)
     Ok(())
 }
 
-/// From `change` to the kernel's word that it has a new route to `destination`.
+/// From `change` to the kernel's event for a new route to `destination`.
 fn timed(
     node: &Node,
     destination: IpNetwork,
@@ -90,7 +90,7 @@ fn brings(event: &Event, destination: IpNetwork) -> bool {
     new && Route::from_message(message).is_some_and(|route| route.destination == destination)
 }
 
-/// The same routes by iproute2, which is given them in one file; taken away again.
+/// The same routes by iproute2, given in one file, and deleted again.
 fn batch(node: &Node, peers: u32) -> Result<Duration, Failure> {
     let line = |number| {
         let peer = Peer::new(number);

@@ -1,5 +1,5 @@
-//! What an ADD and a DEL ask of the kernel and of the processor: system calls, netlink requests, instructions. They are
-//! counted, not timed: the same on every machine, but for what the peers' threads do.
+//! The cost of an ADD and a DEL: system calls, netlink requests, instructions. They are counted, not timed: the same on
+//! every machine, except for the peers' threads.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
     let mut nodes = lab.nodes().iter();
     for (families, contenders) in &fields {
         for (contender, node) in contenders.iter().zip(&mut nodes) {
-            // The first pod makes the store and switches forwarding on.
+            // The first pod creates the store and switches forwarding on.
             for (number, count) in [pass, kernel, processor].into_iter().enumerate() {
                 let pod = node.pod(&format!("counted{number}"))?;
                 for verb in [Verb::Add, Verb::Del] {
@@ -62,7 +62,7 @@ fn kernel(call: &Call<'_>, figures: &mut Figures) -> Result<(), Failure> {
 }
 
 fn processor(call: &Call<'_>, figures: &mut Figures) -> Result<(), Failure> {
-    // The others are written in Go, whose threads valgrind counts otherwise each time.
+    // The others are written in Go; valgrind counts their threads differently each time.
     if ![FLOOR, PODLAN].contains(&call.contender.label.as_str()) {
         return pass(call, figures);
     }

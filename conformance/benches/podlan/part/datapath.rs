@@ -1,5 +1,6 @@
-//! What flows between two pods, on one node and across two, in each family: podlan, the reference plugins and a bare veth
-//! pair with the same routes (the floor). All take turns in short slices of one flow, so that they meet the same minute.
+//! Traffic between two pods, on one node and across two, in each family: podlan, the reference plugins and a bare veth
+//! pair with the same routes (the floor). All take turns in short slices of one flow, so that they share the same
+//! conditions.
 
 mod flow;
 
@@ -17,7 +18,7 @@ use crate::tools::Tools;
 
 const DUAL: Families = EACH[2];
 
-/// Where the pods of a flow are.
+/// The places of the pods of a flow.
 const WAYS: [&str; 2] = ["same node", "across nodes"];
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
@@ -63,7 +64,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
     Ok(())
 }
 
-/// Between whom, by whose links.
+/// The two ends of a flow, and the contender of their links.
 struct Path {
     label: String,
     way: &'static str,
@@ -71,7 +72,7 @@ struct Path {
     server: Host,
 }
 
-/// Switches forwarding on, for everybody alike, and makes a route to the other node's pods.
+/// Switches forwarding on, the same for all contenders, and adds a route to the other node's pods.
 fn forward(node: &Node, other: &Node, beyond: Subnets) -> Result<(), Failure> {
     node.place().enter(|| -> std::io::Result<()> {
         fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;

@@ -1,5 +1,5 @@
-//! What a time is worth: of twenty ADDs at once, beside links that come and go, how many ended before their link was up, and
-//! how many first packets between the node and the pod were lost.
+//! What the times mean: of twenty ADDs at once, while other links are created and deleted, how many ended before their
+//! link was up, and how many first packets between the node and the pod were lost.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,10 +20,10 @@ use crate::tools::Tools;
 /// ADDs at once.
 const AT_ONCE: usize = 20;
 
-/// Threads that make and remove links.
+/// Threads that create and delete links.
 const BESIDE: usize = 6;
 
-/// Rounds of those that wait seconds for duplicate address detection.
+/// Rounds of contenders that wait seconds for duplicate address detection.
 const SLOW_ROUNDS: usize = 2;
 
 /// Each contender on nodes of its own, two of `nodes`.
@@ -47,7 +47,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, nodes: &[Node], figures: &mut Figu
     Ok(())
 }
 
-/// Shares of all of them, for not everybody has as many rounds.
+/// Shares of all, as not all contenders have the same number of rounds.
 fn add(figures: &mut Figures, families: Families, contender: &Contender, found: &[Found]) {
     let share = |of: usize, all: usize| {
         #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
@@ -89,7 +89,7 @@ fn at_once(contender: &Contender, node: &Node, round: usize) -> Result<Vec<Found
     Ok(found)
 }
 
-/// One ADD, and a look at the pod as soon as it has ended.
+/// One ADD, and an examination of the pod as soon as it has ended.
 fn first(
     contender: &Contender,
     pod: &Pod<'_>,

@@ -1,4 +1,4 @@
-//! The lease alone, from exec to exit: podlan-ipam and host-local with none to a million leases in their stores.
+//! The lease only, from exec to exit: podlan-ipam and host-local with none to a million leases in their stores.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -19,10 +19,10 @@ const SIZES: [(u32, &str); 4] =
 /// host-local reads every lease in each ADD and DEL: with so many a round takes most of a second.
 const PEER_MOST: u32 = 65_000;
 
-/// Every so many rounds it is asked all the same.
+/// With more leases it runs only in one of this many rounds.
 const PEER_SELDOM: usize = 20;
 
-/// Container ids of those that come and go begin here: beyond those that the stores are filled with.
+/// Container ids of the measured leases begin here: beyond those with which the stores are filled.
 const BEYOND: usize = 1 << 40;
 
 struct Subject {
@@ -34,7 +34,7 @@ struct Subject {
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     let rounds = if quick { 40 } else { 200 };
-    // As /run is.
+    // In memory, like /run.
     let work = tempfile::tempdir_in("/dev/shm")?;
     let mut subjects = Vec::new();
     for (leases, subnet) in SIZES {
@@ -83,7 +83,7 @@ fn fill(program: &Path, home: &Path, subnet: &str, leases: u32) -> Result<(), Fa
     if done.success() { Ok(()) } else { Err("fill-leases failed".into()) }
 }
 
-/// host-local's own form: a file named by the address, holding container id and ifname.
+/// host-local's own form: a file named by the address, with container id and ifname in it.
 fn fill_peer(home: &Path, leases: u32) -> Result<(), Failure> {
     let directory = home.join("net");
     fs::create_dir_all(&directory)?;

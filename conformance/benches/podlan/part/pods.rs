@@ -1,10 +1,10 @@
 //! ADD and DEL of one pod, from exec to exit, with none, 250 and 2,000 pods of the same kind on the node: the kernel's
-//! lists of equal addresses grow with them for everybody, the floor too.
+//! lists of equal addresses grow with them for all contenders, the floor too.
 //!
-//! Each contender has a node of its own. Their calls take turns pod by pod, in an order that changes with each pod. What
-//! else would tell of one contender in another's figures is kept out: one /proc/sys serves all nodes, and each living
-//! namespace whose settings a plugin has opened makes the next opening slower. So a crowd is kept by the floor and podlan
-//! alone, and the pods of a round go with it; the next one begins when the kernel has taken them down.
+//! Each contender has a node of its own. Their calls take turns pod by pod, in an order that changes with each pod.
+//! Effects of one contender on another's figures are avoided: one /proc/sys serves all nodes, and each living namespace
+//! whose settings a plugin has opened makes the next opening slower. So only the floor and podlan keep a crowd, and the
+//! pods of a round are deleted with it; the next round begins when the kernel has taken them down.
 
 use std::path::Path;
 use std::thread;
@@ -18,10 +18,10 @@ use crate::figures::Figures;
 use crate::measure::Cost;
 use crate::tools::Tools;
 
-/// Rounds of those that wait seconds for duplicate address detection.
+/// Rounds of contenders that wait seconds for duplicate address detection.
 const SLOW_ROUNDS: usize = 3;
 
-/// More than the kernel takes to take down the namespaces of a round, or fifty of a crowd.
+/// Longer than the kernel takes to delete the namespaces of a round, or fifty of a crowd.
 const TAKEN_DOWN: Duration = Duration::from_millis(150);
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
     Ok(())
 }
 
-/// Whose turn it is when, in a round: another order each time, in which nobody always follows the same one.
+/// The order of the contenders in a round: another one each time, so that none always follows the same one.
 fn order(round: usize, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.rotate_left(round % count);
@@ -76,12 +76,12 @@ struct Stand<'a> {
 }
 
 impl<'a> Stand<'a> {
-    /// Whether it is asked for a crowd of this size.
+    /// Whether it is measured with a crowd of this size.
     fn goes_on(&self, others: usize) -> bool {
         others == 0 || self.contender.crowded
     }
 
-    /// Puts pods on the node until there are `others`.
+    /// Adds pods to the node until there are `others`.
     fn fill(&mut self, others: usize) -> Result<(), Failure> {
         while self.pods.len() < others {
             let pod = self.node.pod(&format!("pod{}", self.pods.len()))?;
@@ -91,7 +91,7 @@ impl<'a> Stand<'a> {
         Ok(())
     }
 
-    /// One ADD and one DEL, of a pod that is new; the pod, unless this round is left out.
+    /// One ADD and one DEL of a new pod; returns the pod, unless this round is left out.
     fn round(
         &self,
         round: usize,
@@ -116,7 +116,8 @@ impl<'a> Stand<'a> {
         self.node.place().enter(|| self.contender.call(verb, number, netns))?
     }
 
-    /// Lets the crowd go: the next field begins on a machine as empty as this one did. How long that takes the kernel.
+    /// Deletes the crowd, so that the next measurement begins on an empty machine. Returns how long that takes the
+    /// kernel.
     fn clear(self) -> Result<Duration, Failure> {
         self.pods.iter().try_for_each(Pod::remove)?;
         Ok(u32::try_from(self.pods.len())? * TAKEN_DOWN / 50)

@@ -1,4 +1,4 @@
-//! A sandbox of the real containerd and the network's share of it: what its own test measures and prints.
+//! A sandbox of the real containerd and the network's share of it: the figures that its own test measures and prints.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
         return Ok(());
     };
     let output = Command::new(tests).args(["--nocapture", TEST]).output()?;
-    // What a test says inside its lab, it says once more outside when it has passed.
+    // What a test prints inside its lab, it prints again outside when it has passed.
     let said = String::from_utf8_lossy(&output.stdout);
     let measured: Vec<&str> = said.split("bench: ").skip(1).filter_map(|rest| rest.lines().next()).collect();
     if !output.status.success() || measured.is_empty() {
@@ -31,7 +31,7 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What part of each sandbox's time was the network's ADD, of a hundred.
+/// The share of the network's ADD in each sandbox's time, in percent.
 fn shares(figures: &Figures) -> Vec<(String, f64)> {
     let sandboxes = figures.all().iter().filter(|s| s.case == "RunPodSandbox");
     let pairs = sandboxes.filter_map(|whole| Some((whole, figures.of("runtime", "ADD within", &whole.contender)?)));

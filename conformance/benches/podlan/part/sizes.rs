@@ -1,4 +1,5 @@
-//! What the programs weigh, on disk and at their start: bytes, and the instructions of a call that only says its versions.
+//! The sizes of the programs and the cost of their start: bytes, and the instructions of a call that only prints its
+//! versions.
 
 use std::fs;
 use std::process::Command;
@@ -21,7 +22,7 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
         let megabytes = fs::metadata(path?)?.len() as f64 / 1e6;
         figures.add("sizes", "on disk", name, "MB", megabytes);
     }
-    // The peers are written in Go, whose threads valgrind counts otherwise each time.
+    // The peers are written in Go; valgrind counts their threads differently each time.
     for (name, program) in [("podlan", &tools.podlan), ("podlan-ipam", &tools.ipam)] {
         let mut command = Command::new(program);
         command.env_clear().env("CNI_COMMAND", "VERSION");

@@ -1,5 +1,5 @@
-//! The plots: for each case a bar a contender, as long as its median, with a line from the tenth to the ninety-ninth
-//! hundredth. The scale is logarithmic: podlan's milliseconds and a peer's seconds are to be seen together.
+//! The plots: for each case a bar for each contender, as long as its median, with a line from the 10th to the 99th
+//! percentile. The scale is logarithmic: podlan's milliseconds and a peer's seconds must both be visible.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -40,7 +40,7 @@ const PLOTS: [Plot; 4] = [
     },
 ];
 
-/// Pixels: where the bars begin, how long the longest is, how high a row is, how high what is above them is.
+/// Pixels: the left end of the bars, the length of the longest, the height of a row, the height of the part above.
 const LEFT: f64 = 270.0;
 const LONG: f64 = 520.0;
 const ROW: f64 = 22.0;

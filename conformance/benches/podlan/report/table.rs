@@ -1,4 +1,4 @@
-//! The tables: medians, and each beside podlan's.
+//! The tables: medians, and their ratios to podlan's.
 
 use std::fmt::Write as _;
 
@@ -32,16 +32,16 @@ const TABLES: [Table; 10] = [
     Table { title: "The programs", part: "sizes", short: |_| false },
 ];
 
-/// Samples from which on the slowest of a hundred say something.
+/// The least number of samples for which the 99th percentile is meaningful.
 const MANY: usize = 100;
 
-/// All tables in Markdown, with the names of the contenders as columns: medians, how many times podlan's they are, and of
-/// many samples the ninetieth and ninety-ninth hundredth.
+/// All tables in Markdown, with the names of the contenders as columns: medians, their ratios to podlan's, and for many
+/// samples the 90th and 99th percentile.
 pub(crate) fn all(figures: &Figures) -> String {
     markdown(figures, |_, _| true, |own, podlan| cell(own, podlan) + &tail(own))
 }
 
-/// The README's: medians, and how many times podlan's they are.
+/// The README's: medians, and their ratios to podlan's.
 pub(crate) fn short(figures: &Figures) -> String {
     markdown(figures, |table, case| (table.short)(case), cell)
 }
@@ -73,7 +73,7 @@ fn markdown(
     text
 }
 
-/// The median with its unit; of the others, how many times podlan's it is.
+/// The median with its unit; for the others, its ratio to podlan's.
 fn cell(own: &Series, podlan: Option<&Series>) -> String {
     let value = format!("{} {}", digits(own.median()), own.unit);
     match podlan.map(Series::median) {
@@ -82,7 +82,7 @@ fn cell(own: &Series, podlan: Option<&Series>) -> String {
     }
 }
 
-/// The slow ones of many samples.
+/// The high percentiles of many samples.
 fn tail(own: &Series) -> String {
     if own.samples.len() < MANY {
         return String::new();
@@ -90,7 +90,7 @@ fn tail(own: &Series) -> String {
     format!("; p90 {}, p99 {}", digits(own.quantile(0.9)), digits(own.quantile(0.99)))
 }
 
-/// Three digits that matter.
+/// Three significant digits.
 pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
         big if big >= 100.0 => format!("{value:.0}"),

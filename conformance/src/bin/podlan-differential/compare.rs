@@ -14,7 +14,7 @@ use crate::{Error, Requests, fuzzed};
 /// How many differences are shown unless they go to a file.
 const SHOWN: usize = 10;
 
-/// Whether both builds answered all requests in the same way.
+/// Whether both builds gave the same answers to all requests.
 pub(crate) fn compare(requests: &Requests, builds: [&Path; 2], to: Option<&Path>) -> Result<bool, Error> {
     let recorded = requests.recorded.as_deref().map(request::read).transpose()?.unwrap_or_default();
     let sums = (recorded.len(), requests.fuzz);
@@ -38,7 +38,7 @@ pub(crate) fn compare(requests: &Requests, builds: [&Path; 2], to: Option<&Path>
     let text: String = differences.iter().take(shown).map(String::as_str).collect();
     let messages: usize = old.iter().map(|answer| answer.matches("NETLINK_").count()).sum();
     let succeeded = old.iter().filter(|answer| answer.starts_with(r#"{"code":0,"#)).count();
-    let told = writeln!(
+    let printed = writeln!(
         std::io::stdout(),
         "{text}{} of {} requests differ ({} recorded, {} of the fuzz corpora; {succeeded} succeeded before; {messages} netlink messages before)",
         differences.len(),
@@ -46,11 +46,11 @@ pub(crate) fn compare(requests: &Requests, builds: [&Path; 2], to: Option<&Path>
         sums.0,
         sums.1,
     );
-    told.map_err(Error::system("print the sums"))?;
+    printed.map_err(Error::system("print the sums"))?;
     Ok(differences.is_empty())
 }
 
-/// The answers of one build, a line each.
+/// The answers of one build, one line for each request.
 fn answers(requests: &Requests, build: &Path) -> Result<Vec<String>, Error> {
     let own = std::env::current_exe().map_err(Error::system("find my own program"))?;
     let mut command = Command::new(binaries::lab()?);
@@ -73,7 +73,7 @@ fn answers(requests: &Requests, build: &Path) -> Result<Vec<String>, Error> {
     }
 }
 
-/// What one request was answered, before and after: the parts that differ.
+/// The parts that differ in the two answers to one request.
 fn difference(request: &Request, old: &str, new: &str) -> String {
     let answer = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
     let (old, new) = (answer(old), answer(new));

@@ -7,18 +7,18 @@ use std::os::unix::ffi::OsStringExt;
 use crate::record::PLUGINS;
 use crate::request::Request;
 
-/// The group of all of them.
+/// The group of all these requests.
 pub(crate) const GROUP: &str = "fuzz";
 
-/// A corpus and how an input becomes a request: variables and stdin.
+/// A corpus, and the function that makes a request (variables and stdin) of an input.
 type Corpus = (&'static str, fn(Vec<u8>) -> (Variables, Vec<u8>));
 type Variables = BTreeMap<OsString, OsString>;
 
-/// Half of the inputs are whole calls.
+/// Half of the inputs are complete calls.
 const CORPORA: [Corpus; 4] =
     [("call", call), ("ipam-section", |config| (add(), config)), ("call", call), ("result", result)];
 
-/// As many requests as asked for, to both plugins in turn; the same ones for one seed.
+/// `count` requests, alternately to both plugins; the same ones for the same seed.
 pub(crate) fn requests(count: usize, seed: u64) -> Vec<Request> {
     let share = count.div_ceil(CORPORA.len());
     let each = CORPORA
@@ -36,7 +36,7 @@ pub(crate) fn requests(count: usize, seed: u64) -> Vec<Request> {
     with_program.take(count).collect()
 }
 
-/// Lines of `NAME=VALUE`, an empty line, and what stdin holds, as `cni` reads its corpus.
+/// Lines of `NAME=VALUE`, an empty line, and the bytes of stdin: the format of `cni`'s corpus.
 fn call(input: Vec<u8>) -> (Variables, Vec<u8>) {
     let mut variables = Variables::new();
     let mut rest = input.as_slice();
@@ -46,7 +46,7 @@ fn call(input: Vec<u8>) -> (Variables, Vec<u8>) {
         rest = rest.get(end + 1..).unwrap_or_default();
         let Some(equals) = line.iter().position(|byte| *byte == b'=') else { break };
         let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        // No process can have another name or value than these.
+        // A process cannot have names or values of variables other than these.
         if equals > 0 && !line.contains(&0) {
             variables.insert(text(&line[..equals]), text(&line[equals + 1..]));
         }
@@ -54,7 +54,7 @@ fn call(input: Vec<u8>) -> (Variables, Vec<u8>) {
     (variables, rest.to_vec())
 }
 
-/// A good ADD.
+/// The variables of a valid ADD.
 fn add() -> Variables {
     let words = [
         ("CNI_COMMAND", "ADD"),

@@ -1,15 +1,16 @@
-//! `podlan-differential`: whether two builds of the plugins answer the same requests in the same way. `scripts/differential`
-//! runs it.
+//! `podlan-differential`: tests whether two builds of the plugins give the same answers to the same requests.
+//! `scripts/differential` runs it.
 //!
-//! `record` mode: a copy of this program under the name of a plugin notes each request and becomes the plugin. `replay`
-//! sends the requests to one build, inside a lab. `compare` replays to both and lists the differences.
+//! In `record` mode a copy of this program, named after a plugin, writes down each request and then executes the
+//! plugin. `replay` sends the requests to one build, inside a lab. `compare` replays them to both builds and lists the
+//! differences.
 
 mod compare;
 mod fuzzed;
 mod record;
 mod replay;
 mod request;
-mod world;
+mod state;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ struct Requests {
     seed: u64,
 }
 
-/// Why nothing was compared.
+/// Why the comparison failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("{doing}: {source}")]

@@ -14,7 +14,7 @@ use crate::Error;
 pub(crate) struct Request {
     /// `podlan` or `podlan-ipam`.
     pub(crate) program: String,
-    /// The lab and the node that it was recorded in; requests of one group meet the same state.
+    /// The lab and the node in which it was recorded; requests of one group share one state.
     pub(crate) group: String,
     /// The node's name.
     pub(crate) node: String,
@@ -25,7 +25,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A line without its end. Each byte of stdin is one character.
+    /// A line without its line end. Each byte of stdin is one character.
     pub(crate) fn line(&self) -> String {
         let environment: BTreeMap<_, _> =
             self.environment.iter().map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy())).collect();
@@ -58,12 +58,12 @@ impl Request {
     }
 }
 
-/// Reads a file of recorded requests, those of a group behind each other.
+/// Reads a file of recorded requests; those of a group follow each other.
 pub(crate) fn read(path: &Path) -> Result<Vec<Request>, Error> {
     let text = fs::read_to_string(path).map_err(Error::system(format!("read {}", path.display())))?;
     let parse = |(number, line)| Request::parse(line).map_err(|source| Error::Recorded { line: number + 1, source });
     let mut requests = text.lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
-    // Stable: within a group the order is that of the record.
+    // The sort is stable: within a group the recorded order stays.
     requests.sort_by(|one, other| one.group.cmp(&other.group));
     Ok(requests)
 }

@@ -1,8 +1,8 @@
-//! The requirement table: which test shows each requirement, and how it ended in this run.
+//! The requirement table: which test shows each requirement, and whether it passed in this run.
 //!
-//! Reads the requirements (conformance/requirements), the tests' sources, and what the tests said. Runs no test itself.
-//! Red is a requirement without test and reason, and one whose test failed or did not run; with CI=true also one whose
-//! test was skipped.
+//! Reads the requirements (conformance/requirements), the tests' sources, and the report of the run. Runs no test
+//! itself. A requirement is red when it has neither a test nor a reason, or when its test failed or did not run; with
+//! CI=true also when its test was skipped.
 
 mod named;
 mod ran;

@@ -1,4 +1,4 @@
-//! How each test ended: by the JUnit report of cargo-nextest, and by what `go test -v` printed.
+//! How each test ended: from the JUnit report of cargo-nextest, and from the output of `go test -v`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::named::{HARNESS, Test, suite_of};
 pub(crate) enum Verdict {
     /// It passed.
     Passed,
-    /// It could not run here, and said so.
+    /// It could not run here.
     Skipped,
     /// It failed.
     Failed,
@@ -23,7 +23,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Takes in what a run said.
+    /// Adds the results of a report.
     pub(crate) fn read(&mut self, log: &str) {
         for (test, verdict) in log.split("<testcase ").skip(1).filter_map(junit) {
             let own = self.rust.entry(test).or_insert(verdict);
@@ -32,7 +32,7 @@ impl Ran {
         self.go.extend(log.lines().filter_map(|line| go(line.trim_start())).map(|(name, how)| (name.to_owned(), how)));
     }
 
-    /// Takes in the tests that were skipped: a line `module::name: why` for each. Two programs may have a test of one name.
+    /// Adds the tests that were skipped: a line `module::name: why` for each. Two programs may have a test of one name.
     pub(crate) fn skip(&mut self, list: &str) {
         let skipped: Vec<&str> = list.lines().filter_map(skipped).collect();
         for (test, verdict) in &mut self.rust {

@@ -1,5 +1,5 @@
-//! The requirements as they are written down: `ID | what`, and where no test's source says the id itself either
-//! `= FOLDER/TEST` or, where there is none, `- REASON`.
+//! The requirements as the files have them: `ID | what`, and, where no test's source has the id, either `= FOLDER/TEST`
+//! or, where there is no test, `- REASON`.
 
 use std::path::Path;
 use std::{fs, io};
@@ -10,7 +10,7 @@ use crate::named::Test;
 pub(crate) struct Requirement {
     /// Such as S-047.
     pub(crate) id: String,
-    /// In a few words.
+    /// A short description.
     pub(crate) what: String,
     /// What shows it, besides the tests that name it.
     pub(crate) shown: Shown,

@@ -1,4 +1,4 @@
-//! A command that has been started: what it says while it runs, and its end.
+//! A running command: its output so far, and its end.
 
 use std::io::Read;
 use std::process::Child;
@@ -12,21 +12,21 @@ use nix::unistd::Pid;
 use super::Output;
 use crate::lab::{Error, Place, eventually};
 
-/// A command that runs. It is killed when this value goes.
+/// A command that runs. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Running {
     command: String,
     place: Place,
     child: Child,
-    stdout: Heard,
-    stderr: Heard,
+    stdout: Capture,
+    stderr: Capture,
     started: Instant,
 }
 
 impl Running {
     pub(super) fn new(command: String, place: Place, mut child: Child, started: Instant) -> Self {
-        let stdout = Heard::listen(child.stdout.take());
-        let stderr = Heard::listen(child.stderr.take());
+        let stdout = Capture::start(child.stdout.take());
+        let stderr = Capture::start(child.stderr.take());
         Self { command, place, child, stdout, stderr, started }
     }
 
@@ -53,12 +53,12 @@ impl Running {
         self.stderr.so_far()
     }
 
-    /// Waits until it has written a text that `enough` accepts, to stdout or to stderr.
+    /// Waits until it has written the text `enough` to stdout or stderr.
     ///
     /// # Errors
     /// [`Error::Never`] with all that it wrote.
-    pub fn says(&mut self, enough: &str, deadline: Duration) -> Result<(), Error> {
-        let fact = format!("{} in {} says {enough:?}", self.command, self.place.name());
+    pub fn prints(&mut self, enough: &str, deadline: Duration) -> Result<(), Error> {
+        let fact = format!("{} in {} prints {enough:?}", self.command, self.place.name());
         eventually(deadline, &fact, || {
             let said = format!("stdout: {}\nstderr: {}", self.stdout(), self.stderr());
             if said.contains(enough) { Ok(()) } else { Err(said) }
@@ -68,12 +68,12 @@ impl Running {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// When it has ended already.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         killpg(self.group(), signal).map_err(Error::system(format!("signal {}", self.command)))
     }
 
-    /// Asks it to end and waits until it did.
+    /// Sends SIGTERM and waits for its end.
     ///
     /// # Errors
     /// As [`Running::wait`].
@@ -102,8 +102,8 @@ impl Running {
         if status.is_none() {
             killpg(self.group(), Signal::SIGKILL).ok();
         }
-        // A process that it left behind may hold the pipes: what was said until then is enough. On a busy machine it
-        // takes long enough until all is read that was said.
+        // A process that it left behind may hold the pipes open: the output so far is enough then. On a busy machine
+        // reading all output takes some time.
         let rest = Duration::from_secs(10);
         let (stdout, stderr) = (self.stdout.to_the_end(rest), self.stderr.to_the_end(rest));
         let output = Output { command: self.command.clone(), place: self.place.clone(), status, stdout, stderr, took };
@@ -127,20 +127,20 @@ impl Drop for Running {
     }
 }
 
-/// What a pipe has said, growing on a thread of its own.
+/// The output of a pipe, read by a thread of its own.
 #[derive(Debug, Clone)]
-struct Heard(Arc<(Mutex<Said>, Condvar)>);
+struct Capture(Arc<(Mutex<Captured>, Condvar)>);
 
 #[derive(Debug, Default)]
-struct Said {
+struct Captured {
     bytes: Vec<u8>,
     ended: bool,
 }
 
-impl Heard {
-    fn listen(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let heard = Self(Arc::default());
-        let said = heard.clone();
+impl Capture {
+    fn start(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let capture = Self(Arc::default());
+        let said = capture.clone();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             let mut pipe = pipe;
@@ -152,10 +152,10 @@ impl Heard {
             said.lock().ended = true;
             said.0.1.notify_all();
         });
-        heard
+        capture
     }
 
-    fn lock(&self) -> MutexGuard<'_, Said> {
+    fn lock(&self) -> MutexGuard<'_, Captured> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

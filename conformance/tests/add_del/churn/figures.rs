@@ -1,4 +1,4 @@
-//! What could grow, in numbers.
+//! The sizes that could grow.
 
 use std::fmt;
 use std::fs;
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use podlan_conformance::lab::{Error, Node, Running};
 
-/// Those of the uplink's own, which come and go.
+/// The neighbour entries of the uplink, which come and go.
 const NEIGHBOURS: usize = 4;
 
-/// Descriptors that the agent may just have open for a look at the kernel or a store.
+/// Descriptors that the agent may have open briefly, to read the kernel or a store.
 const PASSING: usize = 8;
 
-/// The sizes of the node and its agent while no pod lives.
+/// The sizes of the node and its agent while there is no pod.
 #[derive(Clone, Debug)]
 pub(super) struct Figures {
     links: usize,

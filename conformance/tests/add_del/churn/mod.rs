@@ -1,5 +1,5 @@
-//! Pods come and go for a long time, in every way that runtimes know, many at once, and nothing grows: no link, address,
-//! route, neighbour, rule, lease, mount, byte of the stores, descriptor or page of the agent.
+//! Pods are added and removed for a long time, in every way that runtimes do it, many at once, and nothing grows: no
+//! link, address, route, neighbour, rule, lease, mount, byte of the stores, descriptor or page of the agent.
 //!
 //! ```text
 //!   node1 (agent with its source rule)
@@ -8,7 +8,7 @@
 //!     ⋮
 //! ```
 //!
-//! PODLAN_CHURN says how many ADDs and DELs; `scripts/churn` asks for 100,000.
+//! PODLAN_CHURN sets the number of ADDs and DELs; `scripts/churn` sets 100,000.
 
 mod figures;
 mod model;
@@ -32,22 +32,22 @@ const FEW: usize = 600;
 /// Processes at once.
 const WORKERS: usize = 8;
 
-/// Pages that the agent may gain, in kilobytes: its allocator's, not its data's.
+/// Memory that the agent may gain, in kilobytes: its allocator's, not its data's.
 const SLACK: u64 = 512;
 
-/// What all workers share.
-struct World<'lab> {
+/// The state that all workers share.
+struct Rig<'lab> {
     node: &'lab Node,
     networks: [Value; 2],
     model: Model,
-    /// ADDs and DELs so far, and how many there shall be.
+    /// ADDs and DELs so far, and the number at which to stop.
     calls: AtomicUsize,
     wanted: AtomicUsize,
-    /// Held for writing by a GC and an audit: a runtime calls GC while it makes no attachment.
+    /// Held for writing by a GC and an audit: a runtime calls GC while it adds no attachment.
     alone: RwLock<()>,
 }
 
-impl World<'_> {
+impl Rig<'_> {
     fn wants_more(&self) -> bool {
         self.calls.load(Ordering::Relaxed) < self.wanted.load(Ordering::Relaxed)
     }
@@ -68,15 +68,15 @@ fn networks(node: &Node) -> [Value; 2] {
     ]
 }
 
-/// Gives and takes back every address once, so that the stores have the size that they keep.
-fn fill_and_empty(world: &World<'_>) -> Result<(), Error> {
-    let fills = world.networks.iter().flat_map(|network| (0..4).map(move |part| (network, part)));
+/// Leases and releases every address once, so that the stores have their final size.
+fn fill_and_empty(rig: &Rig<'_>) -> Result<(), Error> {
+    let fills = rig.networks.iter().flat_map(|network| (0..4).map(move |part| (network, part)));
     thread::scope(|scope| {
-        let fills: Vec<_> = fills.map(|(network, part)| scope.spawn(move || fill(world.node, network, part))).collect();
+        let fills: Vec<_> = fills.map(|(network, part)| scope.spawn(move || fill(rig.node, network, part))).collect();
         fills.into_iter().try_for_each(|fill| fill.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
-    for network in &world.networks {
-        worker::collect(world, network)?;
+    for network in &rig.networks {
+        worker::collect(rig, network)?;
     }
     Ok(())
 }
@@ -94,29 +94,29 @@ fn fill(node: &Node, network: &Value, part: u32) -> Result<(), Error> {
     pod.remove()
 }
 
-/// Lets the workers run until there were `wanted` ADDs and DELs in all, and remove all of their pods then.
-fn churn(world: &World<'_>, wanted: usize, seed: u64) -> Result<Tally, Error> {
-    world.wanted.store(wanted, Ordering::Relaxed);
+/// Lets the workers run until there were `wanted` ADDs and DELs in all, and then remove all of their pods.
+fn churn(rig: &Rig<'_>, wanted: usize, seed: u64) -> Result<Tally, Error> {
+    rig.wanted.store(wanted, Ordering::Relaxed);
     let tallies = thread::scope(|scope| -> Result<Vec<Tally>, Error> {
-        let workers = (0..WORKERS).map(|number| Worker::new(world, number, seed));
+        let workers = (0..WORKERS).map(|number| Worker::new(rig, number, seed));
         let workers: Vec<_> = workers.map(|worker| scope.spawn(move || worker.work())).collect();
         workers.into_iter().map(|work| work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })?;
-    for network in &world.networks {
-        worker::collect(world, network)?;
+    for network in &rig.networks {
+        worker::collect(rig, network)?;
     }
-    let [podnet, storage] = &world.networks;
-    worker::audit(world, &[podnet, storage])?;
+    let [podnet, storage] = &rig.networks;
+    worker::audit(rig, &[podnet, storage])?;
     Ok(tallies.into_iter().sum())
 }
 
-/// The node is as it was before any pod; links take a moment to go.
-fn settled(world: &World<'_>, agent: &Running, before: &Snapshot) -> Result<Figures, Error> {
+/// The node is as it was before any pod; links take a moment to disappear.
+fn settled(rig: &Rig<'_>, agent: &Running, before: &Snapshot) -> Result<Figures, Error> {
     eventually(Duration::from_secs(20), "the node is as it was before", || {
-        let difference = world.node.network().map_err(|error| error.to_string())?.since(before);
+        let difference = rig.node.network().map_err(|error| error.to_string())?.since(before);
         if difference.is_empty() { Ok(()) } else { Err(difference) }
     })?;
-    Figures::take(world.node, agent)
+    Figures::take(rig.node, agent)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn nothing_grows_while_pods_come_and_go() {
             let state = std::fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default();
             if state.contains("\"ready\":true") { Ok(()) } else { Err(state) }
         })?;
-        let world = World {
+        let rig = Rig {
             node,
             networks: networks(node),
             model: Model::default(),
@@ -139,23 +139,23 @@ fn nothing_grows_while_pods_come_and_go() {
             wanted: AtomicUsize::new(0),
             alone: RwLock::new(()),
         };
-        // What is switched on once and for all: forwarding.
+        // Switched on once and for all by the first ADD: forwarding.
         let first = node.pod("first")?;
-        first.add(&world.networks[0])?;
-        first.del(&world.networks[0])?;
+        first.add(&rig.networks[0])?;
+        first.del(&rig.networks[0])?;
         let before = node.network()?;
-        fill_and_empty(&world)?;
-        churn(&world, wanted / 10, seed)?;
+        fill_and_empty(&rig)?;
+        churn(&rig, wanted / 10, seed)?;
 
         let started = Instant::now();
-        let early = settled(&world, &agent, &before)?;
-        println!("{:>7} ADDs and DELs: {early}", world.calls.load(Ordering::Relaxed));
+        let early = settled(&rig, &agent, &before)?;
+        println!("{:>7} ADDs and DELs: {early}", rig.calls.load(Ordering::Relaxed));
         let mut late = early.clone();
         let mut tally = Tally::default();
         for part in 2..=10 {
-            tally += churn(&world, wanted / 10 * part, seed + part as u64)?;
-            late = settled(&world, &agent, &before)?;
-            println!("{:>7} ADDs and DELs: {late}", world.calls.load(Ordering::Relaxed));
+            tally += churn(&rig, wanted / 10 * part, seed + part as u64)?;
+            late = settled(&rig, &agent, &before)?;
+            println!("{:>7} ADDs and DELs: {late}", rig.calls.load(Ordering::Relaxed));
         }
         println!("{tally}, in {:.0} s with {WORKERS} at once", started.elapsed().as_secs_f64());
         late.has_not_grown_since(&early, SLACK);

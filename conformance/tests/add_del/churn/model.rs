@@ -1,4 +1,4 @@
-//! Who lives at which address, as the runtimes know it: what the plugin answers is held against it at once.
+//! The owner of each address as the runtimes know it: each result of the plugin is compared with it at once.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,10 +23,10 @@ impl Model {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An ADD has answered these addresses.
+    /// Records the addresses that an ADD returned.
     ///
     /// # Panics
-    /// When one of them is somebody else's.
+    /// When one of them belongs to another attachment.
     pub(super) fn begin(&self, who: &Attachment, addresses: &[IpAddr]) {
         assert_eq!(addresses.len(), 2, "one address of each family: {addresses:?}");
         let mut living = self.lock();
@@ -37,7 +37,7 @@ impl Model {
         }
     }
 
-    /// From here on the attachment may end: its DEL begins, or its namespace goes.
+    /// From here on the attachment may end: its DEL begins, or its namespace is deleted.
     pub(super) fn end(&self, addresses: &[IpAddr]) {
         let mut living = self.lock();
         for address in addresses {
@@ -45,7 +45,7 @@ impl Model {
         }
     }
 
-    /// Everyone's address.
+    /// The owner of every address.
     pub(super) fn living(&self) -> BTreeMap<IpAddr, Attachment> {
         self.lock().clone()
     }

@@ -1,5 +1,5 @@
-//! One runtime among several: it makes pods, calls the plugin for them in every order that the specification allows, and
-//! loses some of them.
+//! One of several runtimes: it makes pods, calls the plugin for them in every order that the specification allows, and
+//! deletes some of them without a DEL.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,47 +14,47 @@ use std::time::Duration;
 use podlan_conformance::lab::{Added, Error, Pod, binaries, eventually};
 use serde_json::{Value, json};
 
-use super::World;
+use super::Rig;
 use super::model::Attachment;
 
-/// Pods of a worker at once.
+/// The number of pods that a worker has at a time.
 const PODS: usize = 3;
 
-/// Interfaces of a pod at most.
+/// The most interfaces of a pod.
 const IFNAMES: [&str; 3] = ["eth0", "eth1", "net1"];
 
-/// What was done.
+/// The number of calls of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     adds: usize,
     adds_again: usize,
     dels: usize,
     dels_again: usize,
-    dels_of_nobody: usize,
+    dels_of_unknown: usize,
     checks: usize,
     collections: usize,
     killed: usize,
 }
 
-/// A living pod and its attachments, by ifname: the network's index, and what ADD answered.
+/// A living pod and its attachments, by ifname: the network's index, and the result of ADD.
 struct Living<'lab> {
     pod: Pod<'lab>,
     attachments: BTreeMap<&'static str, (usize, Added)>,
 }
 
-pub(super) struct Worker<'world> {
-    world: &'world World<'world>,
+pub(super) struct Worker<'rig> {
+    rig: &'rig Rig<'rig>,
     number: usize,
     random: u64,
     made: usize,
-    pods: Vec<Living<'world>>,
+    pods: Vec<Living<'rig>>,
     tally: Tally,
 }
 
-impl<'world> Worker<'world> {
-    pub(super) fn new(world: &'world World<'_>, number: usize, seed: u64) -> Self {
+impl<'rig> Worker<'rig> {
+    pub(super) fn new(rig: &'rig Rig<'_>, number: usize, seed: u64) -> Self {
         let random = seed << 8 | number as u64;
-        Self { world, number, random, made: 0, pods: Vec::new(), tally: Tally::default() }
+        Self { rig, number, random, made: 0, pods: Vec::new(), tally: Tally::default() }
     }
 
     /// A number below `bound` (splitmix64).
@@ -67,7 +67,7 @@ impl<'world> Worker<'world> {
     }
 
     pub(super) fn work(mut self) -> Result<Tally, Error> {
-        while self.world.wants_more() {
+        while self.rig.wants_more() {
             self.step()?;
         }
         while !self.pods.is_empty() {
@@ -77,15 +77,15 @@ impl<'world> Worker<'world> {
     }
 
     fn step(&mut self) -> Result<(), Error> {
-        let world = self.world;
+        let rig = self.rig;
         if self.below(300) == 0 {
-            let _alone = world.alone.write().unwrap_or_else(PoisonError::into_inner);
-            let network = &world.networks[self.below(2)];
+            let _alone = rig.alone.write().unwrap_or_else(PoisonError::into_inner);
+            let network = &rig.networks[self.below(2)];
             self.tally.collections += 1;
-            collect(world, network)?;
-            return audit(world, &[network]);
+            collect(rig, network)?;
+            return audit(rig, &[network]);
         }
-        let _beside = world.alone.read().unwrap_or_else(PoisonError::into_inner);
+        let _beside = rig.alone.read().unwrap_or_else(PoisonError::into_inner);
         if self.pods.is_empty() || self.pods.len() < PODS && self.below(4) == 0 {
             return self.begin_pod();
         }
@@ -94,7 +94,7 @@ impl<'world> Worker<'world> {
             0..45 => self.add(index),
             45..80 => self.del(index),
             80..86 => self.check(index),
-            86..90 => self.del_of_nobody(),
+            86..90 => self.del_of_unknown(),
             90..94 => self.add_again(index),
             94..97 => self.lose_pod(index),
             _ => self.end_pod(index),
@@ -102,15 +102,15 @@ impl<'world> Worker<'world> {
     }
 
     fn begin_pod(&mut self) -> Result<(), Error> {
-        // A worker of the next round must not take the names of this one's lost pods: their leases may be there still.
+        // A worker of the next round must not use the names of this one's deleted pods: their leases may still exist.
         let name = format!("w{}p{}s{:x}", self.number, self.made, self.random & 0xfff_ffff);
         self.made += 1;
-        self.pods.push(Living { pod: self.world.node.pod(&name)?, attachments: BTreeMap::new() });
+        self.pods.push(Living { pod: self.rig.node.pod(&name)?, attachments: BTreeMap::new() });
         self.add(self.pods.len() - 1)
     }
 
     fn counted(&self) {
-        self.world.calls.fetch_add(1, Ordering::Relaxed);
+        self.rig.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     fn add(&mut self, index: usize) -> Result<(), Error> {
@@ -119,20 +119,20 @@ impl<'world> Worker<'world> {
         let Some(ifname) = IFNAMES.into_iter().find(|ifname| !living.attachments.contains_key(ifname)) else {
             return self.del(index);
         };
-        let config = &self.world.networks[network];
+        let config = &self.rig.networks[network];
         let added = living.pod.add_as(ifname, config)?;
-        self.world.model.begin(&attachment(config, &living.pod, ifname), &added.ips());
+        self.rig.model.begin(&attachment(config, &living.pod, ifname), &added.ips());
         living.attachments.insert(ifname, (network, added));
         self.tally.adds += 1;
         self.counted();
         Ok(())
     }
 
-    /// An ADD that comes twice is refused, and harms nothing.
+    /// A repeated ADD is refused and has no effect.
     fn add_again(&mut self, index: usize) -> Result<(), Error> {
         let Living { pod, attachments } = &self.pods[index];
         let Some((ifname, (network, _))) = attachments.first_key_value() else { return Ok(()) };
-        let output = pod.cni("ADD", ifname, &self.world.networks[*network])?.run()?;
+        let output = pod.cni("ADD", ifname, &self.rig.networks[*network])?.run()?;
         let refused = output.clone().complaint()?;
         if refused.code != 102 {
             return Err(output.but("it should have been refused with code 102"));
@@ -149,12 +149,12 @@ impl<'world> Worker<'world> {
         let Living { pod, attachments } = &mut self.pods[index];
         let Some(ifname) = attachments.keys().copied().cycle().nth(which) else { return Ok(()) };
         let Some((network, added)) = attachments.remove(ifname) else { return Ok(()) };
-        let config = &self.world.networks[network];
-        self.world.model.end(&added.ips());
+        let config = &self.rig.networks[network];
+        self.rig.model.end(&added.ips());
         let del = || -> Result<(), Error> {
             let del = pod.cni("DEL", ifname, config)?;
             let del = if way == 0 { del.env("CNI_NETNS", "") } else { del };
-            self.world.calls.fetch_add(1, Ordering::Relaxed);
+            self.rig.calls.fetch_add(1, Ordering::Relaxed);
             del.succeeds().map(drop)
         };
         match way {
@@ -171,12 +171,12 @@ impl<'world> Worker<'world> {
         Ok(())
     }
 
-    fn del_of_nobody(&mut self) -> Result<(), Error> {
-        let config = &self.world.networks[self.below(2)];
-        let nobody = format!("nobody-{}", self.below(1_000_000));
+    fn del_of_unknown(&mut self) -> Result<(), Error> {
+        let config = &self.rig.networks[self.below(2)];
+        let unknown = format!("unknown-{}", self.below(1_000_000));
         let Some(living) = self.pods.first() else { return Ok(()) };
-        living.pod.cni("DEL", "eth0", config)?.env("CNI_CONTAINERID", nobody).succeeds()?;
-        self.tally.dels_of_nobody += 1;
+        living.pod.cni("DEL", "eth0", config)?.env("CNI_CONTAINERID", unknown).succeeds()?;
+        self.tally.dels_of_unknown += 1;
         self.counted();
         Ok(())
     }
@@ -184,7 +184,7 @@ impl<'world> Worker<'world> {
     fn check(&mut self, index: usize) -> Result<(), Error> {
         let Living { pod, attachments } = &self.pods[index];
         for (ifname, (network, added)) in attachments {
-            let mut config = self.world.networks[*network].clone();
+            let mut config = self.rig.networks[*network].clone();
             config["prevResult"] = added.result.clone();
             pod.cni("CHECK", ifname, &config)?.succeeds()?;
             self.tally.checks += 1;
@@ -192,11 +192,11 @@ impl<'world> Worker<'world> {
         Ok(())
     }
 
-    /// The namespace goes with all that is in it; the runtime may call DEL afterwards, or never.
+    /// Deletes the namespace with everything in it; the runtime may call DEL afterwards, or never.
     fn lose_pod(&mut self, index: usize) -> Result<(), Error> {
         let Living { pod, attachments } = self.pods.swap_remove(index);
         for (_, added) in attachments.values() {
-            self.world.model.end(&added.ips());
+            self.rig.model.end(&added.ips());
         }
         pod.remove()?;
         self.tally.killed += 1;
@@ -204,19 +204,19 @@ impl<'world> Worker<'world> {
             return Ok(());
         }
         for (ifname, (network, _)) in attachments {
-            pod.del_as(ifname, &self.world.networks[network])?;
+            pod.del_as(ifname, &self.rig.networks[network])?;
             self.tally.dels += 1;
             self.counted();
         }
         Ok(())
     }
 
-    /// As a runtime ends a pod: DEL of each attachment, then the namespace.
+    /// Ends a pod as a runtime does: DEL of each attachment, then the namespace.
     fn end_pod(&mut self, index: usize) -> Result<(), Error> {
         let Living { pod, attachments } = self.pods.swap_remove(index);
         for (ifname, (network, added)) in attachments {
-            self.world.model.end(&added.ips());
-            pod.del_as(ifname, &self.world.networks[network])?;
+            self.rig.model.end(&added.ips());
+            pod.del_as(ifname, &self.rig.networks[network])?;
             self.tally.dels += 1;
             self.counted();
         }
@@ -229,21 +229,22 @@ fn attachment(config: &Value, pod: &Pod<'_>, ifname: &str) -> Attachment {
     Attachment { network, pod: pod.name().to_owned(), ifname: ifname.to_owned() }
 }
 
-/// GC of one network, with all that live as valid. Nobody may make an attachment meanwhile.
-pub(super) fn collect(world: &World<'_>, network: &Value) -> Result<(), Error> {
-    let living = world.model.living();
+/// GC of one network, with all living attachments as valid. No attachment may be added meanwhile.
+pub(super) fn collect(rig: &Rig<'_>, network: &Value) -> Result<(), Error> {
+    let living = rig.model.living();
     let mine = living.values().filter(|attachment| network["name"] == attachment.network.as_str());
     let valid: Vec<Value> = mine.map(|one| json!({ "containerID": one.pod, "ifname": one.ifname })).collect();
     let mut config = network.clone();
     config["cni.dev/valid-attachments"] = json!(valid);
-    let gc = world.node.command(binaries::find("podlan")?).env("CNI_COMMAND", "GC").env("CNI_PATH", "/nowhere");
+    let gc = rig.node.command(binaries::find("podlan")?).env("CNI_COMMAND", "GC").env("CNI_PATH", "/nowhere");
     gc.stdin(config.to_string()).succeeds().map(drop)
 }
 
-/// Each that lives has its leases and its routes; nobody else has a lease in the networks that were just collected.
-pub(super) fn audit(world: &World<'_>, collected: &[&Value]) -> Result<(), Error> {
-    let living = world.model.living();
-    let said = world.node.command(binaries::find("podlan-node")?).args(["leases", "--json"]).succeeds()?;
+/// Each living attachment has its leases and its routes, and the networks that were just collected have no other
+/// leases.
+pub(super) fn audit(rig: &Rig<'_>, collected: &[&Value]) -> Result<(), Error> {
+    let living = rig.model.living();
+    let said = rig.node.command(binaries::find("podlan-node")?).args(["leases", "--json"]).succeeds()?;
     let leases: Vec<Value> = serde_json::from_str(&said).unwrap_or_default();
     let mut leased: BTreeMap<IpAddr, Attachment> = BTreeMap::new();
     for lease in &leases {
@@ -252,14 +253,14 @@ pub(super) fn audit(world: &World<'_>, collected: &[&Value]) -> Result<(), Error
         let address =
             text("address").parse().map_err(|_| Error::Unreadable { from: "leases".into(), said: said.clone() })?;
         let clean = collected.iter().any(|network| network["name"] == owner.network.as_str());
-        assert!(!clean || living.get(&address) == Some(&owner), "GC has left {address} of {owner:?}");
+        assert!(!clean || living.get(&address) == Some(&owner), "GC left {address} of {owner:?}");
         assert_eq!(leased.insert(address, owner), None, "{address} is leased twice:\n{said}");
     }
     for (address, owner) in &living {
         assert_eq!(leased.get(address), Some(owner), "{address}");
     }
     let routed = || -> Result<(), String> {
-        let network = world.node.network().map_err(|error| error.to_string())?;
+        let network = rig.node.network().map_err(|error| error.to_string())?;
         let routes = network.lines(&["proto", "112"]);
         let has_route = |address: &IpAddr| {
             let to = format!("route unicast {address}/");
@@ -268,17 +269,17 @@ pub(super) fn audit(world: &World<'_>, collected: &[&Value]) -> Result<(), Error
         let missing: Vec<_> = living.keys().filter(|address| !has_route(address)).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("no route to {missing:?} in\n{network}")) }
     };
-    eventually(Duration::from_secs(5), "each that lives has its route", routed)
+    eventually(Duration::from_secs(5), "each living attachment has its route", routed)
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        let Self { adds, adds_again, dels, dels_again, dels_of_nobody, checks, collections, killed } = other;
+        let Self { adds, adds_again, dels, dels_again, dels_of_unknown, checks, collections, killed } = other;
         self.adds += adds;
         self.adds_again += adds_again;
         self.dels += dels;
         self.dels_again += dels_again;
-        self.dels_of_nobody += dels_of_nobody;
+        self.dels_of_unknown += dels_of_unknown;
         self.checks += checks;
         self.collections += collections;
         self.killed += killed;
@@ -296,11 +297,11 @@ impl Sum for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { adds, adds_again, dels, dels_again, dels_of_nobody, checks, collections, killed } = self;
+        let Self { adds, adds_again, dels, dels_again, dels_of_unknown, checks, collections, killed } = self;
         write!(f, "{adds} ADDs and {adds_again} that came twice, {dels} DELs and {dels_again} that came twice, ")?;
         write!(
             f,
-            "{dels_of_nobody} DELs of nobody, {checks} CHECKs, {collections} GCs, {killed} pods killed without DEL"
+            "{dels_of_unknown} DELs of unknown attachments, {checks} CHECKs, {collections} GCs, {killed} pods killed without DEL"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! The machine whose settings a pod inherits, and the pods on it, added by a runtime that runs there.
+//! The machine whose settings a pod inherits, and its pods, added by a runtime on that machine.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use super::settings::Case;
 
-/// A machine: a node of the lab, or, as hundreds are wanted, a network namespace of one.
+/// A machine: a node of the lab or, because hundreds are needed, a network namespace on one.
 pub(crate) enum Machine<'lab> {
     Node(&'lab Node),
     Namespace { node: &'lab Node, namespace: Pod<'lab>, ips: Vec<IpAddr> },
 }
 
 impl<'lab> Machine<'lab> {
-    /// A machine of its own with a setting, and addresses that it speaks from: none of a family that the setting switches off.
+    /// A machine with one setting, and its addresses: none of a family that the setting switches off.
     pub(crate) fn new(node: &'lab Node, number: usize, case: &Case) -> Result<Self, Error> {
         let namespace = node.pod(&format!("machine{number}"))?;
         case.set(namespace.place(), &["all", "default"])?;
@@ -65,7 +65,7 @@ impl<'lab> Machine<'lab> {
         }
     }
 
-    /// ADD of a pod: what the plugin answered, or what it complained of.
+    /// ADD of a pod: the plugin's result or its error.
     pub(crate) fn add(&self, pod: &Pod<'_>) -> Result<Result<Added, Complaint>, Error> {
         let output = self.cni("ADD", pod, &config())?.run()?;
         if output.success() { added(&output.stdout).map(Ok) } else { output.complaint().map(Err) }

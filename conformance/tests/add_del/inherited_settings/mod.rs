@@ -1,6 +1,6 @@
-//! Nothing that a pod inherits from the machine cuts it off: every setting of links and neighbours that the kernel shows, each
-//! with its values, is set before ADD, and the pod is reached for half a minute, in both directions, of both families, from
-//! its node and from a pod beside it. Or ADD refuses, and names the setting.
+//! No setting that a pod inherits from the machine cuts it off. Every setting of links and neighbours that the kernel
+//! has is set to each of its values before ADD, and the pod is then reached for half a minute, in both directions and
+//! families, from its node and from another pod. Or ADD fails with an error that names the setting.
 //!
 //! ```text
 //!   node1                                 machine0, machine1, …  each with a setting of its own
@@ -25,7 +25,7 @@ use podlan_conformance::ways::{Partner, sockets};
 use settings::{Case, Kind};
 use watch::{Watched, watch};
 
-/// What ADD itself sets on the node's end, whatever that inherited.
+/// The settings that ADD itself sets on the node's end, whatever value was inherited.
 const SET_BY_ADD: [(&str, &str); 6] = [
     ("app_solicit", "0"),
     ("delay_first_probe_time", "5"),
@@ -35,16 +35,16 @@ const SET_BY_ADD: [(&str, &str); 6] = [
     ("ucast_solicit", "3"),
 ];
 
-/// Settings that say the same in another unit.
+/// Settings that have the same meaning in another unit.
 const TWINS: [&str; 1] = ["retrans_time"];
 
-/// A pod that was added, or why it was not.
+/// A pod that was added, or the error of its ADD.
 enum Outcome<'lab> {
     Added { case: &'lab Case, pod: Pod<'lab>, added: Added },
     Refused { case: &'lab Case, said: String },
 }
 
-/// Does something for each, a few at a time.
+/// Runs `body` for each case, a few at a time.
 fn each<'c, T: Send>(
     cases: &'c [Case],
     does: impl Fn(usize, &'c Case) -> Result<T, Error> + Sync,
@@ -81,8 +81,8 @@ fn add<'lab>(machine: &Machine<'lab>, name: &str, case: &'lab Case) -> Result<Ou
         Err(complaint) => return Ok(Outcome::Refused { case, said: format!("{complaint:?}") }),
     };
     if case.kind == Kind::Neigh {
-        // The lab cannot write the machine's one `neigh/default`: each end is given what it would have copied, but for
-        // what ADD sets in any case.
+        // The lab cannot write the machine's only `neigh/default`: each end gets the values that it would have copied,
+        // except those that ADD sets itself.
         case.set(pod.place(), &["eth0"])?;
         let link = added.result["interfaces"][0]["name"].as_str().unwrap_or_default();
         match SET_BY_ADD.iter().find(|(set, _)| *set == case.name) {
@@ -103,19 +103,19 @@ fn own(pod: &Pod<'_>, ips: &[IpAddr]) -> Result<Vec<std::net::UdpSocket>, Error>
     opened.map_err(|source| Error::System { doing: format!("open the sockets of {}", pod.name()), source })
 }
 
-/// Two sockets a pod and partner, more than some limits allow at first.
+/// Each pod and partner has two sockets, more than the default limit of some systems.
 fn allow_files() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
     }
 }
 
-/// Watches pods and judges them: no packet is lost, and each refusal names the setting. The numbers.
+/// Watches pods and judges them: no packet is lost, and each refusal names the setting. Returns the figures.
 fn judge(watched: &[Watched], refused: &[(&Case, &str)]) -> Result<String, Error> {
     let seen = watch(watched)?;
     let lost = seen.lost.iter().map(|(name, what)| format!("{name}: lost {what}"));
     let unnamed = refused.iter().filter(|(case, said)| !said.contains(&case.name));
-    let unnamed = unnamed.map(|(case, said)| format!("{case}: refused without its name: {said}"));
+    let unnamed = unnamed.map(|(case, said)| format!("{case}: the error does not name it: {said}"));
     let wrong: Vec<String> = lost.chain(unnamed).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let refused: Vec<String> = refused.iter().map(|(case, _)| case.to_string()).collect();

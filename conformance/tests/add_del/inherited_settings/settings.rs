@@ -1,5 +1,6 @@
-//! Every setting of IPv4 and IPv6 that a network namespace has of its links, read from the kernel, and the values to try: 0,
-//! 1, the greatest that the kernel takes, and of an enumeration every one (Documentation/networking/ip-sysctl.rst).
+//! Every setting of IPv4 and IPv6 that a network namespace has for its links, read from the kernel, and the values to
+//! test: 0, 1, the greatest that the kernel accepts, and every value of an enumeration
+//! (Documentation/networking/ip-sysctl.rst).
 
 use std::fmt;
 use std::fs;
@@ -31,11 +32,11 @@ const ENUMERATIONS: [(&str, &[&str]); 15] = [
 /// A setting that is no number.
 const STABLE_SECRET: (&str, &str) = ("stable_secret", "fd00::1234");
 
-/// From the greatest on.
+/// Candidates for the greatest value, in descending order.
 const GREAT: [&str; 14] =
     ["4294967295", "2147483647", "2000000000", "20000000", "65535", "255", "128", "64", "32", "16", "8", "4", "3", "2"];
 
-/// Where a setting lies.
+/// The directory of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// `conf/all` and `conf/default` of a network namespace.
@@ -74,7 +75,7 @@ impl Case {
         place.enter(write)?.map_err(|source| Error::System { doing: format!("set {self} in {}", place.name()), source })
     }
 
-    /// Whether the kernel takes the value here, and shows it.
+    /// Whether the kernel accepts the value here, and shows it.
     fn is_taken(&self, links: &[&str]) -> bool {
         let takes = |link: &&str| {
             let path = self.path(link);
@@ -86,7 +87,7 @@ impl Case {
     }
 }
 
-/// All settings that the kernel shows in a place that is used for nothing else, with each value that it takes there.
+/// All settings that the kernel has in a place that is used for nothing else, with each value that it accepts there.
 pub(crate) fn all(scratch: &Place) -> Result<Vec<Case>, Error> {
     scratch.enter(|| {
         let mut cases = Vec::new();

@@ -1,4 +1,5 @@
-//! Half a minute in the life of many pods: each way is tried again and again, with a pause in which neighbours grow stale.
+//! Watches many pods for half a minute: each path is tested again and again, with a pause in which neighbour entries
+//! become stale.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -8,31 +9,31 @@ use std::time::{Duration, Instant};
 use podlan_conformance::lab::Error;
 use podlan_conformance::ways::{Partner, ways};
 
-/// How long pods are watched: a neighbour that is confirmed stays so for 45 s at most, one that is not for 9 s.
+/// How long pods are watched: a confirmed neighbour entry stays valid for 45 s at most, an unconfirmed one for 9 s.
 const LONG: Duration = Duration::from_secs(32);
 
-/// Nothing is sent between these: what is known grows old unused.
+/// No packet is sent between these times: neighbour entries age unused.
 const PAUSE: [Duration; 2] = [Duration::from_secs(12), Duration::from_secs(20)];
 
-/// From the beginning of one round to that of the next.
+/// From the start of one round to the start of the next.
 const EACH: Duration = Duration::from_secs(1);
 
-/// Who is watched.
+/// A pod that is watched.
 pub(crate) struct Watched {
     pub(crate) name: String,
     pub(crate) own: Vec<UdpSocket>,
     pub(crate) partners: Vec<Partner>,
 }
 
-/// What was seen of them.
+/// The observations.
 pub(crate) struct Seen<'w> {
-    /// The first way of a pod that was lost, and when, by the pod's name.
+    /// The first path of each pod that lost a packet, and when, by the pod's name.
     pub(crate) lost: BTreeMap<&'w str, String>,
     pub(crate) rounds: usize,
     pub(crate) took: Duration,
 }
 
-/// Tries every way of all of them until the time is over; whose packet was lost is left alone from then on.
+/// Tests every path of all pods until the time is over; a pod that lost a packet is not tested again.
 pub(crate) fn watch(all: &[Watched]) -> Result<Seen<'_>, Error> {
     let failed = |source| Error::System { doing: "watch the pods".into(), source };
     let began = Instant::now();

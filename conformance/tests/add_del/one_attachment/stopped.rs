@@ -1,23 +1,23 @@
-//! The same without chance: one call stands still at a system call, another runs from its beginning to its end, and the first
-//! goes on.
+//! The same, deterministic: one call is paused at a system call, another runs from its start to its end, and the first
+//! continues.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use podlan_conformance::lab::{Command, Error, Lab, Node, Output, Sabotage, has_strace, within};
 
-use super::world::{Call, World};
+use super::rig::{Call, Rig};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// Where it stands still: once it has learned of the world, or changed it.
+/// The calls at which it is paused: those that read or change state outside of the process.
 fn at(call: &str) -> bool {
     let changes = matches!(call, "sendto" | "sendmsg" | "setns" | "pwrite64" | "flock" | "ioctl" | "pread64" | "fcntl");
     changes || std::env::var_os("PODLAN_TORTURE").is_some()
 }
 
-/// Runs `first` until it stands still, then `second` whole, then the rest of `first`.
-fn meet(world: &World<'_>, node: &Node, command: Command, second: Call) -> Result<(Output, Option<Output>), Error> {
+/// Runs `first` until it is paused, then all of `second`, then the rest of `first`.
+fn pause_first(rig: &Rig<'_>, node: &Node, command: Command, second: Call) -> Result<(Output, Option<Output>), Error> {
     let trace = node.path("/run/trace");
     std::fs::remove_file(&trace).ok();
     let mut running = command.spawn()?;
@@ -25,7 +25,7 @@ fn meet(world: &World<'_>, node: &Node, command: Command, second: Call) -> Resul
     let mut met = None;
     while running.is_running() && Instant::now() < until {
         if std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("stopped by SIGSTOP")) {
-            met = Some(world.command(second)?.run()?);
+            met = Some(rig.command(second)?.run()?);
             running.signal(Signal::SIGCONT)?;
             break;
         }
@@ -34,53 +34,53 @@ fn meet(world: &World<'_>, node: &Node, command: Command, second: Call) -> Resul
     Ok((running.wait(SOON)?, met))
 }
 
-/// `first` stands still at each of its calls in turn, while `second` runs. `present`: the pod was added before.
+/// Pauses `first` at each of its calls in turn, while `second` runs. `present`: the pod was added before.
 fn each(first: Call, second: Call, present: bool) -> Result<(usize, usize), Error> {
     if !has_strace() {
         return Ok((0, 0));
     }
     let lab = Lab::new(1)?;
     let [node] = lab.these();
-    let mut world = World::new(node)?;
-    // A call that holds the store's lock is waited for no longer than this.
-    world.wait_for_the_lock(1);
+    let mut rig = Rig::new(node)?;
+    // The time to wait for a call that holds the store's lock.
+    rig.wait_for_the_lock(1);
     let other = std::cell::RefCell::new(None);
     let added = std::cell::Cell::new(0);
     let before = || {
-        world.clean()?;
-        if present { world.command(Call::Add)?.succeeds().map(drop) } else { Ok(()) }
+        rig.clean()?;
+        if present { rig.command(Call::Add)?.succeeds().map(drop) } else { Ok(()) }
     };
     let stops = Sabotage {
         tamper: "signal=STOP",
         of: &at,
         before,
-        command: || world.command(first),
+        command: || rig.command(first),
         run: |command| {
-            let (output, met) = meet(&world, node, command, second)?;
+            let (output, met) = pause_first(&rig, node, command, second)?;
             *other.borrow_mut() = met;
             Ok(output)
         },
         then: |when: &str, output: &Output| {
             let mut ended = vec![(first, output.clone())];
-            // It meets the store's lock, and is told so: 11, to be tried again.
+            // The store's lock is held, and the call fails with code 11, to be tried again.
             let met = other.borrow_mut().take();
             let busy = |met: &Output| met.stdout.contains("is still held");
             ended.extend(met.filter(|met| !busy(met)).map(|met| (second, met)));
             let when = format!("{first:?} {when}, and {second:?} whole");
             if present {
-                return world.judge_present(&when, &ended);
+                return rig.judge_present(&when, &ended);
             }
-            added.set(added.get() + usize::from(world.judge(&when, &ended)? > 0));
+            added.set(added.get() + usize::from(rig.judge(&when, &ended)? > 0));
             Ok(())
         },
     };
     let points = stops.at_each_call(node)?;
-    world.clean()?;
+    rig.clean()?;
     Ok((points, added.get()))
 }
 
 #[test]
-fn an_add_that_stands_still_anywhere_while_another_runs_keeps_what_it_reports() {
+fn an_add_paused_anywhere_while_another_runs_keeps_what_it_reports() {
     within(|| {
         let (points, added) = each(Call::Add, Call::Add, false)?;
         println!("ADD and ADD: {points} moments, {added} added");
@@ -90,7 +90,7 @@ fn an_add_that_stands_still_anywhere_while_another_runs_keeps_what_it_reports() 
 }
 
 #[test]
-fn an_add_that_stands_still_anywhere_while_a_del_runs_is_whole_or_gone() {
+fn an_add_paused_anywhere_while_a_del_runs_is_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Add, Call::Del, false)?;
         println!("ADD and DEL: {points} moments, {added} added");
@@ -100,7 +100,7 @@ fn an_add_that_stands_still_anywhere_while_a_del_runs_is_whole_or_gone() {
 }
 
 #[test]
-fn an_add_that_stands_still_anywhere_while_gc_runs_is_whole_or_gone() {
+fn an_add_paused_anywhere_while_gc_runs_is_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Add, Call::Gc, false)?;
         println!("ADD and GC: {points} moments, {added} added");
@@ -110,7 +110,7 @@ fn an_add_that_stands_still_anywhere_while_gc_runs_is_whole_or_gone() {
 }
 
 #[test]
-fn a_del_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() {
+fn a_del_paused_anywhere_while_an_add_runs_leaves_it_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Del, Call::Add, false)?;
         println!("DEL and ADD: {points} moments, {added} added");
@@ -120,7 +120,7 @@ fn a_del_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() 
 }
 
 #[test]
-fn a_gc_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() {
+fn a_gc_paused_anywhere_while_an_add_runs_leaves_it_complete_or_gone() {
     within(|| {
         let (points, added) = each(Call::Gc, Call::Add, false)?;
         println!("GC and ADD: {points} moments, {added} added");
@@ -129,9 +129,9 @@ fn a_gc_that_stands_still_anywhere_while_an_add_runs_leaves_it_whole_or_gone() {
     });
 }
 
-/// A DEL of a pod that was added stands still, and the runtime deletes it once more and adds it again.
+/// A DEL of an added pod is paused, and the runtime deletes the pod again and adds it again.
 #[test]
-fn a_del_that_stands_still_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_whole_or_gone() {
+fn a_del_paused_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_complete_or_gone() {
     within(|| {
         let (points, _) = each(Call::Del, Call::DelThenAdd, true)?;
         println!("DEL and DEL, ADD: {points} moments");
@@ -140,9 +140,9 @@ fn a_del_that_stands_still_anywhere_while_its_pod_is_deleted_and_added_again_lea
     });
 }
 
-/// The same of GC, which has seen the pod as one that is not listed.
+/// The same for GC, which has seen the pod as one that is not listed.
 #[test]
-fn a_gc_that_stands_still_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_whole_or_gone() {
+fn a_gc_paused_anywhere_while_its_pod_is_deleted_and_added_again_leaves_it_complete_or_gone() {
     within(|| {
         let (points, _) = each(Call::Gc, Call::DelThenAdd, true)?;
         println!("GC and DEL, ADD: {points} moments");

@@ -1,21 +1,21 @@
-//! One lasting fault.
+//! A lasting fault.
 
-use super::rig::World;
+use super::rig::Rig;
 
 /// Ends the fault.
 pub(crate) type Lift = Box<dyn FnOnce()>;
 
-/// What is broken, how that is done, and how the agent names it.
+/// What is broken, how it is broken, and how the agent names it.
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
-    /// What `status` says of it at least once; nothing where nothing of the agent's is broken.
+    /// Texts that `status` prints at least once; none where no part of the agent is broken.
     pub(crate) named: &'static [&'static str],
-    /// Whether the leases of another network can be served meanwhile.
+    /// Whether the leases of another network can be served during the fault.
     pub(crate) serves_others: bool,
-    /// Further arguments of the agent.
+    /// More arguments of the agent.
     pub(crate) arguments: &'static [&'static str],
-    /// Before the agent starts.
-    pub(crate) prepare: fn(&World<'_>) -> Result<(), String>,
-    /// `SKIP …` where the machine cannot have it.
-    pub(crate) begin: fn(&World<'_>) -> Result<Lift, String>,
+    /// Runs before the agent starts.
+    pub(crate) prepare: fn(&Rig<'_>) -> Result<(), String>,
+    /// Starts the fault; `SKIP …` where the machine does not allow it.
+    pub(crate) begin: fn(&Rig<'_>) -> Result<Lift, String>,
 }

@@ -14,11 +14,11 @@ use podlan_conformance::lab::{eventually, has_strace};
 
 use super::fault::{Fault, Lift};
 use super::fuse::hang;
-use super::rig::{CONFIGS, LEASES, NODES, World};
+use super::rig::{CONFIGS, LEASES, NODES, Rig};
 
 const RUN: &str = "/run/podlan";
 
-/// A fault of which nothing is known yet.
+/// A fault without any particulars.
 const PLAIN: Fault = Fault {
     name: "",
     named: &[],
@@ -33,15 +33,15 @@ pub(crate) fn all() -> Vec<Fault> {
         Fault {
             name: "full-run",
             named: &["failed to write /run/podlan/", "file system full"],
-            prepare: |world| disk(world, RUN),
-            begin: |world| fill(world, RUN),
+            prepare: |rig| disk(rig, RUN),
+            begin: |rig| fill(rig, RUN),
             ..PLAIN
         },
         Fault {
             name: "full-leases",
             serves_others: false,
-            prepare: |world| disk(world, LEASES),
-            begin: |world| fill(world, LEASES),
+            prepare: |rig| disk(rig, LEASES),
+            begin: |rig| fill(rig, LEASES),
             ..PLAIN
         },
         Fault {
@@ -64,22 +64,19 @@ pub(crate) fn all() -> Vec<Fault> {
         Fault {
             name: "fifo-in-nodes",
             named: &["fifo.json"],
-            begin: |world| fifos(world, &[&format!("{NODES}/fifo.json")]),
+            begin: |rig| fifos(rig, &[&format!("{NODES}/fifo.json")]),
             ..PLAIN
         },
         Fault {
             name: "fifo-in-configs",
             named: &["00-fifo.conf"],
-            begin: |world| fifos(world, &[&format!("{CONFIGS}/00-fifo.conf")]),
+            begin: |rig| fifos(rig, &[&format!("{CONFIGS}/00-fifo.conf")]),
             ..PLAIN
         },
         Fault {
             name: "fifos-elsewhere",
-            begin: |world| {
-                fifos(
-                    world,
-                    &["/run/podlan/kept.json", "/run/podlan/fifo", "/run/netns/fifo", &format!("{LEASES}/fifo")],
-                )
+            begin: |rig| {
+                fifos(rig, &["/run/podlan/kept.json", "/run/podlan/fifo", "/run/netns/fifo", &format!("{LEASES}/fifo")])
             },
             ..PLAIN
         },
@@ -87,68 +84,68 @@ pub(crate) fn all() -> Vec<Fault> {
         Fault {
             name: "hung-configs",
             named: &["has been stuck", CONFIGS],
-            begin: |world| hang(world.node.place(), CONFIGS),
+            begin: |rig| hang(rig.node.place(), CONFIGS),
             ..PLAIN
         },
-        Fault { name: "hung-run", begin: |world| hang(world.node.place(), RUN), ..PLAIN },
+        Fault { name: "hung-run", begin: |rig| hang(rig.node.place(), RUN), ..PLAIN },
         Fault {
             name: "hung-leases",
             named: &["has been stuck", LEASES],
             serves_others: false,
-            begin: |world| hang(world.node.place(), LEASES),
+            begin: |rig| hang(rig.node.place(), LEASES),
             ..PLAIN
         },
         Fault {
             name: "hung-store",
             named: &["leases of broken", "does not answer"],
             prepare: broken_network,
-            begin: |world| hang(world.node.place(), &format!("{LEASES}/broken")),
+            begin: |rig| hang(rig.node.place(), &format!("{LEASES}/broken")),
             ..PLAIN
         },
     ]
 }
 
-/// Faults that are there when the agent starts.
+/// Faults that exist when the agent starts.
 pub(crate) fn at_start() -> Vec<Fault> {
     vec![
         Fault {
             name: "full-run at the start",
             named: &["failed to write /run/podlan/node.json", "file system full"],
-            prepare: |world| disk(world, RUN).and_then(|()| fill(world, RUN)).map(drop_lift),
+            prepare: |rig| disk(rig, RUN).and_then(|()| fill(rig, RUN)).map(drop_lift),
             ..PLAIN
         },
         Fault {
             name: "fifos in the run directory at the start",
-            prepare: |world| {
+            prepare: |rig| {
                 let names = ["node.json", "kept.json", "verdicts.json"].map(|name| format!("{RUN}/{name}"));
-                fifos(world, &names.each_ref().map(String::as_str)).map(drop_lift)
+                fifos(rig, &names.each_ref().map(String::as_str)).map(drop_lift)
             },
             ..PLAIN
         },
         Fault {
             name: "a store damaged at the start",
             named: &["leases of cut"],
-            prepare: |world| many_networks(world).and_then(|()| damage(world)).map(drop_lift),
+            prepare: |rig| many_networks(rig).and_then(|()| damage(rig)).map(drop_lift),
             ..PLAIN
         },
     ]
 }
 
-/// It lasts as long as the node.
+/// The fault lasts as long as the node.
 fn drop_lift(lift: Lift) {
     drop(lift);
 }
 
-/// A small disk of its own.
-fn disk(world: &World<'_>, at: &str) -> Result<(), String> {
+/// A small file system of its own.
+fn disk(rig: &Rig<'_>, at: &str) -> Result<(), String> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let made = world.node.place().enter(|| mount(Some("disk"), at, Some("tmpfs"), flags, Some("size=2m,mode=700")));
+    let made = rig.node.place().enter(|| mount(Some("disk"), at, Some("tmpfs"), flags, Some("size=2m,mode=700")));
     made.map_err(|error| error.to_string())?.map_err(|errno| format!("mount a disk at {at}: {errno}"))
 }
 
-/// Fills a disk to the last byte.
-fn fill(world: &World<'_>, at: &str) -> Result<Lift, String> {
-    let (place, path) = (world.node.place().clone(), PathBuf::from(at).join("ballast"));
+/// Fills a file system to the last byte.
+fn fill(rig: &Rig<'_>, at: &str) -> Result<Lift, String> {
+    let (place, path) = (rig.node.place().clone(), PathBuf::from(at).join("ballast"));
     place
         .enter(|| {
             let mut ballast = File::create(&path).unwrap();
@@ -158,49 +155,48 @@ fn fill(world: &World<'_>, at: &str) -> Result<Lift, String> {
     Ok(Box::new(move || place.enter(|| fs::remove_file(&path)).unwrap().unwrap()))
 }
 
-/// The list changes on a disk that hangs: the watch sees the change, and whoever reads it waits.
-fn hang_nodes(world: &World<'_>) -> Result<Lift, String> {
-    let lift = hang(world.node.place(), NODES)?;
-    // The lab sees what lies beneath.
-    let list = world.path(&format!("{NODES}/nodes.json"));
+/// The list changes on a file system that hangs: the watch reports the change, and reading the list blocks.
+fn hang_nodes(rig: &Rig<'_>) -> Result<Lift, String> {
+    let lift = hang(rig.node.place(), NODES)?;
+    // The lab sees the files below the mount.
+    let list = rig.path(&format!("{NODES}/nodes.json"));
     fs::read(&list).and_then(|text| fs::write(&list, text)).map_err(|error| error.to_string())?;
     Ok(lift)
 }
 
 /// Lowers the limit to the lowest number that is free.
-fn no_descriptors(world: &World<'_>) -> Result<Lift, String> {
-    let of_agent = |what: &str| PathBuf::from(format!("/proc/{}/{what}", world.pid()));
+fn no_descriptors(rig: &Rig<'_>) -> Result<Lift, String> {
+    let of_agent = |what: &str| PathBuf::from(format!("/proc/{}/{what}", rig.pid()));
     let limits = fs::read_to_string(of_agent("limits")).map_err(|error| error.to_string())?;
     let before = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
     let before = before.split_whitespace().next().unwrap_or("1024").to_owned();
-    // A client that comes and goes has it for a moment.
+    // A client of the agent has it for a moment.
     let free = (0..20)
         .map(|_| (0..).find(|number| fs::symlink_metadata(of_agent(&format!("fd/{number}"))).is_err()).unwrap_or(0))
         .min();
-    let limit = |most: &str| {
-        world.node.command("prlimit").args(["--pid", &world.pid().to_string(), &format!("--nofile={most}:")])
-    };
+    let limit =
+        |most: &str| rig.node.command("prlimit").args(["--pid", &rig.pid().to_string(), &format!("--nofile={most}:")]);
     limit(&free.unwrap_or(0).to_string()).succeeds().map_err(|error| error.to_string())?;
     let lift = limit(&before);
-    // It may have ended.
+    // The process may have ended.
     Ok(Box::new(move || drop(lift.run())))
 }
 
 /// Every new thread is refused.
-fn no_threads(world: &World<'_>) -> Result<Lift, String> {
+fn no_threads(rig: &Rig<'_>) -> Result<Lift, String> {
     if !has_strace() {
         return Err("SKIP no strace here".to_owned());
     }
     let refuse = ["-f", "-q", "-e", "trace=clone,clone3", "-e", "inject=clone,clone3:error=EAGAIN", "-p"];
-    let mut strace = world
+    let mut strace = rig
         .node
         .command("strace")
         .args(refuse)
-        .arg(world.pid().to_string())
+        .arg(rig.pid().to_string())
         .spawn()
         .map_err(|error| error.to_string())?;
-    let status = format!("/proc/{}/status", world.pid());
-    let traced = eventually(Duration::from_secs(30), "strace holds the agent", || {
+    let status = format!("/proc/{}/status", rig.pid());
+    let traced = eventually(Duration::from_secs(30), "strace is attached to the agent", || {
         let status = std::fs::read_to_string(&status).unwrap_or_default();
         if status.contains("TracerPid:\t0\n") && strace.is_running() { Err(strace.stderr()) } else { Ok(()) }
     });
@@ -214,27 +210,27 @@ fn no_threads(world: &World<'_>) -> Result<Lift, String> {
 }
 
 /// A network with a pod that ended, whose lease is dead.
-fn network(world: &World<'_>, name: &str) -> Result<(), String> {
-    let config = world.network(name);
-    let pod = world.node.pod(&format!("of-{name}")).map_err(|error| error.to_string())?;
+fn network(rig: &Rig<'_>, name: &str) -> Result<(), String> {
+    let config = rig.network(name);
+    let pod = rig.node.pod(&format!("of-{name}")).map_err(|error| error.to_string())?;
     pod.add(&config).and_then(|_| pod.remove()).map_err(|error| error.to_string())
 }
 
-fn broken_network(world: &World<'_>) -> Result<(), String> {
-    let config = world.network("broken");
+fn broken_network(rig: &Rig<'_>) -> Result<(), String> {
+    let config = rig.network("broken");
     for number in 0..3 {
-        let pod = world.node.pod(&format!("of-broken-{number}")).map_err(|error| error.to_string())?;
+        let pod = rig.node.pod(&format!("of-broken-{number}")).map_err(|error| error.to_string())?;
         pod.add(&config).map_err(|error| error.to_string())?;
-        world.mortal.borrow_mut().push(pod);
+        rig.mortal.borrow_mut().push(pod);
     }
     Ok(())
 }
 
-/// A stopped process holds the lock of a store, while a lease there is dead.
-fn hold_lock(world: &World<'_>) -> Result<Lift, String> {
-    let lock = File::open(world.path(&format!("{LEASES}/broken/lock"))).map_err(|error| error.to_string())?;
+/// A stopped process holds the lock of a store that has a dead lease.
+fn hold_lock(rig: &Rig<'_>) -> Result<Lift, String> {
+    let lock = File::open(rig.path(&format!("{LEASES}/broken/lock"))).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
-    if let Some(pod) = world.mortal.borrow_mut().pop() {
+    if let Some(pod) = rig.mortal.borrow_mut().pop() {
         pod.remove().map_err(|error| error.to_string())?;
     }
     Ok(Box::new(move || drop(lock)))
@@ -250,13 +246,13 @@ const DAMAGED: [&str; 6] = [
     "leases of pipe",
 ];
 
-fn many_networks(world: &World<'_>) -> Result<(), String> {
-    KINDS.iter().try_for_each(|name| network(world, name))
+fn many_networks(rig: &Rig<'_>) -> Result<(), String> {
+    KINDS.iter().try_for_each(|name| network(rig, name))
 }
 
-/// Each store in a way of its own.
-fn damage(world: &World<'_>) -> Result<Lift, String> {
-    let store = |name: &str| world.path(&format!("{LEASES}/{name}/store"));
+/// Damages each store in another way.
+fn damage(rig: &Rig<'_>) -> Result<Lift, String> {
+    let store = |name: &str| rig.path(&format!("{LEASES}/{name}/store"));
     let mut saved = Vec::new();
     for name in KINDS {
         let path = store(name);
@@ -284,12 +280,11 @@ fn damage(world: &World<'_>) -> Result<Lift, String> {
     }))
 }
 
-/// What other programs may put into the kernel, one of each kind, as odd as it comes. What this kernel does not have is left
-/// out, but never the link's own text.
-fn odd_objects(world: &World<'_>) -> Result<Lift, String> {
+/// Objects that other programs may create in the kernel, one of each kind, with unusual attributes. Kinds that this
+/// kernel does not have are left out, but the alias that is not UTF-8 never is.
+fn odd_objects(rig: &Rig<'_>) -> Result<Lift, String> {
     let ip = |words: &[&[u8]]| {
-        world
-            .node
+        rig.node
             .command("ip")
             .args(words.iter().map(|word| OsStr::from_bytes(word)))
             .succeeds()
@@ -322,18 +317,18 @@ fn odd_objects(world: &World<'_>) -> Result<Lift, String> {
     ] {
         say(line).ok();
     }
-    let command = |line: &str| world.node.command("ip").args(line.split(' '));
+    let command = |line: &str| rig.node.command("ip").args(line.split(' '));
     let undo = ["link del odd0", "rule del pref 31000", "addrlabel del prefix fd97::/64 label 77", "nexthop flush"];
     let undo: Vec<_> = undo.iter().map(|line| command(line)).collect();
-    let odd_name = world.node.command("ip").args([&b"link"[..], b"del", b"od\xff1"].map(OsStr::from_bytes));
+    let odd_name = rig.node.command("ip").args([&b"link"[..], b"del", b"od\xff1"].map(OsStr::from_bytes));
     Ok(Box::new(move || {
         undo.into_iter().chain([odd_name]).for_each(|command| drop(command.run()));
     }))
 }
 
-/// Fifos that nobody writes to.
-fn fifos(world: &World<'_>, paths: &[&str]) -> Result<Lift, String> {
-    let paths: Vec<PathBuf> = paths.iter().map(|path| world.path(path)).collect();
+/// Fifos without a writer.
+fn fifos(rig: &Rig<'_>, paths: &[&str]) -> Result<Lift, String> {
+    let paths: Vec<PathBuf> = paths.iter().map(|path| rig.path(path)).collect();
     let before: Vec<Option<Vec<u8>>> = paths.iter().map(|path| fs::read(path).ok()).collect();
     for path in &paths {
         fs::remove_file(path).ok();

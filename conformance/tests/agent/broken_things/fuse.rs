@@ -1,4 +1,4 @@
-//! A disk that hangs: a FUSE file system whose server never answers. Who asks it anything waits until it is gone.
+//! A file system that hangs: FUSE whose server never answers. Any access blocks until the file system is aborted.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -19,7 +19,7 @@ pub(crate) fn hang(place: &Place, at: &str) -> Result<Lift, String> {
     mounted.map_err(|error| error.to_string())?.map_err(|errno| format!("SKIP no FUSE here: mount: {errno}"))?;
     Ok(Box::new(move || {
         let gone = here.enter(|| umount2(&at, MntFlags::MNT_DETACH));
-        // Whoever waits for it is told that it is gone.
+        // A process that waits for it gets an error when it is aborted.
         drop(device);
         gone.unwrap().unwrap();
     }))

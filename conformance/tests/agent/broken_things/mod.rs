@@ -1,4 +1,4 @@
-//! One broken thing breaks one thing: each lasting fault, times the laws of the agent.
+//! One broken part affects that part only: each lasting fault, times the laws of the agent.
 //!
 //! ```text
 //!   lan ──┬── node1 (agent, fault 1) ── web (podnet), pods of the network "other"
@@ -6,11 +6,11 @@
 //!         └── …                          all of them list the peer 172.31.0.250, which is nowhere
 //! ```
 //!
-//! While a fault lasts: a route that is deleted is healed, /healthz answers, other networks are served, threads, descriptors
-//! and memory are flat, `status` names the fault, and the agent is the same process all the while. After it: all is well
-//! soon. With it again: SIGTERM is obeyed.
+//! While a fault lasts: a deleted route is restored, /healthz answers, other networks are served, threads, descriptors
+//! and memory do not grow, `status` names the fault, and the agent remains the same process. After it: everything
+//! recovers soon. During it: SIGTERM ends the agent.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 mod fault;
 mod faults;
@@ -23,17 +23,20 @@ use std::time::{Duration, Instant};
 use podlan_conformance::lab::{Lab, set_aside, within};
 
 use fault::Fault;
-use rig::{Figures, World};
+use rig::{Figures, Rig};
 
-/// How long a fault lasts.
+/// How long a fault lasts: leaks need time to show.
 const LASTS: Duration = Duration::from_secs(30);
 
-/// How long a fact may take to become true on a busy machine: that all is well after the fault, that a deleted route is back,
-/// that a signal ends the agent.
+/// The pause between two rounds of checks while it lasts.
+const PACE: Duration = Duration::from_millis(700);
+
+/// The deadline for a fact on a busy machine: everything is well after the fault, a deleted route is back, a signal
+/// ends the agent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much longer a deleted route may be away during the fault than the longest of [`BASE`] times before it. One in ten may be
-/// away for longer.
+/// How much longer a deleted route may be missing during the fault than the longest of [`BASE`] times before it. One in
+/// ten may be missing for longer.
 const SLOWER: u32 = 50;
 const BASE: usize = 5;
 
@@ -41,7 +44,7 @@ const BASE: usize = 5;
 const MORE: u64 = 2048;
 
 #[test]
-fn while_anything_beside_it_is_broken_the_agent_does_everything_else_and_says_what_is() {
+fn while_one_dependency_is_broken_the_agent_does_everything_else_and_names_the_fault() {
     within(|| {
         let faults: Vec<Fault> = faults::all().into_iter().filter(is_asked_for).collect();
         let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;
@@ -53,7 +56,7 @@ fn while_anything_beside_it_is_broken_the_agent_does_everything_else_and_says_wh
                 .map(|(node, fault)| {
                     thread::Builder::new()
                         .name(fault.name.to_owned())
-                        .spawn_scoped(scope, move || row(&World::new(node, fault)?, fault))
+                        .spawn_scoped(scope, move || row(&Rig::new(node, fault)?, fault))
                         .unwrap()
                 })
                 .collect();
@@ -66,33 +69,33 @@ fn while_anything_beside_it_is_broken_the_agent_does_everything_else_and_says_wh
 }
 
 #[test]
-fn an_agent_starts_where_something_is_broken_already() {
+fn an_agent_starts_with_a_fault_already_present() {
     within(|| {
         let faults = faults::at_start();
         let lab = Lab::new(u8::try_from(faults.len()).unwrap())?;
         for (node, fault) in lab.nodes().iter().zip(&faults) {
-            let world = World::new(node, fault).unwrap_or_else(|why| panic!("{}: {why}", fault.name));
-            let started = world.has_routes(PATIENCE).and_then(|()| world.heals(PATIENCE)).map(drop);
-            let named = world.names(fault.named, PATIENCE);
-            let laws = started.and_then(|()| world.is_healthy()).and(named).and_then(|()| world.ends(PATIENCE));
+            let rig = Rig::new(node, fault).unwrap_or_else(|why| panic!("{}: {why}", fault.name));
+            let started = rig.has_routes(PATIENCE).and_then(|()| rig.heals(PATIENCE)).map(drop);
+            let named = rig.names(fault.named, PATIENCE);
+            let laws = started.and_then(|()| rig.is_healthy()).and(named).and_then(|()| rig.ends(PATIENCE));
             laws.unwrap_or_else(|why| panic!("{}: {why}", fault.name));
         }
         Ok(())
     });
 }
 
-/// `PODLAN_FAULT=name` tries one alone.
+/// `PODLAN_FAULT=name` tests one fault alone.
 fn is_asked_for(fault: &Fault) -> bool {
     std::env::var("PODLAN_FAULT").map_or(true, |asked| fault.name.contains(&asked))
 }
 
-/// All laws under one fault; every law that is broken is told, not the first alone.
-fn row(world: &World<'_>, fault: &Fault) -> Result<(), String> {
+/// All laws under one fault; returns every law that is broken, not only the first.
+fn row(rig: &Rig<'_>, fault: &Fault) -> Result<(), String> {
     let mut broken = Vec::new();
-    world.is_well(PATIENCE).map_err(|why| format!("it was never well: {why}"))?;
-    let before = (0..BASE).map(|_| world.heals(PATIENCE)).collect::<Result<Vec<_>, _>>()?;
+    rig.is_well(PATIENCE).map_err(|why| format!("it was never well: {why}"))?;
+    let before = (0..BASE).map(|_| rig.heals(PATIENCE)).collect::<Result<Vec<_>, _>>()?;
     let soon = SLOWER * before.into_iter().max().unwrap_or(PATIENCE);
-    let lift = match (fault.begin)(world) {
+    let lift = match (fault.begin)(rig) {
         Ok(lift) => lift,
         Err(why) if why.starts_with("SKIP") => {
             set_aside(&format!("{}: {why}", fault.name));
@@ -100,51 +103,51 @@ fn row(world: &World<'_>, fault: &Fault) -> Result<(), String> {
         }
         Err(why) => return Err(format!("the fault cannot be made: {why}")),
     };
-    broken.extend(lasts(world, fault, soon).err());
+    broken.extend(lasts(rig, fault, soon).err());
     lift();
-    broken.extend(world.is_well(PATIENCE).err().map(|why| format!("it is not well after the fault: {why}")));
-    let lift = (fault.begin)(world).map_err(|why| format!("the fault cannot be made again: {why}"))?;
-    thread::sleep(Duration::from_secs(1));
-    broken.extend(world.ends(PATIENCE).err());
+    broken.extend(rig.is_well(PATIENCE).err().map(|why| format!("it is not well after the fault: {why}")));
+    let lift = (fault.begin)(rig).map_err(|why| format!("the fault cannot be made again: {why}"))?;
+    broken.extend(rig.names_one(fault.named, PATIENCE).err());
+    broken.extend(rig.ends(PATIENCE).err());
     lift();
     if broken.is_empty() { Ok(()) } else { Err(format!("\n  - {}", broken.join("\n  - "))) }
 }
 
-fn lasts(world: &World<'_>, fault: &Fault, soon: Duration) -> Result<(), String> {
+fn lasts(rig: &Rig<'_>, fault: &Fault, soon: Duration) -> Result<(), String> {
     let begun = Instant::now();
     let (mut late, mut heals, mut broken) = (0, 0, Vec::new());
     let mut unnamed: Vec<&str> = fault.named.to_vec();
     let mut third: Option<Figures> = None;
     let mut served = !fault.serves_others;
     while begun.elapsed() < LASTS && broken.len() < 3 {
-        broken.extend(world.runs().err());
-        match world.heals(PATIENCE) {
+        broken.extend(rig.runs().err());
+        match rig.heals(PATIENCE) {
             Ok(took) => late += u32::from(took > soon),
             Err(why) => broken.push(why),
         }
         heals += 1;
-        broken.extend(world.is_healthy().err());
+        broken.extend(rig.is_healthy().err());
         if !unnamed.is_empty() {
-            let said = world.status();
+            let said = rig.status();
             unnamed.retain(|name| !said.contains(name));
         }
         if !served && begun.elapsed() > LASTS / 4 {
-            broken.extend(world.others_are_served().err());
+            broken.extend(rig.others_are_served().err());
             served = true;
         }
         if third.is_none() && begun.elapsed() > LASTS / 3 {
-            third = Some(world.figures()?);
+            third = Some(rig.figures()?);
         }
-        thread::sleep(Duration::from_millis(700));
+        thread::sleep(PACE);
     }
     if late * 10 > heals {
         broken.push(format!("{late} of {heals} heals took longer than {soon:?}"));
     }
     if !unnamed.is_empty() {
-        broken.push(format!("status never says {unnamed:?}:\n{}", world.status()));
+        broken.push(format!("status never says {unnamed:?}:\n{}", rig.status()));
     }
     if let Some(third) = third {
-        broken.extend(world.figures()?.more_than(&third, MORE).err());
+        broken.extend(rig.figures()?.more_than(&third, MORE).err());
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n  - ")) }
 }

@@ -1,4 +1,4 @@
-//! A node with an agent, a peer that is nowhere, and pods of two networks; and what is asked of the agent.
+//! A node with an agent, a peer that does not exist, and pods of two networks; and what the tests read of the agent.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 
-/// Where the leases, the nodes and the runtime's configurations lie.
+/// The directories of the leases, the nodes and the runtime's configurations.
 pub(crate) const LEASES: &str = "/run/leases";
 pub(crate) const NODES: &str = "/run/nodes.d";
 pub(crate) const CONFIGS: &str = "/run/net.d";
@@ -22,7 +22,7 @@ pub(crate) const CONFIGS: &str = "/run/net.d";
 const PEER: &str = "10.244.250.0/24";
 const PEER_IN_PROC: &str = "00FAF40A";
 
-/// The networks of a node: the agent's own, one that is served all the while, and those that faults are about.
+/// The networks of a node: the agent's own, one that must be served all the time, and those of the faults.
 const NETWORKS: [&str; 9] = ["podnet", "other", "broken", "flipped", "cut", "empty", "foreign", "folder", "pipe"];
 
 const PORT: u16 = 9900;
@@ -37,7 +37,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Refuses more than `before`.
+    /// Fails when it is more than `before`.
     pub(crate) fn more_than(&self, before: &Self, more_memory: u64) -> Result<(), String> {
         let flat = self.threads <= before.threads
             && self.descriptors <= before.descriptors
@@ -47,23 +47,23 @@ impl Figures {
 }
 
 /// A node and its agent.
-pub(crate) struct World<'lab> {
+pub(crate) struct Rig<'lab> {
     pub(crate) node: &'lab Node,
     agent: RefCell<Option<Running>>,
     web: Pod<'lab>,
     pods: Cell<u32>,
-    /// Pods of which a fault may end one, without a DEL.
+    /// Pods, one of which a fault may end without a DEL.
     pub(crate) mortal: RefCell<Vec<Pod<'lab>>>,
 }
 
-impl<'lab> World<'lab> {
+impl<'lab> Rig<'lab> {
     pub(crate) fn new(node: &'lab Node, fault: &Fault) -> Result<Self, String> {
         let text = |error: podlan_conformance::lab::Error| error.to_string();
         for directory in [LEASES, NODES, CONFIGS, "/run/podlan"] {
             fs::create_dir_all(node.path(directory)).unwrap();
         }
         let web = node.pod("web").map_err(text)?;
-        let world = Self { node, agent: RefCell::new(None), web, pods: Cell::new(0), mortal: RefCell::default() };
+        let rig = Self { node, agent: RefCell::new(None), web, pods: Cell::new(0), mortal: RefCell::default() };
         let peer = json!({
             "metadata": { "name": "peer" },
             "spec": { "podCIDRs": [PEER, "fd00:10:244:fa::/64"] },
@@ -72,19 +72,19 @@ impl<'lab> World<'lab> {
             ] },
         });
         let list = json!({ "kind": "NodeList", "items": [node.as_kubernetes(), peer] });
-        (fault.prepare)(&world)?;
+        (fault.prepare)(&rig)?;
         fs::write(node.path(&format!("{NODES}/nodes.json")), list.to_string()).unwrap();
-        world.web.add(&world.network("podnet")).map_err(text)?;
+        rig.web.add(&rig.network("podnet")).map_err(text)?;
         let agent = node
             .command(binaries::find("podlan-node").map_err(text)?)
             .args(["run", "--node-name", node.name(), "--nodes", NODES, "--data-dir", LEASES])
-            .args(["--cni-conf-dir", CONFIGS, "--listen", &world.at().to_string(), "--resync", "5s", "--masquerade"])
+            .args(["--cni-conf-dir", CONFIGS, "--listen", &rig.at().to_string(), "--resync", "5s", "--masquerade"])
             .args(fault.arguments);
-        *world.agent.borrow_mut() = Some(agent.spawn().map_err(text)?);
-        Ok(world)
+        *rig.agent.borrow_mut() = Some(agent.spawn().map_err(text)?);
+        Ok(rig)
     }
 
-    /// The configuration of a network that leases from the node's CIDRs, each from a part of its own.
+    /// The configuration of a network that leases from the node's CIDRs, each from its own part.
     pub(crate) fn network(&self, name: &str) -> Value {
         let number = self.node.pod_cidrs()[0].ip().to_string().split('.').nth(2).unwrap().to_owned();
         // Sixteen addresses each.
@@ -99,7 +99,7 @@ impl<'lab> World<'lab> {
         })
     }
 
-    /// A directory, or a file, of the node's as the lab sees it.
+    /// A file or directory of the node, as the lab sees it.
     pub(crate) fn path(&self, path: &str) -> std::path::PathBuf {
         self.node.path(path)
     }
@@ -118,7 +118,7 @@ impl<'lab> World<'lab> {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n    ")
     }
 
-    /// The agent is the process that it was.
+    /// Whether the agent is still the same process.
     pub(crate) fn runs(&self) -> Result<(), String> {
         let runs = self.agent.borrow_mut().as_mut().is_some_and(Running::is_running);
         if runs { Ok(()) } else { Err(format!("the agent has ended:\n    {}", self.log())) }
@@ -129,7 +129,7 @@ impl<'lab> World<'lab> {
         routes.contains(PEER_IN_PROC)
     }
 
-    /// The route to the peer is in.
+    /// Waits for the route to the peer.
     pub(crate) fn has_routes(&self, patience: Duration) -> Result<(), String> {
         let until = Instant::now() + patience;
         while !self.has_peer_route() {
@@ -142,13 +142,13 @@ impl<'lab> World<'lab> {
         Ok(())
     }
 
-    /// An operator's command is answered.
+    /// Whether an operator's command is answered.
     fn obeys(&self) -> bool {
         let command = self.node.command(binaries::find("podlan-node").unwrap()).arg("release-withdrawal");
         command.deadline(Duration::from_secs(5)).run().is_ok_and(|output| output.stdout.contains("nothing is held"))
     }
 
-    /// A route that is deleted comes back; says how soon.
+    /// Deletes a route and waits until it is back; returns how long that took.
     pub(crate) fn heals(&self, patience: Duration) -> Result<Duration, String> {
         let cidr: IpNetwork = PEER.parse().unwrap();
         if self.node.place().remove_route(cidr).is_err() {
@@ -157,7 +157,7 @@ impl<'lab> World<'lab> {
         let begun = Instant::now();
         while !self.has_peer_route() {
             if begun.elapsed() > patience {
-                return Err(format!("a deleted route is not back after {patience:?}:\n    {}", self.log()));
+                return Err(format!("a deleted route is not restored after {patience:?}:\n    {}", self.log()));
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -169,7 +169,7 @@ impl<'lab> World<'lab> {
         if said.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("/healthz: {said}")) }
     }
 
-    /// What `podlan-node status` prints.
+    /// The output of `podlan-node status`.
     pub(crate) fn status(&self) -> String {
         let command = self.node.command(binaries::find("podlan-node").unwrap()).arg("status");
         command
@@ -178,7 +178,7 @@ impl<'lab> World<'lab> {
             .map_or_else(|error| error.to_string(), |output| output.stdout + &output.stderr)
     }
 
-    /// `status` comes to say all of this.
+    /// Waits until `status` prints all of these texts.
     pub(crate) fn names(&self, words: &[&str], patience: Duration) -> Result<(), String> {
         let until = Instant::now() + patience;
         loop {
@@ -187,19 +187,35 @@ impl<'lab> World<'lab> {
                 return Ok(());
             }
             if Instant::now() > until {
-                return Err(format!("status does not say {words:?}:\n{said}"));
+                return Err(format!("status does not name {words:?}:\n{said}"));
             }
             thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// What it warns of now.
+    /// Waits until `status` prints one of these texts, if there are any.
+    pub(crate) fn names_one(&self, texts: &[&str], patience: Duration) -> Result<(), String> {
+        let until = Instant::now() + patience;
+        while !texts.is_empty() {
+            let said = self.status();
+            if texts.iter().any(|text| said.contains(text)) {
+                break;
+            }
+            if Instant::now() > until {
+                return Err(format!("status names none of {texts:?}:\n{said}"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The current warnings.
     fn warnings(&self) -> Vec<String> {
         let status = self.status();
         status.lines().filter_map(|line| line.strip_prefix("warning")).map(|line| line.trim().to_owned()).collect()
     }
 
-    /// It is ready, warns of nothing, obeys an operator, and the peer's route is in.
+    /// It is ready, has no warnings, answers an operator, and the peer's route exists.
     pub(crate) fn is_well(&self, patience: Duration) -> Result<(), String> {
         let until = Instant::now() + patience;
         loop {
@@ -218,7 +234,7 @@ impl<'lab> World<'lab> {
         }
     }
 
-    /// How many entries a directory of the agent's /proc has, clients that come and go left out.
+    /// The number of entries in a directory of the agent's /proc, without those of passing clients.
     pub(crate) fn count(&self, what: &str) -> usize {
         let count = |_| {
             thread::sleep(Duration::from_millis(10));
@@ -235,7 +251,7 @@ impl<'lab> World<'lab> {
         Ok(Figures { threads, descriptors, memory })
     }
 
-    /// A pod of another network comes and goes, and one that ends without a DEL gives its address back.
+    /// A pod of another network is added and deleted, and one that ends without a DEL releases its address.
     pub(crate) fn others_are_served(&self) -> Result<(), String> {
         let number = self.pods.replace(self.pods.get() + 1);
         let config = self.network("other");
@@ -254,7 +270,7 @@ impl<'lab> World<'lab> {
             let shown = command.args(["leases", "--data-dir", LEASES]).deadline(Duration::from_secs(8)).run();
             shown.map_or_else(|error| error.to_string(), |output| output.stdout)
         };
-        // Of a store on a disk that hangs nothing can be listed: the store is read by itself.
+        // The leases on a file system that hangs cannot be listed: the store is read directly.
         let is_leased = || {
             let place = ipam::Place::new(self.path(LEASES), cni::NetworkName::parse("other").unwrap());
             ipam::leases(&place)
@@ -264,7 +280,7 @@ impl<'lab> World<'lab> {
         while is_leased() {
             if Instant::now() > until {
                 return Err(format!(
-                    "a dead lease of another network is not taken back:\n    {}\n{}",
+                    "a dead lease of another network is not released:\n    {}\n{}",
                     self.log(),
                     leases()
                 ));
@@ -274,11 +290,11 @@ impl<'lab> World<'lab> {
         Ok(())
     }
 
-    /// It obeys SIGTERM, and ends well.
+    /// SIGTERM ends it, with success.
     pub(crate) fn ends(&self, patience: Duration) -> Result<(), String> {
         let Some(agent) = self.agent.borrow_mut().take() else { return Err("there is no agent".to_owned()) };
         agent.signal(Signal::SIGTERM).map_err(|error| error.to_string())?;
-        let output = agent.wait(patience).map_err(|error| format!("SIGTERM is not obeyed: {error}"))?;
-        if output.success() { Ok(()) } else { Err(format!("it did not end well: {}", output.stderr)) }
+        let output = agent.wait(patience).map_err(|error| format!("SIGTERM does not end it: {error}"))?;
+        if output.success() { Ok(()) } else { Err(format!("it failed: {}", output.stderr)) }
     }
 }

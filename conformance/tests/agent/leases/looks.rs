@@ -1,5 +1,5 @@
-//! When the agent looks at its leases: each look begins with a list of the directory of all networks, which inotify tells of.
-//! That something does not happen is thus known by what happened, and not by the time that passed.
+//! The sweeps of an agent over its leases: each begins by listing the directory of all networks, which inotify reports.
+//! That something does not happen is thus known from events, not from elapsed time.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use podlan_conformance::lab::{Error, Node, eventually};
 
-/// A look follows the one before within an hour, or 20 ms; never is it waited for so long.
+/// A sweep follows the one before within an hour, or 20 ms; the deadline never has to expire.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// When an agent that heard of something looks once more, a little less: its timer is the only cause of such a pause.
+/// The pause after which an agent sweeps once more after an event, a little less: only its timer causes such a pause.
 const ONCE_MORE: Duration = Duration::from_millis(900);
 
-/// The looks of a node's agent from now on.
+/// The sweeps of a node's agent from now on.
 pub(super) struct Looks {
     inotify: Inotify,
     seen: Vec<Instant>,
@@ -30,23 +30,23 @@ impl Looks {
 
     fn read(&mut self) {
         match self.inotify.read_events() {
-            // Of the directory itself, and not of what is in it.
+            // Events of the directory itself, not of its entries.
             Ok(events) => self.seen.extend(events.iter().filter(|event| event.name.is_none()).map(|_| Instant::now())),
             Err(errno) => assert_eq!(errno, Errno::EAGAIN),
         }
     }
 
-    /// Waits until looks began and ended: the begin of one is the end of that before.
+    /// Waits until sweeps began and ended: the start of one is the end of the one before.
     pub(super) fn pass(mut self) -> Result<(), Error> {
-        eventually(PATIENCE, "the agent looks a few times more", || {
+        eventually(PATIENCE, "the agent sweeps a few more times", || {
             self.read();
             if self.seen.len() > 3 { Ok(()) } else { Err(format!("{} looks", self.seen.len())) }
         })
     }
 
-    /// Waits until it looked because of something, and once more a second later: after that it looks by news alone.
+    /// Waits until it swept because of an event, and once more a second later: after that it sweeps on events only.
     pub(super) fn come_to_an_end(mut self) -> Result<(), Error> {
-        eventually(PATIENCE, "the agent looks, and once more a second later", || {
+        eventually(PATIENCE, "the agent sweeps, and once more a second later", || {
             self.read();
             let paused = self.seen.windows(2).any(|pair| pair[1] - pair[0] > ONCE_MORE);
             if paused { Ok(()) } else { Err(format!("{:?}", self.seen)) }

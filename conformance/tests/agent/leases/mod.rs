@@ -1,4 +1,4 @@
-//! The agent takes back the leases of pods that ended without a DEL, and of no other.
+//! The agent releases the leases of pods that ended without a DEL, and no others.
 //!
 //! ```text
 //!   node1 (agent)
@@ -7,7 +7,7 @@
 //!     └── /run/netns    seen by the agent, or not
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot make its world has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
 
 mod looks;
 
@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use podlan_conformance::agent;
 use podlan_conformance::lab::{
     Added, Command, Error, Lab, Node, Pod, Running, binaries, eventually, has_strace, within,
 };
@@ -26,12 +27,12 @@ use serde_json::{Value, json};
 use looks::Looks;
 
 const SOON: Duration = Duration::from_secs(20);
-/// An agent that looks only when it hears of something.
-const BY_NEWS: [&str; 2] = ["--resync", "1h"];
-/// An agent that looks all the time.
+/// An agent that sweeps on events only.
+const BY_EVENTS: [&str; 2] = ["--resync", "1h"];
+/// An agent that sweeps all the time.
 const ALL_THE_TIME: [&str; 2] = ["--resync", "20ms"];
 
-/// The addresses that are leased on the node, of every network.
+/// The leased addresses of the node, of every network.
 fn leased(node: &Node) -> BTreeSet<IpAddr> {
     let places = ipam::places(&node.path(ipam::DEFAULT_DATA_DIR)).unwrap();
     places.iter().flat_map(|place| ipam::leases(place).unwrap()).map(|lease| lease.address.ip()).collect()
@@ -49,19 +50,16 @@ fn becomes(node: &Node, agent: &Running, pods: &[&Added]) -> Result<(), Error> {
     })
 }
 
-fn is_ready(node: &Node) -> Result<(), Error> {
-    eventually(SOON, "the agent is ready", || {
-        let said = fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default();
-        if said.contains("\"ready\":true") { Ok(()) } else { Err(said) }
-    })
+fn is_ready(node: &Node, agent: &Running) -> Result<(), Error> {
+    eventually(SOON, "the agent is ready", || agent::is_ready(node, agent.id()))
 }
 
-/// Lets an agent that looks all the time look a few times more.
-fn it_looks(node: &Node) -> Result<(), Error> {
+/// Waits until an agent that sweeps all the time has swept a few more times.
+fn it_sweeps(node: &Node) -> Result<(), Error> {
     Looks::of(node).pass()
 }
 
-/// An agent in a mount namespace of its own, in which `first` was done.
+/// An agent in a mount namespace of its own, in which `first` was run.
 fn apart(node: &Node, first: &str, arguments: &[&str]) -> Result<Running, Error> {
     let program = binaries::find("podlan-node")?;
     let line = format!("{first} && exec \"$@\"");
@@ -70,13 +68,13 @@ fn apart(node: &Node, first: &str, arguments: &[&str]) -> Result<Running, Error>
     agent.args(arguments).under("unshare", words).spawn()
 }
 
-/// An ADD that stands still for two seconds between its lease and its link.
-fn held_up(pod: &Pod<'_>, config: &Value) -> Result<Command, Error> {
+/// An ADD that is paused for two seconds between its lease and its link.
+fn paused(pod: &Pod<'_>, config: &Value) -> Result<Command, Error> {
     let words = ["-f", "-qq", "-o", "/run/trace", "--trace=sendto", "--inject=sendto:delay_enter=2000000:when=1"];
     Ok(pod.cni("ADD", "eth0", config)?.under("strace", words))
 }
 
-/// Starts an ADD, waits for its lease, and lets `meanwhile` look at it; the ADD succeeds and its addresses stay leased.
+/// Starts an ADD, waits for its lease, and runs `meanwhile`; the ADD succeeds and its addresses stay leased.
 fn an_add_under_way_keeps_its_lease(
     node: &Node,
     pod: &Pod<'_>,
@@ -84,7 +82,7 @@ fn an_add_under_way_keeps_its_lease(
     meanwhile: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let config = node.podnet();
-    let add = held_up(pod, &config)?.spawn()?;
+    let add = paused(pod, &config)?.spawn()?;
     let others = of(others);
     let under_way = eventually(SOON, "the ADD has its lease", || {
         let new: BTreeSet<IpAddr> = leased(node).difference(&others).copied().collect();
@@ -92,25 +90,25 @@ fn an_add_under_way_keeps_its_lease(
     })?;
     let links = node.network()?.lines(&["link", "podl"]).len();
     meanwhile()?;
-    assert!(leased(node).is_superset(&under_way), "the lease of an ADD under way was taken back");
-    assert_eq!(node.network()?.lines(&["link", "podl"]).len(), links, "the ADD was not held up long enough");
+    assert!(leased(node).is_superset(&under_way), "the lease of an ADD in progress was released");
+    assert_eq!(node.network()?.lines(&["link", "podl"]).len(), links, "the ADD was not paused long enough");
     let output = add.wait(SOON)?;
     if !output.success() {
         return Err(output.but("the ADD should have succeeded"));
     }
-    it_looks(node)?;
+    it_sweeps(node)?;
     assert!(leased(node).is_superset(&under_way));
     pod.del(&config)
 }
 
 #[test]
-fn pods_that_end_without_a_del_give_their_addresses_back_at_once_and_the_living_keep_theirs() {
+fn pods_that_end_without_a_del_release_their_addresses_at_once_and_living_pods_keep_theirs() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         let config = node.podnet();
-        let agent = node.agent(&BY_NEWS)?;
-        is_ready(node)?;
+        let agent = node.agent(&BY_EVENTS)?;
+        is_ready(node, &agent)?;
         let db = node.pod("db")?;
         let at_db = db.add(&config)?;
         for round in 0..3 {
@@ -127,49 +125,49 @@ fn pods_that_end_without_a_del_give_their_addresses_back_at_once_and_the_living_
 }
 
 #[test]
-fn a_pod_whose_link_went_first_gives_its_address_back_when_its_namespace_goes() {
+fn a_pod_whose_link_was_deleted_first_releases_its_address_when_its_namespace_is_deleted() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         let config = node.podnet();
-        let agent = node.agent(&BY_NEWS)?;
-        is_ready(node)?;
+        let agent = node.agent(&BY_EVENTS)?;
+        is_ready(node, &agent)?;
         let (db, web) = (node.pod("db")?, node.pod("web")?);
         let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
         let looks = Looks::of(node);
         web.place().remove_link("eth0")?;
         looks.come_to_an_end()?;
         assert_eq!(leased(node), of(&[&at_db, &at_web]), "its namespace is there: the next ADD completes it");
-        // Only the file that goes from its directory tells of it now.
+        // Only the deletion of the file in its directory reports it now.
         web.remove()?;
         becomes(node, &agent, &[&at_db])
     });
 }
 
-/// A process that got stuck keeps the namespace, and with it the link: whoever has the address may still use it.
+/// A process that hangs keeps the namespace, and with it the link: it may still use the address.
 #[test]
-fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_it() {
+fn an_unmounted_namespace_keeps_its_lease_while_a_process_is_in_it() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         let config = node.podnet();
         let agent = node.agent(&ALL_THE_TIME)?;
-        is_ready(node)?;
+        is_ready(node, &agent)?;
         let (db, web) = (node.pod("db")?, node.pod("web")?);
         let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
         let name = at_web.result["interfaces"][0]["name"].as_str().unwrap().to_owned();
         let stuck = web.command("sleep").arg("1000").spawn()?;
         web.remove()?;
-        it_looks(node)?;
+        it_sweeps(node)?;
         assert_eq!(leased(node), of(&[&at_db, &at_web]));
-        // Whatever its link is called.
+        // Whatever its link is named.
         agent.stop(SOON)?;
         node.command("ip").args(["link", "set", &name, "down", "name", "other0"]).succeeds()?;
         node.command("ip").args(["link", "set", "other0", "up"]).succeeds()?;
         let to_pod = format!("{}/32", at_web.v4()?);
         node.command("ip").args(["route", "replace", &to_pod, "dev", "other0", "proto", "112"]).succeeds()?;
         let agent = node.agent(&ALL_THE_TIME)?;
-        it_looks(node)?;
+        it_sweeps(node)?;
         assert!(leased(node).contains(&at_web.v4()?), "{}", agent.stderr());
         drop(stuck);
         becomes(node, &agent, &[&at_db])
@@ -177,7 +175,7 @@ fn a_namespace_that_is_gone_from_sight_keeps_its_lease_while_somebody_lives_in_i
 }
 
 #[test]
-fn an_add_under_way_keeps_its_lease_however_often_the_agent_looks() {
+fn an_add_in_progress_keeps_its_lease_however_often_the_agent_sweeps() {
     if !has_strace() {
         return;
     }
@@ -185,13 +183,13 @@ fn an_add_under_way_keeps_its_lease_however_often_the_agent_looks() {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         let config = node.podnet();
-        let _agent = node.agent(&ALL_THE_TIME)?;
-        is_ready(node)?;
+        let agent = node.agent(&ALL_THE_TIME)?;
+        is_ready(node, &agent)?;
         let (db, web, api) = (node.pod("db")?, node.pod("web")?, node.pod("api")?);
         let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
         an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || {
             web.remove()?;
-            eventually(SOON, "the other's lease goes meanwhile", || {
+            eventually(SOON, "the other's lease is released meanwhile", || {
                 let left = leased(node);
                 if left.contains(&at_web.v4().unwrap()) { Err(format!("{left:?}")) } else { Ok(()) }
             })
@@ -201,7 +199,7 @@ fn an_add_under_way_keeps_its_lease_however_often_the_agent_looks() {
 
 /// A container that has an empty /run/netns of its own.
 #[test]
-fn an_agent_that_cannot_see_the_namespaces_takes_nothing_back_and_says_so() {
+fn an_agent_that_cannot_see_the_namespaces_releases_nothing_and_warns() {
     if !has_strace() {
         return;
     }
@@ -212,21 +210,21 @@ fn an_agent_that_cannot_see_the_namespaces_takes_nothing_back_and_says_so() {
         let (db, web, api) = (node.pod("db")?, node.pod("web")?, node.pod("api")?);
         let (at_db, at_web) = (db.add(&config)?, web.add(&config)?);
         let agent = apart(node, "mount -t tmpfs none /run/netns", &ALL_THE_TIME)?;
-        eventually(SOON, "the agent says that it is blind", || {
+        eventually(SOON, "the agent warns that it cannot see the namespaces", || {
             let said = fs::read_to_string(node.path("/run/podlan/node.json")).unwrap_or_default();
             if said.contains("/run/netns cannot be seen") { Ok(()) } else { Err(said + &agent.stderr()) }
         })?;
-        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_looks(node))?;
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_sweeps(node))?;
         web.remove()?;
-        it_looks(node)?;
-        assert_eq!(leased(node), of(&[&at_db, &at_web]), "what cannot be seen may live");
+        it_sweeps(node)?;
+        assert_eq!(leased(node), of(&[&at_db, &at_web]), "pods that cannot be seen may be alive");
         Ok(())
     });
 }
 
-/// A container to which the runtime's mounts do not come: new namespaces look like plain files.
+/// A container without the runtime's mounts: new namespaces look like plain files.
 #[test]
-fn an_agent_to_which_no_mounts_come_takes_only_back_what_was_removed() {
+fn an_agent_without_mount_propagation_releases_only_leases_of_removed_namespaces() {
     if !has_strace() {
         return;
     }
@@ -237,18 +235,18 @@ fn an_agent_to_which_no_mounts_come_takes_only_back_what_was_removed() {
         let db = node.pod("db")?;
         let at_db = db.add(&config)?;
         let agent = apart(node, "true", &ALL_THE_TIME)?;
-        is_ready(node)?;
+        is_ready(node, &agent)?;
         let (web, api) = (node.pod("web")?, node.pod("api")?);
         let at_web = web.add(&config)?;
-        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_looks(node))?;
+        an_add_under_way_keeps_its_lease(node, &api, &[&at_db, &at_web], || it_sweeps(node))?;
         web.remove()?;
         becomes(node, &agent, &[&at_db])
     });
 }
 
-/// The store outlives the boot, the pods do not; the first agent finds nobody alive.
+/// The store survives a reboot, the pods do not; the first agent finds no living pod.
 #[test]
-fn after_a_reboot_the_leases_of_the_boot_before_go_when_the_agent_starts() {
+fn leases_of_the_previous_boot_are_released_when_the_agent_starts() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -273,7 +271,7 @@ fn after_a_reboot_the_leases_of_the_boot_before_go_when_the_agent_starts() {
 }
 
 #[test]
-fn pods_that_ended_while_no_agent_ran_give_their_addresses_back_once_a_living_pod_shows_where_pods_are() {
+fn leases_of_pods_that_ended_without_an_agent_are_released_once_a_living_pod_shows_the_namespace_directory() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -282,24 +280,24 @@ fn pods_that_ended_while_no_agent_ran_give_their_addresses_back_once_a_living_po
         let at_web = web.add(&config)?;
         web.remove()?;
         let agent = node.agent(&ALL_THE_TIME)?;
-        is_ready(node)?;
-        it_looks(node)?;
-        assert_eq!(leased(node), of(&[&at_web]), "nobody lives by whom to tell that this is where pods are");
+        is_ready(node, &agent)?;
+        it_sweeps(node)?;
+        assert_eq!(leased(node), of(&[&at_web]), "no living pod shows that this is the directory of namespaces");
         let at_db = node.pod("db")?.add(&config)?;
         becomes(node, &agent, &[&at_db])
     });
 }
 
-/// Pods come and go by four hands, one in two without a DEL, on a network that is nearly full.
+/// Pods are added and removed by four threads, every second one without a DEL, on a network that is nearly full.
 #[test]
-fn amid_adds_no_living_pod_loses_its_address_and_no_dead_one_keeps_it() {
+fn during_adds_no_living_pod_loses_its_address_and_no_dead_one_keeps_it() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
         let mut config = node.podnet();
         config["ipam"]["ranges"] = json!([[{ "subnet": "10.244.1.0/28" }], [{ "subnet": "fd00:10:244:1::/124" }]]);
         let agent = node.agent(&ALL_THE_TIME)?;
-        is_ready(node)?;
+        is_ready(node, &agent)?;
         let db = node.pod("db")?;
         let at_db = db.add(&config)?;
         let config = &config;

@@ -1,4 +1,4 @@
-//! The node's MTU changes under pods that live: their links follow, and nothing is lost on the way.
+//! The node's MTU changes while pods are running: their links follow, and no packet is lost.
 //!
 //! ```text
 //!   node1 (agent)  default route by eth0, whose MTU changes
@@ -11,9 +11,9 @@
 mod traffic;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use podlan_conformance::agent::{METRICS, metric, state};
 use podlan_conformance::lab::{Command, Error, Lab, Node, Pod, Running, binaries, eventually, has_strace, within};
 use serde_json::{Value, json};
 
@@ -40,23 +40,18 @@ fn prepare(node: &Node) -> Result<(), Error> {
     ip(node, "route add default via 172.31.0.254 dev eth0").map(drop)
 }
 
-fn state(node: &Node) -> Result<Value, String> {
-    let text = fs::read_to_string(node.path("/run/podlan/node.json")).map_err(|error| error.to_string())?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
-}
-
-/// The agent. It acts on what it hears, or not within the test.
+/// The agent. It acts on events only: the test is over before the first resync.
 fn command(node: &Node) -> Result<Command, Error> {
     let agent = node.command(binaries::find("podlan-node")?).args(["run", "--node-name", node.name()]);
     Ok(agent.args(["--nodes", Lab::NODES_FILE, "--cni-conf-dir", "/run/net.d", "--resync", "1h"]))
 }
 
-/// Starts it and waits until it knows the MTU of now.
+/// Starts it and waits until it has read the current MTU.
 fn agent(node: &Node, mtu: u32) -> Result<Running, Error> {
     start(node, command(node)?, mtu)
 }
 
-/// The same, but so slow that traffic meets the link after each of its messages to the kernel.
+/// The same, but so slow that packets pass after each of its messages to the kernel.
 fn slow_agent(node: &Node, mtu: u32) -> Result<Running, Error> {
     let slow = ["-f", "-qq", "-o", "/dev/null", "--trace=sendto", "--inject=sendto:delay_exit=10000"];
     let agent = command(node)?;
@@ -65,7 +60,7 @@ fn slow_agent(node: &Node, mtu: u32) -> Result<Running, Error> {
 
 fn start(node: &Node, agent: Command, mtu: u32) -> Result<Running, Error> {
     let agent = agent.spawn()?;
-    eventually(SOON, "the agent knows the MTU", || match state(node)? {
+    eventually(SOON, "the agent has read the MTU", || match state(node) {
         said if said["routed"] == true && last(&said["podMtus"]) == Some(mtu.into()) => Ok(()),
         said => Err(format!("{said}\n{}", agent.stderr())),
     })?;
@@ -87,7 +82,7 @@ fn host_end(pod: &Pod<'_>) -> Result<String, Error> {
     Ok(line.split(' ').nth(1).unwrap_or_default().split(['@', ':']).next().unwrap_or_default().to_owned())
 }
 
-/// The MTUs of the host end and of the pod's, and whether a route to the pod is held.
+/// The MTUs of the host end and of the pod's end, and whether the MTU of a route to the pod is locked.
 fn link(pod: &Pod<'_>) -> Result<(Option<u32>, Option<u32>, bool), Error> {
     let (node, host) = (pod.node(), host_end(pod)?);
     let outside = ip(node, &format!("-o link show {host}"))?;
@@ -117,7 +112,7 @@ fn of_family(node: &Node, which: usize) -> Value {
 }
 
 #[test]
-fn links_of_pods_that_live_follow_the_nodes_mtu_and_nothing_that_is_under_way_is_lost() {
+fn links_of_living_pods_follow_the_nodes_mtu_and_no_packet_in_flight_is_lost() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -149,23 +144,21 @@ fn links_of_pods_that_live_follow_the_nodes_mtu_and_nothing_that_is_under_way_is
         traffic.flows(&agent)?;
         let dropped = traffic.stop()?;
         assert_eq!(dropped, 0, "packets that an end dropped: {}", agent.stderr());
-        assert_eq!(link(&chosen)?, (Some(1500), Some(1500), false), "it was chosen");
-        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false), "it was chosen for one end");
+        assert_eq!(link(&chosen)?, (Some(1500), Some(1500), false), "its MTU was configured");
+        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false), "its MTU was set at one end");
         set_node_mtu(node, 1400)?;
         have(&[&web, &client, &four, &six], 1400, &agent)?;
-        assert_eq!(link(&chosen)?, (Some(1500), Some(1500), false), "it was chosen");
-        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false), "it was chosen for one end");
-        assert_eq!(
-            state(node).map_err(|said| Error::Unreadable { from: "node.json".into(), said })?["formerMtuPods"],
-            0
-        );
+        assert_eq!(link(&chosen)?, (Some(1500), Some(1500), false), "its MTU was configured");
+        assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false), "its MTU was set at one end");
+        assert_eq!(state(node)["formerMtuPods"], 0);
         Ok(())
     });
 }
 
-/// Why the plan holds the routes: whichever end goes first by itself, the other side's packets are dropped without a word.
+/// The reason why the plan locks the MTU of routes first: whichever end changes first, it silently drops packets of the
+/// other side.
 #[test]
-fn neither_end_may_go_first_by_itself() {
+fn changing_either_end_of_a_link_first_loses_packets() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -193,9 +186,9 @@ fn neither_end_may_go_first_by_itself() {
     });
 }
 
-/// Each state in which a killed agent can leave a link, by hand; and the MTU may have changed on.
+/// Each state in which a killed agent can leave a link, made by hand; the MTU may have changed again meanwhile.
 #[test]
-fn an_agent_finishes_what_a_killed_one_began() {
+fn an_agent_completes_the_mtu_change_of_a_killed_one() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -229,7 +222,7 @@ fn an_agent_finishes_what_a_killed_one_began() {
 }
 
 #[test]
-fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_not_mend() {
+fn doctor_fix_changes_mtus_that_the_agent_may_not_and_names_those_it_must_not_change() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -240,10 +233,10 @@ fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_no
         tuned.command("ip").args(["link", "set", "eth0", "mtu", "1350"]).succeeds()?;
         set_node_mtu(node, 1400)?;
         let _agent = agent(node, 1400)?;
-        assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "for all that the agent knows somebody chose it");
+        assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "to the agent the MTU may be configured");
         let doctor = binaries::find("podlan-node")?;
         let said = node.command(&doctor).args(["doctor", "--fix"]).run()?;
-        assert!(said.stdout.contains("not mended: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.story());
+        assert!(said.stdout.contains("not fixed: the MTU of pods is not 1400 yet: default/tuned"), "{}", said.report());
         assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
         assert_eq!(link(&tuned)?, (Some(1500), Some(1350), false));
         Ok(())
@@ -252,7 +245,7 @@ fn the_doctor_mends_what_no_agent_knows_to_be_inherited_and_names_what_it_may_no
 
 /// As deploy/kubernetes runs it: one capability, and the system calls of deploy/seccomp.
 #[test]
-fn an_agent_that_may_not_enter_pods_leaves_their_links_as_they_are_and_names_them() {
+fn an_agent_without_access_to_pod_namespaces_leaves_their_links_unchanged_and_names_them() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
@@ -261,25 +254,23 @@ fn an_agent_that_may_not_enter_pods_leaves_their_links_as_they_are_and_names_the
         web.add(&node.podnet())?;
         let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/seccomp/podlan-node.json");
         let one_capability = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_admin"];
-        let listen = SocketAddr::new(node.v4(), 9900);
-        let confined = command(node)?.args(["--listen", &listen.to_string()]);
+        let confined = command(node)?.args(["--listen", &METRICS.to_string()]);
         let confined = confined.under(&binaries::lab()?.display().to_string(), ["allow", profile, "--"]);
         let agent = start(node, confined.under("setpriv", one_capability), 1500)?;
         set_node_mtu(node, 1400)?;
-        let metric = "podlan_node_former_mtu_pods 1";
-        let told = ["1 pods keep a former MTU", "default/web", "enter network namespace", "doctor --fix"];
-        eventually(SOON, "it says which pod keeps its MTU", || {
-            let said = state(node)?["warnings"].to_string();
-            let metrics = node.place().http_get(listen, "/metrics")?;
+        let texts = ["1 pods keep a former MTU", "default/web", "enter network namespace", "doctor --fix"];
+        eventually(SOON, "it names the pod with a former MTU", || {
+            let warnings = state(node)["warnings"].to_string();
+            let count = metric(node, "podlan_node_former_mtu_pods")?;
             let logged = agent.stderr().contains("default/web");
-            if told.iter().all(|word| said.contains(word)) && metrics.contains(metric) && logged {
+            if texts.iter().all(|text| warnings.contains(text)) && count == 1 && logged {
                 return Ok(());
             }
-            Err(format!("{said}\n{metrics}\n{}", agent.stderr()))
+            Err(format!("{warnings}\n{count} pods\n{}", agent.stderr()))
         })?;
-        assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "half a change would be worse than none");
+        assert_eq!(link(&web)?, (Some(1500), Some(1500), false), "a partial change would be worse than none");
 
-        // What it says to do.
+        // The command that the warning names.
         node.command(binaries::find("podlan-node")?).args(["doctor", "--fix", "--cni-conf-dir", "/run/net.d"]).run()?;
         assert_eq!(link(&web)?, (Some(1400), Some(1400), false));
         Ok(())

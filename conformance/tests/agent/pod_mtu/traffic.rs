@@ -1,7 +1,8 @@
-//! Full-size packets between two pods in both directions, and what the links on their way dropped.
+//! Full-size packets between two pods in both directions, and the drops of the links on their path.
 //!
-//! The sizes: datagrams of 3,000 bytes, which their sender cuts to packets of its own MTU, nobody waits for; echoes of 1,300
-//! bytes fit every MTU of the test, and each must come back; a TCP connection carries bytes there and back.
+//! The sizes: datagrams of 3,000 bytes, which their sender fragments to its own MTU, and which need no answer; echoes
+//! of 1,300 bytes fit every MTU of the test, and each must come back; a TCP connection carries bytes in both
+//! directions.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -19,7 +20,7 @@ const ECHO: u16 = 4000;
 const SINK: u16 = 4001;
 const STREAM: u16 = 4002;
 
-/// What is under way.
+/// The packets in flight.
 pub(super) struct Traffic {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -43,7 +44,7 @@ impl Shared {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// What the ends of pods' links dropped that were to send it on.
+    /// The drops of the ends of pod links that transmit.
     fn dropped(&self) -> Result<u64, Error> {
         let mut sum = 0;
         for place in &self.places {
@@ -61,7 +62,7 @@ impl Shared {
 }
 
 impl Traffic {
-    /// Starts between two pods of one node.
+    /// Starts traffic between two pods of one node.
     pub(super) fn start(web: &Pod<'_>, client: &Pod<'_>, at_web: &Added) -> Result<Self, Error> {
         let places = [web.node().place().clone(), web.place().clone(), client.place().clone()];
         let shared = Arc::new(Shared {
@@ -101,7 +102,7 @@ impl Traffic {
             asking.set_read_timeout(Some(SOON)).map_err(failed("set a timeout"))?;
             traffic.run(move |shared| answer(&shared, &echo));
             traffic.run(move |shared| ask(&shared, &asking));
-            // What is sent is read, so that nothing is dropped for want of room.
+            // Received packets are read, so that no buffer overflows.
             traffic.run(move |shared| pour(&shared, &flood, None));
             traffic.run(move |shared| pour(&shared, &sink, Some(own)));
             traffic.run(move |shared| {
@@ -120,7 +121,7 @@ impl Traffic {
         self.threads.push(spawn(move || body(shared)));
     }
 
-    /// Waits until more of everything came through.
+    /// Waits until more of each kind of traffic has passed.
     pub(super) fn flows(&self, agent: &Running) -> Result<(), Error> {
         let count = || [&self.shared.echoes, &self.shared.carried].map(|count| count.load(Ordering::Relaxed));
         let [echoes, carried] = count();
@@ -135,12 +136,12 @@ impl Traffic {
         })
     }
 
-    /// How many packets were dropped since the start.
+    /// The number of packets dropped since the start.
     pub(super) fn dropped(&self) -> Result<u64, Error> {
         Ok(self.shared.dropped()? - self.before)
     }
 
-    /// Ends it; says how many packets were dropped.
+    /// Ends it; returns how many packets were dropped.
     pub(super) fn stop(self) -> Result<u64, Error> {
         let dropped = self.dropped();
         let shared = Arc::clone(&self.shared);
@@ -155,7 +156,7 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // A thread that panicked has told so.
+            // A thread that panicked has printed that already.
             let _ = thread.join();
         }
     }
@@ -163,7 +164,7 @@ impl Drop for Traffic {
 
 fn answer(shared: &Shared, socket: &UdpSocket) {
     let mut buffer = [0; 4000];
-    // Once nobody asks any more: a question that is under way is answered.
+    // After the clients have ended: a request in flight is answered.
     loop {
         match socket.recv_from(&mut buffer) {
             Ok((length, from)) => drop(socket.send_to(&buffer[..length], from)),
@@ -189,10 +190,10 @@ fn ask(shared: &Shared, socket: &UdpSocket) {
     }
 }
 
-/// Sends to the one that it is connected to, or to `to`, and reads what comes.
+/// Sends to the connected peer, or to `to`, and reads what arrives.
 fn pour(shared: &Shared, socket: &UdpSocket, to: Option<SocketAddr>) {
     while shared.goes_on() {
-        // One that is larger than a path just became is refused, and the next is cut to fit.
+        // A datagram that is larger than a path that just shrank is refused, and the next one is fragmented to fit.
         let _ = match to {
             Some(to) => socket.send_to(&[0; 3000], to),
             None => socket.send(&[0; 3000]),

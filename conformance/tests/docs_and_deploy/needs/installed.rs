@@ -1,4 +1,4 @@
-//! What the scripts install on a machine that lacks it, and what they say where they cannot.
+//! What the scripts install on a machine that lacks it, and what they print where they cannot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::machine::{Machine, said};
 use super::{scripts, shell};
 
-/// A rustup that has nothing installed, and says no to `$1 ...` where `REFUSE` is set.
+/// A rustup that has nothing installed, and refuses `$1 ...` where `REFUSE` is set.
 const RUSTUP: &str = "case \"$*\" in *install*) echo 'error: no such thing'; [ -z \"$REFUSE\" ] ;; esac";
 
 #[test]
@@ -50,7 +50,7 @@ fn a_build_that_cannot_install_its_rust_or_has_no_compiler_says_so() {
 fn each_script_that_starts_cargo_has_its_rust_installed_before() {
     let mut strange = Vec::new();
     for (path, text) in scripts() {
-        // Its caller has.
+        // Its caller has the toolchain installed.
         if !shell::programs(&text).contains("cargo") || path.ends_with("scripts/toolchain") {
             continue;
         }
@@ -66,7 +66,7 @@ fn each_script_that_starts_cargo_has_its_rust_installed_before() {
 }
 
 #[test]
-fn what_is_missing_is_said_and_fails_in_ci() {
+fn a_missing_program_is_named_and_fails_in_ci() {
     let machine = Machine::new();
     machine.add("rustup", "echo clippy rustfmt");
     machine.add("cargo", "");
@@ -81,7 +81,7 @@ fn what_is_missing_is_said_and_fails_in_ci() {
 }
 
 #[test]
-fn a_go_is_one_that_is_new_enough() {
+fn find_go_finds_only_a_go_that_is_new_enough() {
     let machine = Machine::new();
     let none = machine.run("scripts/find-go", &[], &[]);
     assert!(!none.status.success() && said(&none).contains("no go 1."), "{}", said(&none));
@@ -97,7 +97,8 @@ fn a_go_is_one_that_is_new_enough() {
     assert!(said(&beside).trim().ends_with("/.cache/podlan/go/1.99/usr/bin"), "{}", said(&beside));
 }
 
-/// Links a program at `folder/bin/conmon` with a library of its own, which it finds by `name`, and gives that library's path.
+/// Links a program at `folder/bin/conmon` with a library of its own, which it finds by `name`; returns that library's
+/// path.
 fn link(folder: &Path, name: &Path) -> PathBuf {
     let libraries = folder.join("lib/x86_64-linux-gnu");
     fs::create_dir_all(&libraries).unwrap();
@@ -114,7 +115,7 @@ fn link(folder: &Path, name: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_program_beside_counts_only_with_every_library_of_its_own_programs() {
+fn a_fetched_program_is_accepted_only_with_every_library_that_it_needs() {
     let machine = Machine::new();
     let usr = machine.home().join(".cache/podlan/podman/4.3/usr");
     machine.put(".cache/podlan/podman/4.3/usr/bin/podman", "echo podman version 4.3.1");
@@ -125,7 +126,7 @@ fn a_program_beside_counts_only_with_every_library_of_its_own_programs() {
     let lacking = machine.run("scripts/beside", &["podman"], &[]);
     assert!(!lacking.status.success(), "conmon does not start: {}", said(&lacking));
 
-    // podman starts it without LD_LIBRARY_PATH: a library of the folder is found by a wrapper alone.
+    // podman starts it without LD_LIBRARY_PATH: only a wrapper makes it find a library of the directory.
     link(&usr, Path::new("libpodlan-gone.so"));
     let unwrapped = machine.run("scripts/beside", &["podman"], &[]);
     assert!(!unwrapped.status.success(), "conmon does not start: {}", said(&unwrapped));

@@ -1,5 +1,5 @@
-//! A machine that has what is essential in Debian and nothing else, as far as a script can tell: a PATH of links to that,
-//! an empty home, and programs that only note how they are called.
+//! A machine that has only the essential packages of Debian, as far as a script can tell: a PATH of links to their
+//! programs, an empty home, and programs that only write down how they are called.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use super::{ESSENTIAL, root};
 
-/// The folders of the machine below.
+/// The directories of the real machine's programs.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
 pub(crate) struct Machine {
@@ -40,12 +40,12 @@ impl Machine {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Adds a program that notes its name and words, and then does what `text` says.
+    /// Adds a program that writes down its name and arguments, and then runs `text`.
     pub(crate) fn add(&self, name: &str, text: &str) {
         self.put(&format!("bin/{name}"), &format!("echo \"{name} $*\" >>\"$HOME/calls\"\n{text}"));
     }
 
-    /// The calls that the added programs noted, in turn.
+    /// The calls that the added programs wrote down, in order.
     pub(crate) fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.home().join("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()

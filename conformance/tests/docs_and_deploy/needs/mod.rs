@@ -1,7 +1,8 @@
-//! What the scripts and the tests start is essential in Debian, in scripts/needs*.txt, or named by a script that finds it missing: a
-//! machine that has only what those lists name runs them all. `scripts/test-as-new` tries it on one.
+//! The programs that the scripts and the tests start are essential in Debian, listed in scripts/needs*.txt, or named by
+//! a script that finds them missing: a machine with only what those lists name runs them all. `scripts/test-as-new`
+//! tries it on one.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 mod installed;
 mod machine;
@@ -17,14 +18,14 @@ const BUILTINS: &str = "! . : [ break builtin cd command continue declare echo e
     trap true type ulimit umask unset wait";
 
 /// Of the packages that Debian marks essential, or that those need: coreutils, util-linux, sed, grep, findutils, gzip,
-/// tar, diffutils, mawk, hostname, libc-bin, dpkg, passwd. Only what is used.
+/// tar, diffutils, mawk, hostname, libc-bin, dpkg, passwd. Only the used ones.
 const ESSENTIAL: &str = "awk basename bash cat chmod chown chroot cmp comm cp cut date dirname dpkg dpkg-deb dpkg-query du \
     env find flock getent grep gzip head hostname id install ldd ln ls mkdir mkfifo mktemp mount mv nice nproc nsenter paste \
     pivot_root prlimit readlink realpath rm sed seq setpriv sh sha256sum sleep sort stat tail tar tee timeout touch tr \
     umount uname uniq unshare useradd wc xargs";
 
-/// What a script looks for itself, and says how to get where it is missing: the program, the script, and the one of its
-/// package that is looked for.
+/// Programs for which a script looks itself, and prints how to get them where they are missing: the program, the
+/// script, and the program of its package that the script looks for.
 const NAMED: [(&str, &str, &str); 12] = [
     ("rustup", "scripts/toolchain", "rustup"),
     ("cargo", "scripts/toolchain", "cargo"),
@@ -44,7 +45,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The files below `folder`, but for what was built.
+/// The files below `folder`, without build products.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -62,7 +63,7 @@ fn scripts() -> Vec<(PathBuf, String)> {
     texts.filter(|(_, text)| text.starts_with("#!") && text.lines().next().unwrap().contains("bash")).collect()
 }
 
-/// The lists by name: `needs.txt`, `needs-fuzz.txt`, with the programs that each has.
+/// The lists by name, `needs.txt`, `needs-fuzz.txt`, with their programs.
 fn lists() -> BTreeMap<String, BTreeSet<String>> {
     let texts = files(&root().join("scripts")).into_iter().filter_map(|path| {
         let name = path.file_name()?.to_str()?.to_owned();
@@ -75,7 +76,7 @@ fn lists() -> BTreeMap<String, BTreeSet<String>> {
     texts.map(|(name, text)| (name, programs(text))).collect()
 }
 
-/// The lists that `script` has installed: `scripts/needs` brings needs.txt, `scripts/needs fuzz` needs-fuzz.txt too.
+/// The lists that `script` has installed: `scripts/needs` installs needs.txt, `scripts/needs fuzz` needs-fuzz.txt too.
 fn installed(script: &str) -> Vec<String> {
     let calls = script.lines().filter_map(|line| line.split_once("scripts/needs"));
     let list = |(_, rest): (&str, &str)| {
@@ -86,7 +87,7 @@ fn installed(script: &str) -> Vec<String> {
     calls.map(list).chain(["needs.txt".to_owned()]).collect()
 }
 
-/// The literal names behind `opening` in a source, such as `Command::new("` or `exec.Command("`.
+/// The literal names after `opening` in a source, such as `Command::new("` or `exec.Command("`.
 fn named(source: &str, opening: &str) -> BTreeSet<String> {
     let behind = source.split(opening).skip(1).filter_map(|rest| rest.split_once('"'));
     let is_name = |name: &String| name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
@@ -140,7 +141,7 @@ fn each_program_that_a_test_starts_is_essential_or_listed() {
 }
 
 #[test]
-fn what_a_script_says_it_looks_for_it_looks_for() {
+fn each_script_looks_for_the_programs_that_it_names() {
     for (program, script, looked_for) in NAMED {
         let text = fs::read_to_string(root().join(script)).unwrap();
         let looks = text.lines().any(|line| {

@@ -1,16 +1,16 @@
-//! Which programs a bash script starts: the first word of each command, with substitutions, here documents, and what
-//! `exec`, `xargs` and the others of `PREFIXES` start in their turn. Reads as much of the grammar as the scripts here use,
-//! and does not follow what is known only when the script runs: a word with `$` in it, an array, a string for `bash -c`.
+//! Which programs a bash script starts: the first word of each command, with substitutions, here documents, and the
+//! programs that `exec`, `xargs` and the others of `PREFIXES` start. Parses as much of the grammar as the scripts here
+//! use, and ignores what is known only when the script runs: a word with `$` in it, an array, a string for `bash -c`.
 
 use std::collections::BTreeSet;
 
 /// After these comes another command.
 const LEADING: [&str; 8] = ["if", "then", "else", "elif", "do", "while", "until", "{"];
 
-/// And after these none.
+/// After these comes no command.
 const TRAILING: [&str; 3] = ["fi", "done", "}"];
 
-/// These start the program that is named behind their options.
+/// These start the program that follows their options.
 const PREFIXES: [&str; 6] = ["!", "exec", "xargs", "nice", "env", "time"];
 
 /// Where a list of commands ends.
@@ -22,11 +22,11 @@ enum End {
     Arm,
 }
 
-/// What the next word of a command is.
+/// The meaning of the next word of a command.
 #[derive(Clone, Copy, PartialEq)]
 enum Next {
     Command,
-    /// The program behind a prefix and its options.
+    /// The program after a prefix and its options.
     Program,
     Argument,
 }
@@ -37,7 +37,7 @@ struct Word {
     whole: bool,
 }
 
-/// A script as far as it is read.
+/// A script that is parsed up to a position.
 #[derive(Default)]
 struct Reader {
     text: Vec<char>,
@@ -48,7 +48,7 @@ struct Reader {
     here: Vec<(String, bool)>,
 }
 
-/// The programs that `script` starts by their names; its own functions are none.
+/// The names of the programs that `script` starts; its own functions are none.
 pub(crate) fn programs(script: &str) -> BTreeSet<String> {
     let mut reader = Reader { text: script.chars().collect(), ..Reader::default() };
     reader.list(End::Text);
@@ -76,7 +76,7 @@ impl Reader {
         what.chars().enumerate().all(|(ahead, character)| self.peek(ahead) == Some(character))
     }
 
-    /// Passes over `what` if it is there.
+    /// Skips `what` if it is there.
     fn take(&mut self, what: &str) -> bool {
         let there = self.follows(what);
         if there {
@@ -154,7 +154,7 @@ impl Reader {
         }
     }
 
-    /// Notes a word of a command, and says what the next one is.
+    /// Records a word of a command; returns what the next one is.
     fn judge(&mut self, word: &Word, next: Next) -> Next {
         let name = word.text.as_str();
         if next == Next::Argument {
@@ -284,7 +284,7 @@ impl Reader {
         }
     }
 
-    /// `[[ ... ]]`, behind its first word.
+    /// `[[ ... ]]`, after its first word.
     fn test(&mut self) {
         loop {
             self.skip_blanks(true);
@@ -307,7 +307,7 @@ impl Reader {
         }
     }
 
-    /// `case WORD in PATTERN) ... ;; esac`, behind its first word.
+    /// `case WORD in PATTERN) ... ;; esac`, after its first word.
     fn case(&mut self) {
         self.skip_blanks(false);
         self.word();

@@ -1,10 +1,10 @@
-//! A router that advertises: a thread that sends router advertisements until it is dropped.
+//! A router: a thread that sends router advertisements until it is dropped.
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use podlan_conformance::lab::{Error, Node};
 
 const EVERY_NODE: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// What is advertised (RFC 4861, RFC 4191). Times are seconds.
+/// The contents of an advertisement (RFC 4861, RFC 4191). Times are seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Advertisement {
-    /// How long the sender is a default router; 0: it is none.
+    /// How long the sender is a default router; 0: it is no default router.
     pub(crate) router: u16,
-    /// fd44::/64, how long it is valid, and whether hosts make addresses of it.
+    /// fd44::/64: how long it is valid, and whether hosts configure addresses of it.
     pub(crate) prefix: Option<(u32, bool)>,
-    /// 2001:db8:44::/48, by the sender.
+    /// How long 2001:db8:44::/48 is reached by the sender.
     pub(crate) route: Option<u32>,
 }
 
 impl Advertisement {
-    fn bytes(self) -> Vec<u8> {
-        let mut bytes = vec![134, 0, 0, 0, 64, 0];
+    fn bytes(self, hop_limit: u8) -> Vec<u8> {
+        let mut bytes = vec![134, 0, 0, 0, hop_limit, 0];
         bytes.extend(self.router.to_be_bytes());
         bytes.extend([0; 8]);
         if let Some((valid, makes_addresses)) = self.prefix {
@@ -46,8 +46,12 @@ impl Advertisement {
     }
 }
 
+/// The hop limit of the first advertisements.
+const HOP_LIMIT: u8 = 64;
+
 pub(crate) struct Router {
     over: Arc<AtomicBool>,
+    hop_limit: Arc<AtomicU8>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
@@ -55,12 +59,18 @@ impl Router {
     /// Has `node` advertise on the LAN several times a second.
     pub(crate) fn start(node: &Node, advertisement: Advertisement) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let (place, stop) = (node.place().clone(), over.clone());
+        let hop_limit = Arc::new(AtomicU8::new(HOP_LIMIT));
+        let (place, stop, hops) = (node.place().clone(), over.clone(), hop_limit.clone());
         let send = move || -> Result<(), String> {
-            let sent = place.enter(|| advertise(&advertisement.bytes(), &stop)).map_err(|error| error.to_string())?;
+            let sent = place.enter(|| advertise(advertisement, &hops, &stop)).map_err(|error| error.to_string())?;
             sent.map_err(|error| error.to_string())
         };
-        Self { over, thread: Some(std::thread::spawn(send)) }
+        Self { over, hop_limit, thread: Some(std::thread::spawn(send)) }
+    }
+
+    /// Advertises another hop limit from now on, and returns it: a host that has it has accepted a later advertisement.
+    pub(crate) fn change_hop_limit(&self) -> u8 {
+        self.hop_limit.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn stop(mut self) -> Result<(), Error> {
@@ -76,14 +86,15 @@ impl Drop for Router {
     }
 }
 
-fn advertise(bytes: &[u8], over: &AtomicBool) -> nix::Result<()> {
+fn advertise(advertisement: Advertisement, hop_limit: &AtomicU8, over: &AtomicBool) -> nix::Result<()> {
     let link = if_nametoindex("eth0")?;
     let raw = socket(AddressFamily::Inet6, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::IcmpV6)?;
-    // Anything less came over a router.
+    // Hosts ignore advertisements with less, which came over a router.
     setsockopt(&raw, sockopt::Ipv6MulticastHops, &255)?;
     let to = SockaddrIn6::from(SocketAddrV6::new(EVERY_NODE, 0, 0, link));
     while !over.load(Ordering::Relaxed) {
-        sendmsg(raw.as_raw_fd(), &[IoSlice::new(bytes)], &[], MsgFlags::empty(), Some(&to))?;
+        let bytes = advertisement.bytes(hop_limit.load(Ordering::Relaxed));
+        sendmsg(raw.as_raw_fd(), &[IoSlice::new(&bytes)], &[], MsgFlags::empty(), Some(&to))?;
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())

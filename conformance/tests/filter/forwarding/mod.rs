@@ -1,5 +1,6 @@
-//! Forwarding is kept on while pods live: for the node, and for each link that carries their packets; the agent says so,
-//! and leaves it where it is told to. Switching IPv6 on never costs the node what it has by router advertisements.
+//! Forwarding is kept on while pods live: for the node, and for each link that carries their packets; the agent reports
+//! it, and leaves it alone where it is configured to. Switching IPv6 forwarding on never costs the node what it has by
+//! router advertisements.
 //!
 //! ```text
 //!   node1 (agent) ─── lan ─── node2 (agent, or a router that advertises)
@@ -18,7 +19,7 @@ use serde_json::Value;
 use rig::{Rig, SOON, V4, V6, conf_v4, set};
 
 #[test]
-fn forwarding_that_somebody_switches_off_is_on_again_at_once_and_packets_pass() {
+fn forwarding_switched_off_by_another_program_is_switched_on_at_once_and_packets_pass() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -30,7 +31,7 @@ fn forwarding_that_somebody_switches_off_is_on_again_at_once_and_packets_pass() 
             rig.becomes(setting, "1")?;
             rig.passes()?;
             rig.metric(&format!("podlan_node_forwarding_heals_total {count}"))?;
-            eventually(SOON, "the log says it", || match rig.agent.stderr() {
+            eventually(SOON, "the log has it", || match rig.agent.stderr() {
                 said if said.matches("it is on again").count() as u64 == count => Ok(()),
                 said => Err(said),
             })?;
@@ -38,14 +39,15 @@ fn forwarding_that_somebody_switches_off_is_on_again_at_once_and_packets_pass() 
         rig.metric("podlan_node_forwarding{family=\"ipv4\"} 1")?;
         rig.metric("podlan_node_forwarding{family=\"ipv6\"} 1")?;
 
-        // IPv4 was switched off three times in a row by now: that is a war, which is said, and fought slowly.
+        // IPv4 was switched off three times in a row by now: the agent reports another program, and switches it on with
+        // growing delays.
         rig.warns(|warnings| warnings.contains("another program switches IPv4 forwarding off"))?;
         Ok(())
     });
 }
 
 #[test]
-fn a_pod_that_comes_while_new_links_are_born_without_forwarding_is_reached() {
+fn a_pod_added_while_new_links_have_forwarding_off_is_reachable() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -56,13 +58,13 @@ fn a_pod_that_comes_while_new_links_are_born_without_forwarding_is_reached() {
         let at_late = late.add(&one.podnet())?;
         late.reaches(&at_late, &rig.at_db.ips())?;
         late.check(&one.podnet(), &at_late)?;
-        assert!(!rig.agent.stderr().contains("it is on again"), "ADD did it: {}", rig.agent.stderr());
+        assert!(!rig.agent.stderr().contains("it is on again"), "ADD switched it on: {}", rig.agent.stderr());
         Ok(())
     });
 }
 
 #[test]
-fn an_agent_that_is_not_to_keep_it_says_that_it_is_off_and_check_and_doctor_do_too() {
+fn an_agent_configured_to_leave_forwarding_alone_reports_that_it_is_off_and_check_and_doctor_do_too() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -79,8 +81,8 @@ fn an_agent_that_is_not_to_keep_it_says_that_it_is_off_and_check_and_doctor_do_t
             set(one, &setting, "0")?;
             rig.warns(|warnings| warnings.contains(&format!("forwarding is off ({name} = 0)")))?;
             rig.metric(&format!("podlan_node_forwarding{{family=\"{family}\"}} 0"))?;
-            assert_eq!(one.sysctl(&setting)?, "0", "it is left");
-            assert!(rig.passes().is_err(), "{setting}: and so packets are lost");
+            assert_eq!(one.sysctl(&setting)?, "0", "it is left off");
+            assert!(rig.passes().is_err(), "{setting}: packets are lost then");
             assert_eq!(web.check(&one.podnet(), &rig.at_web).is_err(), fails_check, "CHECK, {setting}");
             let doctor = one.command(binaries::find("podlan-node")?).args(["doctor", "--json"]).run()?;
             let said: Value = serde_json::from_str(&doctor.stdout).unwrap_or(Value::Null);
@@ -88,10 +90,10 @@ fn an_agent_that_is_not_to_keep_it_says_that_it_is_off_and_check_and_doctor_do_t
             let check = checks.iter().find(|check| check["check"] == "forwarding").cloned().unwrap_or_default();
             assert_eq!(check["state"], "wrong", "{said}");
             assert!(check.to_string().contains(&format!("{name} = 0")), "{check}");
-            // The cure of the warning, run as it is printed.
+            // The fix of the warning, run as it is printed.
             let warnings = rig.warnings()?;
-            let cure = warnings.split(": sysctl -w ").nth(1).and_then(|rest| rest.split('"').next());
-            one.command("sysctl").arg("-w").args(cure.unwrap_or_default().split(' ')).succeeds()?;
+            let fix = warnings.split(": sysctl -w ").nth(1).and_then(|rest| rest.split('"').next());
+            one.command("sysctl").arg("-w").args(fix.unwrap_or_default().split(' ')).succeeds()?;
             rig.warns(|warnings| !warnings.contains("forwarding"))?;
             rig.passes()?;
         }
@@ -100,7 +102,7 @@ fn an_agent_that_is_not_to_keep_it_says_that_it_is_off_and_check_and_doctor_do_t
 }
 
 #[test]
-fn an_agent_that_cannot_write_settings_switches_ipv4_on_link_by_link_and_names_the_cure_for_ipv6() {
+fn an_agent_that_cannot_write_sysctls_switches_ipv4_on_for_each_link_and_names_the_fix_for_ipv6() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -117,15 +119,15 @@ fn an_agent_that_cannot_write_settings_switches_ipv4_on_link_by_link_and_names_t
             rig.becomes(&conf_v4(&rig.pod_link()?), "1")?;
             passes()?;
         }
-        assert_eq!(one.sysctl(V4)?, "0", "the agent could not write it, and need not");
+        assert_eq!(one.sysctl(V4)?, "0", "the agent could not write it, and it was not needed");
         web.check(&one.podnet(), &rig.at_web)?;
 
         set(one, V6, "0")?;
         rig.warns(|warnings| {
-            let says = |part: &str| warnings.contains(part);
-            says("IPv6 forwarding is off")
-                && says("Read-only file system")
-                && says("sysctl -w net.ipv6.conf.all.forwarding=1")
+            let names = |part: &str| warnings.contains(part);
+            names("IPv6 forwarding is off")
+                && names("Read-only file system")
+                && names("sysctl -w net.ipv6.conf.all.forwarding=1")
         })?;
         rig.metric("podlan_node_forwarding{family=\"ipv6\"} 0")?;
         set(one, V6, "1")?;
@@ -135,7 +137,7 @@ fn an_agent_that_cannot_write_settings_switches_ipv4_on_link_by_link_and_names_t
 }
 
 #[test]
-fn nothing_is_switched_on_for_a_family_that_no_pod_has() {
+fn forwarding_is_not_switched_on_for_a_family_without_pods() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -144,7 +146,7 @@ fn nothing_is_switched_on_for_a_family_that_no_pod_has() {
             let network = one.network().map_err(|error| error.to_string())?;
             if network.lines(&["proto", "110"]).len() >= 4 { Ok(()) } else { Err(network.to_string()) }
         })?;
-        assert_eq!([one.sysctl(V4)?, one.sysctl(V6)?], ["0", "0"], "there is no pod");
+        assert_eq!([one.sysctl(V4)?, one.sysctl(V6)?], ["0", "0"], "without a pod it stays off");
         let web = one.pod("web")?;
         let mut network = one.podnet();
         network["ipam"]["ranges"] = serde_json::json!([[{ "subnet": one.pod_cidrs()[0].to_string() }]]);

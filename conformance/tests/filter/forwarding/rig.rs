@@ -1,11 +1,10 @@
-//! Two nodes with an agent and a pod each, and what is asked of them.
+//! Two nodes with an agent and a pod each, and the facts that are read from them.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use podlan_conformance::agent::{METRICS, metrics, status};
 use podlan_conformance::lab::{Added, Error, Lab, Node, Pod, Running, binaries, eventually};
-use serde_json::Value;
 
 /// Long enough for a busy machine; `--resync` is a minute, so that events alone can be so quick.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -31,7 +30,6 @@ pub(crate) struct Rig<'a> {
     pub(crate) agent: Running,
     pub(crate) at_web: Added,
     pub(crate) at_db: Added,
-    listens: SocketAddr,
     _others: [Running; 3],
 }
 
@@ -43,9 +41,8 @@ impl<'a> Rig<'a> {
         db: &'a Pod<'a>,
         options: &[&str],
     ) -> Result<Self, Error> {
-        let listens = SocketAddr::new(node.v4(), 9900);
-        let agent = node.agent(&[&["--listen", &listens.to_string()], options].concat())?;
-        Self::with(node, other, web, db, agent, listens)
+        let agent = node.agent(&[&["--listen", &METRICS.to_string()], options].concat())?;
+        Self::with(node, other, web, db, agent)
     }
 
     /// With the agent as a container has it: CAP_NET_ADMIN alone, and no mount that it can write but its run directory.
@@ -58,27 +55,19 @@ impl<'a> Rig<'a> {
         let folder = "/run/podlan";
         let made = fs::create_dir_all(node.path(folder));
         made.map_err(|source| Error::System { doing: format!("make {folder}"), source })?;
-        let listens = SocketAddr::new(node.v4(), 9900);
         let agent = node
             .command(binaries::find("podlan-node")?)
-            .args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE, "--listen", &listens.to_string()])
+            .args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE, "--listen", &METRICS.to_string()])
             .under("setpriv", ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_admin"])
             .under(&binaries::lab()?.display().to_string(), ["read-only", "--but", folder, "--"])
             .spawn()?;
-        Self::with(node, other, web, db, agent, listens)
+        Self::with(node, other, web, db, agent)
     }
 
-    fn with(
-        node: &'a Node,
-        other: &'a Node,
-        web: &'a Pod<'a>,
-        db: &'a Pod<'a>,
-        agent: Running,
-        listens: SocketAddr,
-    ) -> Result<Self, Error> {
+    fn with(node: &'a Node, other: &'a Node, web: &'a Pod<'a>, db: &'a Pod<'a>, agent: Running) -> Result<Self, Error> {
         let others = [other.agent(&[])?, web.serve()?, db.serve()?];
         let (at_web, at_db) = (web.add(&node.podnet())?, db.add(&other.podnet())?);
-        let rig = Self { node, web, db, agent, at_web, at_db, listens, _others: others };
+        let rig = Self { node, web, db, agent, at_web, at_db, _others: others };
         eventually(SOON, "web and db reach each other", || rig.passes().map_err(|error| error.to_string()))?;
         Ok(rig)
     }
@@ -105,9 +94,7 @@ impl<'a> Rig<'a> {
 
     /// The warnings of `status`, as JSON.
     pub(crate) fn warnings(&self) -> Result<String, Error> {
-        let output = self.node.command(binaries::find("podlan-node")?).args(["status", "--json"]).run()?;
-        let status: Value = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
-        Ok(status["warnings"].to_string())
+        Ok(status(self.node)?["warnings"].to_string())
     }
 
     pub(crate) fn warns(&self, fits: impl Fn(&str) -> bool) -> Result<(), Error> {
@@ -119,8 +106,8 @@ impl<'a> Rig<'a> {
 
     pub(crate) fn metric(&self, line: &str) -> Result<(), Error> {
         eventually(SOON, &format!("the metric {line}"), || {
-            let said = self.node.place().http_get(self.listens, "/metrics")?;
-            if said.lines().any(|written| written == line) { Ok(()) } else { Err(said) }
+            let served = metrics(self.node)?;
+            if served.lines().any(|served| served == line) { Ok(()) } else { Err(served) }
         })
     }
 }

@@ -1,5 +1,5 @@
-//! `podlan-node doctor` on a real node: all is well on a healthy one, each damage alone turns its check red and no other,
-//! and what it may mend it mends.
+//! `podlan-node doctor` on a real node: everything is ok on a healthy one, each damage alone turns its check red and no
+//! other, and it fixes what it may.
 //!
 //! ```text
 //!   node1 (agent; /run/net.d, /run/bin) ──┬── node2
@@ -44,7 +44,7 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
         rig.write(&mtu, "1400")?;
         rig.is_red("mtu", &[&link, "1400", "default/web", "is not 1500"])?;
         rig.write(&mtu, "1500")?;
-        // While it runs, the pods' links follow the node's MTU, and files that it wrote are put back.
+        // While the agent runs, the pods' links follow the node's MTU, and files that it wrote are restored.
         rig.agent.signal(Signal::SIGSTOP)?;
         rig.write("/sys/class/net/eth0/mtu", "1450")?;
         rig.is_red("mtu", &["eth0", "1450"])?;
@@ -97,16 +97,16 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
 }
 
 #[test]
-fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put_back_by_waking_the_agent() {
+fn a_replaced_route_is_named_with_its_replacement_and_a_missing_one_is_restored_by_the_agent() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let web = one.pod("web")?;
         let rig = Rig::start(one, &web)?;
         let [theirs, _] = two.pod_cidrs();
-        let thief =
+        let other =
             Route { gateway: Some("172.31.0.99".parse().unwrap_or(two.v4())), metric: 110, ..Route::to(theirs, 4) };
-        rig.replace(&thief)?;
+        rig.replace(&other)?;
         rig.is_red(
             "routes",
             &["10.244.2.0/24", "proto static", "172.31.0.99", "ip route del 10.244.2.0/24 metric 110 proto 4"],
@@ -116,17 +116,17 @@ fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put
         one.place().remove_route(theirs)?;
         rig.is_well()?;
 
-        // An agent that does not run for a while puts nothing back.
-        eventually(SOON, "the agent is woken", || {
+        // A stopped agent restores nothing.
+        eventually(SOON, "doctor --fix wakes the agent", || {
             let text = |error: Error| error.to_string();
             rig.agent.signal(Signal::SIGSTOP).map_err(text)?;
             one.place().remove_route(theirs).map_err(text)?;
             rig.is_red("routes", &["10.244.2.0/24", "missing", "doctor --fix"]).map_err(text)?;
             let fixing = rig.spawn(&["--fix"]).map_err(text)?;
-            eventually(SOON, "the doctor asks the agent to look", || rig.is_asked()).map_err(text)?;
+            eventually(SOON, "the doctor has sent its request to the agent", || rig.is_asked()).map_err(text)?;
             rig.agent.signal(Signal::SIGCONT).map_err(text)?;
             let said = fixing.wait(SOON).map_err(text)?;
-            if said.stdout.contains("woke the agent") && said.success() { Ok(()) } else { Err(said.story()) }
+            if said.stdout.contains("woke the agent") && said.success() { Ok(()) } else { Err(said.report()) }
         })?;
 
         rig.agent.signal(Signal::SIGSTOP)?;
@@ -136,16 +136,16 @@ fn a_route_that_is_stolen_is_named_with_its_thief_and_one_that_is_missing_is_put
         rig.agent.signal(Signal::SIGCONT)?;
         rig.is_well()?;
 
-        // One that is silent for long is told from one that is alive.
+        // An agent that has been silent for long is distinguished from a running one.
         rig.agent.signal(Signal::SIGSTOP)?;
         rig.silence()?;
-        rig.is_red("agent", &["silent"])?;
+        rig.is_red("agent", &["has not updated node.json"])?;
         rig.agent.signal(Signal::SIGCONT)
     });
 }
 
 #[test]
-fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be() {
+fn doctor_reports_every_fault_of_a_broken_node_and_fixes_what_it_may() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -162,8 +162,8 @@ fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be()
         rig.write(V6, "0")?;
         rig.write(&format!("/sys/class/net/{}/mtu", rig.pod_link()?), "1400")?;
         rig.put("net.d/05-other.conflist", r#"{"name":"other","plugins":[{"type":"bridge"}]}"#)?;
-        let thief = Route { gateway: Some(two.v4()), metric: 110, ..Route::to(two.pod_cidrs()[0], 3) };
-        rig.replace(&thief)?;
+        let other = Route { gateway: Some(two.v4()), metric: 110, ..Route::to(two.pod_cidrs()[0], 3) };
+        rig.replace(&other)?;
         let before = one.network()?;
         let mut expected = vec!["routes", "forwarding", "mtu", "conflist", "leases"];
         if rig.nft("add table ip docker")? {
@@ -172,7 +172,7 @@ fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be()
         }
         let said = rig.doctor(&old)?;
         assert_eq!(red(&said), expected, "{said}");
-        assert_eq!(one.network()?.since(&before), "", "a look changes nothing");
+        assert_eq!(one.network()?.since(&before), "", "without --fix nothing changes");
 
         let said = rig.doctor(&[&old[..], &["--fix"]].concat())?;
         expected.retain(|check| !["forwarding", "mtu", "leases"].contains(check));
@@ -186,11 +186,11 @@ fn a_node_with_everything_broken_is_told_all_of_it_and_mended_as_far_as_may_be()
         assert!(mended.iter().any(|text| text.starts_with("switched IPv4 forwarding on")), "{mended:?}");
         assert!(mended.iter().any(|text| text.starts_with("switched IPv6 forwarding on")), "{mended:?}");
         assert!(mended.iter().any(|text| text.starts_with("took back the leases of ")), "{mended:?}");
-        assert!(mended.contains(&"gave 1500 as MTU to default/web"), "{mended:?}");
+        assert!(mended.contains(&"set the MTU 1500 on default/web"), "{mended:?}");
         assert_eq!([one.sysctl(V4)?, one.sysctl(V6)?], ["1", "1"]);
-        assert!(fs::exists(one.path("/run/net.d/05-other.conflist")).unwrap_or(false), "it is another's");
+        assert!(fs::exists(one.path("/run/net.d/05-other.conflist")).unwrap_or(false), "it is another program's");
 
-        // Without an agent's word the rest is judged still.
+        // Without the agent's state the rest is still judged.
         let said =
             rig.doctor(&["--run-dir", "/run/nobody", "--cni-conf-dir", "/run/net.d", "--cni-bin-dir", "/run/bin"])?;
         assert_eq!(red(&said), ["agent", "conflist"], "{said}");

@@ -1,4 +1,4 @@
-//! A node with an agent and a pod, what the doctor says of it, and what is done to it.
+//! A node with an agent and a pod, the doctor's output, and the damages.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// A directory of leases that the agent does not look after.
+/// A directory of leases outside of the agent's configuration.
 pub(crate) const OTHER_STORE: &str = "/run/old";
 
 pub(crate) struct Rig<'a> {
@@ -31,10 +31,10 @@ pub(crate) fn red(said: &Value) -> Vec<&str> {
 }
 
 impl<'a> Rig<'a> {
-    /// Starts the agent, waits for its conflist, and gives the pod its address by it.
+    /// Starts the agent, waits for its conflist, and adds the pod by it.
     pub(crate) fn start(node: &'a Node, web: &Pod<'_>) -> Result<Self, Error> {
         io("make net.d", fs::create_dir_all(node.path("/run/net.d")))?;
-        // What is broken must stay so until the doctor has looked.
+        // Damages must stay until the doctor has run.
         let options = ["--no-keep-forwarding", "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"];
         let agent = node.agent(&options)?;
         let conflist = node.path("/run/net.d/10-podlan.conflist");
@@ -42,7 +42,7 @@ impl<'a> Rig<'a> {
             let text = fs::read_to_string(&conflist).map_err(|error| error.to_string())?;
             serde_json::from_str(&text).map_err(|error| error.to_string())
         })?;
-        // The agent says so a moment after it has written the conflist, and an ADD heeds it.
+        // The agent writes its state a moment after the conflist, and an ADD reads it.
         let state = node.path("/run/podlan/node.json");
         eventually(SOON, "the routes have been in", || {
             let text = fs::read_to_string(&state).map_err(|error| error.to_string())?;
@@ -62,7 +62,7 @@ impl<'a> Rig<'a> {
         Ok(self.node.command(binaries::find("podlan-node")?).arg("doctor").args(arguments))
     }
 
-    /// Whether somebody waits at the agent's control socket for an answer: the kernel then has a second socket of its name.
+    /// Whether a client waits at the agent's control socket: the kernel then has a second socket of its name.
     pub(crate) fn is_asked(&self) -> Result<(), String> {
         let sockets = self.node.place().enter(|| std::fs::read_to_string("/proc/thread-self/net/unix"));
         let sockets = sockets.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
@@ -80,7 +80,7 @@ impl<'a> Rig<'a> {
         Ok((said, output))
     }
 
-    /// What it says, as JSON; its exit code must fit.
+    /// The output as JSON; its exit code must match.
     pub(crate) fn doctor(&self, arguments: &[&str]) -> Result<Value, Error> {
         let (said, output) = self.run(arguments)?;
         if said["ok"] != output.success() || said["ok"].is_null() || output.success() != red(&said).is_empty() {
@@ -89,20 +89,20 @@ impl<'a> Rig<'a> {
         Ok(said)
     }
 
-    /// All is well, soon.
+    /// Waits until everything is ok.
     pub(crate) fn is_well(&self) -> Result<(), Error> {
-        eventually(SOON, "all is well", || match self.doctor(&[]).map_err(|error| error.to_string())? {
+        eventually(SOON, "everything is ok", || match self.doctor(&[]).map_err(|error| error.to_string())? {
             said if red(&said).is_empty() => Ok(()),
             said => Err(said.to_string()),
         })
     }
 
-    /// One check is red and no other; the text for people has these words.
+    /// One check is red and no other; the text output has these words.
     pub(crate) fn is_red(&self, check: &str, words: &[&str]) -> Result<(), Error> {
         let said = self.doctor(&[])?;
         assert_eq!(red(&said), [check], "{said}");
         let text = self.command(&[])?.fails()?.stdout;
-        for word in words.iter().chain(&["WRONG", "why:", "mend:", "\nwrong: "]) {
+        for word in words.iter().chain(&["WRONG", "why:", "fix:", "\nproblems: "]) {
             assert!(text.contains(word), "{word:?} is missing in\n{text}");
         }
         Ok(())
@@ -120,7 +120,7 @@ impl<'a> Rig<'a> {
         io(&format!("write {path}"), self.node.place().enter(|| fs::write(path, value))?)
     }
 
-    /// Puts a file below the node's /run in place, in one step.
+    /// Replaces a file below the node's /run, atomically.
     pub(crate) fn put(&self, path: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         let path = self.node.path(&format!("/run/{path}"));
         let beside = path.with_extension("new");
@@ -133,7 +133,7 @@ impl<'a> Rig<'a> {
         io("remove a file", fs::remove_file(self.node.path(&format!("/run/{path}"))))
     }
 
-    /// Has nft(8) do something; false where there is none.
+    /// Runs nft(8); false where there is none.
     pub(crate) fn nft(&self, words: &str) -> Result<bool, Error> {
         let nft =
             ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|path| fs::exists(path).unwrap_or(false));
@@ -163,26 +163,26 @@ impl<'a> Rig<'a> {
         self.route("replace a route", || route.replace())
     }
 
-    /// Gives the agent another list of nodes and waits until it says `word`.
+    /// Replaces the agent's list of nodes and waits until its state has `word`.
     pub(crate) fn list(&self, lab: &Lab, items: &[Value], word: &str) -> Result<(), Error> {
         lab.write_nodes(&json!({ "kind": "NodeList", "items": items }).to_string())?;
-        eventually(SOON, &format!("the agent says {word}"), || {
+        eventually(SOON, &format!("the agent reports {word}"), || {
             let said = self.node.command(binaries::find("podlan-node").map_err(|error| error.to_string())?);
             let said = said.args(["status", "--json"]).run().map_err(|error| error.to_string())?.stdout;
             if said.contains(word) { Ok(()) } else { Err(said) }
         })
     }
 
-    /// Makes the agent's last word as old as the boot.
+    /// Makes the agent's last state as old as the boot.
     pub(crate) fn silence(&self) -> Result<(), Error> {
         let path = self.node.path("/run/podlan/node.json");
-        let text = io("read the agent's word", fs::read_to_string(&path))?;
+        let text = io("read the agent's state", fs::read_to_string(&path))?;
         let mut said: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         said["bootTime"] = json!(0);
         self.put("podlan/node.json", said.to_string())
     }
 
-    /// Gives a pod an address from the other store, and lets pod and link die.
+    /// Gives a pod an address from the other store, and removes the pod and its link.
     pub(crate) fn kill(&self, pod: &Pod<'_>) -> Result<(), Error> {
         let mut config = self.node.podnet();
         config["name"] = json!("old");

@@ -1,4 +1,4 @@
-//! `podlan-node trace`: it tells the way that packets take, and each damage turns its own hop red.
+//! `podlan-node trace`: it shows the path that packets take, and each damage turns its own hop red.
 //!
 //! ```text
 //!   node1 (agent) ── lan ── node2 (agent)
@@ -25,7 +25,7 @@ fn at(added: &Added) -> Result<[IpAddr; 2], Error> {
 }
 
 #[test]
-fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
+fn trace_shows_the_path_that_packets_take_on_one_node_and_across_two() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -71,7 +71,7 @@ fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
             assert_eq!(across.json["ways"][0]["addressKept"], "yes");
             assert_eq!(seen(&web, web_ip, &far, far_ip)?, Some(web_ip));
 
-            // The other half, asked on the other node.
+            // The other half, traced on the other node.
             let half = is_well(two, web_ip, far_ip)?;
             let expected = [
                 "there peer",
@@ -106,28 +106,28 @@ fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
             assert!(both.is_well(), "{}", both.json);
         }
 
-        // Who cannot be asked is told where to ask.
+        // For an address of another node the error names the node to run it on.
         let refused = |node, one: &str, other: &str, words: &[&str]| -> Result<(), Error> {
             let output = trace(node, &[one, other])?.fails()?;
-            assert_eq!(output.status.and_then(|status| status.code()), Some(2), "{}", output.story());
+            assert_eq!(output.status.and_then(|status| status.code()), Some(2), "{}", output.report());
             for word in words {
                 assert!(output.stderr.contains(word), "{word:?} is missing in {}", output.stderr);
             }
             Ok(())
         };
         let [web_ip, db_ip] = [at_web[0], at_db[0]].map(|ip| ip.to_string());
-        refused(two, &web_ip, &db_ip, &[&web_ip, &db_ip, "neither", "on node1: podlan-node trace"])?;
-        refused(one, &web_ip, "192.0.2.1", &["192.0.2.1 is no pod of this cluster"])?;
+        refused(two, &web_ip, &db_ip, &[&web_ip, &db_ip, "neither", "on node1 run: podlan-node trace"])?;
+        refused(one, &web_ip, "192.0.2.1", &["192.0.2.1 is not a pod of this cluster"])?;
         refused(one, &web_ip, "nobody", &["no lease of this node", "\"nobody\""])?;
         refused(one, &web_ip, &web_ip, &["the same pod"])?;
-        refused(one, &web_ip, &at_far[1].to_string(), &["no address of one family"])?;
+        refused(one, &web_ip, &at_far[1].to_string(), &["no addresses of the same family"])?;
 
-        // Somebody translates: told, and true.
+        // Another program translates addresses: trace reports it, and packets show it.
         if nft(one, "add table inet other")? {
             nft(one, "add chain inet other out { type nat hook postrouting priority 100 ; }")?;
             nft(one, "add rule inet other out ip saddr 10.244.1.0/24 masquerade")?;
             is_red(one, [at_web[0], at_far[0]], &["there node"], &["inet other out", "NOT kept"])?;
-            assert_eq!(seen(&web, at_web[0], &far, at_far[0])?, Some(one.v4()), "and so it is");
+            assert_eq!(seen(&web, at_web[0], &far, at_far[0])?, Some(one.v4()), "the address is translated");
             nft(one, "delete table inet other")?;
             is_well(one, at_web[0], at_far[0])?;
         }
@@ -136,7 +136,7 @@ fn what_is_told_is_the_way_that_packets_take_on_one_node_and_across_two() {
 }
 
 #[test]
-fn podlans_own_masquerade_leaves_pods_alone_and_is_seen_to() {
+fn trace_shows_that_podlans_own_masquerade_does_not_apply_between_pods() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -172,7 +172,7 @@ fn each_damage_turns_its_own_hop_red() {
         {
             write(one, setting, "0")?;
             is_red(one, both(family), &everywhere, &["forwarding is off", "sysctl -w"])?;
-            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "no packet passes");
             write(one, setting, "1")?;
         }
         well()?;
@@ -186,13 +186,13 @@ fn each_damage_turns_its_own_hop_red() {
                     &everywhere,
                     &["inet docker FORWARD drops it by its policy", "--accept-forward"],
                 )?;
-                assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+                assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "no packet passes");
             }
             nft(one, "delete table inet docker")?;
             well()?;
         }
 
-        // An agent that does not run for a while puts nothing back, and the pods' links follow no MTU.
+        // A stopped agent restores nothing, and the pods' links follow no MTU.
         agent.signal(Signal::SIGSTOP)?;
 
         write(one, "/sys/class/net/eth0/mtu", "1400")?;
@@ -203,22 +203,27 @@ fn each_damage_turns_its_own_hop_red() {
             let theirs = two.pod_cidrs()[family];
             one.place().remove_route(theirs)?;
             is_red(one, both(family), &node, &["is not routed", "doctor --fix"])?;
-            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
-            // A thief in its place, who leads elsewhere; then one who leads nowhere.
+            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "no packet passes");
+            // Another route in its place that leads elsewhere; then one that leads nowhere.
             let via = if family == 0 { "172.31.0.99" } else { "fd31::99" };
-            let thief = Route { gateway: via.parse().ok(), metric: 110, ..Route::to(theirs, 4) };
-            change(one.place(), || thief.add())?;
-            is_red(one, both(family), &node, &[via, "proto static", "find who made it (protocol 4"])?;
-            change(one.place(), || thief.remove())?;
+            let other = Route { gateway: via.parse().ok(), metric: 110, ..Route::to(theirs, 4) };
+            change(one.place(), || other.add())?;
+            is_red(one, both(family), &node, &[via, "proto static", "find the program that made it (protocol 4"])?;
+            change(one.place(), || other.remove())?;
             let hole = Route { kind: RouteKind::Unreachable, metric: 110, ..Route::to(theirs, 3) };
             change(one.place(), || hole.add())?;
-            is_red(one, both(family), &node, &["unreachable", "proto boot", "find who made it (protocol 3"])?;
+            is_red(
+                one,
+                both(family),
+                &node,
+                &["unreachable", "proto boot", "find the program that made it (protocol 3"],
+            )?;
             change(one.place(), || hole.remove())?;
         }
         agent.signal(Signal::SIGCONT)?;
         well()?;
 
-        // The pod's own route: what it sends is taken for forged, and what is for it finds nobody.
+        // The pod's own route: its packets count as forged, and packets for it are not delivered.
         for family in FAMILIES {
             one.place().remove_route(at_web[family].into())?;
             is_red(
@@ -227,7 +232,7 @@ fn each_damage_turns_its_own_hop_red() {
                 &["there host-link", "back node"],
                 &["is not routed back to", &link, "proto 112"],
             )?;
-            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "and so it is");
+            assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "no packet passes");
             let device = one.place().enter(|| if_nametoindex(link.as_str()).ok())?;
             let route = Route { device, ..Route::to(at_web[family].into(), netlink::POD_ROUTE) };
             change(one.place(), || route.add())?;
@@ -239,7 +244,7 @@ fn each_damage_turns_its_own_hop_red() {
         one.cable(true)?;
         well()?;
 
-        // A strict reverse path filter where the answer goes another way.
+        // A strict reverse path filter where the answer takes another path.
         write(one, "/proc/sys/net/ipv4/conf/eth0/rp_filter", "1")?;
         one.place().occupy("other0")?;
         change(one.place(), || Link::up(if_nametoindex("other0").unwrap_or_default()))?;
@@ -260,7 +265,7 @@ fn each_damage_turns_its_own_hop_red() {
 }
 
 #[test]
-fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
+fn a_dead_lease_and_an_unused_address_are_reported_at_the_pod_hop() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -272,28 +277,28 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
             if there { Ok(()) } else { Err("it is not".to_owned()) }
         })?;
         let at_web = at(&web.add(&one.podnet())?)?;
-        let nobody = "10.244.1.77".parse().unwrap_or(at_web[0]);
-        is_red(one, [at_web[0], nobody], &["there pod", "back pod"], &["no pod of node1 has 10.244.1.77", "leases"])?;
+        let unused = "10.244.1.77".parse().unwrap_or(at_web[0]);
+        is_red(one, [at_web[0], unused], &["there pod", "back pod"], &["no pod of node1 has 10.244.1.77", "leases"])?;
 
-        // In a directory of leases that the agent does not look after.
+        // In a directory of leases outside of the agent's configuration.
         let mut config = one.podnet();
         config["name"] = json!("old");
         config["ipam"]["dataDir"] = json!("/run/old");
         config["ipam"]["ranges"] = json!([[{ "subnet": "10.244.1.0/24", "rangeStart": "10.244.1.200" }]]);
         let at_gone = gone.add(&config)?.v4()?.to_string();
         gone.remove()?;
-        let asked = [&at_web[0].to_string(), at_gone.as_str(), "--data-dir", "/run/old"];
+        let arguments = [&at_web[0].to_string(), at_gone.as_str(), "--data-dir", "/run/old"];
         eventually(SOON, "the lease is dead", || {
-            let output = trace(one, &asked).and_then(Command::run).map_err(|error| error.to_string())?;
-            let wrong = output.stdout.matches("is provably gone, its lease is dead").count();
+            let output = trace(one, &arguments).and_then(Command::run).map_err(|error| error.to_string())?;
+            let wrong = output.stdout.matches("is provably gone, and its lease is dead").count();
             let red = output.status.and_then(|status| status.code()) == Some(1) && output.stdout.contains("wrong: 2\n");
-            if wrong == 2 && red { Ok(()) } else { Err(output.story()) }
+            if wrong == 2 && red { Ok(()) } else { Err(output.report()) }
         })?;
 
-        // `leases` says the same, of both directories; and of a pod that lost its link alone, that it lost that alone.
+        // `leases` reports the same, of both directories; of a pod that lost only its link, it reports only that.
         let state = |more: &[&str], address: &str| -> Result<Value, Error> {
-            let asked = one.command(binaries::find("podlan-node")?).args(["leases", "--json"]).args(more);
-            let lines: Value = serde_json::from_str(&asked.succeeds()?).unwrap_or(Value::Null);
+            let arguments = one.command(binaries::find("podlan-node")?).args(["leases", "--json"]).args(more);
+            let lines: Value = serde_json::from_str(&arguments.succeeds()?).unwrap_or(Value::Null);
             let mut lines = lines.as_array().cloned().unwrap_or_default().into_iter();
             Ok(lines.find(|line| line["address"] == address).unwrap_or_default())
         };
@@ -308,7 +313,7 @@ fn a_dead_lease_and_an_address_that_nobody_has_are_told_at_the_pod() {
 }
 
 #[test]
-fn a_pod_that_does_not_answer_is_wrong_at_its_link_and_the_cure_brings_it_back() {
+fn a_pod_that_does_not_answer_is_reported_at_its_link_and_the_named_fix_restores_it() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -333,9 +338,9 @@ fn a_pod_that_does_not_answer_is_wrong_at_its_link_and_the_cure_brings_it_back()
         is_red(one, [ip, at_db[0]], &["back host-link"], &["does not answer on", "arp_ignore=0"])?;
         for which in ["all", "eth0"] {
             let path = format!("/proc/sys/net/ipv4/conf/{which}/arp_ignore");
-            io("do as the cure says", web.place().enter(|| fs::write(&path, "0"))?)?;
+            io("apply the named fix", web.place().enter(|| fs::write(&path, "0"))?)?;
         }
-        eventually(SOON, "the pod is reached again", || match seen(&db, at_db[0], &web, ip) {
+        eventually(SOON, "the pod is reachable again", || match seen(&db, at_db[0], &web, ip) {
             Ok(Some(who)) if who == at_db[0] => Ok(()),
             other => Err(format!("{other:?}")),
         })?;

@@ -1,4 +1,4 @@
-//! Two nodes with agents and pods, what `podlan-node trace` says of them, and what is done to the first node.
+//! Two nodes with agents and pods, the output of `podlan-node trace`, and the damages of the first node.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Where the servers of the address that is seen listen.
+/// The port of the servers that report the client's address.
 const PORT: u16 = 7779;
 
-/// What one run said.
+/// The output of one run.
 pub(crate) struct Said {
     pub(crate) json: Value,
     output: Output,
@@ -24,7 +24,7 @@ pub(crate) fn trace(node: &Node, arguments: &[&str]) -> Result<Command, Error> {
     Ok(node.command(binaries::find("podlan-node")?).arg("trace").args(arguments))
 }
 
-/// Traces; the exit code must fit what is said.
+/// Traces; the exit code must match the output.
 pub(crate) fn said(node: &Node, one: &str, other: &str) -> Result<Said, Error> {
     let output = trace(node, &[one, other, "--json"])?.run()?;
     let json: Value = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
@@ -53,32 +53,32 @@ impl Said {
         self.hops().into_iter().map(|(place, _)| place).collect()
     }
 
-    /// One hop; of several at one kind of place, the one of this number.
+    /// One hop; of several at one kind of place, the one with this number.
     pub(crate) fn hop(&self, place: &str, number: usize) -> Value {
         self.hops().into_iter().filter(|(at, _)| at == place).nth(number).map_or(Value::Null, |(_, hop)| hop)
     }
 
-    /// The hops at which something is wrong.
+    /// The hops that are wrong.
     pub(crate) fn red(&self) -> Vec<String> {
         self.hops().into_iter().filter(|(_, hop)| hop["state"] == "wrong").map(|(place, _)| place).collect()
     }
 
-    /// All that can be said here is well.
+    /// Whether everything that this node can judge is ok.
     pub(crate) fn is_well(&self) -> bool {
         let fine = |hop: &Value| hop["state"] == "ok" || hop["state"] == "elsewhere";
         self.json["ok"] == true && !self.hops().is_empty() && self.hops().iter().all(|(_, hop)| fine(hop))
     }
 }
 
-/// All is well between two pods, soon.
+/// Waits until everything between two pods is ok.
 pub(crate) fn is_well(node: &Node, one: IpAddr, other: IpAddr) -> Result<Said, Error> {
-    eventually(SOON, &format!("all is well between {one} and {other}"), || {
+    eventually(SOON, &format!("everything is ok between {one} and {other}"), || {
         let said = said(node, &one.to_string(), &other.to_string()).map_err(|error| error.to_string())?;
         if said.is_well() { Ok(said) } else { Err(said.json.to_string()) }
     })
 }
 
-/// Exactly these hops are red, soon; the text for people has these words.
+/// Waits until exactly these hops are red; the text output has these words.
 pub(crate) fn is_red(node: &Node, ends: [IpAddr; 2], hops: &[&str], words: &[&str]) -> Result<(), Error> {
     let [one, other] = ends.map(|end| end.to_string());
     eventually(SOON, &format!("{hops:?} are red"), || {
@@ -86,33 +86,33 @@ pub(crate) fn is_red(node: &Node, ends: [IpAddr; 2], hops: &[&str], words: &[&st
         if said.red() == hops { Ok(()) } else { Err(format!("{:?}: {}", said.red(), said.json)) }
     })?;
     let text = trace(node, &[&one, &other])?.fails()?.stdout;
-    for word in words.iter().chain(&["WRONG", "wrong: ", "why: ", "mend: ", "hops that are wrong: "]) {
+    for word in words.iter().chain(&["WRONG", "wrong: ", "why: ", "fix: ", "hops that are wrong: "]) {
         assert!(text.contains(word), "{word:?} is missing in\n{text}");
     }
     Ok(())
 }
 
-/// Whose datagram one end of the way receives when the other sends one with its own address.
+/// The source address that one end sees when the other sends a datagram with its own address.
 pub(crate) fn seen(from: &Pod<'_>, own: IpAddr, to: &Pod<'_>, at: IpAddr) -> Result<Option<IpAddr>, Error> {
-    hear(from, own, to, at, Duration::from_secs(2))
+    receive(from, own, to, at, Duration::from_secs(2))
 }
 
-/// Whether no datagram comes through.
+/// Whether no datagram arrives.
 pub(crate) fn is_cut(from: &Pod<'_>, own: IpAddr, to: &Pod<'_>, at: IpAddr) -> Result<bool, Error> {
-    Ok(hear(from, own, to, at, Duration::from_millis(200))?.is_none())
+    Ok(receive(from, own, to, at, Duration::from_millis(200))?.is_none())
 }
 
-fn hear(from: &Pod<'_>, own: IpAddr, to: &Pod<'_>, at: IpAddr, wait: Duration) -> Result<Option<IpAddr>, Error> {
-    let ear = io("listen", to.place().enter(|| UdpSocket::bind(SocketAddr::new(at, PORT)))?)?;
-    io("set a deadline", ear.set_read_timeout(Some(wait)))?;
+fn receive(from: &Pod<'_>, own: IpAddr, to: &Pod<'_>, at: IpAddr, wait: Duration) -> Result<Option<IpAddr>, Error> {
+    let receiver = io("listen", to.place().enter(|| UdpSocket::bind(SocketAddr::new(at, PORT)))?)?;
+    io("set a deadline", receiver.set_read_timeout(Some(wait)))?;
     let sent = from
         .place()
         .enter(|| UdpSocket::bind(SocketAddr::new(own, 0))?.send_to(b"it is me", SocketAddr::new(at, PORT)))?;
-    // A way that the kernel refuses at once is none.
+    // A path that the kernel refuses at once counts as none.
     if sent.is_err() {
         return Ok(None);
     }
-    Ok(ear.recv_from(&mut [0; 16]).ok().map(|(_, seen)| seen.ip()))
+    Ok(receiver.recv_from(&mut [0; 16]).ok().map(|(_, seen)| seen.ip()))
 }
 
 pub(crate) fn io<T>(doing: &str, outcome: std::io::Result<T>) -> Result<T, Error> {
@@ -123,7 +123,7 @@ pub(crate) fn write(node: &Node, path: &str, value: &str) -> Result<(), Error> {
     io(&format!("write {path}"), node.place().enter(|| fs::write(path, value))?)
 }
 
-/// Asks the kernel of a place for a change.
+/// Requests a change from the kernel of a place.
 pub(crate) fn change(place: &Place, request: impl FnOnce() -> Request + Send) -> Result<(), Error> {
     let done = place.enter(|| -> Result<(), String> {
         let mut socket = Socket::open().map_err(|error| error.to_string())?;
@@ -133,7 +133,7 @@ pub(crate) fn change(place: &Place, request: impl FnOnce() -> Request + Send) ->
     done.map_err(|said| Error::Unreadable { from: "the kernel".into(), said })
 }
 
-/// Has nft(8) do something; false where there is none.
+/// Runs nft(8); false where there is none.
 pub(crate) fn nft(node: &Node, words: &str) -> Result<bool, Error> {
     let Some(nft) = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|path| Path::new(path).exists())
     else {

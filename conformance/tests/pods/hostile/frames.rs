@@ -1,4 +1,4 @@
-//! What a pod can put on its link when it writes its frames itself (`AF_PACKET`, with `CAP_NET_RAW` in its own namespace).
+//! The frames that a pod can send when it writes them itself (`AF_PACKET`, with `CAP_NET_RAW` in its own namespace).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const ETHERNET: usize = 14;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 
-/// The MACs of both ends of a link, as one of them sees it.
+/// The MACs of both ends of a link, as seen from one of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     pub(super) own: EthernetAddress,
@@ -37,12 +37,18 @@ pub(super) fn udp(ends: Ends, from: SocketAddr, to: SocketAddr, text: &str) -> V
     }
 }
 
-/// A question or an answer of ARP; `mac` is whose the sender says that it is.
-pub(super) fn arp(ends: Ends, operation: ArpOperation, mac: EthernetAddress, says: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+/// An ARP request or reply; `mac` is the sender's hardware address in it.
+pub(super) fn arp(
+    ends: Ends,
+    operation: ArpOperation,
+    mac: EthernetAddress,
+    sender: Ipv4Addr,
+    to: Ipv4Addr,
+) -> Vec<u8> {
     let packet = ArpRepr::EthernetIpv4 {
         operation,
         source_hardware_addr: mac,
-        source_protocol_addr: says,
+        source_protocol_addr: sender,
         target_hardware_addr: ends.far,
         target_protocol_addr: to,
     };
@@ -51,19 +57,19 @@ pub(super) fn arp(ends: Ends, operation: ArpOperation, mac: EthernetAddress, say
     ethernet(ends, EthernetProtocol::Arp, &bytes)
 }
 
-/// A message of neighbour discovery: with the hop limit of 255 that says it was not forwarded.
+/// A neighbour discovery message: its hop limit of 255 shows that it was not forwarded.
 pub(super) fn ndisc(ends: Ends, from: Ipv6Addr, to: Ipv6Addr, message: NdiscRepr<'_>) -> Vec<u8> {
     icmpv6(ends, from, to, &Icmpv6Repr::Ndisc(message))
 }
 
-/// Any message of ICMPv6.
+/// Any ICMPv6 message.
 pub(super) fn icmpv6(ends: Ends, from: Ipv6Addr, to: Ipv6Addr, message: &Icmpv6Repr<'_>) -> Vec<u8> {
     let mut bytes = vec![0; message.buffer_len()];
     message.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(&mut bytes[..]), &ChecksumCapabilities::default());
     ipv6(ends, from, to, IpProtocol::Icmpv6, &bytes)
 }
 
-/// An ICMP redirect: what `packet` (an IPv4 packet) was sent for goes by `gateway` from now on (RFC 792).
+/// An ICMP redirect: the destination of `packet` (an IPv4 packet) is reached by `gateway` from now on (RFC 792).
 pub(super) fn redirect_v4(ends: Ends, from: Ipv4Addr, to: Ipv4Addr, gateway: Ipv4Addr, packet: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 8];
     bytes[4..8].copy_from_slice(&gateway.octets());
@@ -104,7 +110,7 @@ fn ethernet(ends: Ends, kind: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What a frame carries, without its Ethernet header.
+/// The payload of a frame, without its Ethernet header.
 pub(super) fn packet_of(frame: &[u8]) -> &[u8] {
     &frame[ETHERNET..]
 }
@@ -123,8 +129,8 @@ pub(super) fn send(place: &Place, link: &str, frames: &[Vec<u8>]) -> Result<(), 
     sent.map_err(|source| Error::System { doing: format!("write frames to {link} of {}", place.name()), source })
 }
 
-/// Every frame that passes the link of this name, in and out, while `meanwhile` is done and for a moment more.
-pub(super) fn overhear(
+/// Every frame on the link of this name, in and out, during `meanwhile` and for a moment afterwards.
+pub(super) fn capture(
     place: &Place,
     link: &str,
     meanwhile: impl FnOnce() -> Result<(), Error>,
@@ -132,28 +138,28 @@ pub(super) fn overhear(
     let done = std::sync::atomic::AtomicBool::new(false);
     let ready = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
-        let ear = scope.spawn(|| {
+        let capture = scope.spawn(|| {
             place.enter(|| {
                 let socket = RawSocket::new(link, Medium::Ethernet);
                 ready.wait();
-                let (mut socket, mut heard, mut until) = (socket?, Vec::new(), None);
+                let (mut socket, mut received, mut until) = (socket?, Vec::new(), None);
                 while until.is_none_or(|until| Instant::now() < until) {
                     match socket.receive(time::Instant::ZERO) {
-                        Some((frame, _)) => heard.push(frame.consume(<[u8]>::to_vec)),
+                        Some((frame, _)) => received.push(frame.consume(<[u8]>::to_vec)),
                         None => std::thread::sleep(Duration::from_millis(1)),
                     }
                     if until.is_none() && done.load(std::sync::atomic::Ordering::Acquire) {
                         until = Some(Instant::now() + Duration::from_millis(50));
                     }
                 }
-                Ok::<_, std::io::Error>(heard)
+                Ok::<_, std::io::Error>(received)
             })
         });
         ready.wait();
         let outcome = meanwhile();
         done.store(true, std::sync::atomic::Ordering::Release);
-        let heard = ear.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let received = capture.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         outcome?;
-        heard.map_err(|source| Error::System { doing: format!("listen at {link} of {}", place.name()), source })
+        received.map_err(|source| Error::System { doing: format!("listen at {link} of {}", place.name()), source })
     })
 }

@@ -1,11 +1,11 @@
-//! Links: what a pod can do to the node's and to other pods', and which link DEL and GC take for whose.
+//! Links: what a pod can do to the links of the node and of other pods, and which links DEL and GC treat as a pod's.
 
 use std::fs;
 
 use podlan_conformance::lab::{Command, Error, Lab, Node, Pod, Running, binaries, eventually, within};
 use serde_json::{Value, json};
 
-use super::world::{Attached, SOON, World};
+use super::rig::{Attached, Rig, SOON};
 
 /// A pod in a user namespace of its own, where it has every capability.
 struct Caged<'node> {
@@ -40,45 +40,45 @@ fn has_link(node: &Node, link: &str) -> Result<bool, Error> {
     Ok(node.command("ip").args(["link", "show", "dev", link]).run()?.success())
 }
 
-/// The number that a pod has for the namespace of its node: the kernel tells it with the pod's link.
+/// The number that a pod has for the namespace of its node: the kernel reports it with the pod's link.
 fn number_of_node(said: &str) -> Result<String, Error> {
     let number = said.split_once("link-netnsid ").and_then(|(_, rest)| rest.split_whitespace().next());
     number.map(str::to_owned).ok_or_else(|| Error::Unreadable { from: "ip link".into(), said: said.to_owned() })
 }
 
-/// SECURITY.md says so: this pod has `CAP_NET_ADMIN`, and no user namespace of its own.
+/// As SECURITY.md says: this pod has `CAP_NET_ADMIN`, and no user namespace of its own.
 #[test]
 fn net_admin_without_a_user_namespace_removes_other_pods_links_and_with_one_it_does_not() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
+        let rig = Rig::new(node)?;
         let caged = Caged::new(node, "caged")?;
         let lab = binaries::lab()?.display().to_string();
-        let victim = &world.victim.link;
+        let victim = &rig.victim.link;
 
         let number = number_of_node(&caged.command("ip").args(["link", "show", "eth0"]).succeeds()?)?;
         caged.command("ip").args(["link", "add", "own", "type", "bridge"]).succeeds()?;
         let refused = caged.command(&lab).args(["remove-in", &number, victim]).fails()?;
         assert!(refused.stderr.contains("EACCES"), "{}", refused.stderr);
         assert!(has_link(node, victim)?);
-        world.all_is_well()?;
+        rig.all_is_well()?;
 
-        let thief = &world.thief.pod;
+        let thief = &rig.thief.pod;
         let number = number_of_node(&thief.command("ip").args(["link", "show", "eth0"]).succeeds()?)?;
         thief.command(&lab).args(["remove-in", &number, victim]).succeeds()?;
-        assert!(!has_link(node, victim)?, "it equals the node's root for links");
+        assert!(!has_link(node, victim)?, "for links it has the powers of the node's root");
         Ok(())
     });
 }
 
-/// All that root of a pod can do to its end: another name, another namespace, a decoy in its place.
+/// All that root of a pod can do to its end: rename it, move it to another namespace, put a decoy in its place.
 #[test]
-fn a_pod_that_hides_its_link_loses_it_by_del_with_its_address_and_nobody_else_does() {
+fn del_removes_a_hidden_pod_link_and_its_lease_and_nothing_of_other_pods() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
+        let rig = Rig::new(node)?;
         let caged = Caged::new(node, "caged")?;
         let nested = caged.command("unshare").args(["--net", "sleep", "600"]).spawn()?;
         eventually(SOON, "a namespace within the pod", || {
@@ -100,13 +100,13 @@ fn a_pod_that_hides_its_link_loses_it_by_del_with_its_address_and_nobody_else_do
 
         caged.at.pod.del(&node.podnet())?;
         assert!(!has_link(node, &caged.at.link)?);
-        assert!(!within_it("link show hidden")?.success(), "both ends are gone, wherever the far one was");
-        assert!(caged.command("ip").args(["link", "show", "decoy"]).run()?.success(), "what is the pod's own stays");
+        assert!(!within_it("link show hidden")?.success(), "both ends are gone, wherever the pod's end was");
+        assert!(caged.command("ip").args(["link", "show", "decoy"]).run()?.success(), "the pod's own link stays");
         for address in caged.at.added.ips() {
             assert_eq!(node.network()?.lines(&["unicast", &format!("{address}")]), Vec::<&str>::new());
         }
-        // The address is another's now, and the former owner has no way to speak with it.
-        world.all_is_well()
+        // The address belongs to another pod now, and the former owner cannot send with it.
+        rig.all_is_well()
     });
 }
 
@@ -119,13 +119,14 @@ fn gc(pod: &Pod<'_>, network: &Value, valid: &[&Attached<'_>]) -> Result<(), Err
     gc.succeeds().map(drop)
 }
 
-/// The group is 31 bits of the hash of the network's name: two thousand million tries find a name with that of another.
+/// The group is 31 bits of the hash of the network's name: with two thousand million tries a name with the same group
+/// is found.
 #[test]
-fn a_network_that_has_the_group_of_another_collects_none_of_its_links() {
+fn gc_of_a_network_with_a_colliding_link_group_removes_no_link_of_the_other() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
+        let rig = Rig::new(node)?;
         let mut chosen = node.podnet();
         chosen["name"] = json!("chosen");
         chosen["ipam"]["ranges"] = json!([[{ "subnet": "10.77.0.0/24" }]]);
@@ -134,24 +135,24 @@ fn a_network_that_has_the_group_of_another_collects_none_of_its_links() {
         let its = added.result["interfaces"][0]["name"].as_str().unwrap_or_default();
         let said = node.command("ip").args(["link", "show", "dev", its]).succeeds()?;
         let group = said.split_once(" group ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
-        // As if the name of "chosen" had been found so that it has the group of "podnet".
-        for one in [&world.thief, &world.victim, &world.target] {
+        // As if the name "chosen" had been found so that it has the group of "podnet".
+        for one in [&rig.thief, &rig.victim, &rig.target] {
             node.command("ip").args(["link", "set", "dev", &one.link, "group", group]).succeeds()?;
         }
         gc(&stray, &chosen, &[])?;
-        assert!(!has_link(node, its)?, "its own go");
-        world.all_is_well()
+        assert!(!has_link(node, its)?, "its own links are removed");
+        rig.all_is_well()
     });
 }
 
-/// Links of other makers that look like ours: by name, by group, by a text copied from a pod's.
+/// Links of other programs that look like podlan's: by name, by group, by a text copied from a pod's link.
 #[test]
-fn neither_del_nor_gc_takes_a_look_alike_for_a_pods_link() {
+fn neither_del_nor_gc_removes_a_link_that_only_resembles_a_pods() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let victim = &world.victim;
+        let rig = Rig::new(node)?;
+        let victim = &rig.victim;
         let ip = |words: &[&str]| node.command("ip").args(words).succeeds();
         let said = ip(&["link", "show", "dev", &victim.link])?;
         let after = |word: &str| said.split_once(word).map_or("", |(_, rest)| rest.lines().next().unwrap_or_default());
@@ -162,15 +163,15 @@ fn neither_del_nor_gc_takes_a_look_alike_for_a_pods_link() {
             ip(&["link", "add", link, "type", "veth", "peer", "name", &format!("p{}", &link[4..])])?;
             ip(&["link", "set", link, "group", group, "alias", alias])?;
         }
-        gc(&victim.pod, &node.podnet(), &[&world.thief, victim, &world.target])?;
-        world.all_is_well()?;
+        gc(&victim.pod, &node.podnet(), &[&rig.thief, victim, &rig.target])?;
+        rig.all_is_well()?;
         victim.pod.del(&node.podnet())?;
         assert!(!has_link(node, &victim.link)?);
-        gc(&victim.pod, &node.podnet(), &[&world.thief, &world.target])?;
+        gc(&victim.pod, &node.podnet(), &[&rig.thief, &rig.target])?;
         for link in look_alikes {
-            assert!(has_link(node, link)?, "{link} is somebody else's");
+            assert!(has_link(node, link)?, "{link} belongs to another program");
         }
-        for one in [&world.thief, &world.target] {
+        for one in [&rig.thief, &rig.target] {
             assert!(has_link(node, &one.link)?, "{} lives", one.link);
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Messages that would make the node change its ways: router advertisements, redirects, and packets for what listens on
-//! its loopback alone.
+//! Messages that would change the node's configuration: router advertisements, redirects, and packets for servers that
+//! listen on the node's loopback only.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
@@ -12,11 +12,11 @@ use smoltcp::wire::{
 };
 
 use super::frames;
-use super::world::{Attached, Ear, PORT, SOON, World, set};
+use super::rig::{Attached, PORT, Receiver, Rig, SOON, set};
 
 const EVERY_NODE: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// A router advertisement of the thief's: a default route by it, and a prefix to make addresses of.
+/// A router advertisement by the thief: a default route by it, and a prefix for addresses.
 fn advertisement(thief: &Attached<'_>) -> Vec<u8> {
     let prefix = NdiscPrefixInformation {
         prefix_len: 64,
@@ -43,17 +43,17 @@ fn a_router_advertisement_of_a_pod_is_ignored_even_where_the_node_takes_them_by_
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        // As on a node whose own default route is learned so, and which forwards.
+        // As on a node whose own default route is learned in this way, and which forwards.
         set(node, "/proc/sys/net/ipv6/conf/default/accept_ra", "2")?;
-        let world = World::new(node)?;
-        let thief = &world.thief;
+        let rig = Rig::new(node)?;
+        let thief = &rig.thief;
         let learned = || -> Result<String, Error> {
             node.command("ip").args(["-6", "route", "show", "proto", "ra", "dev", &thief.link]).succeeds()
         };
         thief.sends(&[advertisement(thief)])?;
-        world.all_is_well()?;
+        rig.all_is_well()?;
         assert_eq!(learned()?, "");
-        world.set(&format!("/proc/sys/net/ipv6/conf/{}/accept_ra", thief.link), "2")?;
+        rig.set(&format!("/proc/sys/net/ipv6/conf/{}/accept_ra", thief.link), "2")?;
         eventually(SOON, "the same frame makes a default route where it is accepted", || {
             thief.sends(&[advertisement(thief)]).map_err(|error| error.to_string())?;
             match learned().map_err(|error| error.to_string())? {
@@ -64,24 +64,24 @@ fn a_router_advertisement_of_a_pod_is_ignored_even_where_the_node_takes_them_by_
     });
 }
 
-/// The thief is a router for a subnet behind it, and says that the victim's address were a better one.
+/// The thief is a router for a subnet behind it, and redirects the node to the victim's address as a better one.
 #[test]
 fn a_redirect_of_a_pod_is_ignored_in_both_families() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let (thief, victim) = (&world.thief, &world.victim);
+        let rig = Rig::new(node)?;
+        let (thief, victim) = (&rig.thief, &rig.victim);
         let behind: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 99, 0, 1), Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
         let local = thief.link_local();
         for (subnet, by) in [("10.99.0.0/16", thief.v4.to_string()), ("fd99::/64", local.to_string())] {
             node.command("ip").args(["route", "add", subnet, "via", &by, "dev", &thief.link, "onlink"]).succeeds()?;
         }
         let redirects = || -> Result<(), Error> {
-            // A redirect quotes what it is about: an echo reply of the node's, for which no socket is asked.
+            // A redirect quotes the packet that it is about: an echo reply of the node, for which no socket is needed.
             let quoted = frames::ipv4(thief.ends, node_v4(), behind.0, IpProtocol::Icmp, &[0; 8]);
             let v4 = frames::redirect_v4(thief.ends, thief.v4, node_v4(), victim.v4, frames::packet_of(&quoted));
-            // Where it is taken, the node asks for the new gateway.
+            // Where it is accepted, the node resolves the new gateway.
             let here =
                 frames::arp(thief.ends, ArpOperation::Reply, thief.ends.own, victim.v4, Ipv4Addr::new(169, 254, 1, 1));
             let message = NdiscRepr::Redirect {
@@ -91,7 +91,7 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
                 redirected_hdr: None,
             };
             let v6 = frames::ndisc(thief.ends, local, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), message);
-            // A route that nobody uses has nothing to be redirected.
+            // A redirect applies only to a route in use.
             for to in [behind.0.to_string(), behind.1.to_string()] {
                 node.command("ip").args(["route", "get", &to]).succeeds()?;
             }
@@ -100,7 +100,7 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
         let gateway =
             |to: String| -> Result<String, Error> { node.command("ip").args(["route", "get", &to]).succeeds() };
         redirects()?;
-        world.all_is_well()?;
+        rig.all_is_well()?;
         assert!(!gateway(behind.0.to_string())?.contains(&victim.v4.to_string()));
         assert!(!gateway(behind.1.to_string())?.contains(&victim.link_local().to_string()));
         let link = &thief.link;
@@ -111,7 +111,7 @@ fn a_redirect_of_a_pod_is_ignored_in_both_families() {
             (format!("ipv6/conf/{link}/forwarding"), "0"),
             (format!("ipv6/conf/{link}/accept_redirects"), "1"),
         ] {
-            world.set(&format!("/proc/sys/net/{path}"), value)?;
+            rig.set(&format!("/proc/sys/net/{path}"), value)?;
         }
         for (to, by) in
             [(behind.0.to_string(), victim.v4.to_string()), (behind.1.to_string(), victim.link_local().to_string())]
@@ -131,29 +131,29 @@ fn node_v4() -> Ipv4Addr {
     Ipv4Addr::new(172, 31, 0, 1)
 }
 
-/// portmap, chained after podlan, lets packets for 127.0.0.1 in by the pod's link (`route_localnet`), for hostPorts on
-/// localhost; kube-proxy does so for all links.
+/// portmap, chained after podlan, accepts packets for 127.0.0.1 from the pod's link (`route_localnet`), for hostPorts
+/// on localhost; kube-proxy does so for all links.
 #[test]
-fn what_listens_on_the_nodes_loopback_is_not_for_pods_even_where_a_host_port_opened_the_link() {
+fn pods_do_not_reach_servers_on_the_nodes_loopback_even_where_a_host_port_set_route_localnet() {
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let world = World::new(node)?;
-        let thief = &world.thief;
-        world.set(&format!("/proc/sys/net/ipv4/conf/{}/route_localnet", thief.link), "1")?;
-        let heard = |agent: &str| -> Result<Vec<String>, Error> {
-            let loopback = Ear::at(node.place(), Ipv4Addr::LOCALHOST.into())?;
+        let rig = Rig::new(node)?;
+        let thief = &rig.thief;
+        rig.set(&format!("/proc/sys/net/ipv4/conf/{}/route_localnet", thief.link), "1")?;
+        let received = |agent: &str| -> Result<Vec<String>, Error> {
+            let loopback = Receiver::at(node.place(), Ipv4Addr::LOCALHOST.into())?;
             let to = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
             thief.sends(&[frames::udp(thief.ends, SocketAddr::from((thief.v4, 4444)), to, agent)])?;
-            world.all_is_well()?;
+            rig.all_is_well()?;
             node.place()
                 .enter(|| std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"end", to)))?
                 .map_err(|source| Error::System { doing: "end it".into(), source })?;
-            loopback.hears()
+            loopback.receives()
         };
-        assert_eq!(heard("without")?, ["without"], "nothing else stops it");
-        let _agent = world.agent()?;
-        assert_eq!(heard("with")?, Vec::<String>::new());
+        assert_eq!(received("without")?, ["without"], "nothing else stops it");
+        let _agent = rig.agent()?;
+        assert_eq!(received("with")?, Vec::<String>::new());
         Ok(())
     });
 }

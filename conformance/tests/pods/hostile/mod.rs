@@ -1,11 +1,12 @@
-//! A pod that attacks: with frames of its own making, from a user namespace of its own, by names and texts that mislead.
-//! Where a defence can be taken away the test takes it away, and the same attack goes through: it cannot pass for nothing.
+//! A hostile pod: with frames of its own making, from a user namespace of its own, with misleading names and texts.
+//! Where a defence can be switched off the test does so, and the same attack succeeds: so the test would detect a
+//! missing defence.
 //!
 //! ```text
 //!   node1
-//!     ├── thief   sends whatever it likes
-//!     ├── victim  whom it would like to be
-//!     └── target  whom it would like to deceive
+//!     ├── thief   sends hostile frames
+//!     ├── victim  its addresses are forged
+//!     └── target  receives the forged packets
 //! ```
 
 mod addresses;
@@ -14,4 +15,4 @@ mod links;
 mod messages;
 mod neighbours;
 mod privacy;
-mod world;
+mod rig;

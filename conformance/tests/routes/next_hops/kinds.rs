@@ -1,8 +1,9 @@
-//! The kinds by name, and with packets: pods that reach each other by routers, without an agent, do so with one.
+//! Each kind of routed network by name, with packets: pods that reach each other through routers without an agent do so
+//! with one.
 //!
 //! ```text
 //!   node1 ──┐              ┌── node2        node1 and node2 cannot speak on the LAN but to the router (port isolation)
-//!    web    ├── node3 ─────┤    db          10.244.0.0/16 leads to the router, which knows both pod subnets
+//!    web    ├── node3 ─────┤    db          10.244.0.0/16 leads to the router, which has routes to both pod subnets
 //!           │   (router)   │
 //! ```
 
@@ -12,9 +13,9 @@ use serde_json::json;
 
 use super::SOON;
 
-/// A test for each kind. The script is for node1 and node2: `$me` and `$other` are their addresses, `$ll` is the router's
-/// link-local one. Beside it, addresses that both nodes have in the list, before their own, and whether a route can go the
-/// same way, where the operator says that routers know the pods.
+/// A test for each kind. The script is for node1 and node2: `$me` and `$other` are their addresses, `$ll` is the
+/// router's link-local one. After it come addresses that both nodes have in the list, before their own, and whether a
+/// route can take the same path where the operator states that routers have the pod subnets.
 macro_rules! kinds {
     ($($kind:ident: $script:expr, $also:expr, $followed:expr;)*) => {
         $(#[test]
@@ -65,7 +66,7 @@ fn arrange(kind: &str, node: &Node, other: &Node, router: &Node) -> Result<(), E
     let (me, it) = (node.v4(), other.v4());
     node.shell(&format!("set -e; me={me}; other={it}; ll={ll}\n{kind}"))?;
     let (mine, pods) = (link_local(node)?, &node.pod_cidrs()[0]);
-    // The way back, whatever addresses the node's link has.
+    // The path back, whatever addresses the node's link has.
     let back = format!(
         "ip route replace {me}/32 via inet6 {mine} dev eth0; ip route replace {pods} via inet6 {mine} dev eth0"
     );

@@ -1,4 +1,4 @@
-//! The law, judged by what `ip route` says: nothing of podlan's own reading of the kernel is in it.
+//! The law, judged by the output of `ip route`: podlan's own reading of the kernel is not used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ impl Peer {
 /// A next hop by the link's name.
 pub(super) type Hop = (String, IpAddr);
 
-/// How the kernel reaches an address.
+/// The kernel's route to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     OnLink(String),
@@ -39,7 +39,7 @@ fn unreadable(said: impl Into<String>) -> Error {
     Error::Unreadable { from: "ip".into(), said: said.into() }
 }
 
-/// The kernel's answers for all addresses of the peers.
+/// The kernel's routes to all addresses of the peers.
 pub(super) fn answers(node: &Node, peers: &[Peer]) -> Result<BTreeMap<IpAddr, Answer>, Error> {
     let all: BTreeSet<IpAddr> = peers.iter().flat_map(|peer| peer.addresses.iter().copied()).collect();
     let words: Vec<String> = all.iter().map(IpAddr::to_string).collect();
@@ -72,7 +72,7 @@ fn answer_of(route: &Value, objects: &Value) -> Answer {
     gateway(&hop).map_or_else(|| Answer::OnLink(dev.to_owned()), |gateway| Answer::By((dev.to_owned(), gateway)))
 }
 
-/// The nexthop object of that number, or the only member of the group.
+/// The nexthop object with that number, or the only member of the group.
 fn object(id: &Value, objects: &Value) -> Option<Value> {
     let found = objects.as_array()?.iter().find(|object| object["id"] == *id)?;
     match found["group"].as_array() {
@@ -88,7 +88,7 @@ fn gateway(hop: &Value) -> Option<IpAddr> {
     hop["gateway"].as_str().or(hop["via"]["host"].as_str())?.parse().ok()
 }
 
-/// The routes under the agent's number, without those of the own CIDR.
+/// The routes with the agent's protocol number, without those of the own CIDR.
 fn ours(node: &Node) -> Result<BTreeMap<String, Hop>, Error> {
     let mut routes = BTreeMap::new();
     for family in ["-4", "-6"] {
@@ -103,7 +103,7 @@ fn ours(node: &Node) -> Result<BTreeMap<String, Hop>, Error> {
     Ok(routes)
 }
 
-/// Whether podlan's routes are as the kernel's answers of now want them.
+/// Whether podlan's routes match the kernel's current answers.
 pub(super) fn holds(node: &Node, peers: &[Peer], by_routers: bool) -> Result<(), String> {
     let said = |error: Error| error.to_string();
     let (answers, routes) = (answers(node, peers).map_err(said)?, ours(node).map_err(said)?);
@@ -115,7 +115,7 @@ pub(super) fn holds(node: &Node, peers: &[Peer], by_routers: bool) -> Result<(),
             match routes.get(cidr) {
                 Some(hop) if !right.contains(hop) => {
                     wrong.push(format!(
-                        "{} {cidr} goes by {hop:?}, right is {right:?}: {:?}",
+                        "{} {cidr} has the next hop {hop:?}, right is {right:?}: {:?}",
                         peer.name, peer.addresses
                     ));
                 }
@@ -128,7 +128,7 @@ pub(super) fn holds(node: &Node, peers: &[Peer], by_routers: bool) -> Result<(),
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-/// The next hops that are as the kernel says.
+/// The next hops that match the kernel's answers.
 fn right(peer: &Peer, v6: bool, by_routers: bool, answers: &BTreeMap<IpAddr, Answer>) -> Vec<Hop> {
     let addresses = peer.addresses.iter().filter(|address| address.is_ipv6() == v6);
     let hop = |address: &IpAddr| match answers.get(address)? {
@@ -139,21 +139,21 @@ fn right(peer: &Peer, v6: bool, by_routers: bool, answers: &BTreeMap<IpAddr, Ans
     addresses.filter_map(hop).collect()
 }
 
-/// The peers without a route on which no verdict says why. Where the kernel reaches one, there is but one reason: it takes no
-/// such route.
+/// The peers that have no route and no verdict with the reason. Where the kernel reaches one, there is only one
+/// possible reason: the kernel refuses such a route.
 fn without_reason(node: &Node, silent: BTreeSet<(&str, &str, bool)>) -> Result<Vec<String>, String> {
     let run = || node.command(binaries::find("podlan-node")?).args(["status", "--json"]).run();
     let status: Value = serde_json::from_str(&run().map_err(|error| error.to_string())?.stdout).unwrap_or(Value::Null);
     let lines = || status["peers"].as_array().into_iter().flatten();
-    let says = |(name, cidr, reached): &(&str, &str, bool)| {
+    let gives_reason = |(name, cidr, reached): &(&str, &str, bool)| {
         let mut lines = lines().filter(|line| line["node"] == *name && line["cidr"] == *cidr);
         lines.any(|line| match reached {
             true => line["reason"] == "refused-by-kernel",
             false => line["verdict"] == "skipped" && line["reason"] != "",
         })
     };
-    let quiet = silent.into_iter().filter(|one| !says(one));
+    let quiet = silent.into_iter().filter(|one| !gives_reason(one));
     Ok(quiet
-        .map(|(name, cidr, reached)| format!("no verdict says why {name} {cidr} has no route ({reached})"))
+        .map(|(name, cidr, reached)| format!("no verdict gives the reason why {name} {cidr} has no route ({reached})"))
         .collect())
 }

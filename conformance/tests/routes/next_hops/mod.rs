@@ -1,17 +1,18 @@
-//! Where podlan's routes go: as the kernel reaches the peer's address, or nowhere. Generated nodes, and the kinds by name.
+//! The next hops of podlan's routes: those by which the kernel reaches the peer's address, or none. Generated nodes,
+//! and the kinds by name.
 
+mod generated;
 mod kinds;
 mod law;
 mod storm;
-mod world;
 
 use std::time::Duration;
 
 use podlan_conformance::cluster;
 use podlan_conformance::lab::{Error, Lab, Node, Running, eventually, within};
 
+use generated::{Dice, arrange, happen, peers};
 use law::{Peer, holds};
-use world::{Dice, arrange, happen, peers};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -21,9 +22,9 @@ fn list(lab: &Lab, peers: &[Peer]) -> Result<(), Error> {
     cluster::list(lab, &real.chain(peers.iter().map(Peer::as_kubernetes)).collect::<Vec<_>>())
 }
 
-/// The law, as soon as the agent has had its time.
-fn soon_holds(node: &Node, peers: &[Peer], by_routers: bool, agent: &Running, told: &str) -> Result<(), Error> {
-    eventually(SOON, &format!("the law holds on {}: {told}", node.name()), || {
+/// Waits until the law holds, for as long as the agent may take.
+fn soon_holds(node: &Node, peers: &[Peer], by_routers: bool, agent: &Running, case: &str) -> Result<(), Error> {
+    eventually(SOON, &format!("the law holds on {}: {case}", node.name()), || {
         holds(node, peers, by_routers).map_err(|wrong| format!("{wrong}\n{}", agent.stderr()))
     })
 }
@@ -33,7 +34,7 @@ fn soon_holds(node: &Node, peers: &[Peer], by_routers: bool, agent: &Running, to
 ///     a0 ── a1, b0 ── b1, c0 ── c1 (veth pairs within the node), eth0 on the LAN, an address on lo
 /// ```
 #[test]
-fn a_route_to_a_peers_pods_goes_as_the_kernel_reaches_the_peer_or_a_verdict_says_why_there_is_none() {
+fn a_route_to_a_peers_pods_uses_the_kernels_next_hop_to_the_peer_or_a_verdict_gives_the_reason() {
     within(|| {
         let seed = std::env::var("PODLAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
         println!("seed {seed} (PODLAN_SEED)");
@@ -46,11 +47,11 @@ fn a_route_to_a_peers_pods_goes_as_the_kernel_reaches_the_peer_or_a_verdict_says
             let script = arrange(&mut dice);
             node.shell(&script)?;
             let by_routers = index % 2 == 1;
-            // What the kernel says before there is a route of ours.
+            // The kernel's answers before podlan has any route.
             let before = law::answers(node, &peers)?;
             let agent = node.agent(if by_routers { &["--by-routers"] } else { &[] })?;
             soon_holds(node, &peers, by_routers, &agent, &script)?;
-            assert_eq!(law::answers(node, &peers)?, before, "no route of ours is in the way of an answer: {script}");
+            assert_eq!(law::answers(node, &peers)?, before, "podlan's routes change none of the answers: {script}");
             agents.push((node, by_routers, agent));
         }
         for _ in 0..4 {

@@ -1,5 +1,5 @@
-//! A storm of events: routes that concern every peer come and go without end. The agent answers some of them, at its own
-//! pace, and its own routes are healed meanwhile.
+//! A storm of events: routes that affect every peer are added and removed without end. The agent reconciles at its own
+//! pace, and its own routes are restored meanwhile.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::SOON;
 /// Routes that are deleted by hand meanwhile.
 const DELETED: u32 = 20;
 
-/// How many turns the agent has made, those that put a route back among them.
+/// How many reconciliations the agent has made, including those that restore a route.
 const TURNS: &str = "podlan_node_reconcile_duration_seconds_count";
 
 /// The processor time of a process, in clock ticks of 10 ms.
@@ -24,7 +24,7 @@ fn ticks(process: u32) -> u64 {
 }
 
 #[test]
-fn a_storm_of_events_costs_a_part_of_a_processor_and_keeps_no_route_from_being_healed() {
+fn a_storm_of_events_uses_part_of_a_cpu_and_prevents_no_route_from_being_restored() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
@@ -49,7 +49,7 @@ fn a_storm_of_events_costs_a_part_of_a_processor_and_keeps_no_route_from_being_h
             })?;
             worst = worst.max(gone.elapsed());
         }
-        // The storm goes on: the agent may not answer each of its events.
+        // The storm continues: the agent may not reconcile for each of its events.
         std::thread::sleep(Duration::from_secs(1));
         let (made, lasted) = (metric(one, TURNS).map_err(unreadable)? - turned, began.elapsed());
         let spent = Duration::from_millis((ticks(agent.id()) - before) * 10);
@@ -58,11 +58,11 @@ fn a_storm_of_events_costs_a_part_of_a_processor_and_keeps_no_route_from_being_h
             "a storm of {lasted:?}: {made} turns, {:.0} % of a processor, the slowest heal {worst:?}",
             share * 100.0
         );
-        // It still blows: no route waited for its end.
+        // The storm has not ended: no route waited for its end.
         assert!(storm.is_running(), "{}", storm.stderr());
         drop(storm);
         let paced = u64::from(DELETED) + u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX) / 100 + 5;
-        assert!(made <= paced, "the agent answers every event: {made} turns, {paced} at most");
+        assert!(made <= paced, "the agent reconciles for every event: {made} turns, {paced} at most");
         Ok::<(), Error>(())
     });
 }

@@ -1,5 +1,5 @@
-//! The agent at scale: 10,000 routes from nothing, one changed node, memory at 5,000 nodes. It prints its numbers; the
-//! bars that it holds itself to leave room for a busy machine.
+//! The agent at scale: 10,000 routes from nothing, one changed node, memory at 5,000 nodes. It prints its figures; its
+//! limits leave room for a busy machine.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use podlan_conformance::agent::{has, stop};
 
 use super::{SOON, network, status};
 
-/// What `ip -batch` does: the routes of the list, added one by one by a program that does nothing else.
+/// The time of `ip -batch`: a program that does nothing but add the routes of the list one by one.
 fn floor(node: &Node, count: u32) -> Result<Duration, Error> {
     let took = node.place().enter(|| -> Result<Duration, netlink::Error> {
         let device = Link::index(&Socket::open()?, "eth0")?;
@@ -83,7 +83,7 @@ fn five_thousand_nodes_stay_within_20_megabytes_and_one_change_is_quick() {
             cluster::list(&lab, &items)?;
             let words = moved.address.to_string();
             eventually(SOON, "the change is in", || has(one, &[&words]))?;
-            println!("one changed node of 5,000: {:?}, looking included", began.elapsed());
+            println!("one changed node of 5,000: {:?}, including the polling", began.elapsed());
         }
         let memory = fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap_or_default();
         let kilobytes = |key: &str| -> u64 {

@@ -1,4 +1,4 @@
-//! What these tests do to a node's kernel behind the agent's back.
+//! Changes of a node's kernel by another program than the agent.
 
 use ipnetwork::IpNetwork;
 use netlink::{Address, Family, Link, NODE_ROUTE, Request, Route, Socket};
@@ -35,7 +35,7 @@ pub(super) fn remove_address(node: &Node, link: &str, own: IpNetwork) -> Result<
     request(node, "remove an address", || address(link, own).remove())
 }
 
-/// One look at one route: cheap enough to be polled.
+/// Reads one route: cheap enough to be polled.
 pub(super) fn has_route(node: &Node, destination: IpNetwork) -> Result<bool, Error> {
     let found = node.place().enter(|| {
         let dump = Route::dump(Family::of(destination.ip()), NODE_ROUTE);
@@ -46,7 +46,7 @@ pub(super) fn has_route(node: &Node, destination: IpNetwork) -> Result<bool, Err
     Ok(!found.is_empty())
 }
 
-/// Takes a link of the node itself down, or up again.
+/// Sets a link of the node itself down, or up again.
 pub(super) fn set_up(node: &Node, link: &str, up: bool) -> Result<(), Error> {
     let switched = node.place().enter(|| -> std::io::Result<()> {
         let builder = LinkUnspec::new_with_name(link);

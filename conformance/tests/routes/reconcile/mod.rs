@@ -1,4 +1,4 @@
-//! The agent's routes on a real kernel: right, kept right, and explained.
+//! The agent's routes on a real kernel: correct, kept correct, and explained.
 //!
 //! ```text
 //!   node1 (agent) ──┬── node2 ── node3
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use netlink::{POD_ROUTE, Route};
-use podlan_conformance::agent::{has, has_not, is_ready, knows, routes as ours, status, stop};
+use podlan_conformance::agent::{has, has_not, has_routes_to, is_ready, routes as ours, status, stop};
 use podlan_conformance::cluster::list;
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
 use serde_json::json;
@@ -38,8 +38,8 @@ fn a_restart_keeps_the_routes_of_a_node_that_is_malformed_and_withdraws_them_whe
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
         let agent = one.agent(&[])?;
-        knows(one, two)?;
-        knows(one, three)?;
+        has_routes_to(one, two)?;
+        has_routes_to(one, three)?;
         let mut odd = three.as_kubernetes();
         odd["spec"] = json!({ "podCIDRs": ["10.244.3.7/24", "fd00"] });
         list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), odd.clone()])?;
@@ -54,25 +54,25 @@ fn a_restart_keeps_the_routes_of_a_node_that_is_malformed_and_withdraws_them_whe
         eventually(SOON, "the new agent is ready", || is_ready(one, agent.id()))?;
         assert_eq!(ours(one)?, before, "the last good routes stay");
 
-        // A file that does not read keeps nothing, and stops nothing.
+        // A file that cannot be parsed keeps no routes, and stops nothing.
         stop(agent)?;
         let kept = one.path("/run/podlan/kept.json");
         let text = fs::read_to_string(&kept).unwrap_or_default();
         fs::write(&kept, &text[..text.len() / 2]).unwrap();
         let agent = one.agent(&[])?;
         eventually(SOON, "its routes go", || has_not(one, &["unicast", "10.244.3.0/24"]))?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
 
-        // Kept again, and gone with the node.
+        // Kept again, and removed with the node.
         list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), three.as_kubernetes()])?;
-        knows(one, three)?;
+        has_routes_to(one, three)?;
         list(&lab, &[one.as_kubernetes(), two.as_kubernetes(), odd])?;
         eventually(SOON, "node3 is malformed again", || is_malformed("node3"))?;
         stop(agent)?;
         list(&lab, &[one.as_kubernetes(), two.as_kubernetes()])?;
         let _agent = one.agent(&[])?;
         eventually(SOON, "its routes go with it", || has_not(one, &["unicast", "10.244.3.0/24"]))?;
-        knows(one, two)
+        has_routes_to(one, two)
     });
 }
 
@@ -81,16 +81,16 @@ fn a_route_deleted_by_hand_is_back_at_once_and_not_by_the_next_resync_in_both_fa
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
-        // It does not look by itself while the test lasts.
+        // No resync happens during the test.
         let _agent = one.agent(&["--resync", "1h"])?;
-        knows(one, two)?;
-        knows(one, three)?;
-        // The base: how long the agent takes to answer an operator, on this machine and now.
+        has_routes_to(one, two)?;
+        has_routes_to(one, three)?;
+        // The base: how long the agent takes to answer an operator, on this machine at this time.
         let mut answers = Vec::new();
         for _ in 0..9 {
-            let asked = Instant::now();
+            let sent = Instant::now();
             status(one)?;
-            answers.push(asked.elapsed());
+            answers.push(sent.elapsed());
         }
         answers.sort();
         for cidr in two.pod_cidrs() {
@@ -113,23 +113,23 @@ fn a_route_deleted_by_hand_is_back_at_once_and_not_by_the_next_resync_in_both_fa
 }
 
 #[test]
-fn what_died_while_the_agent_was_down_is_swept_and_pods_and_strangers_stay() {
+fn routes_of_nodes_that_left_while_the_agent_was_down_are_removed_and_pod_and_foreign_routes_stay() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
         let web = one.pod("web")?;
         web.add(&one.podnet())?;
         let agent = one.agent(&[])?;
-        knows(one, two)?;
-        knows(one, three)?;
+        has_routes_to(one, two)?;
+        has_routes_to(one, three)?;
         stop(agent)?;
-        assert_eq!(ours(one)?.len(), 6, "a graceful end leaves the routes");
+        assert_eq!(ours(one)?.len(), 6, "an agent that is stopped leaves the routes");
         let foreign = Route { gateway: Some(two.v4()), ..Route::to(network("10.200.0.0/24"), 4) };
         add_route(one, &foreign)?;
         let before = one.network()?;
         lab.list(&[one, two])?;
         let _agent = one.agent(&[])?;
-        eventually(SOON, "node3's routes are swept", || {
+        eventually(SOON, "node3's routes are removed", || {
             three.pod_cidrs().iter().try_for_each(|cidr| has_not(one, &[&cidr.to_string()]))
         })?;
         assert_eq!(ours(one)?.len(), 4);
@@ -141,13 +141,13 @@ fn what_died_while_the_agent_was_down_is_swept_and_pods_and_strangers_stay() {
 }
 
 #[test]
-fn an_empty_list_is_held_until_a_later_one_says_so_too_or_the_operator_does() {
+fn an_empty_list_is_held_until_a_later_list_or_the_operator_confirms_it() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
         let agent = one.agent(&["--withdraw-hold", "1s"])?;
-        knows(one, two)?;
-        knows(one, three)?;
+        has_routes_to(one, two)?;
+        has_routes_to(one, three)?;
         let before = ours(one)?;
         list(&lab, &[])?;
         eventually(SOON, "the list is held", || match status(one).map_err(|error| error.to_string())? {
@@ -155,7 +155,7 @@ fn an_empty_list_is_held_until_a_later_one_says_so_too_or_the_operator_does() {
             status => Err(status.to_string()),
         })?;
         assert_eq!(ours(one)?, before);
-        eventually(SOON, "the same list, read again after the hold, is believed", || match ours(one) {
+        eventually(SOON, "the same list, read again after the hold, is applied", || match ours(one) {
             Ok(held) if held.is_empty() => Ok(()),
             held => Err(format!("{held:?}")),
         })?;
@@ -163,8 +163,8 @@ fn an_empty_list_is_held_until_a_later_one_says_so_too_or_the_operator_does() {
 
         lab.list(&[one, two, three])?;
         let _agent = one.agent(&["--withdraw-hold", "1h"])?;
-        knows(one, two)?;
-        knows(one, three)?;
+        has_routes_to(one, two)?;
+        has_routes_to(one, three)?;
         lab.write_nodes("{\"items\": [\n")?;
         eventually(SOON, "the error names file and line", || {
             let error = status(one).map_err(|error| error.to_string())?["source"]["error"].to_string();
@@ -173,7 +173,7 @@ fn an_empty_list_is_held_until_a_later_one_says_so_too_or_the_operator_does() {
         assert_eq!(ours(one)?, before, "a malformed file changes nothing");
         lab.list(&[one])?;
         let release = || node_command(one, &["release-withdrawal"]);
-        eventually(SOON, "the operator lets it go", || match release() {
+        eventually(SOON, "the operator releases it", || match release() {
             Ok(said) if said.contains("released") => Ok(()),
             said => Err(format!("{said:?}")),
         })?;
@@ -194,7 +194,7 @@ fn a_node_address_that_changes_in_one_family_changes_that_familys_route_alone() 
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let _agent = one.agent(&[])?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
         let mut moved = two.as_kubernetes();
         moved["status"]["addresses"][1]["address"] = json!("fd31::77");
         list(&lab, &[one.as_kubernetes(), moved])?;
@@ -214,21 +214,23 @@ fn a_foreign_route_in_the_place_of_ours_is_named_and_left_alone() {
         let foreign = Route { gateway: Some(three.v4()), metric: 110, ..Route::to(theirs, 4) };
         add_route(one, &foreign)?;
         let _agent = one.agent(&[])?;
-        knows(one, three)?;
+        has_routes_to(one, three)?;
         eventually(SOON, "the verdict names the foreign route", || {
             let said = verdicts(one, "node2").map_err(|error| error.to_string())?.join("; ");
             let named =
                 said.contains("held by a foreign route") && said.contains("172.31.0.3") && said.contains("static");
             if named { Ok(()) } else { Err(said) }
         })?;
-        assert_eq!(has(one, &[&theirs.to_string(), "172.31.0.3", "4"]), Ok(()), "it stands as it was");
+        assert_eq!(has(one, &[&theirs.to_string(), "172.31.0.3", "4"]), Ok(()), "it is unchanged");
         one.place().remove_route(theirs)?;
-        eventually(SOON, "once it is gone, ours is in", || has(one, &[&theirs.to_string(), "172.31.0.2", "110"]))
+        eventually(SOON, "once it is gone, podlan's route is there", || {
+            has(one, &[&theirs.to_string(), "172.31.0.2", "110"])
+        })
     });
 }
 
 #[test]
-fn one_odd_node_after_the_other_gets_its_verdict_and_the_good_routes_stand() {
+fn each_odd_node_gets_its_verdict_and_the_good_routes_stay() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -247,15 +249,15 @@ fn one_odd_node_after_the_other_gets_its_verdict_and_the_good_routes_stand() {
             ("far", "10.244.9.0/24", "192.0.2.9", "no segment that is reached"),
             ("nonsense", "x", "y", "is not a subnet"),
         ];
-        // Names after the good ones': of two with one CIDR, the first by name has it.
+        // Named to sort after the good ones: of two nodes with one CIDR, the first by name has it.
         let named = |name: &str| format!("z-{name}");
         let mut items = vec![one.as_kubernetes(), two.as_kubernetes()];
         items.extend(table.iter().map(|(name, cidr, address, _)| odd(&named(name), cidr, address)));
         items.push(json!({ "metadata": { "name": "node2" }, "spec": { "podCIDR": "10.244.77.0/24" } }));
         list(&lab, &items)?;
         let agent = one.agent(&[])?;
-        knows(one, two)?;
-        // Its routes are in before its state is written.
+        has_routes_to(one, two)?;
+        // The agent adds its routes before it writes its state.
         eventually(SOON, "the agent is ready", || is_ready(one, agent.id()))?;
         for (name, _, _, expected) in table {
             let said = verdicts(one, &named(name))?.join("; ");
@@ -274,19 +276,19 @@ fn a_link_that_flaps_and_an_address_that_comes_back_bring_the_routes_back() {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let _agent = one.agent(&[])?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
         let [v4, v6] = two.pod_cidrs().map(|cidr| cidr.to_string());
         set_up(one, "eth0", false)?;
         eventually(SOON, "no route by a link that is down", || has_not(one, &[&v4]))?;
         set_up(one, "eth0", true)?;
         eventually(SOON, "the IPv4 route is back", || has(one, &[&v4, "172.31.0.2"]))?;
-        // The kernel drops IPv6 addresses of a link that goes down; whoever configures the node puts them back.
+        // The kernel drops IPv6 addresses of a link that goes down; the node's network configuration adds them again.
         add_address(one, "eth0", network("fd31::1/64"))?;
         eventually(SOON, "the IPv6 route is back", || has(one, &[&v6, "fd31::2"]))?;
 
         remove_address(one, "eth0", network("172.31.0.1/24"))?;
         add_address(one, "eth0", network("172.31.0.101/24"))?;
-        eventually(SOON, "the route stands under the new own address", || {
+        eventually(SOON, "the route has the node's new address", || {
             has(one, &[&v4, "172.31.0.2"])?;
             let said = verdicts(one, "node2").map_err(|error| error.to_string())?.join("; ");
             if said.contains("direct via 172.31.0.2") { Ok(()) } else { Err(said) }
@@ -300,7 +302,7 @@ fn the_own_cidr_is_unreachable_and_a_former_one_stays_while_a_pod_has_an_address
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let _agent = one.agent(&["--resync", "200ms"])?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
         let web = one.pod("web")?;
         web.add(&one.podnet())?;
         let mut moved = one.as_kubernetes();
@@ -319,7 +321,7 @@ fn the_own_cidr_is_unreachable_and_a_former_one_stays_while_a_pod_has_an_address
 }
 
 #[test]
-fn cleanup_takes_everything_of_the_agents_and_leaves_the_pods() {
+fn cleanup_removes_everything_of_the_agent_and_leaves_the_pods() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -327,7 +329,7 @@ fn cleanup_takes_everything_of_the_agents_and_leaves_the_pods() {
         web.add(&one.podnet())?;
         let before = one.network()?;
         let agent = one.agent(&[])?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
         let refused = one.command(binaries::find("podlan-node")?).arg("cleanup").fails()?;
         assert!(refused.stderr.contains("stop it first"), "{}", refused.stderr);
         stop(agent)?;

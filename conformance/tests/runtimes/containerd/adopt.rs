@@ -1,4 +1,5 @@
-//! Pods that the reference's ptp with host-local made run on under podlan, at their addresses, until their ordinary end.
+//! Pods that the reference's ptp made with host-local keep running under podlan, with their addresses, until their
+//! normal end.
 //!
 //! ```text
 //!   node1
@@ -49,7 +50,7 @@ fn veths(worker: &Worker<'_>) -> Result<usize, Error> {
 }
 
 #[test]
-fn pods_of_ptp_and_host_local_run_on_under_podlan_and_end_as_pods_do() {
+fn pods_of_ptp_and_host_local_keep_running_under_podlan_and_are_deleted_by_it() {
     let Some(parts) = Parts::find() else { return };
     within(|| {
         let lab = Lab::new(1)?;
@@ -65,7 +66,7 @@ fn pods_of_ptp_and_host_local_run_on_under_podlan_and_end_as_pods_do() {
         let in_old = talker(&old);
         let mut theirs = [at_old.clone(), at_older.clone()].concat();
         theirs.sort();
-        // What host-local never got a DEL for.
+        // A lease for which host-local never got a DEL.
         let leaked: IpAddr = "10.244.1.200".parse().unwrap();
         one.node
             .place()
@@ -75,35 +76,35 @@ fn pods_of_ptp_and_host_local_run_on_under_podlan_and_end_as_pods_do() {
         let live = one.node.path("/run/live");
         fs::write(&live, format!("{}\n{}\n", old.sandbox, older.sandbox)).unwrap();
 
-        let told = adopt(one.node, &["--live", "/run/live", "--dry-run"])?;
-        assert_eq!((addresses(&told["adopted"]), one.leases()), (theirs.clone(), vec![]), "{told:#}");
-        let told = adopt(one.node, &["--live", "/run/live"])?;
-        assert_eq!(addresses(&told["adopted"]), theirs, "{told:#}");
-        assert_eq!(addresses(&told["left"]), [leaked], "{told:#}");
-        assert_eq!((told["refused"].clone(), one.leases()), (json!([]), theirs.clone()));
-        assert!(told["adopted"].as_array().unwrap().iter().any(|line| line["pod"] == "lab/old"), "{told:#}");
+        let said = adopt(one.node, &["--live", "/run/live", "--dry-run"])?;
+        assert_eq!((addresses(&said["adopted"]), one.leases()), (theirs.clone(), vec![]), "{said:#}");
+        let said = adopt(one.node, &["--live", "/run/live"])?;
+        assert_eq!(addresses(&said["adopted"]), theirs, "{said:#}");
+        assert_eq!(addresses(&said["left"]), [leaked], "{said:#}");
+        assert_eq!((said["refused"].clone(), one.leases()), (json!([]), theirs.clone()));
+        assert!(said["adopted"].as_array().unwrap().iter().any(|line| line["pod"] == "lab/old"), "{said:#}");
         let again = adopt(one.node, &["--live", "/run/live"])?;
         assert_eq!((addresses(&again["adopted"]), addresses(&again["known"])), (vec![], theirs.clone()));
 
         one.containerd.use_conflist(&conflist(one.node.podnet()))?;
-        let news = [one.pod("new"), one.pod("newer")];
-        let at_news: Vec<IpAddr> = news.iter().flat_map(super::pod::Pod::addresses).collect();
-        assert!(at_news.iter().all(|address| !theirs.contains(address)), "{at_news:?} of {theirs:?}");
-        let in_new = talker(&news[0]);
-        is_seen_as_itself(&in_new, &news[0].addresses(), &at_old);
-        is_seen_as_itself(&in_old, &at_old, &news[0].addresses());
+        let new_pods = [one.pod("new"), one.pod("newer")];
+        let at_new_pods: Vec<IpAddr> = new_pods.iter().flat_map(super::pod::Pod::addresses).collect();
+        assert!(at_new_pods.iter().all(|address| !theirs.contains(address)), "{at_new_pods:?} of {theirs:?}");
+        let in_new = talker(&new_pods[0]);
+        is_seen_as_itself(&in_new, &new_pods[0].addresses(), &at_old);
+        is_seen_as_itself(&in_old, &at_old, &new_pods[0].addresses());
 
-        // Each ends by a DEL of podlan: its link goes, and then its lease.
+        // Each ends by a DEL of podlan: first its link is removed, then its lease.
         assert_eq!(veths(&one)?, 2);
         older.stop().unwrap();
         assert_eq!(veths(&one)?, 1);
         let del = &one.calls("podlan", &older.sandbox)[0];
         assert_eq!((&del["command"], &del["code"]), (&json!("DEL"), &json!(0)), "{del:#}");
         assert!(one.leases().iter().all(|address| !at_older.contains(address)), "{:?}", one.leases());
-        is_seen_as_itself(&in_new, &news[0].addresses(), &at_old);
+        is_seen_as_itself(&in_new, &new_pods[0].addresses(), &at_old);
         older.end();
         old.end();
-        for pod in news {
+        for pod in new_pods {
             pod.end();
         }
         one.is_empty_as(&before)

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use podlan_conformance::agent::{metrics_at, serves_ready};
 use podlan_conformance::lab::{self, Error, Lab, PORT, Running, SHARED, binaries, eventually, every, within};
 use serde_json::{Value, json};
 
@@ -51,12 +52,7 @@ fn network_is(worker: &Worker<'_>, ready: bool) -> Result<(), Error> {
 }
 
 fn answers_ready(worker: &Worker<'_>, at: SocketAddr) -> Result<(), Error> {
-    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || {
-        match worker.node.place().http_get(at, "/readyz")? {
-            answer if answer.starts_with("HTTP/1.1 200 OK") => Ok(()),
-            answer => Err(answer),
-        }
-    })
+    eventually(SOON, &format!("the agent of {} is ready", worker.node.name()), || serves_ready(worker.node, at))
 }
 
 /// The status in /proc of each agent of the lab.
@@ -72,7 +68,7 @@ fn conflist(worker: &Worker<'_>) -> Option<Value> {
     serde_json::from_str(&text).ok()
 }
 
-/// Asks over and over until told to stop; answers how often, and what went wrong.
+/// Sends requests until `enough`; counts them, and returns the failures.
 struct Traffic {
     asked: AtomicUsize,
     enough: AtomicBool,
@@ -102,12 +98,12 @@ impl Traffic {
     }
 }
 
-/// A client in the network of a node's only pod: it holds connections to servers, and asks them anew too.
+/// A client in the network of a node's only pod: it holds connections to servers, and sends requests over new ones too.
 fn steady(worker: &Worker<'_>, servers: &[IpAddr]) -> Result<Running, Error> {
     let dir = worker.containerd.netns_dir();
-    let lies = worker.node.place().enter(|| fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect());
-    let lies: Vec<PathBuf> = lies?;
-    let [netns] = &lies[..] else { panic!("one pod runs on {}: {lies:?}", worker.node.name()) };
+    let found = worker.node.place().enter(|| fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect());
+    let found: Vec<PathBuf> = found?;
+    let [netns] = &found[..] else { panic!("one pod runs on {}: {found:?}", worker.node.name()) };
     let place = worker.node.place().netns("web", netns);
     let servers = servers.iter().map(|&server| SocketAddr::new(server, PORT).to_string());
     lab::Command::new(place, binaries::lab()?).arg("steady").args(servers).spawn()
@@ -164,8 +160,8 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
         let shipped = serde_json::from_value(profile["syscalls"][0]["names"].clone()).unwrap();
         assert_eq!(agents[0].allowed_calls(&one), shipped);
         assert!(agents[1].allowed_calls(&two).contains("symlink"), "the runtime's own allows more");
-        let told: Value = serde_json::from_str(&agents[0].run(&["podlan-node", "status", "--json"])).unwrap();
-        assert_eq!(told["warnings"], json!([]), "{told:#}");
+        let status: Value = serde_json::from_str(&agents[0].run(&["podlan-node", "status", "--json"])).unwrap();
+        assert_eq!(status["warnings"], json!([]), "{status:#}");
 
         let (web, far) = (one.pod_with_host_port("web", HOST_PORT, PORT), two.pod("far"));
         for pod in [&web, &far] {
@@ -184,13 +180,13 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
             let replaced = traffic.goes_on().and_then(|()| replace(&workers, agents, &templates));
             let replaced = replaced.and_then(|agents| traffic.goes_on().map(|()| agents));
             traffic.enough.store(true, Ordering::Relaxed);
-            assert_eq!(asking.join().unwrap(), Vec::<String>::new(), "no question was lost");
+            assert_eq!(asking.join().unwrap(), Vec::<String>::new(), "no request was lost");
             replaced
         })?;
         holds_on(&held)?;
         drop(held);
 
-        a_dead_pod_gives_its_address_back(&one, listens)?;
+        a_dead_pods_address_is_released(&one, listens)?;
         web.end();
         far.end();
         agents.into_iter().for_each(Deployed::end);
@@ -243,23 +239,23 @@ fn replace<'a>(
     Ok(replaced)
 }
 
-/// A pod whose namespace goes without a DEL: the agent sees that through its own mounts, and while it lives too.
-fn a_dead_pod_gives_its_address_back(worker: &Worker<'_>, agent: SocketAddr) -> Result<(), Error> {
+/// A pod whose namespace is deleted without a DEL: the agent sees it alive, and then deleted, through its own mounts.
+fn a_dead_pods_address_is_released(worker: &Worker<'_>, agent: SocketAddr) -> Result<(), Error> {
     let mut podnet = worker.node.podnet();
     podnet["agent"] = json!("/run/podlan/node.json");
     let lost = worker.node.pod("lost")?;
     let leases = worker.leases();
     lost.add(&podnet)?;
     let all = worker.leases();
-    // It looks when a namespace goes, whoever's.
+    // The deletion of any namespace triggers a sweep.
     worker.node.pod("passing")?.remove()?;
-    eventually(SOON, "the agent sees that it lives", || {
-        let metrics = worker.node.place().http_get(agent, "/metrics")?;
+    eventually(SOON, "the agent sees that it is alive", || {
+        let metrics = metrics_at(worker.node, agent)?;
         let alive = metrics.lines().filter(|line| line.contains("leases{") && line.contains("state=\"alive\""));
         let alive = alive.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum::<usize>();
         if alive == all.len() { Ok(()) } else { Err(metrics) }
     })?;
-    assert_eq!(worker.leases(), all, "it lives");
+    assert_eq!(worker.leases(), all, "it is alive");
     lost.remove()?;
     eventually(SOON, "the address is free again", || {
         if worker.leases() == leases { Ok(()) } else { Err(format!("{:?}", worker.leases())) }

@@ -9,7 +9,7 @@ use super::rig::{LAB, Rig, chain};
 const HOST_PORT: u16 = 30777;
 
 #[test]
-fn a_host_port_leads_to_the_pod_and_the_pod_sees_who_came() {
+fn a_host_port_reaches_the_pod_and_the_pod_sees_the_clients_address() {
     let Some(parts) = Parts::find() else { return };
     within(|| {
         let lab = Lab::new(2)?;

@@ -1,5 +1,5 @@
-//! A CRI client over containerd's unix socket: one blocking call per RPC, each with a deadline.
-//! It refuses to retry: what the runtime answered, error texts included, is what a test judges.
+//! A CRI client over containerd's unix socket: one blocking call per RPC, each with a deadline. It never retries: tests
+//! judge the runtime's answers, error texts included.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tonic_prost::ProstCodec;
 
 use super::cri::*;
 
-/// As kubelet's: a RunPodSandbox that takes longer is a failure of its own.
+/// As kubelet's: a RunPodSandbox that takes longer is a failure.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Client {
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects at the first call, and again after the runtime was restarted.
+    /// Connects at the first call, and again after a restart of the runtime.
     pub fn new(socket: PathBuf) -> Self {
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let connect = tower::service_fn(move |_: Uri| {
@@ -39,7 +39,7 @@ impl Client {
         self.call("/runtime.v1.RuntimeService/Version", Nothing {})
     }
 
-    /// The condition `NetworkReady`: what kubelet makes of a node without a network.
+    /// The condition `NetworkReady`: kubelet shows a node without it as not ready.
     pub fn network_ready(&self) -> Result<RuntimeCondition, Status> {
         let answer: StatusResponse =
             self.call("/runtime.v1.RuntimeService/Status", StatusRequest { verbose: false })?;
@@ -47,7 +47,7 @@ impl Client {
         Ok(conditions.into_iter().find(|condition| condition.r#type == "NetworkReady").expect("NetworkReady in Status"))
     }
 
-    /// The texts of the conflists in use, its own of the loopback included.
+    /// The texts of the conflists in use, including its own one of the loopback.
     pub fn conflists(&self) -> Result<Vec<String>, Status> {
         let status: StatusResponse = self.call("/runtime.v1.RuntimeService/Status", StatusRequest { verbose: true })?;
         let config = status.info.get("cniconfig").map_or("null", String::as_str);

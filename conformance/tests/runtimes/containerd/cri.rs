@@ -1,6 +1,6 @@
-//! The part of the CRI (`runtime.v1`, k8s.io/cri-api) that these tests speak, as prost messages with the field numbers
-//! of `api.proto`. Written by hand: forty fields need no code generator, and a wrong number fails against containerd.
-//! It refuses to know more than is used here; fields left out are the default to the other side.
+//! The part of the CRI (`runtime.v1`, k8s.io/cri-api) that these tests use, as prost messages with the field numbers of
+//! `api.proto`. Written by hand: forty fields need no code generator, and a wrong number fails against containerd.
+//! Fields that the tests do not use are left out, which the other side reads as their defaults.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub struct PodSandboxConfig {
     pub linux: Option<LinuxPodSandboxConfig>,
 }
 
-/// Who the pod is to the orchestrator; name, uid, namespace and attempt together are unique on a node.
+/// The identity of a pod for the orchestrator; name, uid, namespace and attempt together are unique on a node.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PodSandboxMetadata {
     #[prost(string, tag = "1")]
@@ -31,7 +31,7 @@ pub struct PodSandboxMetadata {
     pub attempt: u32,
 }
 
-/// A port of the node that leads to one of the pod, over TCP.
+/// A port of the node that is forwarded to one of the pod, over TCP.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PortMapping {
     #[prost(int32, tag = "2")]
@@ -77,7 +77,7 @@ pub struct RunPodSandboxRequest {
     pub config: Option<PodSandboxConfig>,
 }
 
-/// The answer of RunPodSandbox, and the whole question of StopPodSandbox, RemovePodSandbox and PodSandboxStatus.
+/// The answer of RunPodSandbox, and the whole request of StopPodSandbox, RemovePodSandbox and PodSandboxStatus.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PodSandboxId {
     #[prost(string, tag = "1")]
@@ -139,7 +139,7 @@ pub struct ContainerConfig {
     pub image: Option<ImageSpec>,
     #[prost(string, repeated, tag = "3")]
     pub command: Vec<String>,
-    /// Behind the image's entry point, where there is no command.
+    /// The arguments of the image's entry point, where there is no command.
     #[prost(string, repeated, tag = "4")]
     pub args: Vec<String>,
     #[prost(message, repeated, tag = "6")]
@@ -236,7 +236,7 @@ pub struct Int64Value {
 pub struct SecurityProfile {
     #[prost(enumeration = "ProfileType", tag = "1")]
     pub profile_type: i32,
-    /// The file, of one that is the node's.
+    /// The file, for a profile on the node.
     #[prost(string, tag = "2")]
     pub localhost_ref: String,
 }
@@ -249,7 +249,7 @@ pub enum ProfileType {
     Localhost = 2,
 }
 
-/// The answer of CreateContainer, and the whole question of StartContainer.
+/// The answer of CreateContainer, and the whole request of StartContainer.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ContainerId {
     #[prost(string, tag = "1")]
@@ -328,6 +328,6 @@ pub struct RuntimeCondition {
     pub message: String,
 }
 
-/// An answer, or a question, that says nothing.
+/// An empty answer or request.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Nothing {}

@@ -1,4 +1,4 @@
-//! Many pods at once, and a runtime that dies among them.
+//! Many pods at once, and a runtime that is killed while they run.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

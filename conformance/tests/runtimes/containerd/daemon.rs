@@ -1,5 +1,5 @@
-//! One containerd on one lab node: its directory, its process, its image, the plugins it finds.
-//! It refuses to share: every path it writes is the node's own, and it never speaks to the machine's containerd.
+//! One containerd on one lab node: its directory, its process, its image, its plugins. It shares nothing: every path
+//! that it writes belongs to the node, and it never talks to the machine's containerd.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,7 +19,7 @@ use super::parts::{Parts, Runtime};
 const CONFIG: &str = include_str!("config.toml");
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Who is told to bring a pod's loopback up. 1.x knows the plugin alone.
+/// Which program sets a pod's loopback up. containerd 1.x always uses the plugin.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Loopback {
     /// The reference's plugin.
@@ -37,7 +37,7 @@ pub struct Containerd<'a> {
 }
 
 impl<'a> Containerd<'a> {
-    /// Lays out `directory` (short: a socket's path has 107 bytes), starts containerd and gives it the one image.
+    /// Creates `directory` (short: a socket's path has at most 107 bytes), starts containerd and imports the one image.
     pub fn start(node: &'a Node, directory: PathBuf, parts: &Parts, loopback: Loopback, archive: &[u8]) -> Self {
         for name in ["bin/.real", "net.d"] {
             fs::create_dir_all(directory.join(name)).unwrap();
@@ -73,7 +73,7 @@ impl<'a> Containerd<'a> {
         version.trim_start_matches('v').split('.').next() == Some(&major.to_string())
     }
 
-    /// As after a crash: killed, not asked. Its shims and pods live on, as they do on a real node.
+    /// Kills it, as in a crash. Its shims and pods keep running, as on a real node.
     pub fn kill_and_restart(&self) {
         {
             let mut process = self.process.lock().unwrap();
@@ -83,13 +83,13 @@ impl<'a> Containerd<'a> {
         self.wait_until_it_answers();
     }
 
-    /// Installs the plugin at `binary` as `name`, with every call noted (see [`Self::calls`]).
+    /// Installs the plugin at `binary` as `name`, with every call written down (see [`Self::calls`]).
     pub fn install_plugin(&self, name: &str, binary: &Path) {
         symlink(binary, self.bin_dir().join(".real").join(name)).unwrap();
         symlink(env!("CARGO_BIN_EXE_podlan-lab-trace"), self.bin_dir().join(name)).unwrap();
     }
 
-    /// Replaces the node's conflist as an installer must, whole or not at all, and waits until the runtime uses it.
+    /// Replaces the node's conflist atomically, as an installer must, and waits until the runtime uses it.
     pub fn use_conflist(&self, conflist: &Value) -> Result<(), Error> {
         let (net_d, text) = (self.directory.join("net.d"), conflist.to_string());
         fs::write(net_d.join("new"), &text).unwrap();
@@ -104,7 +104,7 @@ impl<'a> Containerd<'a> {
         self.directory.join("bin")
     }
 
-    /// Where the network namespaces of its pods lie, on its node.
+    /// The directory of its pods' network namespaces, on its node.
     pub fn netns_dir(&self) -> PathBuf {
         self.directory.join("state/io.containerd.grpc.v1.cri/netns")
     }
@@ -113,7 +113,7 @@ impl<'a> Containerd<'a> {
         self.directory.join("net.d")
     }
 
-    /// What runc was given of a running container.
+    /// The OCI spec that runc got for a running container.
     pub fn spec(&self, container: &str) -> Value {
         let bundles = self.directory.join("state/io.containerd.runtime.v2.task/k8s.io");
         serde_json::from_str(&fs::read_to_string(bundles.join(container).join("config.json")).unwrap()).unwrap()
@@ -125,7 +125,7 @@ impl<'a> Containerd<'a> {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Its last complaints, for a failure's message.
+    /// Its last error lines, for a failure's message.
     fn log(&self) -> String {
         let log = self.process.lock().map_or_else(|_| String::new(), |process| process.stderr());
         let is_dull = |line: &&str| line.contains("level=debug") || line.contains("level=info");
@@ -136,12 +136,17 @@ impl<'a> Containerd<'a> {
     fn wait_until_it_answers(&self) {
         let deadline = Instant::now() + DEADLINE;
         while let Err(error) = self.cri.version() {
-            assert!(Instant::now() < deadline, "containerd on {} is mute: {error}\n{}", self.node.name(), self.log());
+            assert!(
+                Instant::now() < deadline,
+                "containerd on {} does not answer: {error}\n{}",
+                self.node.name(),
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Takes in the images of an archive.
+    /// Imports the images of an archive.
     pub fn import(&self, archive: &Path) {
         let socket = self.directory.join("sock");
         let ctr = self.node.command("ctr").env("PATH", &self.path).arg("--address").arg(socket);
@@ -153,7 +158,7 @@ impl<'a> Containerd<'a> {
 impl Drop for Containerd<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- containerd on {} says\n{}", self.node.name(), self.log());
+            eprintln!("--- containerd on {} prints\n{}", self.node.name(), self.log());
         }
     }
 }

@@ -1,6 +1,7 @@
-//! A pod of a manifest of ../../../deploy, as kubelet asks the runtime for it: image, arguments, mounts and privileges are
-//! read from the manifest, and what it states but this cannot give makes the test fail. What differs from a cluster is
-//! named here: the nodes come from the lab's file in place of the API, and the runtime's directories are this node's.
+//! A pod of a manifest of ../../../deploy, created as kubelet creates it in the runtime: image, arguments, mounts and
+//! privileges are read from the manifest, and a field that is not supported here makes the test fail. The differences
+//! from a cluster are: the nodes come from the lab's file in place of the API, and the runtime's directories are this
+//! node's.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,11 +15,11 @@ use super::cri::*;
 use super::pod::{Container, Pod};
 use super::rig::Worker;
 
-/// What kubelet hides from a container that is not privileged, and what it makes read-only.
+/// Paths that kubelet hides from a container that is not privileged, and paths that it makes read-only.
 const MASKED: [&str; 4] = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list"];
 const READ_ONLY: [&str; 6] = ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Kubelet's patience with a pod that is told to end.
+/// The grace period of a pod that ends.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The pod template of a DaemonSet.
@@ -31,7 +32,7 @@ pub struct Deployed<'a> {
 }
 
 impl Template {
-    /// That of the one DaemonSet in a file of deploy/kubernetes.
+    /// The template of the only DaemonSet in a file of deploy/kubernetes.
     pub fn of(file: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(file);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -40,19 +41,19 @@ impl Template {
         Self(sets.next().unwrap()["spec"]["template"]["spec"].take())
     }
 
-    /// The same under deploy/seccomp in place of the runtime's own profile, as docs/install.md has it.
+    /// The same with deploy/seccomp in place of the runtime's own profile, as in docs/install.md.
     pub fn with_the_shipped_profile(mut self) -> Self {
         let profile = json!({"type": "Localhost", "localhostProfile": "podlan-node.json"});
         self.0["containers"][0]["securityContext"]["seccompProfile"] = profile;
         self
     }
 
-    /// Where the agent serves health and metrics.
+    /// The address at which the agent serves health and metrics.
     pub fn listens(&self) -> SocketAddr {
         self.environment().into_iter().find(|pair| pair.key == "PODLAN_LISTEN").unwrap().value.parse().unwrap()
     }
 
-    /// Starts the pod on a node, from `image` in place of the manifest's where one is named.
+    /// Starts the pod on a node, from `image` in place of the manifest's, if given.
     pub fn start<'a>(&self, name: &str, worker: &Worker<'a>, image: Option<&str>) -> Deployed<'a> {
         assert_eq!(self.0["hostNetwork"], true);
         let on_the_host = NamespaceOption { network: NamespaceMode::Node.into(), ..NamespaceOption::default() };
@@ -106,7 +107,7 @@ impl Template {
             "/etc/cni/net.d" => worker.containerd.conf_dir(),
             other => other.into(),
         };
-        // Kubelet's part.
+        // What kubelet does itself.
         worker.node.place().enter(|| std::fs::create_dir_all(&host)).unwrap().unwrap();
         let propagation = match at["mountPropagation"].as_str() {
             None => MountPropagation::Private,
@@ -123,13 +124,13 @@ impl Template {
 }
 
 impl Deployed<'_> {
-    /// Ended as kubelet ends it.
+    /// Ends the pod as kubelet does.
     pub fn end(self) {
         self.container.stop(GRACE);
         self.pod.end();
     }
 
-    /// The system calls that its runc was told to allow.
+    /// The system calls that runc was configured to allow.
     pub fn allowed_calls(&self, worker: &Worker<'_>) -> BTreeSet<String> {
         let spec = worker.containerd.spec(&self.container.id);
         let rules = items(&spec["linux"]["seccomp"]["syscalls"]);
@@ -142,7 +143,7 @@ impl Deployed<'_> {
     }
 }
 
-/// In place of the API: the nodes of the lab.
+/// The lab's file of nodes in place of the API.
 fn arguments(argument: &str) -> Vec<String> {
     match argument {
         "--kubernetes" => vec!["--nodes".to_owned(), Lab::NODES_FILE.to_owned()],
@@ -150,7 +151,7 @@ fn arguments(argument: &str) -> Vec<String> {
     }
 }
 
-/// What a manifest's securityContext means to the runtime; nothing in it may go unheard.
+/// The meaning of a manifest's securityContext for the runtime; each of its fields must be supported.
 fn security(context: &Value) -> LinuxContainerSecurityContext {
     let known = [
         "allowPrivilegeEscalation",
@@ -186,7 +187,7 @@ fn security(context: &Value) -> LinuxContainerSecurityContext {
     }
 }
 
-/// The node's profiles lie in [`SHARED`], in place of kubelet's own folder.
+/// The node's profiles are in [`SHARED`], in place of kubelet's own directory.
 fn seccomp(profile: &Value) -> SecurityProfile {
     match text(&profile["type"]) {
         "RuntimeDefault" => {
@@ -194,11 +195,11 @@ fn seccomp(profile: &Value) -> SecurityProfile {
         }
         "Localhost" => {
             let name = text(&profile["localhostProfile"]);
-            let lies = Path::new(SHARED).join(name);
-            std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/seccomp").join(name), &lies).unwrap();
+            let path = Path::new(SHARED).join(name);
+            std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/seccomp").join(name), &path).unwrap();
             SecurityProfile {
                 profile_type: ProfileType::Localhost.into(),
-                localhost_ref: lies.to_str().unwrap().to_owned(),
+                localhost_ref: path.to_str().unwrap().to_owned(),
             }
         }
         other => panic!("seccompProfile: {other}"),

@@ -1,4 +1,4 @@
-//! A network that fails, or changes, while pods live.
+//! A network that fails, or changes, while pods are running.
 
 use podlan_conformance::lab::{Lab, Node, within};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::parts::Parts;
 use super::rig::{INSIDE, LAB, Rig, Worker, chain, conflist};
 
-/// What the runtime asked of podlan since the first `known` calls: the verb, and whether the namespace was named.
+/// The runtime's calls of podlan since the first `known` ones: the verb, and whether the namespace was given.
 fn asked_since(worker: &Worker<'_>, known: usize) -> Vec<(String, bool)> {
     let calls = worker.containerd.calls();
     let of_podlan = calls[known..].iter().filter(|call| call["plugin"] == "podlan");
@@ -18,7 +18,7 @@ fn asked_since(worker: &Worker<'_>, known: usize) -> Vec<(String, bool)> {
         .collect()
 }
 
-/// The node's network with one address a family: the first that its range has to give.
+/// The node's network with one address in each family: the first one that its range gives.
 fn of_one_address(node: &Node) -> Value {
     let mut podnet = node.podnet();
     let ranges = node.pod_cidrs().map(|cidr| match cidr {
@@ -109,8 +109,8 @@ fn a_conflist_is_replaced_while_pods_live_and_they_end_cleanly_under_the_new_one
     });
 }
 
-/// libcni's DEL goes to the network that is configured now, so the old pod's lease stays until the agent finds its owner
-/// gone; its link and route go with its namespace.
+/// libcni's DEL uses the network that is configured now, so the old pod's lease stays until the agent finds that its
+/// owner is gone; its link and route disappear with its namespace.
 #[test]
 fn a_network_renamed_while_pods_live_gives_no_living_pods_address_again() {
     let Some(parts) = Parts::find() else { return };
@@ -125,7 +125,7 @@ fn a_network_renamed_while_pods_live_gives_no_living_pods_address_again() {
         let mut podnet = one.node.podnet();
         podnet["name"] = json!("renamed");
         one.containerd.use_conflist(&conflist(podnet))?;
-        // As kubelet does: an address whose route is another's is refused, and the next try gets the next one.
+        // As kubelet does: an address with a foreign route is refused, and the next attempt gets the next address.
         let new = (0..3).find_map(|_| one.try_pod("new").ok()).expect("a pod of the renamed network");
         assert!(new.addresses().iter().all(|address| !old.addresses().contains(address)));
         one.node.reaches(&old.addresses())?;

@@ -1,4 +1,5 @@
-//! The promise itself under a real runtime: any pod reaches any other at that pod's own address, and is seen at its own.
+//! The law of a flat network under a real runtime: any pod reaches any other at that pod's own address, and is seen at
+//! its own.
 
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use super::parts::Parts;
 use super::pod::{Container, Pod};
 use super::rig::{INSIDE, LAB, Rig};
 
-/// Every server in `to` is asked by every protocol, and has seen one of `own`.
+/// Every server in `to` gets a request by every protocol, and has seen one of `own`.
 pub fn is_seen_as_itself(client: &Container<'_>, own: &[IpAddr], to: &[IpAddr]) {
     let targets = every(to);
     let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
@@ -22,7 +23,7 @@ pub fn is_seen_as_itself(client: &Container<'_>, own: &[IpAddr], to: &[IpAddr]) 
     }
 }
 
-/// A pod with a server and a place to ask from.
+/// A pod with a server and a container for clients.
 pub fn talker<'a>(pod: &Pod<'a>) -> Container<'a> {
     pod.container("server", &[LAB, "serve"]).is_serving();
     pod.container("client", &[INSIDE, "pause"])

@@ -1,12 +1,12 @@
-//! The one image of these tests, as a docker-archive that `ctr images import` takes: no registry, no docker.
-//! It refuses anything but uid 0: one uid is all that a lab's user namespace maps.
+//! The one image of these tests, as a docker-archive that `ctr images import` reads: no registry, no docker. All files
+//! have uid 0: a lab's user namespace maps no other uid.
 
 use std::path::Path;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// What the runtime is told to run, for the sandbox (its entry point) and for each container.
+/// The image's name, for the sandbox (its entry point) and for each container.
 pub const NAME: &str = "localhost/podlan-lab:test";
 
 /// A file of the image: the static binary at `source` as `/target`.
@@ -15,13 +15,12 @@ pub struct File<'a> {
     pub source: &'a Path,
 }
 
-/// An archive of one layer with `files`; `entry` is what runs when nothing else is said, as in a pod's sandbox.
+/// An archive of one layer with `files`; `entry` runs when no command is given, as in a pod's sandbox.
 pub fn archive(files: &[File<'_>], entry: &[&str]) -> Vec<u8> {
     archive_as(NAME, files, &[], entry, &[])
 }
 
-/// The same under another name; with symbolic links, what each is called and to what it leads; and with the words that
-/// `entry` gets where a container says none.
+/// The same under another name; with symbolic links (name and target); and with default arguments for `entry`.
 pub fn archive_as(name: &str, files: &[File<'_>], links: &[(&str, &str)], entry: &[&str], words: &[&str]) -> Vec<u8> {
     let contents: Vec<(&str, Vec<u8>)> =
         files.iter().map(|file| (file.target, std::fs::read(file.source).expect("a binary for the image"))).collect();
@@ -52,7 +51,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// A tar of executable files of uid 0 and time 0, and of links: the same bytes from the same contents.
+/// A tar of executable files of uid 0 and time 0, and of links: the same bytes for the same contents.
 fn tar(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, bytes) in files {

@@ -1,4 +1,4 @@
-//! A pod's end under a real runtime: nothing stays, however often it is said.
+//! A pod's end under a real runtime: nothing is left, however often DEL is called.
 
 use podlan_conformance::lab::{Lab, within};
 use serde_json::Value;
@@ -22,8 +22,8 @@ fn a_removed_pod_leaves_no_link_route_or_lease() {
     });
 }
 
-/// containerd says DEL once for each StopPodSandbox, the one inside RemovePodSandbox included; from the second on the
-/// namespace is gone, CNI_NETNS is set and empty, and no prevResult comes.
+/// containerd calls DEL once for each StopPodSandbox, including the one inside RemovePodSandbox; from the second call
+/// on the namespace is gone, CNI_NETNS is set and empty, and there is no prevResult.
 #[test]
 fn del_is_repeated_with_an_empty_netns_and_succeeds_each_time() {
     let Some(parts) = Parts::find() else { return };
@@ -35,7 +35,7 @@ fn del_is_repeated_with_an_empty_netns_and_succeeds_each_time() {
         let sandbox = pod.sandbox.clone();
         pod.end();
         let calls = one.calls("podlan", &sandbox);
-        let asked: Vec<(&str, bool, bool)> = calls
+        let calls_seen: Vec<(&str, bool, bool)> = calls
             .iter()
             .map(|call| {
                 let has_netns = call["netns"].as_str().is_some_and(|netns| !netns.is_empty());
@@ -43,7 +43,7 @@ fn del_is_repeated_with_an_empty_netns_and_succeeds_each_time() {
             })
             .collect();
         assert_eq!(
-            asked,
+            calls_seen,
             [("ADD", true, false), ("DEL", true, true), ("DEL", false, false), ("DEL", false, false)],
             "{calls:#?}"
         );

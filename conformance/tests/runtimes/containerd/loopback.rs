@@ -1,4 +1,5 @@
-//! Who brings a pod's loopback up: the reference's plugin, or (from 2.0 on, where it is told to) the runtime itself.
+//! Which program sets a pod's loopback up: the reference's plugin, or (from containerd 2.0 on, where configured) the
+//! runtime itself.
 
 use podlan_conformance::lab::{Error, Lab, within};
 

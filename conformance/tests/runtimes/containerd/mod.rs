@@ -1,4 +1,4 @@
-//! podlan under the real containerd and runc, asked through the CRI as kubelet asks: no root, no registry, no cgroup.
+//! podlan under the real containerd and runc, called through the CRI as by kubelet: no root, no registry, no cgroup.
 //!
 //! ```text
 //!   node1  172.31.0.1 fd31::1 ──┬── lan ──┬── node2  172.31.0.2 fd31::2
@@ -7,12 +7,12 @@
 //!            fd00:10:244:1::/64            │            fd00:10:244:2::/64
 //! ```
 //!
-//! The parts are Debian's (packages containerd, runc, containernetworking-plugins); another containerd 1 is tried by
-//! putting its folder first in PATH (1.6 and 1.7 are known to work). The same tests with a containerd 2 are the module
-//! `containerd_2`. What every pod runs is the lab's own program.
+//! The parts are Debian's (packages containerd, runc, containernetworking-plugins); another containerd 1 is tested by
+//! putting its directory first in PATH (1.6 and 1.7 are known to work). The module `containerd_2` has the same tests
+//! with a containerd 2. Every pod runs the lab's own program.
 //! `podlan-lab enter -- THIS --exact NAME --nocapture` shows a test's output as it runs.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 
 /// The containerd under test; the module `containerd_2` has the other one.

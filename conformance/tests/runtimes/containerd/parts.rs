@@ -1,4 +1,5 @@
-//! The real parts that a test with a real runtime needs; where one is missing the test is skipped as the lab skips.
+//! The real parts that a test with a real runtime needs; where one is missing the test is skipped like a test without a
+//! lab.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,21 +11,21 @@ use super::RUNTIME;
 /// Found on PATH (Debian: packages containerd and runc).
 const PROGRAMS: [&str; 4] = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"];
 
-/// Where the reference plugins live: Debian, the upstream archive, Fedora.
+/// The directories of the reference plugins: Debian, the upstream archive, Fedora.
 const PLUGIN_DIRECTORIES: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
-/// Where a containerd comes from.
+/// The origin of a containerd.
 #[derive(Clone, Copy)]
 #[expect(dead_code, reason = "each program has one of the two")]
 pub enum Runtime {
-    /// That of PATH.
+    /// The one in PATH.
     OfThisMachine,
-    /// That of the folder in PODLAN_CONTAINERD_2, with this machine's runc.
+    /// The one in the directory PODLAN_CONTAINERD_2, with this machine's runc.
     Newer,
 }
 
 impl Runtime {
-    /// The folders of its programs, and of all others; `None` where nobody named its folder.
+    /// The directories of its programs, and of all others; `None` where its directory is not given.
     fn path(self) -> Option<OsString> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         match self {
@@ -39,7 +40,7 @@ impl Runtime {
     }
 }
 
-/// The parts, and where they were found.
+/// The parts, and their directories.
 pub struct Parts {
     /// PATH of the runtime, its own folder first.
     pub path: OsString,
@@ -47,8 +48,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// `None` is a skip that was told; with `CI=true` a missing part is a failure, but for one that
-    /// another Debian suite would have to serve.
+    /// `None` is a reported skip; with `CI=true` a missing part is a failure, except for one that another Debian suite
+    /// would have to provide.
     pub fn find() -> Option<Self> {
         let Some(path) = RUNTIME.path() else {
             lab::set_aside("missing containerd 2: export PODLAN_CONTAINERD_2=$(scripts/beside containerd)");
@@ -63,8 +64,8 @@ impl Parts {
         if missing.is_empty() {
             return plugins.map(|plugins| Self { path, plugins });
         }
-        let cure = "apt-get install containerd runc containernetworking-plugins";
-        lab::skip(&format!("missing {}: {cure}", missing.join(", ")));
+        let fix = "apt-get install containerd runc containernetworking-plugins";
+        lab::skip(&format!("missing {}: {fix}", missing.join(", ")));
         None
     }
 

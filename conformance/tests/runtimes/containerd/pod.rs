@@ -1,4 +1,4 @@
-//! A pod and its containers, as kubelet asks a CRI runtime for them.
+//! A pod and its containers, created as kubelet creates them in a CRI runtime.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl<'a> Pod<'a> {
         Ok(Self { cri, config, sandbox })
     }
 
-    /// Its addresses as the runtime reports them, the one of the first family first.
+    /// Its addresses as the runtime reports them, that of the first family first.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let network = self.cri.pod_sandbox_status(&self.sandbox).unwrap().network.unwrap_or_default();
         let additional = network.additional_ips.into_iter().map(|other| other.ip);
@@ -100,7 +100,7 @@ impl<'a> Pod<'a> {
         self.cri.remove_pod_sandbox(&self.sandbox)
     }
 
-    /// Stopped twice, then removed: what kubelet does in a pod's ordinary life.
+    /// Stopped twice, then removed, as kubelet does it in a pod's normal life.
     pub fn end(self) {
         self.stop().unwrap();
         self.stop().unwrap();
@@ -109,12 +109,12 @@ impl<'a> Pod<'a> {
 }
 
 impl Container<'_> {
-    /// Asked to end, and killed after `patience`.
+    /// Sends SIGTERM, and SIGKILL after `patience`.
     pub fn stop(&self, patience: Duration) {
         self.cri.stop_container(&self.id, patience).unwrap();
     }
 
-    /// Runs `command` beside what the container runs, for at most ten seconds.
+    /// Runs `command` beside the container's own program, for at most ten seconds.
     pub fn exec(&self, command: &[&str]) -> Ended {
         let answer = self.cri.exec_sync(&self.id, command, Duration::from_secs(10)).unwrap();
         Ended {
@@ -124,16 +124,16 @@ impl Container<'_> {
         }
     }
 
-    /// Waits until the server in this container, `podlan-lab serve`, hears.
+    /// Waits until the server in this container, `podlan-lab serve`, is listening.
     pub fn is_serving(&self) {
-        let hears = || match self.exec(&[LAB, "probe", "tcp=127.0.0.1"]) {
+        let listens = || match self.exec(&[LAB, "probe", "tcp=127.0.0.1"]) {
             Ended { code: 0, .. } => Ok(()),
             ended => Err(format!("{ended:?}")),
         };
-        eventually(Duration::from_secs(5), "the server in the pod hears", hears).unwrap();
+        eventually(Duration::from_secs(5), "the server in the pod listens", listens).unwrap();
     }
 
-    /// As [`Self::exec`], for a command that must succeed; answers its stdout without the last newline.
+    /// As [`Self::exec`], for a command that must succeed; returns its stdout without the last newline.
     pub fn run(&self, command: &[&str]) -> String {
         let ended = self.exec(command);
         assert_eq!(ended.code, 0, "{command:?}: {ended:?}");

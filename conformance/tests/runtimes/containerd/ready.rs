@@ -1,4 +1,4 @@
-//! When a runtime calls its node ready for pods.
+//! When a runtime reports its node as ready for pods.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::parts::Parts;
 use super::rig::{Rig, Worker, conflist};
 
-/// The conflist that the agent writes: for runtimes old and new, with the file in which the agent tells its state.
+/// The conflist that the agent writes: for old and new runtimes, with the agent's state file.
 fn with_agent(worker: &Worker<'_>, file: &str) -> Value {
     let mut podnet = worker.node.podnet();
     podnet["agent"] = json!(file);
@@ -25,22 +25,22 @@ fn becomes(worker: &Worker<'_>, ready: bool, why: &str) -> Result<(), Error> {
     })
 }
 
-/// containerd 2 takes the newest of `cniVersions` and asks STATUS; 1.x takes `cniVersion` and never asks.
+/// containerd 2 uses the newest of `cniVersions` and calls STATUS; 1.x uses `cniVersion` and never does.
 #[test]
-fn a_node_without_its_agent_is_not_ready_to_a_runtime_that_asks() {
+fn a_runtime_that_calls_status_reports_a_node_without_its_agent_as_not_ready() {
     let Some(parts) = Parts::find() else { return };
     within(|| {
         let lab = Lab::new(1)?;
         let rig = Rig::new(&lab, &parts)?;
         let [one] = rig.workers();
-        let asks = !one.containerd.is_of_major(1);
+        let calls_status = !one.containerd.is_of_major(1);
 
         one.containerd.use_conflist(&with_agent(&one, "/run/podlan/no-agent.json"))?;
-        becomes(&one, !asks, if asks { "agent is not ready" } else { "" })?;
+        becomes(&one, !calls_status, if calls_status { "agent is not ready" } else { "" })?;
         one.containerd.use_conflist(&with_agent(&one, "/run/podlan/node.json"))?;
         becomes(&one, true, "")?;
-        let asked = one.containerd.calls().iter().any(|call| call["command"] == "STATUS");
-        assert_eq!(asked, asks);
+        let called = one.containerd.calls().iter().any(|call| call["command"] == "STATUS");
+        assert_eq!(called, calls_status);
         one.pod("served").end();
         Ok(())
     });

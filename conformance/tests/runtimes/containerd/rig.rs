@@ -1,4 +1,4 @@
-//! The whole of it: a lab, on each node podlan's agent and a containerd with podlan as its network.
+//! The whole setup: a lab, and on each node podlan's agent and a containerd with podlan as its network.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::pod::{self, Pod};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// The image's programs, as containers call them.
+/// The image's programs, by their paths in containers.
 pub const LAB: &str = "/bin/podlan-lab";
 pub const INSIDE: &str = "/bin/podlan-lab-inside";
 
@@ -35,12 +35,12 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Rig<'a> {
-    /// Nodes that are ready for pods: the agent's routes are in, and the runtime says NetworkReady.
+    /// Nodes that are ready for pods: the agent's routes exist, and the runtime reports NetworkReady.
     pub fn new(lab: &'a Lab, parts: &Parts) -> Result<Self, Error> {
         Self::with_loopback(lab, parts, Loopback::Internal)
     }
 
-    /// The same, with a word on who brings a pod's loopback up.
+    /// The same, with a choice of the program that sets a pod's loopback up.
     pub fn with_loopback(lab: &'a Lab, parts: &Parts, loopback: Loopback) -> Result<Self, Error> {
         let podlan = binaries::find("podlan")?;
         let rig = Self::bare(lab, parts, loopback)?;
@@ -54,9 +54,9 @@ impl<'a> Rig<'a> {
         Ok(rig)
     }
 
-    /// Nodes with a runtime and nothing of podlan.
+    /// Nodes with a runtime and without podlan.
     pub fn bare(lab: &'a Lab, parts: &Parts, loopback: Loopback) -> Result<Self, Error> {
-        // Of the release: a tenth of the bytes to hash and to unpack.
+        // A release build: a tenth of the bytes to hash and to unpack.
         let (traffic, inside) = (binaries::find("podlan-lab")?, binaries::find("podlan-lab-inside")?);
         let files = [File { target: &LAB[1..], source: &traffic }, File { target: &INSIDE[1..], source: &inside }];
         let archive = image::archive(&files, &[INSIDE, "pause"]);
@@ -92,8 +92,8 @@ impl<'a> Rig<'a> {
         Ok(())
     }
 
-    /// The agent of `node` has put in its routes to the pod CIDRs of `other`: through that node's addresses, and to
-    /// nowhere for those of its own that no pod has.
+    /// The agent of `node` has its routes to the pod CIDRs of `other`, through that node's addresses, and unreachable
+    /// routes for the unused addresses of its own.
     fn has_routes(&self, node: &Node, other: &Node) -> Result<(), Error> {
         for (cidr, via) in other.pod_cidrs().iter().zip(other.ips()) {
             let (cidr, via) = (cidr.to_string(), via.to_string());
@@ -118,7 +118,7 @@ impl<'a> Rig<'a> {
 const NODE_ROUTE: &str = "110";
 
 impl<'a> Worker<'a> {
-    /// A pod that must come up.
+    /// A pod whose creation must succeed.
     pub fn pod(&self, name: &str) -> Pod<'a> {
         self.try_pod(name).unwrap_or_else(|error| panic!("pod {name} on {}: {error}", self.node.name()))
     }
@@ -127,7 +127,7 @@ impl<'a> Worker<'a> {
         Pod::run(&self.containerd.cri, pod::config(name))
     }
 
-    /// A pod with a TCP port of its node that leads to one of its own.
+    /// A pod with a TCP port of its node that is forwarded to one of its own.
     pub fn pod_with_host_port(&self, name: &str, host_port: u16, container_port: u16) -> Pod<'a> {
         let mapping = PortMapping { container_port: container_port.into(), host_port: host_port.into() };
         let config = PodSandboxConfig { port_mappings: vec![mapping], ..pod::config(name) };
@@ -144,7 +144,7 @@ impl<'a> Worker<'a> {
 
     /// The links, addresses, routes, neighbours and rules of the node are what they were at `before`.
     pub fn is_as(&self, before: &Snapshot) -> Result<(), Error> {
-        // The kernel's own routes to the uplink's addresses come when an address has settled and with forwarding.
+        // The kernel adds its own routes to the uplink's addresses when an address has settled, and with forwarding.
         let is_ours = |line: &&str| !(line.contains(" dev eth0 ") && line.ends_with(" table 255"));
         eventually(SOON, &format!("nothing is left on {}", self.node.name()), || {
             let since = self.node.network().map_err(|error| error.to_string())?.since(before);
@@ -162,7 +162,7 @@ impl<'a> Worker<'a> {
         addresses
     }
 
-    /// What the runtime asked of `plugin` for a sandbox, in order.
+    /// The runtime's calls of `plugin` for a sandbox, in order.
     pub fn calls(&self, plugin: &str, sandbox: &str) -> Vec<Value> {
         let all = self.containerd.calls().into_iter();
         all.filter(|call| call["plugin"] == plugin && call["container"] == sandbox).collect()

@@ -1,4 +1,4 @@
-//! Containers of one pod share its network, host name and IPC; another pod shares none of it.
+//! Containers of one pod share its network, host name and IPC; another pod shares none of them.
 
 use podlan_conformance::lab::{Lab, within};
 

@@ -1,5 +1,5 @@
-//! How long a pod's sandbox takes, and how much of it is the network: podlan beside the reference ptp, in one run.
-//! It judges by ptp alone, never by a clock: the numbers are printed for people (see main.rs, how to see them).
+//! How long a pod's sandbox takes, and the network's share of it: podlan and the reference ptp in one run. podlan is
+//! compared with ptp only, never with a clock: the figures are printed for people (main.rs says how to see them).
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ fn a_pod_waits_less_for_podlan_with_two_families_than_for_ptp_with_one() {
             }
             let (add, del) = (spent(&one, plugin, "ADD", known), spent(&one, plugin, "DEL", known));
             for (case, times) in [("RunPodSandbox", &sandboxes), ("ADD within", &add), ("stop, stop, remove", &ends)] {
-                // What the benchmark reads (benches/podlan/part/runtime.rs).
+                // The benchmark reads these lines (benches/podlan/part/runtime.rs).
                 times.iter().for_each(|time| eprintln!("bench: {title}\t{case}\t{}", time.as_secs_f64() * 1e3));
             }
             let [sandbox, end, add, del] = [sandboxes, ends, add, del].map(median);

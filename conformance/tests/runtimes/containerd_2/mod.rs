@@ -1,7 +1,7 @@
-//! The tests of ../containerd once more, with the containerd 2 of a newer Debian suite: `scripts/beside` fetches it,
-//! PODLAN_CONTAINERD_2 names its folder.
+//! The tests of ../containerd again, with the containerd 2 of a newer Debian suite: `scripts/beside` fetches it,
+//! PODLAN_CONTAINERD_2 names its directory.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 #![expect(clippy::duplicate_mod, reason = "the same tests, with the other containerd")]
 

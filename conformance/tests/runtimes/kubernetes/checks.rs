@@ -1,4 +1,4 @@
-//! What is checked, in the order of the story.
+//! The checks, in their order.
 
 mod agents;
 mod nodes;
@@ -9,20 +9,20 @@ use podlan_conformance::lab::Error;
 
 use crate::kubernetes::cluster::Cluster;
 
-/// A check: it may leave things for those that come after it.
+/// A check: it may leave objects for those after it.
 pub type Check = fn(&mut Cluster<'_>) -> Result<(), Error>;
 
 /// A check and its name.
 pub type Named = (&'static str, Check);
 
-/// Without these there is no cluster: they are made whatever else is wanted.
+/// Without these there is no cluster: they run whichever others are selected.
 pub const FIRST: &[Named] = &[
     ("nodes register, and are not ready for want of a network", agents::nodes_wait),
     ("the manifest is applied, and nodes become ready because of podlan", agents::manifest),
     ("a deployment comes up on all nodes, by readiness commands, with addresses of both families", pods::deployment),
 ];
 
-/// Kubernetes' own.
+/// Kubernetes' own tests.
 pub const OF_KUBERNETES: &[Named] = &[("Kubernetes' own tests of a network pass", crate::kubernetes::e2e::specs)];
 
 /// All others.

@@ -1,4 +1,4 @@
-//! The cluster: its control plane, its machines, and what an operator does to it.
+//! The cluster: its control plane, its machines, and the operator's actions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::kubernetes::machine::{AUTHORITY, Machine, Outfit};
 use crate::kubernetes::server::{ADMIN, FRONT, Server, User};
 use crate::kubernetes::settings::{self, KUBELETS, MANAGER, POD_CIDRS, PROXY, SCHEDULER, SERVICE_CIDRS};
 
-/// Whatever a cluster does by itself, on a busy machine.
+/// The deadline for whatever a cluster does by itself, on a busy machine.
 pub const WHILE: Duration = Duration::from_secs(180);
 
 /// The lab's programs in the pods' image.
@@ -36,7 +36,7 @@ pub struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    /// Starts the controllers and three machines, of which the first is the control plane's.
+    /// Starts the controllers and three machines; the first is that of the control plane.
     pub fn start(server: &'a Server<'a>, parts: &'a Parts) -> Result<Self, Error> {
         let folder = server.node.path("/run/kubernetes");
         let access = |file: &str, user: User| {
@@ -86,13 +86,13 @@ impl<'a> Cluster<'a> {
         Outfit { parts, programs, authority, kubelet: access(KUBELETS[index]), proxy: access(PROXY) }
     }
 
-    /// A node's kubelet starts anew; its pods run on.
+    /// Restarts a node's kubelet; its pods keep running.
     pub fn restart_kubelet(&mut self, index: usize) -> Result<(), Error> {
         let outfit = self.outfit(index);
         self.machines[index].restart_kubelet(&outfit)
     }
 
-    /// The power of a node fails and comes back.
+    /// A power failure of a node, and its restart.
     pub fn reboot(&mut self, index: usize) -> Result<(), Error> {
         let machine = self.machines.remove(index).reboot(&self.outfit(index))?;
         self.machines.insert(index, machine);
@@ -105,7 +105,7 @@ impl<'a> Cluster<'a> {
         kubectl.env("KUBECONFIG", "/run/kubernetes/admin.conf").env("HOME", "/run").args(words).deadline(WHILE)
     }
 
-    /// A script of this tree that takes a kubectl's words, as the admin on the first node.
+    /// A script of this repository that takes the arguments of kubectl, as the admin on the first node.
     pub fn script(&self, name: &str) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name);
         let kubectl = self.server.programs.join("kubectl");
@@ -113,14 +113,14 @@ impl<'a> Cluster<'a> {
         command.arg(kubectl).args(["--kubeconfig", "/run/kubernetes/admin.conf"])
     }
 
-    /// Gives each machine an image, by an archive of these bytes at this path.
+    /// Imports an image on each machine, from an archive of these bytes at this path.
     pub fn import(&self, archive: &Path, bytes: &[u8]) -> Result<(), Error> {
         fs::write(archive, bytes)
             .map_err(|source| Error::System { doing: format!("write {}", archive.display()), source })?;
         self.machines.iter().try_for_each(|machine| machine.import(archive))
     }
 
-    /// The body of what lies at an API path.
+    /// The body of the answer to an API path.
     pub fn get(&self, path: &str) -> Result<Value, Error> {
         self.server.call(FRONT, Method::GET, path, &Value::Null)
     }
@@ -138,7 +138,7 @@ impl<'a> Cluster<'a> {
         self.server.call(FRONT, Method::DELETE, path, &Value::Null).map(drop)
     }
 
-    /// Waits for a fact, asking no more than a few times a second: a look is a call of the API.
+    /// Waits for a fact; polls only a few times a second, as each poll is a call of the API.
     pub fn until<T>(&self, fact: &str, mut look: impl FnMut() -> Result<T, String>) -> Result<T, Error> {
         let mut first = true;
         eventually(WHILE, fact, || {
@@ -149,23 +149,23 @@ impl<'a> Cluster<'a> {
         })
     }
 
-    /// Prints what is known when a check has failed: nodes, pods, events, everyone's last words.
+    /// Prints the state when a check has failed: nodes, pods, events, the last log lines of each program.
     pub fn explain(&self) {
         let ask = |words: &[&str]| self.kubectl(words).run().map_or_else(|error| error.to_string(), |said| said.stdout);
-        let mut told = ask(&["get", "nodes,pods,services", "-A", "-o", "wide"]);
-        told += &ask(&["get", "events", "-A", "--sort-by=.lastTimestamp"]);
-        told += &ask(&["logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podlan", "--tail=30", "--prefix"]);
-        self.machines.iter().for_each(|machine| told += &machine.explain());
+        let mut state = ask(&["get", "nodes,pods,services", "-A", "-o", "wide"]);
+        state += &ask(&["get", "events", "-A", "--sort-by=.lastTimestamp"]);
+        state += &ask(&["logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podlan", "--tail=30", "--prefix"]);
+        self.machines.iter().for_each(|machine| state += &machine.explain());
         for (name, running) in [("manager", &self.manager), ("scheduler", &self.scheduler)] {
             let said = running.stderr();
             let lines: Vec<&str> = said.lines().collect();
-            told += &format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"));
+            state += &format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"));
         }
-        crate::kubernetes::story::tell_all(&told);
+        crate::kubernetes::sequence::print_error(&state);
     }
 }
 
-/// The archives that each node finds: podlan's as it ships, and one with what the pods of the story run.
+/// The archives on each node: podlan's as it ships, and one with the programs of the test's pods.
 fn images() -> Result<Vec<PathBuf>, Error> {
     let (traffic, inside) = (binaries::find("podlan-lab")?, binaries::find("podlan-lab-inside")?);
     let files = [File { target: &LAB[1..], source: &traffic }, File { target: &INSIDE[1..], source: &inside }];

@@ -7,7 +7,7 @@ use podlan_conformance::lab::{Error, SHARED};
 use crate::containerd_2::image::{self, File};
 use crate::kubernetes::cluster::Cluster;
 
-/// As [`MANIFEST`] asks for it.
+/// The image's name in [`MANIFEST`].
 const NAME: &str = "localhost/coredns:test";
 const MANIFEST: &str = include_str!("dns.yaml");
 

@@ -1,5 +1,5 @@
-//! Kubernetes' own tests of a cluster's network, on podlan: `e2e.test`. Each spec is a run of its own, a few at a time, so
-//! that each has its own time and none takes another with it. What each came to is told and, as a list, written down.
+//! Kubernetes' own tests of a cluster's network, on podlan: `e2e.test`. Each spec is a run of its own, a few at a time,
+//! so that each has its own deadline and none ends with another. The result of each is printed and written to a list.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,19 +14,19 @@ use serde_json::Value;
 
 use crate::containerd_2::image;
 use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::{checks, dns, story, toolbox};
+use crate::kubernetes::{checks, dns, sequence, toolbox};
 
-/// Which specs are run; without it, those that a conformant network must pass.
+/// Selects the specs; by default those that a conformant network must pass.
 const FOCUS: &str = "PODLAN_E2E";
 const CONFORMANCE: &str = r"\[sig-network\].*\[Conformance\]";
 
-/// Names a folder for the list, and for what each spec said that did not pass.
+/// Names a directory for the list, and for the output of each spec that did not pass.
 const REPORT: &str = "PODLAN_E2E_REPORT";
 
-/// So many at once, on two cores.
+/// Specs at once, on two cores.
 const AT_ONCE: usize = 3;
 
-/// The most that one spec may take, and that all may.
+/// The deadline of one spec, and that of all.
 const LIMIT: Duration = Duration::from_secs(360);
 const WHOLE: Duration = Duration::from_secs(25 * 60);
 
@@ -57,21 +57,21 @@ impl Ended {
     }
 }
 
-/// Runs the specs. Each must pass, and all must have been run.
+/// Runs the specs. Each must pass, and all must have run.
 pub fn specs(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     let suite = Suite::new(cluster)?;
     let names = suite.names(&std::env::var(FOCUS).unwrap_or_else(|_| CONFORMANCE.to_owned()))?;
-    story::note(&format!("{} specs, {AT_ONCE} at a time", names.len()));
+    sequence::note(&format!("{} specs, {AT_ONCE} at a time", names.len()));
     let mut ended = suite.run_all(names);
     ended.sort_by(|one, other| one.name.cmp(&other.name));
     suite.write_down(&ended)?;
     let passed = ended.iter().filter(|spec| spec.how == How::Passed).count();
-    story::note(&format!("{passed} of {} passed", ended.len()));
+    sequence::note(&format!("{passed} of {} passed", ended.len()));
     let others: Vec<String> = ended.iter().filter(|spec| spec.how != How::Passed).map(Ended::line).collect();
     checks::pods::holds(others.is_empty() && passed > 0, "every spec passes", &others)
 }
 
-/// The program, and where it is run.
+/// The program, and where it runs.
 struct Suite {
     node: Node,
     program: PathBuf,
@@ -97,7 +97,7 @@ impl Suite {
         Ok(Self { node: cluster.server.node.clone(), program, report })
     }
 
-    /// One run of the program. Its report, and what it said.
+    /// One run of the program. Returns its report and its output.
     fn call(&self, name: &str, focus: &str, words: &[&str]) -> Result<(Value, String), String> {
         let file = Path::new(SHARED).join(format!("{name}.json"));
         let command = self.node.command(&self.program).env("HOME", "/run").deadline(LIMIT + Duration::from_secs(60));
@@ -116,7 +116,7 @@ impl Suite {
         Ok((serde_json::from_str(&text).map_err(|error| error.to_string())?, said))
     }
 
-    /// The names of the specs that a regular expression means.
+    /// The names of the specs that match a regular expression.
     fn names(&self, focus: &str) -> Result<VecDeque<String>, Error> {
         let listed = self.call("list", focus, &["--ginkgo.dry-run"]);
         let (report, _) = listed.map_err(|said| Error::Unreadable { from: "e2e.test".into(), said })?;
@@ -131,7 +131,7 @@ impl Suite {
                 let (start, left) = (Instant::now(), began.elapsed() < WHOLE);
                 let how = if left { self.run(&name) } else { How::NotRun };
                 let spec = Ended { name, how, took: start.elapsed() };
-                story::note(&spec.line());
+                sequence::note(&spec.line());
                 ended.lock().unwrap_or_else(PoisonError::into_inner).push(spec);
             }
         };
@@ -147,7 +147,7 @@ impl Suite {
         };
         let how = match &of_report(&report)[..] {
             [(_, how)] => how.clone(),
-            all => How::Failed(format!("{} specs ran in its place: {}", all.len(), last_line(&said))),
+            all => How::Failed(format!("{} specs ran instead of it: {}", all.len(), last_line(&said))),
         };
         if how != How::Passed {
             fs::write(self.report.join(format!("{file}.log")), said).ok();
@@ -171,7 +171,7 @@ impl Suite {
     }
 }
 
-/// The specs of a report that were not left out by their names.
+/// The specs of a report that the expression did not exclude.
 fn of_report(report: &Value) -> Vec<(String, How)> {
     let specs = report[0]["SpecReports"].as_array().into_iter().flatten();
     specs
@@ -191,7 +191,7 @@ fn of_report(report: &Value) -> Vec<(String, How)> {
         .collect()
 }
 
-/// A regular expression that means this text alone.
+/// A regular expression that matches this text only.
 fn literally(text: &str) -> String {
     text.chars().fold(String::new(), |mut all, letter| {
         if r"\.+*?()|[]{}^$".contains(letter) {

@@ -1,5 +1,5 @@
-//! What no network namespace has of its own, and what therefore belongs to the machine: its sysctls, the parameters of
-//! its modules, its cgroups. A kubelet or a proxy with all powers changes some of them; here none may change.
+//! State that no network namespace has of its own and that belongs to the machine: its sysctls, the parameters of its
+//! modules, its cgroups. A kubelet or a proxy with all privileges changes some of it; here none may change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use podlan_conformance::lab::{Error, Node};
 
-/// What the kernel or a process of the machine changes at any time.
+/// State that the kernel or a process of the machine changes at any time.
 const RESTLESS: [&str; 6] = ["random", "ns_last_pid", "pty", "stat_refresh", "binfmt_misc", "sched_domain"];
 
 pub struct Global(BTreeMap<PathBuf, String>);
@@ -64,8 +64,8 @@ fn settings(folder: &Path, all: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// The cgroups that a kubelet would have made. A container's has its id for a name, as those of whoever else runs
-/// containers on this machine: see [`no_cgroup_can_be_made`].
+/// The cgroups that a kubelet would have made. A container's cgroup is named after its id, as are those of other
+/// container users of this machine: see [`no_cgroup_can_be_made`].
 fn cgroups(folder: &Path, all: &mut BTreeMap<PathBuf, String>) {
     for entry in directories(folder) {
         if entry
@@ -83,7 +83,7 @@ fn directories(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
-/// On this node nobody can make a cgroup, in no hierarchy.
+/// On this node no cgroup can be made, in no hierarchy.
 pub fn no_cgroup_can_be_made(node: &Node) -> Result<(), Error> {
     let root = PathBuf::from("/sys/fs/cgroup");
     let made = node.place().enter(|| {

@@ -14,11 +14,11 @@ use crate::kubernetes::settings;
 
 const CONFIG: &str = include_str!("../containerd/config.toml");
 const SOCKET: &str = "/run/containerd/containerd.sock";
-/// Where each machine has the API server's certificate.
+/// The path of the API server's certificate on each machine.
 pub const AUTHORITY: &str = "/etc/kubernetes/ca.crt";
 const START: Duration = Duration::from_secs(60);
 
-/// What the machine finds on its disk or is told by its owner: the same before and after a reboot.
+/// What the machine has on its disk or gets from its owner: the same before and after a reboot.
 pub struct Outfit<'a> {
     pub parts: &'a Parts,
     pub programs: &'a Path,
@@ -34,14 +34,14 @@ pub struct Machine {
     disk: PathBuf,
     boot: u32,
     path: OsString,
-    /// The last started first: they end in this order.
+    /// The last one started is first: they end in this order.
     proxy: Running,
     kubelet: Running,
     containerd: Running,
 }
 
 impl Machine {
-    /// Starts it with an empty disk, but for these images.
+    /// Starts it with an empty disk, except for these images.
     pub fn new(node: Node, outfit: &Outfit<'_>, images: &[PathBuf]) -> Result<Self, Error> {
         let disk = PathBuf::from(SHARED).join("disks").join(node.name());
         let machine = Self::boot(node, disk, 1, outfit)?;
@@ -51,7 +51,7 @@ impl Machine {
 
     fn boot(node: Node, disk: PathBuf, boot: u32, outfit: &Outfit<'_>) -> Result<Self, Error> {
         node.keep_to_itself(&disk.join("changes"), &["/etc", "/opt", "/var"])?;
-        // A service's address must be routed somewhere before the proxy leads it elsewhere; nobody answers there.
+        // A service's address must have a route before the proxy redirects it; no host has this address.
         for (family, gateway) in [("-4", "172.31.0.254"), ("-6", "fd31::fe")] {
             node.command("ip").args([family, "route", "add", "default", "via", gateway]).succeeds()?;
         }
@@ -76,12 +76,12 @@ impl Machine {
         Ok(Self { node, disk, boot, path, proxy, kubelet, containerd })
     }
 
-    /// Gives its containerd an image.
+    /// Imports an image into its containerd.
     pub fn import(&self, archive: &Path) -> Result<(), Error> {
         self.images(&["import", "--snapshotter", "overlayfs"]).arg(archive).succeeds().map(drop)
     }
 
-    /// Lets an image that it has be found by these names too.
+    /// Gives an image more names.
     pub fn tag<'n>(&self, image: &str, names: impl IntoIterator<Item = &'n str>) -> Result<(), Error> {
         self.images(&["tag", "--force", image]).args(names).succeeds().map(drop)
     }
@@ -91,14 +91,14 @@ impl Machine {
         ctr.args(["--namespace", "k8s.io", "images"]).args(words).deadline(START)
     }
 
-    /// Starts its kubelet anew; the pods run on.
+    /// Restarts its kubelet; the pods keep running.
     pub fn restart_kubelet(&mut self, outfit: &Outfit<'_>) -> Result<(), Error> {
         self.kubelet.signal(nix::sys::signal::Signal::SIGKILL)?;
         self.kubelet = kubelet(&self.node, &self.disk, outfit).spawn()?;
         Ok(())
     }
 
-    /// The power goes and comes back. Everything in memory is lost, what lies on the disk is not.
+    /// A power failure and a restart. Everything in memory is lost, the disk is not.
     pub fn reboot(self, outfit: &Outfit<'_>) -> Result<Self, Error> {
         let Self { node, disk, boot, path: _, proxy, kubelet, containerd } = self;
         let number = node.name().trim_start_matches("node").parse().unwrap_or(0);
@@ -107,7 +107,7 @@ impl Machine {
         Self::boot(Node::new(number)?, disk, boot + 1, outfit)
     }
 
-    /// Its kubelet's and its proxy's and its containerd's last words.
+    /// The last log lines of its kubelet, proxy and containerd.
     pub fn explain(&self) -> String {
         let last = |name: &str, running: &Running| {
             let said = running.stderr();
@@ -120,7 +120,7 @@ impl Machine {
     }
 }
 
-/// Lays out the folders that an installed node has, with the reference plugins and no network configuration.
+/// Creates the directories of an installed node, with the reference plugins and no network configuration.
 fn furnish(disk: &Path, boot: u32, outfit: &Outfit<'_>, authority: &[u8]) -> std::io::Result<()> {
     let within = |name: &str| disk.join(name).to_string_lossy().into_owned();
     if boot == 1 {
@@ -151,7 +151,7 @@ fn furnish(disk: &Path, boot: u32, outfit: &Outfit<'_>, authority: &[u8]) -> std
     fs::write("/etc/kubernetes/kubelet.conf", outfit.kubelet.to_string())?;
     fs::write("/etc/kubernetes/proxy.conf", outfit.proxy.to_string())?;
     fs::write(disk.join("kubelet.json"), settings::kubelet(&within("kubelet")).to_string())?;
-    // What the machine's kernel says is the same for all nodes, and stays the same.
+    // The machine's kernel reports the same for all nodes, and it stays the same.
     let boot_id = disk.join("boot-id");
     fs::write(&boot_id, format!("00000000-0000-4000-8000-{boot:012}\n"))?;
     Ok(mount(Some(&boot_id), "/proc/sys/kernel/random/boot_id", None::<&str>, MsFlags::MS_BIND, None::<&str>)?)

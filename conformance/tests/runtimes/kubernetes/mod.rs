@@ -8,12 +8,11 @@
 //!     kubelet, containerd, kube-proxy                 kubelet, containerd, kube-proxy
 //! ```
 //!
-//! One cluster, one story: what is checked, in this order, is [`checks::ALL`], or [`checks::OF_KUBERNETES`] in a cluster of its
+//! The checks of one cluster, in their order, are [`checks::ALL`], or [`checks::OF_KUBERNETES`] in a cluster of its
 //! own. `scripts/test-kubernetes` builds the programs and runs either; both are too long for each CI run.
 
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 
-mod asked;
 mod checks;
 mod cluster;
 mod dns;
@@ -21,9 +20,10 @@ mod e2e;
 mod global;
 mod machine;
 mod objects;
+mod queries;
+mod sequence;
 mod settings;
 mod steady;
-mod story;
 mod toolbox;
 
 #[path = "../../source/apiserver/server.rs"]
@@ -31,30 +31,30 @@ mod server;
 
 use podlan_conformance::lab::{set_aside, within};
 
-// A kubelet asks for more than a containerd 1 can answer.
+// A kubelet requires more than containerd 1 offers.
 use crate::containerd_2::parts::Parts;
 
-/// Names the folder with the programs of Kubernetes and etcd.
+/// Names the directory of the programs of Kubernetes and etcd.
 const PROGRAMS: &str = "PODLAN_KUBE_BIN";
 
 /// Names the OCI archive of podlan's image.
 const IMAGE: &str = "PODLAN_IMAGE";
 
 #[test]
-fn a_cluster_lives_with_podlan() {
+fn a_kubernetes_cluster_works_with_podlan() {
     if let Some(parts) = really(&["agnhost", "kube-network-policies"]) {
-        within(|| story::tell(&parts, checks::ALL));
+        within(|| sequence::run(&parts, checks::ALL));
     }
 }
 
 #[test]
 fn a_cluster_passes_the_network_tests_of_kubernetes() {
     if let Some(parts) = really(&["e2e.test", "agnhost", "coredns"]) {
-        within(|| story::tell(&parts, checks::OF_KUBERNETES));
+        within(|| sequence::run(&parts, checks::OF_KUBERNETES));
     }
 }
 
-/// The parts, where these programs and all else are here; if not, the test is set aside.
+/// The parts, where these programs and everything else are installed; if not, the test is set aside.
 fn really(programs: &[&str]) -> Option<Parts> {
     let folder = std::env::var_os(PROGRAMS).map(std::path::PathBuf::from);
     let here = folder.is_some_and(|folder| programs.iter().all(|program| folder.join(program).is_file()));

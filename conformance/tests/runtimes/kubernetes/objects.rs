@@ -1,4 +1,4 @@
-//! The objects of the story, as a user would write them.
+//! The objects of the checks, as a user would write them.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub const PODS: &str = "/api/v1/namespaces/default/pods";
 pub const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 
-/// A container that answers everyone with the address it saw. It is ready by a command, and alive by HTTP.
+/// A container that answers every request with the address it saw. It is ready by a command, and alive by HTTP.
 fn server() -> Value {
     json!({
         "name": "server", "image": image::NAME, "imagePullPolicy": "Never",
@@ -47,7 +47,7 @@ pub fn serving_at(name: &str, node: &str, host_port: u16) -> Value {
     pod(name, node, &container)
 }
 
-/// A pod whose readiness is an HTTP answer from a port that nobody serves on until it is told: never.
+/// A pod whose readiness is an HTTP answer from a port without a server: it is never ready.
 pub fn never_ready(name: &str, node: &str) -> Value {
     let mut container = server();
     container["readinessProbe"] = json!({ "httpGet": { "path": "/", "port": PORT + 1 }, "periodSeconds": 1 });
@@ -62,14 +62,14 @@ pub fn ready_by_http(name: &str, node: &str) -> Value {
     pod(name, node, &container)
 }
 
-/// A pod that asks these servers without end.
+/// A pod that sends requests to these servers without end.
 pub fn asking(name: &str, node: &str, servers: &[String]) -> Value {
     let mut command = vec![LAB.to_owned(), "steady".to_owned()];
     command.extend_from_slice(servers);
     pod(name, node, &json!({ "name": "client", "image": image::NAME, "imagePullPolicy": "Never", "command": command }))
 }
 
-/// As many pods as asked, spread over the nodes; with their probes, or without, as many small ones.
+/// This number of pods, spread over the nodes; with their probes, or without, as many small ones.
 pub fn deployment(name: &str, replicas: u16, probed: bool) -> Value {
     let mut container = server();
     if !probed {

@@ -1,15 +1,15 @@
-//! What the parts of the cluster are told, so that they run in a user namespace and leave the machine as it is.
+//! The configuration of the cluster's parts, so that they run in a user namespace and leave the machine unchanged.
 
 use serde_json::{Value, json};
 
 use crate::kubernetes::server::{Settings, User};
 
-/// As the controller manager hands them out: a /24 and a /64 to each node.
+/// The controller manager assigns from them: a /24 and a /64 to each node.
 pub const POD_CIDRS: &str = "10.244.0.0/16,fd00:10:244::/56";
 /// Those of the API server of ../apiserver.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd00:10:96::/112";
 
-/// Where pods look names up; nobody answers there unless dns.rs sees to it.
+/// The address of the pods' resolver; dns.rs starts a server there.
 pub const DNS: &str = "10.96.0.10";
 
 pub const MANAGER: User = User { name: "system:kube-controller-manager", group: "system:masters" };
@@ -22,7 +22,7 @@ pub const KUBELETS: [User; 3] = [
     User { name: "system:node:node3", group: "system:nodes" },
 ];
 
-/// An API server that a cluster can live with.
+/// An API server for a whole cluster.
 pub fn control_plane() -> Settings {
     const USERS: &[User] = &[MANAGER, SCHEDULER, PROXY, KUBELETS[0], KUBELETS[1], KUBELETS[2]];
     Settings { gates: "", users: USERS, files: Vec::new(), flags }
@@ -34,7 +34,7 @@ fn flags(_port: u16) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// A kubelet without cgroups and without a say over the kernel. `root` survives a reboot.
+/// A kubelet without cgroups and without write access to the kernel's settings. `root` survives a reboot.
 pub fn kubelet(root: &str) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
@@ -45,7 +45,7 @@ pub fn kubelet(root: &str) -> Value {
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "podLogsDir": format!("{root}/logs"), "volumePluginDir": format!("{root}/plugins"),
         "staticPodPath": "", "resolvConf": "", "clusterDNS": [DNS], "clusterDomain": "cluster.local",
-        // The API server asks for logs and commands as nobody in particular.
+        // The API server requests logs and commands as an anonymous user.
         "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
         "authorization": { "mode": "AlwaysAllow" },
         "address": "0.0.0.0", "healthzPort": 10248, "readOnlyPort": 0,
@@ -60,7 +60,7 @@ pub fn kubelet(root: &str) -> Value {
     })
 }
 
-/// A proxy that leaves conntrack's limits, which are the machine's, alone.
+/// A proxy that leaves conntrack's limits, which belong to the machine, alone.
 pub fn proxy(node: &str) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",

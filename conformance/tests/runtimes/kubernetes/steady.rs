@@ -1,4 +1,4 @@
-//! A continuous check: a pod that asks others without end, and its sums by the API server.
+//! A continuous check: a pod that sends requests to others without end, and its counts, read through the API server.
 
 use std::fmt;
 
@@ -8,24 +8,24 @@ use serde_json::Value;
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::objects::{self, PODS};
 
-/// A pod `steady-..` that asks.
+/// A pod `steady-..` that sends requests.
 pub struct Steady {
     name: String,
 }
 
-/// What it says so far.
+/// Its counts so far.
 #[derive(Debug, Clone)]
 pub struct Sum {
     pub asked: u64,
     pub carried: u64,
     pub failed: u64,
     pub slowest: u64,
-    /// All that it said of failures.
+    /// All its failure lines.
     pub failures: Vec<String>,
 }
 
 impl Steady {
-    /// Starts it on a node, against these servers, and waits until it has asked a while without failure.
+    /// Starts it on a node, with these servers, and waits until it has sent requests for a while without failure.
     pub fn start(cluster: &Cluster<'_>, node: &str, servers: &[String]) -> Result<Self, Error> {
         let steady = Self { name: format!("steady-{node}") };
         cluster.run(&objects::asking(&steady.name, node, servers))?;
@@ -33,7 +33,7 @@ impl Steady {
         Ok(steady)
     }
 
-    /// Waits until it has asked this many times more.
+    /// Waits until it has sent this many more requests.
     pub fn goes_on(&self, cluster: &Cluster<'_>, more: u64) -> Result<Sum, Error> {
         let from = self.sum(cluster).map_or(0, |sum| sum.asked);
         cluster.until(&format!("{} has asked {more} times more", self.name), || {
@@ -64,7 +64,7 @@ impl fmt::Display for Sum {
         let Self { asked, carried, failed, slowest, failures: _ } = self;
         write!(
             f,
-            "asked {asked} times anew and {carried} times over held connections, {failed} failed, slowest {slowest} ms"
+            "asked {asked} times over new connections and {carried} times over held connections, {failed} failed, slowest {slowest} ms"
         )
     }
 }

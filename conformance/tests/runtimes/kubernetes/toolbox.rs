@@ -1,5 +1,5 @@
-//! One image that stands for those of Kubernetes' own making, for there is no registry: agnhost built from its Go module,
-//! and programs of this machine that people call in such pods.
+//! One image in the place of Kubernetes' own ones, as there is no registry: agnhost built from its Go module, and
+//! programs of this machine that people run in such pods.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use podlan_conformance::lab::{Error, SHARED};
 use crate::containerd_2::image::{self, File};
 use crate::kubernetes::cluster::Cluster;
 
-/// What the one image is called until it has other names too.
+/// The name of the image before it gets others.
 const NAME: &str = "localhost/toolbox:test";
 
 /// Programs of this machine, beside the applets of a static busybox: its shell would run its own nc before any other.
@@ -20,7 +20,7 @@ const APPLETS: [&str; 19] = [
     "sleep", "test", "tr", "wget",
 ];
 
-/// Lets each machine find it by these names.
+/// Makes it available on each machine under these names.
 pub fn give<'n>(cluster: &Cluster<'_>, names: impl IntoIterator<Item = &'n str> + Clone) -> Result<(), Error> {
     let archive = Path::new(SHARED).join("toolbox.tar");
     if !archive.exists() {
@@ -48,7 +48,7 @@ fn archive_with(programs: &Path) -> Result<Vec<u8>, Error> {
         })
         .collect();
     targets.push(("bin/busybox".to_owned(), on_path("busybox")?));
-    // agnhost's porter serves HTTPS by what lies beside it.
+    // agnhost's porter serves HTTPS with the certificate beside it.
     targets.extend(["agnhost", "localhost.crt", "localhost.key"].map(|name| (name.to_owned(), programs.join(name))));
     let files: Vec<File<'_>> = targets.iter().map(|(target, source)| File { target, source }).collect();
     let links: Vec<(String, &str)> = APPLETS.iter().map(|applet| (format!("bin/{applet}"), "busybox")).collect();

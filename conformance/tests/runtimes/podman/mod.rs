@@ -1,7 +1,7 @@
 //! podlan under podman 4, the last podman that runs CNI plugins: containers of a plain root file system, without images,
 //! cgroups or registries. `scripts/beside podman` fetches it, PODLAN_PODMAN names its folder.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test, told with its place")]
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
 
 use std::fs;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use podlan_conformance::lab::{self, Error, Lab, Node, Place, binaries, within};
 use serde_json::{Value, json};
 
-/// Its network, its runtime, and nothing of the machine's cgroups.
+/// Its network, its runtime, and none of the machine's cgroups.
 const CONFIG: &str = r#"
 [containers]
 cgroups = "disabled"
@@ -33,7 +33,7 @@ runtime_supports_nocgroup = ["lab"]
 lab = ["@RUNC@"]
 "#;
 
-/// Where it lies; `None` is a skip that was told, in CI as well: what another Debian suite serves is not ours to promise.
+/// Its directory; `None` is a reported skip, in CI as well: what another Debian suite provides cannot be relied on.
 fn find() -> Option<PathBuf> {
     let found = std::env::var_os("PODLAN_PODMAN").map(PathBuf::from);
     if found.is_none() {
@@ -77,7 +77,7 @@ impl<'a> Podman<'a> {
         Self { node, home: home.to_owned(), directory }
     }
 
-    fn says(&self, words: &[&str]) -> Result<String, Error> {
+    fn podman(&self, words: &[&str]) -> Result<String, Error> {
         let podman = self.node.command(self.home.join("bin/podman")).args(words);
         let podman = podman.env("TMPDIR", self.directory.join("tmp"));
         let podman = podman.env("CONTAINERS_CONF", self.directory.join("containers.conf"));
@@ -87,12 +87,23 @@ impl<'a> Podman<'a> {
     fn run(&self, name: &str) -> Result<Container, Error> {
         let root = self.directory.join("root");
         let root = root.to_str().unwrap();
-        self.says(&["run", "-d", "--name", name, "--network", "podnet", "--rootfs", root, "/bin/podlan-lab", "serve"])?;
+        self.podman(&[
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--network",
+            "podnet",
+            "--rootfs",
+            root,
+            "/bin/podlan-lab",
+            "serve",
+        ])?;
         self.inspect(name)
     }
 
     fn inspect(&self, name: &str) -> Result<Container, Error> {
-        let said = self.says(&["inspect", name, "--format", "{{json .NetworkSettings}}"])?;
+        let said = self.podman(&["inspect", name, "--format", "{{json .NetworkSettings}}"])?;
         let settings: Value = serde_json::from_str(&said).unwrap();
         let network = &settings["Networks"]["podnet"];
         assert_eq!([&network["Gateway"], &network["IPv6Gateway"]], ["169.254.1.1", "fe80::1"], "{said}");
@@ -105,7 +116,7 @@ impl<'a> Podman<'a> {
     }
 
     fn remove(&self, name: &str) -> Result<(), Error> {
-        self.says(&["rm", "--force", "--time", "0", name]).map(|_| ())
+        self.podman(&["rm", "--force", "--time", "0", name]).map(|_| ())
     }
 }
 
@@ -120,7 +131,7 @@ fn leases(node: &Node) -> Vec<IpAddr> {
     places.iter().flat_map(|place| ipam::leases(place).unwrap()).map(|lease| lease.address.ip()).collect()
 }
 
-/// As podman rm leaves it; the kernel's own routes to the uplink's addresses come with forwarding.
+/// The state after podman rm; the kernel's own routes to the uplink's addresses come with forwarding.
 fn is_left(node: &Node, before: &lab::Snapshot) -> Result<String, Error> {
     let since = node.network()?.since(before);
     let ours = |line: &&str| !(line.contains(" dev eth0 ") && line.ends_with(" table 255"));
@@ -143,7 +154,10 @@ fn containers_of_podman_reach_each_other_at_their_own_addresses_and_leave_nothin
 
         podman.remove("one")?;
         let third = podman.run("three")?;
-        assert!(third.ips.iter().all(|ip| !one.ips.contains(ip) && !two.ips.contains(ip)), "an address rests");
+        assert!(
+            third.ips.iter().all(|ip| !one.ips.contains(ip) && !two.ips.contains(ip)),
+            "a released address is not given again at once"
+        );
         node.reaches(&[two.ips, third.ips].concat())?;
         podman.remove("two")?;
         podman.remove("three")?;
@@ -153,7 +167,7 @@ fn containers_of_podman_reach_each_other_at_their_own_addresses_and_leave_nothin
     });
 }
 
-/// `podman network reload`: DEL and ADD in the same namespace, with the addresses that the container had.
+/// `podman network reload`: DEL and ADD in the same namespace, with the container's former addresses.
 #[test]
 fn a_reloaded_container_keeps_its_addresses() {
     let Some(home) = find() else { return };
@@ -162,7 +176,7 @@ fn a_reloaded_container_keeps_its_addresses() {
         let [node] = lab.these();
         let podman = Podman::new(node, &home);
         let before = podman.run("one")?.ips;
-        podman.says(&["network", "reload", "one"])?;
+        podman.podman(&["network", "reload", "one"])?;
         let after = podman.inspect("one")?.ips;
         assert_eq!(after, before);
         node.reaches(&after)?;

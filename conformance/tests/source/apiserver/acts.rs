@@ -1,4 +1,4 @@
-//! What an operator of these stories does to the control plane, and what it can be asked for afterwards.
+//! The actions of an operator on the control plane, and what can be read from it afterwards.
 
 use std::fs;
 
@@ -12,13 +12,13 @@ use super::server::{ADMIN, FOLDER, FRONT, START, Server, Settings, User, block_o
 /// A second server on the same etcd, as in a control plane of several nodes.
 pub(super) const BACK: u16 = 6444;
 
-/// May do what the cluster role `podlan-node` says, and is bound to it by [`Server::allow`] alone.
+/// Has the permissions of the cluster role `podlan-node`, and gets them by [`Server::allow`] only.
 pub(super) const AGENT: User = User { name: "podlan-node", group: "" };
 
-/// What the agent may do with nodes, and it may do nothing else.
+/// The agent's permissions for nodes; it has no others.
 const VERBS: [&str; 3] = ["get", "list", "watch"];
 
-/// A control plane that notes who asked for what, with these feature gates changed.
+/// A control plane that writes an audit log, with these feature gates changed.
 pub(super) fn noting(gates: &'static str) -> Settings {
     Settings { gates, users: &[AGENT], files: vec![("audit.json", audit_policy().to_string())], flags }
 }
@@ -42,8 +42,8 @@ impl Server<'_> {
         self.place_of(port).take();
     }
 
-    /// Kills everything, and begins again with an empty store.
-    pub(super) fn begin_anew(&self) -> Result<(), Error> {
+    /// Kills everything, and starts again with an empty store.
+    pub(super) fn restart_empty(&self) -> Result<(), Error> {
         self.kill(FRONT);
         self.etcd.take();
         fs::remove_dir_all(self.node.path(FOLDER).join("etcd")).map_err(system("empty the store"))?;
@@ -51,7 +51,7 @@ impl Server<'_> {
         self.open(FRONT)
     }
 
-    /// Lets the store count some versions further.
+    /// Advances the store by this number of versions.
     pub(super) fn grow_older(&self, versions: usize) -> Result<(), Error> {
         const TICKS: &str = "/api/v1/namespaces/default/configmaps";
         self.has_namespace("default")?;
@@ -89,7 +89,7 @@ impl Server<'_> {
         self.call(port, Method::DELETE, &format!("/api/v1/nodes/{name}"), &Value::Null).map(drop)
     }
 
-    /// Gives a node that has no pod CIDRs these, as the controller manager does.
+    /// Assigns pod CIDRs to a node without any, as the controller manager does.
     pub(super) fn give_pod_cidrs(&self, name: &str, cidrs: &[&str]) -> Result<(), Error> {
         let path = format!("/api/v1/nodes/{name}");
         let mut node = self.call(FRONT, Method::GET, &path, &Value::Null)?;
@@ -106,7 +106,7 @@ impl Server<'_> {
         self.call(port, Method::PUT, &format!("{path}/status"), &node).map(drop)
     }
 
-    /// Lets the agent's user, or a service account, do what the agent needs.
+    /// Grants the agent's permissions to its user, or to a service account.
     pub(super) fn allow(&self, subject: &Value) -> Result<(), Error> {
         const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
         let role = json!({
@@ -122,7 +122,7 @@ impl Server<'_> {
         self.call(FRONT, Method::POST, &format!("{RBAC}/clusterrolebindings"), &binding).map(drop)
     }
 
-    /// What `user` has asked for so far: `verb resource`, and the address that it asked.
+    /// The requests of `user` so far: `verb resource`, and the address that they went to.
     pub(super) fn asked_by(&self, user: &str) -> Result<Vec<(String, String)>, Error> {
         let path = self.node.path(FOLDER).join(format!("audit-{FRONT}.log"));
         let log = fs::read_to_string(&path).map_err(system("read the audit log"))?;
@@ -137,13 +137,13 @@ impl Server<'_> {
             .collect())
     }
 
-    /// The server makes its namespaces itself, some time after it says that it is ready.
+    /// The server creates its namespaces itself, some time after it reports ready.
     fn has_namespace(&self, name: &str) -> Result<(), Error> {
         let path = format!("/api/v1/namespaces/{name}");
         eventually(START, &format!("{path} is there"), || self.text(FRONT, Method::GET, &path, &Value::Null).map(drop))
     }
 
-    /// Makes a service account and puts what a pod of it would see on the node.
+    /// Creates a service account and the files that a pod of it would see on the node.
     pub(super) fn service_account(&self, name: &str) -> Result<(), Error> {
         const ACCOUNTS: &str = "/api/v1/namespaces/kube-system/serviceaccounts";
         let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });

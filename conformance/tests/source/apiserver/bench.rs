@@ -11,15 +11,15 @@ use podlan_conformance::lab::{Error, Lab, Node, Running, binaries, eventually};
 use serde_json::{Value, json};
 
 use super::acts::{AGENT, noting};
+use super::scenarios::agents_user;
 use super::server::{FRONT, Server};
-use super::stories::agents_user;
 
 const NODES: u32 = 5_000;
 
 /// A list of that size on a busy machine.
 const WHILE: Duration = Duration::from_secs(120);
 
-/// A node with all that a kubelet writes of itself: what it can do, how it is, and fifty images.
+/// A node with everything that a kubelet writes about itself: its capabilities, its state, and fifty images.
 fn large(i: u32) -> Value {
     let name = format!("peer-{i:05}.cluster.example.org");
     let images: Vec<Value> = (0..50)
@@ -59,7 +59,7 @@ fn v4_cidr(i: u32) -> String {
     format!("100.{}.{}.{}/28", 64 + (i >> 12), (i >> 4) & 255, (i & 15) * 16)
 }
 
-/// Puts all peers into a subnet of `node`.
+/// Gives `node` an address in the subnet of all peers.
 fn widen(node: &Node) -> Result<(), Error> {
     let wide = Ipv4Network::new(Ipv4Addr::new(172, 31, 200, 1), 16).map(IpNetwork::V4);
     let done = node.place().enter(|| -> Result<(), String> {
@@ -72,14 +72,14 @@ fn widen(node: &Node) -> Result<(), Error> {
     done.map_err(|said| Error::Unreadable { from: "the kernel".into(), said })
 }
 
-/// Kilobytes by a key of the agent's /proc/PID/status.
+/// A value in kilobytes of the agent's /proc/PID/status.
 fn kilobytes(agent: &Running, key: &str) -> u64 {
     let memory = fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap_or_default();
     let line = memory.lines().find_map(|line| line.strip_prefix(key));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// What the agent holds at one time, and held at most so far, in kilobytes.
+/// The agent's memory at one time, and its peak so far, in kilobytes.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) when: &'static str,
@@ -91,10 +91,10 @@ fn held(agent: &Running, when: &'static str) -> Held {
     Held { when, resident: kilobytes(agent, "VmRSS:"), most: kilobytes(agent, "VmHWM:") }
 }
 
-/// Waits until the agent has all routes in, and its source in order since `after`; answers when it last synced.
+/// Waits until the agent has all routes, and its source is ok since `after`; returns the time of its last sync.
 fn synced(lab: &Lab, after: u64) -> Result<u64, Error> {
     let [one] = lab.these();
-    eventually(WHILE, "all routes are in and the source is in order", || {
+    eventually(WHILE, "all routes exist and the source is ok", || {
         let text = fs::read_to_string(one.path("/run/podlan/node.json")).map_err(|error| error.to_string())?;
         let state: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let installed = ["v4", "v6"].map(|family| state[family]["installed"].as_u64().unwrap_or(0));
@@ -104,7 +104,7 @@ fn synced(lab: &Lab, after: u64) -> Result<u64, Error> {
     })
 }
 
-/// What the agent holds when it has listed the nodes, and when it has done so again.
+/// The agent's memory after it has listed the nodes, and after it has done so again.
 pub(super) fn five_thousand_nodes() -> Result<[Held; 2], Error> {
     let lab = Lab::new(1)?;
     let [one] = lab.these();

@@ -1,4 +1,4 @@
-//! The API server of a story: the real one, or its record. With PODLAN_RECORD the real one is written down anew.
+//! The API server of a scenario: the real one, or its recording. With PODLAN_RECORD the real one is recorded again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use super::relay::Relay;
 use super::replay::Replay;
 use super::server::{Server, kubeconfig};
 
-/// Names the folder to write records to.
+/// Names the directory for recordings.
 const RECORD: &str = "PODLAN_RECORD";
 
-/// Which server a story is told with.
+/// The server of a scenario.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Told {
-    /// The programs of the folder that PODLAN_KUBE_BIN names.
-    Really,
-    /// What they said once.
-    FromRecord,
+pub(super) enum Backend {
+    /// The programs in the directory PODLAN_KUBE_BIN.
+    Real,
+    /// A recording of their answers.
+    Recording,
 }
 
 /// An API server.
@@ -31,10 +31,10 @@ pub(super) enum Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    /// Starts the server of `story` on `node`, with these feature gates changed.
-    pub(super) fn start(told: Told, story: &str, node: &'a Node, gates: &'static str) -> Result<Self, Error> {
-        let file = format!("{story}.http");
-        if let Told::FromRecord = told {
+    /// Starts the server of `scenario` on `node`, with these feature gates changed.
+    pub(super) fn start(backend: Backend, scenario: &str, node: &'a Node, gates: &'static str) -> Result<Self, Error> {
+        let file = format!("{scenario}.http");
+        if let Backend::Recording = backend {
             let records = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/source/apiserver/recorded");
             return Replay::start(node, &records.join(file)).map(Self::Recorded);
         }
@@ -48,7 +48,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// What the operator does, by name. In a record it was done long ago.
+    /// An action of the operator, by name. In a recording it has been done already.
     pub(super) fn step(&self, name: &str, act: impl FnOnce(&Server<'a>) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Real(server) => act(server),
@@ -76,11 +76,11 @@ impl<'a> Cluster<'a> {
             .spawn()
     }
 
-    /// The story is over: a record must have been asked for all that it holds. What the lab's end cuts off comes after.
+    /// Ends the scenario: everything in a recording must have been requested. What the lab's end cuts off comes after.
     pub(super) fn ends(&self) -> Result<(), Error> {
         self.step("the story is over", |_| Ok(()))?;
         match self {
-            Self::Recorded(replay) => replay.is_told(),
+            Self::Recorded(replay) => replay.is_complete(),
             Self::Real(_) | Self::Written(..) => Ok(()),
         }
     }

@@ -1,29 +1,29 @@
-//! The agent's nodes from a real API server with etcd, and from what that server said once.
+//! The agent's nodes from a real API server with etcd, and from recordings of that server's answers.
 //!
 //! ```text
 //!   node1 (agent ── kube-apiserver ── etcd) ──┬── node2, node3
 //!                                            lan
 //! ```
 //!
-//! Each story is told twice: with the real programs (`scripts/test-apiserver` builds them; too long for each CI run),
-//! and with the streams recorded from them (`scripts/test-apiserver --record` writes them anew).
+//! Each scenario runs twice: with the real programs (`scripts/test-apiserver` builds them; too long for each CI run),
+//! and with the streams recorded from them (`scripts/test-apiserver --record` records them again).
 
 mod acts;
 mod bench;
 mod cluster;
 mod relay;
 mod replay;
+mod scenarios;
 mod server;
-mod stories;
 
 use podlan_conformance::lab::{set_aside, within};
 
-use cluster::Told;
+use cluster::Backend;
 
-/// Names the folder with kube-apiserver, etcd and signing-key.
+/// Names the directory of kube-apiserver, etcd and signing-key.
 const PROGRAMS: &str = "PODLAN_KUBE_BIN";
 
-/// Whether the real server is here; if not, the test is set aside.
+/// Whether the real server is available; if not, the test is set aside.
 fn really() -> bool {
     let here = std::env::var_os(PROGRAMS).is_some();
     if !here {
@@ -35,67 +35,67 @@ fn really() -> bool {
 #[test]
 fn nodes_that_join_move_and_leave_are_followed() {
     if really() {
-        within(|| stories::nodes_come_and_go(Told::Really));
+        within(|| scenarios::nodes_come_and_go(Backend::Real));
     }
 }
 
 #[test]
 fn nodes_that_join_move_and_leave_are_followed_as_recorded() {
-    within(|| stories::nodes_come_and_go(Told::FromRecord));
+    within(|| scenarios::nodes_come_and_go(Backend::Recording));
 }
 
 #[test]
-fn routes_stay_while_the_server_is_away_and_follow_what_changed_meanwhile() {
+fn routes_stay_during_a_server_outage_and_follow_its_changes_afterwards() {
     if really() {
-        within(|| stories::the_server_is_away(Told::Really));
+        within(|| scenarios::the_server_is_away(Backend::Real));
     }
 }
 
 #[test]
-fn routes_stay_while_the_server_is_away_and_follow_what_changed_meanwhile_as_recorded() {
-    within(|| stories::the_server_is_away(Told::FromRecord));
+fn routes_stay_during_a_server_outage_and_follow_its_changes_afterwards_as_recorded() {
+    within(|| scenarios::the_server_is_away(Backend::Recording));
 }
 
 #[test]
-fn a_server_that_begins_anew_with_an_empty_store_is_followed() {
+fn a_server_that_restarts_with_an_empty_store_is_followed() {
     if really() {
-        within(|| stories::the_store_begins_anew(Told::Really));
+        within(|| scenarios::the_store_is_lost(Backend::Real));
     }
 }
 
 #[test]
-fn a_server_that_begins_anew_with_an_empty_store_is_followed_as_recorded() {
-    within(|| stories::the_store_begins_anew(Told::FromRecord));
+fn a_server_that_restarts_with_an_empty_store_is_followed_as_recorded() {
+    within(|| scenarios::the_store_is_lost(Backend::Recording));
 }
 
 #[test]
-fn a_server_that_streams_no_lists_is_listed_in_pages() {
+fn a_server_without_streamed_lists_is_listed_in_pages() {
     if really() {
-        within(|| stories::no_streamed_lists(Told::Really));
+        within(|| scenarios::no_streamed_lists(Backend::Real));
     }
 }
 
 #[test]
-fn a_server_that_streams_no_lists_is_listed_in_pages_as_recorded() {
-    within(|| stories::no_streamed_lists(Told::FromRecord));
+fn a_server_without_streamed_lists_is_listed_in_pages_as_recorded() {
+    within(|| scenarios::no_streamed_lists(Backend::Recording));
 }
 
 #[test]
-fn an_agent_without_permission_says_so_and_begins_once_it_has_it() {
+fn an_agent_without_permission_reports_it_and_starts_once_it_is_granted() {
     if really() {
-        within(|| stories::permission_comes_late(Told::Really));
+        within(|| scenarios::permission_comes_late(Backend::Real));
     }
 }
 
 #[test]
-fn an_agent_without_permission_says_so_and_begins_once_it_has_it_as_recorded() {
-    within(|| stories::permission_comes_late(Told::FromRecord));
+fn an_agent_without_permission_reports_it_and_starts_once_it_is_granted_as_recorded() {
+    within(|| scenarios::permission_comes_late(Backend::Recording));
 }
 
 #[test]
 fn a_pods_service_account_with_get_list_and_watch_of_nodes_is_enough() {
     if really() {
-        within(|| stories::as_a_pod("podlan-node"));
+        within(|| scenarios::as_a_pod("podlan-node"));
     }
 }
 

@@ -1,8 +1,8 @@
-//! Stands between the agent and the real API server and writes down what each says, line by line.
+//! A relay between the agent and the real API server that records requests and answers, line by line.
 //!
 //! ```text
-//!   ! what the operator does next
-//!   > what the agent asks for
+//!   ! the operator's next action
+//!   > the request of the agent
 //!   < the status of the answer
 //!   {a line of its body}
 //!   = end, or = cut where the connection broke
@@ -40,7 +40,7 @@ impl Record {
 }
 
 impl Relay {
-    /// Listens on the loopback of `node`, and asks the server in the name of `access`. The record goes to `path`.
+    /// Listens on the loopback of `node`, and sends requests to the server with `access`. The recording goes to `path`.
     pub(super) fn start(node: &Node, access: &Value, path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::System { doing: "start the relay".into(), source };
         let record = Record(Arc::new(Mutex::new(File::create(path).map_err(failed)?)));
@@ -52,7 +52,7 @@ impl Relay {
             thread::spawn(move || {
                 for agent in listener.incoming().flatten() {
                     let (record, access) = (shared.clone(), access.clone());
-                    // The agent hears of what failed by its connection's end.
+                    // The agent notices a failure by the end of its connection.
                     thread::spawn(move || block_on(relay(agent, access, &record)).unwrap_or_default());
                 }
             });
@@ -65,7 +65,7 @@ impl Relay {
         format!("http://{}", self.address)
     }
 
-    /// Writes down what the operator does next.
+    /// Records the operator's next action.
     pub(super) fn mark(&self, step: &str) {
         self.record.line("! ", step);
     }
@@ -103,7 +103,7 @@ async fn relay(mut agent: TcpStream, access: Value, record: &Record) -> std::io:
     while let Some(asked) = next_request(&mut reader)? {
         let path = asked.trim_start_matches("GET ");
         let request = Request::builder().uri(path).body(Body::empty()).map_err(std::io::Error::other)?;
-        // A server that is away has said nothing.
+        // A server that is away sends nothing.
         let answer = server.send(request).await.map_err(std::io::Error::other)?;
         record.line("> ", &asked);
         let status = answer.status().as_str().to_owned();

@@ -1,4 +1,5 @@
-//! An API server made of a record of the real one: it answers in the record's order, and only what was asked then.
+//! An API server made from a recording of the real one: it answers in the recorded order, and only the recorded
+//! requests.
 
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +12,7 @@ use podlan_conformance::lab::{Error, Node, eventually};
 
 use super::relay::{begin, chunk, end, next_request};
 
-/// Longer than the agent waits before it asks again.
+/// Longer than the agent waits before its next attempt.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that lives as long as the lab.
@@ -29,14 +30,14 @@ struct Script {
 #[derive(Default)]
 struct Reading {
     lines: Vec<String>,
-    /// The line that is due.
+    /// The next line.
     at: usize,
-    /// An answer is being given.
+    /// An answer is being sent.
     answering: bool,
-    /// The connection has just broken: the server was away for a while, whatever it said next.
+    /// The connection has just ended: the server was away for a while, whatever it sent next.
     away: bool,
-    /// What was asked and is not in the record.
-    unheard: Vec<String>,
+    /// The requests that are not in the recording.
+    unexpected: Vec<String>,
 }
 
 impl Reading {
@@ -44,17 +45,17 @@ impl Reading {
         self.lines.get(self.at).map_or("", String::as_str)
     }
 
-    /// Whether `asked` is what the record has next; then its answer begins.
+    /// Whether `asked` is the next request of the recording; then its answer begins.
     fn takes(&mut self, asked: &str) -> bool {
         if std::mem::take(&mut self.away) {
             return false;
         }
         let due = self.due();
-        // At a step, and at the end, the server is away or has no more to say.
+        // At a step, and at the end, the server is away or sends no more.
         let Some(expected) = due.strip_prefix("> ").filter(|_| !self.answering) else { return false };
         if expected != asked {
             let expected = expected.to_owned();
-            self.unheard.push(format!("asked for {asked}\n  recorded {expected}"));
+            self.unexpected.push(format!("requested {asked}\n  recorded {expected}"));
             return false;
         }
         self.answering = true;
@@ -99,12 +100,12 @@ impl Replay {
         format!("http://{}", self.address)
     }
 
-    /// Lets the operator do `step`, which the record must have next. The agent has asked for all that comes before it.
+    /// Runs the operator's `step`, which must be next in the recording. The agent has made all requests before it.
     pub(super) fn go_on(&self, step: &str) -> Result<(), Error> {
         eventually(PATIENCE, &format!("the record is at {step:?}"), || {
             let mut reading = self.script.lock();
             if reading.due().strip_prefix("! ") != Some(step) {
-                return Err(format!("it is at {:?}\n{}", reading.due(), reading.unheard.join("\n")));
+                return Err(format!("it is at {:?}\n{}", reading.due(), reading.unexpected.join("\n")));
             }
             reading.at += 1;
             Ok(())
@@ -113,13 +114,13 @@ impl Replay {
         Ok(())
     }
 
-    /// The agent has asked for all that was recorded, and for nothing else.
-    pub(super) fn is_told(&self) -> Result<(), Error> {
-        eventually(PATIENCE, "the whole record was asked for", || {
+    /// The agent has made all recorded requests, and no others.
+    pub(super) fn is_complete(&self) -> Result<(), Error> {
+        eventually(PATIENCE, "the whole recording was requested", || {
             let reading = self.script.lock();
             match reading.due() {
-                "" if reading.unheard.is_empty() => Ok(()),
-                due => Err(format!("it is at {due:?}\n{}", reading.unheard.join("\n"))),
+                "" if reading.unexpected.is_empty() => Ok(()),
+                due => Err(format!("it is at {due:?}\n{}", reading.unexpected.join("\n"))),
             }
         })
     }
@@ -140,18 +141,18 @@ fn serve(mut agent: TcpStream, script: &Script) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Gives the answer that is due; false where the record's connection broke.
+/// Sends the next answer; false where the recorded connection ended.
 fn answer(agent: &mut TcpStream, script: &Script) -> std::io::Result<bool> {
     loop {
         let mut reading = script.lock();
-        // What the operator does is waited for, and so is what nobody recorded: the story's end.
+        // Waits for the operator's action, and for what was not recorded: the scenario's end.
         while reading.due().starts_with("! ") || reading.due().is_empty() {
             reading = script.moved.wait(reading).unwrap_or_else(PoisonError::into_inner);
         }
         let line = reading.due().to_owned();
         let (mark, text) = line.split_at(line.len().min(2));
         match (mark, text) {
-            // The agent left this answer for another.
+            // The agent gave this answer up for another.
             ("> ", _) => return Ok(false),
             ("< ", status) => begin(agent, status)?,
             ("= ", "end") => end(agent)?,

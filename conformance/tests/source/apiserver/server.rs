@@ -1,4 +1,4 @@
-//! The real API server and its etcd, on a node of the lab: started, killed, emptied and asked as an operator would.
+//! The real API server and its etcd, on a node of the lab: started, killed, emptied and called as by an operator.
 
 use std::cell::RefCell;
 use std::fs;
@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 
 use super::PROGRAMS;
 
-/// A server's start on a busy machine.
+/// The deadline of a server's start on a busy machine.
 pub(super) const START: Duration = Duration::from_secs(100);
 
-/// Everything that the servers keep, on the node's own /run.
+/// The directory of all of the servers' files, on the node's own /run.
 pub(super) const FOLDER: &str = "/run/kubernetes";
 
-/// The port that the agent knows.
+/// The port that the agent uses.
 pub(super) const FRONT: u16 = 6443;
 
-/// Who asks the server.
+/// A user of the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct User {
     pub(super) name: &'static str,
@@ -36,14 +36,14 @@ impl User {
     }
 }
 
-/// May do everything.
+/// Has all permissions.
 pub(super) const ADMIN: User = User { name: "admin", group: "system:masters" };
 
-/// What a control plane is started with.
+/// The settings of a control plane.
 pub(super) struct Settings {
     /// Feature gates that are changed.
     pub(super) gates: &'static str,
-    /// Who may ask, beside [`ADMIN`].
+    /// The users beside [`ADMIN`].
     pub(super) users: &'static [User],
     /// Files that go into [`FOLDER`].
     pub(super) files: Vec<(&'static str, String)>,
@@ -51,7 +51,7 @@ pub(super) struct Settings {
     pub(super) flags: fn(u16) -> Vec<String>,
 }
 
-/// A control plane. It dies with this value.
+/// A control plane. It is killed when this value is dropped.
 pub(super) struct Server<'a> {
     pub(super) node: &'a Node,
     pub(super) programs: PathBuf,
@@ -144,13 +144,13 @@ impl<'a> Server<'a> {
         kubeconfig(&json!({ "server": server, "certificate-authority": authority }), &user.token())
     }
 
-    /// Calls the server on `port` as the admin; answers the body, or what went wrong.
+    /// Calls the server on `port` as the admin; returns the body, or the error.
     pub(super) fn text(&self, port: u16, method: Method, path: &str, body: &Value) -> Result<String, String> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         self.texts(port, 1, &method, path, &body)
     }
 
-    /// The same call several times over one connection; answers the last body.
+    /// The same call several times over one connection; returns the last body.
     pub(super) fn texts(
         &self,
         port: u16,
@@ -191,7 +191,7 @@ pub(super) fn kubeconfig(cluster: &Value, token: &str) -> Value {
     })
 }
 
-/// A client for whoever a kubeconfig is of; to be made on the node, whose files it names.
+/// A client for a kubeconfig; to be made on the node, whose files it names.
 pub(super) async fn client(access: Value) -> Result<Client, kube::Error> {
     let config: Kubeconfig = serde_json::from_value(access).map_err(kube::Error::SerdeError)?;
     let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;

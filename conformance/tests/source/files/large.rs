@@ -17,14 +17,14 @@ const NODES: usize = 5_000;
 /// How large a node is at least.
 const SIZE: usize = 40_000;
 
-/// How long a list may take, on a busy machine and without optimization.
+/// The deadline for a list, on a busy machine and without optimization.
 const READ: Duration = Duration::from_secs(280);
 
-/// What the agent may have at most, in kilobytes, reading and after. It has some 13 MB without any nodes when it is built without
-/// optimization.
+/// The agent's greatest memory, in kilobytes, while reading and after. It has some 13 MB without any nodes when it is
+/// built without optimization.
 const MOST: u64 = 48 << 10;
 
-/// A node as kubectl shows it, with all that a cluster hangs on it.
+/// A node as kubectl prints it, with everything that a cluster adds to it.
 fn node(number: usize) -> Value {
     let name =
         if number == 1 { "node1".to_owned() } else { format!("ip-10-0-{}-{}.example", number / 250, number % 250) };
@@ -98,7 +98,7 @@ fn yaml(text: &mut String, value: &Value, indent: usize) {
     }
 }
 
-/// Writes the whole list, and says how large it is.
+/// Writes the whole list; returns its size.
 fn write(path: &Path, mark: &str, is_yaml: bool) -> std::io::Result<u64> {
     let mut file = BufWriter::new(File::create(path)?);
     let head = if is_yaml { "apiVersion: v1\nitems:\n" } else { "{\"apiVersion\": \"v1\", \"items\": [\n" };

@@ -1,11 +1,11 @@
-//! What is missing is not gone, and what is sound counts at once.
+//! Missing entries do not remove routes, and valid ones are used at once.
 
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
-use super::{SOON, agent_on, has, has_not, is_ready, knows, list, node_command, ours, says, stop};
+use super::{SOON, agent_on, has, has_not, has_routes_to, is_ready, list, node_command, ours, status_names, stop};
 
-/// Ways for a node to lose what it had, and what status says of each.
+/// Ways for a node to lose its data, and the text of status for each.
 fn losses() -> Vec<(&'static str, Value, &'static str)> {
     let internal = |addresses: &[&str]| {
         let address = |address: &&str| json!({ "type": "InternalIP", "address": address });
@@ -32,7 +32,7 @@ fn losses() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// A node with some of its parts in the place of what it has.
+/// A node with some of its parts replaced.
 fn with(node: &Node, parts: &Value) -> Value {
     let mut changed = node.as_kubernetes();
     for (name, part) in parts.as_object().into_iter().flatten() {
@@ -42,28 +42,28 @@ fn with(node: &Node, parts: &Value) -> Value {
 }
 
 #[test]
-fn a_listed_node_that_loses_anything_keeps_its_routes_and_is_flagged_over_restarts_too() {
+fn a_listed_node_that_loses_anything_keeps_its_routes_and_is_flagged_also_after_a_restart() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
         let good = || vec![one.as_kubernetes(), two.as_kubernetes(), three.as_kubernetes()];
         let mut agent = one.agent(&[])?;
-        knows(one, two)?;
-        knows(one, three)?;
+        has_routes_to(one, two)?;
+        has_routes_to(one, three)?;
         let before = ours(one)?;
         for (index, (what, parts, flagged)) in losses().into_iter().enumerate() {
             let odd = [one.as_kubernetes(), two.as_kubernetes(), with(three, &parts)];
-            // Every other node loses it while no agent runs.
+            // Every second node loses it while no agent runs.
             if index % 2 == 0 {
                 list(&lab, &odd)?;
-                says(one, flagged)?;
+                status_names(one, flagged)?;
                 assert_eq!(ours(one)?, before, "{what}");
             }
             stop(agent)?;
             list(&lab, &odd)?;
             agent = one.agent(&[])?;
             is_ready(one, &agent)?;
-            says(one, flagged)?;
+            status_names(one, flagged)?;
             assert_eq!(ours(one)?, before, "{what}, after a restart");
             list(&lab, &good())?;
             eventually(SOON, "nothing is flagged", || match super::state(one) {
@@ -81,10 +81,10 @@ fn this_node_keeps_its_own_pod_cidr_too() {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
         let agent = one.agent(&[])?;
-        knows(one, two)?;
+        has_routes_to(one, two)?;
         let before = ours(one)?;
         list(&lab, &[with(one, &json!({ "spec": null, "status": null })), two.as_kubernetes()])?;
-        says(one, "node1 has no IPv4 pod CIDR in the list; its last good one 10.244.1.0/24 is kept")?;
+        status_names(one, "node1 has no IPv4 pod CIDR in the list; its last good one 10.244.1.0/24 is kept")?;
         assert_eq!(ours(one)?, before);
         stop(agent)?;
         let agent = one.agent(&[])?;
@@ -95,7 +95,7 @@ fn this_node_keeps_its_own_pod_cidr_too() {
 }
 
 #[test]
-fn a_sound_address_counts_at_once_whatever_stands_beside_it() {
+fn a_valid_address_is_used_at_once_whatever_is_listed_beside_it() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -112,7 +112,7 @@ fn a_sound_address_counts_at_once_whatever_stands_beside_it() {
             list(&lab, &[one.as_kubernetes(), with(two, &addresses("172.31.0.77"))])?;
             let follows = || has(one, &["unicast", "10.244.2.0/24", "172.31.0.77"]);
             eventually(SOON, &format!("beside {odd:?} the route follows"), follows)?;
-            says(one, "status.addresses[0].address")?;
+            status_names(one, "status.addresses[0].address")?;
             stop(agent)?;
             let agent = one.agent(&[])?;
             is_ready(one, &agent)?;
@@ -132,7 +132,7 @@ fn a_sound_address_counts_at_once_whatever_stands_beside_it() {
 }
 
 #[test]
-fn what_is_kept_goes_with_the_node_to_another_node_by_a_new_uid_and_by_an_order() {
+fn a_kept_pod_cidr_ends_with_its_node_a_new_owner_a_new_uid_or_an_operators_command() {
     within(|| {
         let lab = Lab::new(4)?;
         let [one, two, three, four] = lab.these();
@@ -148,7 +148,7 @@ fn what_is_kept_goes_with_the_node_to_another_node_by_a_new_uid_and_by_an_order(
                 has(one, &["unicast", &v4, "172.31.0.4"]).and(has(one, &["unicast", &v6, "fd31::4"]))
             })?;
             list(&lab, &and(with(four, &lost)))?;
-            says(one, &format!("its last good one {v4} is kept"))
+            status_names(one, &format!("its last good one {v4} is kept"))
         };
         let gone =
             |why: &str| eventually(SOON, why, || has_not(one, &["unicast", &v4]).and(has_not(one, &["unicast", &v6])));
@@ -176,7 +176,7 @@ fn what_is_kept_goes_with_the_node_to_another_node_by_a_new_uid_and_by_an_order(
     });
 }
 
-/// What may stand in the place of a node in a list, or of a part of it.
+/// What may be in the place of a node in a list, or of a part of it.
 fn oddities() -> Vec<Value> {
     let node = |spec: Value, status: Value| json!({ "metadata": { "name": "node9" }, "spec": spec, "status": status });
     vec![
@@ -197,7 +197,7 @@ fn oddities() -> Vec<Value> {
 }
 
 #[test]
-fn an_odd_node_first_in_a_list_is_its_own_fault_in_json_and_in_yaml() {
+fn an_odd_node_first_in_a_list_affects_itself_only_in_json_and_in_yaml() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -208,7 +208,7 @@ fn an_odd_node_first_in_a_list_is_its_own_fault_in_json_and_in_yaml() {
                 std::fs::write(super::folder(one, &path).join("nodes.yaml"), text).unwrap();
                 let agent = agent_on(one, &format!("{path}/nodes.yaml"), &[])?;
                 is_ready(one, &agent)?;
-                knows(one, two)?;
+                has_routes_to(one, two)?;
                 let said = agent.stderr() + &super::said(one)?;
                 for word in ["struct ", "Option<", "budget", "no new list"] {
                     assert!(!said.contains(word), "{form} {odd}: {said}");

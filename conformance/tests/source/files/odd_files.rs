@@ -1,4 +1,5 @@
-//! Something else where a file belongs is that file's fault alone: it is named, the last good stays, and nothing blocks.
+//! Something else in the place of a file affects that file only: it is named, the last good contents stay, and nothing
+//! blocks.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,11 +8,11 @@ use std::path::Path;
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
 use serde_json::Value;
 
-use super::{SOON, agent_on, folder, has, has_not, is_ready, knows, of, ours, says, state, stop};
+use super::{SOON, agent_on, folder, has, has_not, has_routes_to, is_ready, of, ours, state, status_names, stop};
 
 type Oddity = (&'static str, fn(&Path), &'static str);
 
-/// What may lie where a file belongs, and the words for it.
+/// What may be in the place of a file, and the text that names it.
 fn oddities() -> Vec<Oddity> {
     vec![
         ("a pipe", pipe, "it is a named pipe, not a file"),
@@ -41,14 +42,14 @@ fn clear(path: &Path) {
 
 /// Waits until the source's error has these words.
 fn errs(node: &Node, words: &str) -> Result<(), Error> {
-    eventually(SOON, &format!("the error says {words:?}"), || match state(node)["source"]["error"].as_str() {
+    eventually(SOON, &format!("the error names {words:?}"), || match state(node)["source"]["error"].as_str() {
         Some(error) if error.contains(words) => Ok(()),
         other => Err(format!("{other:?}")),
     })
 }
 
 #[test]
-fn a_single_file_that_is_none_is_named_and_the_last_good_list_stays() {
+fn a_nodes_file_that_is_no_file_is_named_and_the_last_good_list_stays() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
@@ -61,15 +62,15 @@ fn a_single_file_that_is_none_is_named_and_the_last_good_list_stays() {
             let before = ours(one)?;
             clear(&file);
             make(&file);
-            // A directory may be one of nodes files.
+            // A directory may be a directory of nodes files.
             errs(one, if what == "a directory" { "it holds no file of nodes" } else { words })?;
             errs(one, "/run/lists/nodes.json")?;
             assert_eq!(ours(one)?, before, "{what}");
             one.place().remove_route(two.pod_cidrs()[0])?;
-            knows(one, two)?;
+            has_routes_to(one, two)?;
             clear(&file);
             fs::write(&file, of(&[one, two, three])).unwrap();
-            knows(one, three)?;
+            has_routes_to(one, three)?;
             errs(one, "")?;
             stop(agent)?;
         }
@@ -78,7 +79,7 @@ fn a_single_file_that_is_none_is_named_and_the_last_good_list_stays() {
 }
 
 #[test]
-fn an_odd_file_in_the_nodes_directory_is_its_own_fault_and_the_others_count() {
+fn an_odd_file_in_the_nodes_directory_affects_its_own_nodes_only() {
     within(|| {
         let lab = Lab::new(4)?;
         let [one, two, three, four] = lab.these();
@@ -89,23 +90,23 @@ fn an_odd_file_in_the_nodes_directory_is_its_own_fault_and_the_others_count() {
             clear(&second);
             fs::write(&second, of(&[three])).unwrap();
             let agent = agent_on(one, "/run/nodes.d", &["--resync", "1h"])?;
-            knows(one, two)?;
-            knows(one, three)?;
+            has_routes_to(one, two)?;
+            has_routes_to(one, three)?;
             clear(&second);
             make(&second);
             errs(one, "/run/nodes.d/b.yaml")?;
             errs(one, words)?;
             errs(one, "its last good content stays in force")?;
             fs::write(&first, of(&[one, two, four])).unwrap();
-            knows(one, four)?;
+            has_routes_to(one, four)?;
             assert_eq!(ours(one)?.len(), 8, "{what}: {:?}", ours(one)?);
-            // Started on a list that is not whole: what is there counts, and nothing goes.
+            // Started with an incomplete list: the nodes in it count, and none is removed.
             stop(agent)?;
             fs::write(&first, of(&[one, two])).unwrap();
             let agent = agent_on(one, "/run/nodes.d", &["--resync", "1h", "--withdraw-hold", "1s"])?;
             errs(one, "until then no node counts as removed")?;
             one.place().remove_route(two.pod_cidrs()[0])?;
-            knows(one, two)?;
+            has_routes_to(one, two)?;
             assert_eq!(ours(one)?.len(), 8, "{what}: {:?}", ours(one)?);
             clear(&second);
             eventually(SOON, &format!("{what} is gone, and the nodes with it"), || {
@@ -124,7 +125,7 @@ fn an_odd_file_in_the_nodes_directory_is_its_own_fault_and_the_others_count() {
 }
 
 #[test]
-fn an_odd_file_among_the_network_configurations_is_its_own_fault_and_stops_nobody() {
+fn an_odd_file_among_the_network_configurations_is_named_and_blocks_nothing() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -136,16 +137,16 @@ fn an_odd_file_among_the_network_configurations_is_its_own_fault_and_stops_nobod
             make(&odd);
             let agent = one.agent(&["--cni-conf-dir", "/run/net.d", "--resync", "300ms"])?;
             is_ready(one, &agent)?;
-            knows(one, two)?;
-            says(one, "20-odd.conflist")?;
-            says(one, words)?;
+            has_routes_to(one, two)?;
+            status_names(one, "20-odd.conflist")?;
+            status_names(one, words)?;
             let conflist: Value = serde_json::from_slice(&fs::read(dir.join("10-podlan.conflist")).unwrap()).unwrap();
             assert_eq!(conflist["name"], "podnet", "{what}");
             one.place().remove_route(two.pod_cidrs()[0])?;
-            knows(one, two)?;
+            has_routes_to(one, two)?;
             let doctor =
                 one.command(binaries::find("podlan-node")?).args(["doctor", "--cni-conf-dir", "/run/net.d"]).run()?;
-            assert!(doctor.stdout.contains("20-odd.conflist cannot be read"), "{what}: {}", doctor.story());
+            assert!(doctor.stdout.contains("20-odd.conflist cannot be read"), "{what}: {}", doctor.report());
             stop(agent)?;
             clear(&odd);
         }

@@ -1,4 +1,4 @@
-//! What a server does to who asks it, in the place of an answer.
+//! The faults of a server: what it sends in the place of an answer.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,30 +7,30 @@ use std::time::Duration;
 /// How a server fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The end of the connection, in the middle of a node.
+    /// Ends the connection in the middle of a node.
     Cut,
-    /// Bytes that are no HTTP.
+    /// Sends bytes that are no HTTP.
     Garbage,
-    /// 64 MiB that are no list, in one piece.
+    /// Sends 64 MiB that are no list, in one piece.
     Flood,
-    /// A list with a node of 64 MiB.
+    /// Sends a list with a node of 64 MiB.
     HugeNode,
-    /// The server's own words for trouble.
+    /// Answers with an error status of its own.
     Status(u16),
-    /// Nothing, not even the head of an answer.
+    /// Sends nothing, not even the head of an answer.
     Silence,
-    /// Half a node, and nothing after it.
+    /// Sends half a node, and nothing after it.
     SilenceInNode,
 }
 
-/// As much as no node and no list is.
+/// More than any node or list has.
 const MUCH: usize = 64 << 20;
 
 const HALF: &str = "{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"node";
 const HALF_AN_EVENT: &str = "{\"type\":\"ADDED\",\"object\":{\"kind\":\"Node\",\"metadata\":{\"name\":\"node";
 
 impl Fault {
-    /// Answers one request so; the connection is of no use afterwards.
+    /// Answers one request with the fault; the connection is useless afterwards.
     pub(super) fn answer(self, stream: &mut TcpStream, watches: bool) -> std::io::Result<()> {
         let half = if watches { HALF_AN_EVENT } else { HALF };
         match self {
@@ -78,7 +78,7 @@ fn piece(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     stream.write_all(b"\r\n")
 }
 
-/// Says nothing until the other side gives up.
+/// Sends nothing until the other side closes the connection.
 fn wait_for_the_end(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(600)))?;
     stream.read_to_end(&mut Vec::new()).map(drop)

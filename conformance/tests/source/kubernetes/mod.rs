@@ -1,4 +1,4 @@
-//! The agent's nodes from the Kubernetes API, against a server that says what a real one says, and fails as it does.
+//! The agent's nodes from the Kubernetes API, served by a test server that answers, and fails, like a real one.
 //!
 //! ```text
 //!   node1 (agent ── 127.0.0.1 ── API server) ──┬── node2, node3
@@ -20,10 +20,10 @@ use server::{Lists, Server};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// An attempt may follow the one before half a minute later.
+/// The next attempt may follow half a minute later.
 const LATE: Duration = Duration::from_secs(120);
 
-/// As every C library ends its words for ENETUNREACH.
+/// How every C library's text for ENETUNREACH ends.
 const UNREACHABLE: &str = "unreachable (os error 101)";
 
 /// Starts the agent of `node` on the server's nodes.
@@ -70,18 +70,18 @@ fn nodes_that_come_and_go_are_followed_by_a_streamed_list_and_its_watch() {
 }
 
 #[test]
-fn a_server_that_streams_no_lists_is_listed_in_pages() {
+fn a_server_without_streamed_lists_is_listed_in_pages() {
     within(|| follows_the_cluster(Lists::Paged));
 }
 
 #[test]
-fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
+fn an_unreachable_server_is_logged_once_with_the_kernels_error() {
     within(|| {
         let lab = Lab::new(1)?;
         let [one] = lab.these();
         let mut agent = agent_of(one, "http://10.96.0.1:443", &["--listen", &METRICS.to_string()])?;
-        agent.says(UNREACHABLE, SOON)?;
-        eventually(SOON, "the state says so too", || match state(one)["source"]["error"].as_str() {
+        agent.prints(UNREACHABLE, SOON)?;
+        eventually(SOON, "the state has it too", || match state(one)["source"]["error"].as_str() {
             Some(error) if error.contains(UNREACHABLE) => Ok(()),
             _ => Err(said(one)),
         })?;
@@ -96,7 +96,7 @@ fn a_server_that_no_route_leads_to_is_told_with_the_kernels_word_and_once() {
 }
 
 #[test]
-fn a_list_that_breaks_off_withdraws_nothing_and_changes_are_caught_up_with_after_an_outage() {
+fn an_incomplete_list_withdraws_nothing_and_changes_are_applied_after_an_outage() {
     within(|| {
         let lab = Lab::new(3)?;
         let [one, two, three] = lab.these();
@@ -106,15 +106,15 @@ fn a_list_that_breaks_off_withdraws_nothing_and_changes_are_caught_up_with_after
         }
         let _agent = agent(one, &server, &[])?;
         routes_to(one, &[two, three])?;
-        // The stored version is too old: the agent must list again, and every list breaks off in the middle.
+        // The stored version is too old: the agent must list again, and every list ends in the middle.
         server.break_lists(true);
         server.expire();
-        eventually(SOON, "a list broke off", || if server.broken() > 1 { Ok(()) } else { Err(said(one)) })?;
+        eventually(SOON, "a list was incomplete", || if server.broken() > 1 { Ok(()) } else { Err(said(one)) })?;
         routes_to(one, &[two, three])?;
         server.remove("node3");
         server.break_lists(false);
         routes_to(one, &[two])?;
-        eventually(SOON, "the trouble is over", || match state(one)["source"]["error"].as_str() {
+        eventually(SOON, "the source error is gone", || match state(one)["source"]["error"].as_str() {
             Some("") => Ok(()),
             error => Err(format!("{error:?}")),
         })
@@ -142,8 +142,8 @@ fn a_server_that_suddenly_lists_no_nodes_cuts_nobody_off() {
     });
 }
 
-/// Which of two lists is the newer one only the server knows: its versions begin anew with another store. So a list counts
-/// though it is older than the one before, and what would cut the node off waits for another.
+/// Only the server knows which of two lists is the newer one: with another store its versions start again. So a list is
+/// used although its version is lower, and one that would cut the node off is held until another confirms it.
 fn takes_lists_as_they_come(lists: Lists) -> Result<(), Error> {
     let lab = Lab::new(4)?;
     let [one, two, three, four] = lab.these();
@@ -164,7 +164,7 @@ fn takes_lists_as_they_come(lists: Lists) -> Result<(), Error> {
     routes_to(one, &[two, three, four])?;
 
     server.returns_to(&at_first);
-    eventually(SOON, "what lacks all peers is held", || match &state(one)["held"]["withdraws"] {
+    eventually(SOON, "the list without all peers is held", || match &state(one)["held"]["withdraws"] {
         count if *count == 6 => Ok(()),
         _ => Err(said(one)),
     })?;
@@ -184,7 +184,7 @@ fn a_stale_list_in_pages_counts_and_cuts_nobody_off() {
     within(|| takes_lists_as_they_come(Lists::Paged));
 }
 
-/// Objects in which nothing is as it should be fail neither the list nor the watch, and what a node lacks it keeps.
+/// Malformed objects make neither the list nor the watch fail, and a node keeps what a later object lacks.
 fn odd_objects_are_their_own_fault(lists: Lists) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, three] = lab.these();
@@ -233,7 +233,7 @@ fn an_odd_node_object_fails_no_list_in_pages() {
 }
 
 #[test]
-fn a_node_that_turns_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
+fn a_node_that_becomes_malformed_keeps_its_routes_and_heartbeats_change_nothing() {
     within(|| {
         let lab = Lab::new(2)?;
         let [one, two] = lab.these();
@@ -249,7 +249,7 @@ fn a_node_that_turns_malformed_keeps_its_routes_and_heartbeats_change_nothing() 
         let mut odd = two.as_kubernetes();
         odd["spec"] = json!({ "podCIDR": "10.244.2.7/24", "podCIDRs": ["10.244.2.7/24"] });
         server.put(odd);
-        eventually(SOON, "the verdict says what is wrong", || {
+        eventually(SOON, "the verdict names the fault", || {
             let said = fs::read_to_string(one.path("/run/podlan/verdicts.json")).unwrap_or_default();
             if said.contains("host bits set") { Ok(()) } else { Err(said) }
         })?;

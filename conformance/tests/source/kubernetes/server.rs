@@ -1,4 +1,4 @@
-//! As much of a Kubernetes API server as the agent asks of one: nodes, listed in pages or streamed, and watched.
+//! The part of a Kubernetes API server that the agent uses: nodes, listed in pages or streamed, and watched.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -29,11 +29,11 @@ struct Cluster {
     breaks: bool,
     broken: usize,
     fault: Option<Fault>,
-    /// How often the fault was met.
+    /// How often the fault occurred.
     met: usize,
 }
 
-/// What a server held at some time.
+/// The contents of a server at some time.
 #[derive(Debug)]
 pub(super) struct Moment {
     nodes: BTreeMap<String, Value>,
@@ -60,7 +60,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let cluster = shared.clone();
-                // A client that goes away is no concern of the server's.
+                // A client that disconnects is no error of the server.
                 thread::spawn(move || serve(stream, &cluster).unwrap_or_default());
             }
         });
@@ -82,7 +82,7 @@ impl Server {
         node["metadata"]["resourceVersion"] = json!(cluster.version.to_string());
         let name = node["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let kind = if cluster.nodes.insert(name, node.clone()).is_some() { "MODIFIED" } else { "ADDED" };
-        cluster.tell(&json!({ "type": kind, "object": node }));
+        cluster.send(&json!({ "type": kind, "object": node }));
     }
 
     /// Deletes a node.
@@ -90,21 +90,21 @@ impl Server {
         let mut cluster = self.lock();
         cluster.version += 1;
         if let Some(node) = cluster.nodes.remove(name) {
-            cluster.tell(&json!({ "type": "DELETED", "object": node }));
+            cluster.send(&json!({ "type": "DELETED", "object": node }));
         }
     }
 
-    /// Every watch ends as it does once the version that it stands at has been compacted away.
+    /// Ends every watch, as when its version has been compacted.
     pub(super) fn expire(&self) {
         let gone = json!({ "type": "ERROR", "object": {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "too old resource version", "reason": "Expired", "code": 410 } });
         let mut cluster = self.lock();
-        cluster.tell(&gone);
+        cluster.send(&gone);
         cluster.watchers.clear();
     }
 
-    /// Loses all nodes, as a server whose store was replaced.
+    /// Loses all nodes, like a server whose store was replaced.
     pub(super) fn forget_all(&self) {
         self.lock().nodes.clear();
         self.expire();
@@ -116,7 +116,8 @@ impl Server {
         Moment { nodes: cluster.nodes.clone(), version: cluster.version }
     }
 
-    /// From now on it holds what it held then, and counts on from there, as one that was restored or lags behind.
+    /// From now on it has the contents of that time, and counts on from there, like a server that was restored or is
+    /// behind.
     pub(super) fn returns_to(&self, moment: &Moment) {
         let mut cluster = self.lock();
         (cluster.nodes, cluster.version) = (moment.nodes.clone(), moment.version);
@@ -124,12 +125,12 @@ impl Server {
         self.expire();
     }
 
-    /// From now on lists break off after their first node, or no longer do.
+    /// From now on lists end after their first node, or no longer do.
     pub(super) fn break_lists(&self, breaks: bool) {
         self.lock().breaks = breaks;
     }
 
-    /// From now on every request is answered so, and every watch has come to its end; with `None` all is well again.
+    /// From now on every request gets this fault, and every watch has ended; with `None` the server works again.
     pub(super) fn fails(&self, fault: Option<Fault>) {
         let mut cluster = self.lock();
         (cluster.fault, cluster.met) = (fault, 0);
@@ -138,7 +139,7 @@ impl Server {
         }
     }
 
-    /// The watches that stand are told half of an event, and nothing after it.
+    /// Sends half of an event to the existing watches, and nothing after it.
     pub(super) fn falls_silent_in_an_event(&self) {
         for watcher in &mut self.lock().watchers {
             let half = "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"No";
@@ -146,19 +147,19 @@ impl Server {
         }
     }
 
-    /// How many requests have met the fault.
+    /// How many requests got the fault.
     pub(super) fn met(&self) -> usize {
         self.lock().met
     }
 
-    /// How many lists broke off.
+    /// How many lists were incomplete.
     pub(super) fn broken(&self) -> usize {
         self.lock().broken
     }
 }
 
 impl Cluster {
-    fn tell(&mut self, event: &Value) {
+    fn send(&mut self, event: &Value) {
         self.watchers.retain_mut(|watcher| chunk(watcher, event).is_ok());
     }
 }
@@ -230,7 +231,7 @@ fn watch(mut stream: TcpStream, cluster: &mut Cluster, streamed: bool) -> std::i
     Ok(())
 }
 
-/// One node a page: the token is the next one's place.
+/// One node a page: the token is the index of the next node.
 fn list(stream: &mut TcpStream, cluster: &mut Cluster, request: &str) -> std::io::Result<()> {
     let token = request.split_once("continue=").and_then(|(_, rest)| rest.split(['&', ' ']).next());
     let at: usize = token.and_then(|token| token.parse().ok()).unwrap_or(0);

@@ -1,25 +1,41 @@
-//! The parts of the agent and the loop's ends of what goes between: what it wants of each, and how each stands.
+//! The parts of the agent and the loop's ends of the channels: what each part is given, and what each reports.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::Options;
+use super::core::{Event, PartReport};
 use super::state_files::{self, StateFiles};
-use super::{Options, egress};
 use crate::control::{self, Order};
-use filter::{self, Filtered, Wanted};
+use filter::{self, Egress, Filtered, Wanted};
 use install::housekeeping::{self, Position};
-use parts::Spare;
-use parts::{Output, Parts};
+use parts::{Activity, Output, Parts, Spare};
 use pods::forwarding::keep::{self as forwarding, Forwarding};
 use pods::leases::{self, Asked, LeaseCounts};
 use pods::mtu;
 use source::Report;
 use state::{HEARTBEAT, State};
 
+/// What starts a part. A test starts parts that it can stop.
+pub(super) trait StartPart {
+    fn start_part<F>(&mut self, name: &'static str, run: impl Fn(Activity) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = String> + 'static;
+}
+
+impl StartPart for Parts {
+    fn start_part<F>(&mut self, name: &'static str, run: impl Fn(Activity) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = String> + 'static,
+    {
+        self.start(name, run);
+    }
+}
+
 /// The loop's ends.
 pub(super) struct Desk {
-    /// Some part says something new.
+    /// Some part reports something new.
     pub(super) changed: Arc<Notify>,
     pub(super) reports: mpsc::Receiver<Report>,
     /// Asks the source for a snapshot of now.
@@ -37,18 +53,23 @@ pub(super) struct Desk {
     /// Pods whose links keep a former MTU, and why.
     pub(super) former_mtus: watch::Receiver<Vec<String>>,
     pub(super) state_files: StateFiles,
-    /// What cannot be filed, and why.
-    pub(super) unfiled: watch::Receiver<Vec<String>>,
+    /// What cannot be written to the run directory, and why.
+    pub(super) unwritten: watch::Receiver<Vec<String>>,
 }
 
 impl Desk {
-    /// Starts all parts. `state` is what the agent says of itself, from its first word on.
-    pub(super) fn start(parts: &mut Parts, options: &Options, state: &watch::Sender<State>, spare: Spare) -> Self {
+    /// Starts all parts. `state` is what the agent publishes of itself.
+    pub(super) fn start(
+        parts: &mut impl StartPart,
+        options: &Options,
+        state: &watch::Sender<State>,
+        spare: Spare,
+    ) -> Self {
         let (changed, refresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 
         let (report_sender, reports) = mpsc::channel(1);
         let (source, asked, resync) = (options.source.clone(), refresh.clone(), options.resync);
-        parts.start("source", move |activity| {
+        parts.start_part("source", move |activity| {
             source.clone().run(report_sender.clone(), asked.clone(), resync, activity)
         });
 
@@ -56,11 +77,12 @@ impl Desk {
         let socket = options.run_dir.control_socket();
         let served =
             control::Served { orders: order_sender, state: state.subscribe(), spare: Arc::new(Mutex::new(spare)) };
-        parts.start("control", move |activity| control::keep(socket.clone(), served.clone(), activity));
+        parts.start_part("control", move |activity| control::keep(socket.clone(), served.clone(), activity));
 
         let (wanted, rules) = watch::channel(Wanted::default());
         let (output, filtered) = Output::new(Filtered::default(), changed.clone());
-        let egress = egress::at_first(options.egress.as_ref());
+        // As long as no node is known.
+        let egress = options.no_masquerade_to.as_ref().map_or(Egress::Off, |_| Egress::Unknown);
         let rules = filter::Options {
             every: options.resync,
             count_every: HEARTBEAT,
@@ -69,22 +91,22 @@ impl Desk {
             wanted: rules,
             output,
         };
-        parts.start("packet filter", move |activity| filter::keep(rules.clone(), activity));
+        parts.start_part("packet filter", move |activity| filter::keep(rules.clone(), activity));
 
         let (output, forwarding) = Output::new(Forwarding::default(), changed.clone());
         let switches = forwarding::Options { every: options.resync, keeps: options.keep_forwarding, output };
-        parts.start("forwarding", move |activity| forwarding::keep(switches.clone(), activity));
+        parts.start_part("forwarding", move |activity| forwarding::keep(switches.clone(), activity));
 
         let (asked, looks) = watch::channel(Asked::default());
         let (output, lease_counts) = Output::new(LeaseCounts::default(), changed.clone());
         let (stores, reclaimed) = (options.stores.clone(), Arc::default());
         let leases = leases::Options { stores, every: options.resync, reclaimed, asked: looks, output };
-        parts.start("leases", move |activity| leases::keep(leases.clone(), activity));
+        parts.start_part("leases", move |activity| leases::keep(leases.clone(), activity));
 
         let (position, positions) = watch::channel(None);
         let (output, files) = Output::new(None, changed.clone());
         let install = options.install.clone();
-        parts.start("files", move |activity| {
+        parts.start_part("files", move |activity| {
             housekeeping::keep(install.clone(), positions.clone(), output.clone(), activity)
         });
 
@@ -92,12 +114,12 @@ impl Desk {
         let (output, former_mtus) = Output::new(Vec::new(), changed.clone());
         let (install, stores) = (options.install.clone(), options.stores.clone());
         let pods = mtu::Options { install, stores, asked: looks, output };
-        parts.start("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
+        parts.start_part("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
 
         let state_files = StateFiles::new();
-        let (output, unfiled) = Output::new(Vec::new(), changed.clone());
+        let (output, unwritten) = Output::new(Vec::new(), changed.clone());
         let (run_dir, to_file) = (options.run_dir.clone(), state_files.clone());
-        parts.start("reports", move |activity| {
+        parts.start_part("reports", move |activity| {
             state_files::keep(run_dir.clone(), to_file.clone(), output.clone(), activity)
         });
 
@@ -116,7 +138,24 @@ impl Desk {
             mtus_asked,
             former_mtus,
             state_files,
-            unfiled,
+            unwritten,
         }
     }
+    /// What the parts report that is new.
+    pub(super) fn part_reports(&mut self) -> Vec<Event> {
+        let reports = [
+            latest(&mut self.filtered).map(PartReport::Filter),
+            latest(&mut self.forwarding).map(PartReport::Forwarding),
+            latest(&mut self.lease_counts).map(PartReport::Leases),
+            latest(&mut self.files).map(PartReport::Files),
+            latest(&mut self.former_mtus).map(PartReport::FormerMtus),
+            latest(&mut self.unwritten).map(PartReport::Unwritten),
+        ];
+        reports.into_iter().flatten().map(Event::Part).collect()
+    }
+}
+
+/// The latest value, where it has not been seen yet.
+fn latest<T: Clone>(receiver: &mut watch::Receiver<T>) -> Option<T> {
+    receiver.has_changed().unwrap_or(false).then(|| receiver.borrow_and_update().clone())
 }

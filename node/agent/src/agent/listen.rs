@@ -4,13 +4,17 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use netlink::{Event, Monitor};
+use netlink::Monitor;
 use tokio::time::sleep_until;
 
+use super::core::Heard;
 use parts::Readiness;
 
 /// How soon it is opened again.
 const REOPEN: Duration = Duration::from_millis(500);
+
+/// How many datagrams of events are read at once: a flood must not keep the routes from being right.
+const MOST: usize = 512;
 
 /// Events, as long as the kernel gives a socket for them.
 pub(super) struct Listener {
@@ -18,55 +22,56 @@ pub(super) struct Listener {
     trouble: Option<String>,
     /// Events may have been lost since it was last asked.
     lost: bool,
-    /// When it is opened again, whoever waits for it meanwhile.
+    /// When it is opened again.
     due: Instant,
+    /// Events remain; edge-triggered readiness will not fire again for them.
+    unread: bool,
 }
 
 impl Listener {
     pub(super) fn open() -> Self {
-        let mut listener = Self { open: None, trouble: None, lost: false, due: Instant::now() };
+        let mut listener = Self { open: None, trouble: None, lost: false, due: Instant::now(), unread: false };
         listener.reopen();
         listener
     }
 
-    /// Waits until there may be something to read.
+    /// Waits until there may be something to read, or something new to say about why there is not.
     pub(super) async fn wait(&mut self) {
-        loop {
-            match &self.open {
-                Some((_, readiness)) => match readiness.wait().await {
-                    Ok(()) => return,
-                    Err(error) => self.fail(&error),
-                },
-                None => {
-                    sleep_until(self.due.into()).await;
-                    if self.reopen() {
-                        return;
-                    }
+        match &self.open {
+            Some((_, readiness)) => {
+                if let Err(error) = readiness.wait().await {
+                    self.fail(&error);
+                }
+            }
+            None => {
+                sleep_until(self.due.into()).await;
+                self.reopen();
+            }
+        }
+    }
+
+    /// Whether events remain that [`Self::wait`] does not wait for.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread
+    }
+
+    /// Reads the events that wait.
+    pub(super) fn read(&mut self) -> Heard {
+        // Nobody listened for a while: everything may have changed.
+        let lost = self.open.is_some() && std::mem::take(&mut self.lost);
+        let mut events = Vec::new();
+        self.unread = true;
+        for _ in 0..MOST {
+            match self.open.as_mut().map(|(monitor, _)| monitor.read()) {
+                Some(Ok(Some(datagram))) => events.extend(datagram),
+                Some(Err(error)) => self.fail(&error),
+                Some(Ok(None)) | None => {
+                    self.unread = false;
+                    break;
                 }
             }
         }
-    }
-
-    /// The events of one datagram; `None` when there are none for now.
-    pub(super) fn read(&mut self) -> Option<Vec<Event>> {
-        let (monitor, _) = self.open.as_mut()?;
-        match monitor.read() {
-            Ok(events) => events,
-            Err(error) => {
-                self.fail(&error);
-                None
-            }
-        }
-    }
-
-    /// Whether everything must be looked at again: nobody listened for a while.
-    pub(super) fn take_lost(&mut self) -> bool {
-        self.open.is_some() && std::mem::take(&mut self.lost)
-    }
-
-    /// Why events are not received now.
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        Heard { events, lost, trouble: self.trouble.clone() }
     }
 
     fn fail(&mut self, error: &dyn std::error::Error) {
@@ -79,7 +84,7 @@ impl Listener {
         self.due = Instant::now() + REOPEN;
     }
 
-    fn reopen(&mut self) -> bool {
+    fn reopen(&mut self) {
         let opened = Monitor::open().map_err(std::io::Error::other);
         match opened.and_then(|monitor| Readiness::of(monitor.as_fd()).map(|readiness| (monitor, readiness))) {
             Ok(open) => {
@@ -88,6 +93,5 @@ impl Listener {
             }
             Err(error) => self.fail(&error),
         }
-        self.open.is_some()
     }
 }

@@ -1,5 +1,5 @@
-//! Files what the agent says of itself in its run directory: `node.json`, `verdicts.json`, `kept.json`. A part of its own:
-//! a directory that is full or that hangs keeps nobody else. What cannot be filed is tried again until it is.
+//! Writes what the agent publishes of itself to its run directory: `node.json`, `verdicts.json`, `kept.json`. A part of its
+//! own: a directory that is full or that hangs holds up nothing else. What cannot be written is tried again until it is.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use state::{RunDir, State, VerdictLine};
 /// How soon it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What is to be filed. Large clusters have large verdicts: they are kept until they are filed, and no longer.
+/// What is to be written. Large clusters have large verdicts: they are kept until they are written, and no longer.
 #[derive(Clone)]
 pub(super) struct StateFiles {
     pub(super) state: Slot<State>,
@@ -24,11 +24,11 @@ pub(super) struct StateFiles {
 
 impl StateFiles {
     pub(super) fn new() -> Self {
-        Self { state: Slot::new(), verdicts: Slot::new(), nodes: Slot::new() }
+        Self { state: Slot::default(), verdicts: Slot::default(), nodes: Slot::default() }
     }
 }
 
-/// Files for ever. The output is what could not be filed.
+/// Writes for ever. The output is what could not be written.
 pub(super) async fn keep(
     run_dir: RunDir,
     state_files: StateFiles,
@@ -36,12 +36,12 @@ pub(super) async fn keep(
     activity: Activity,
 ) -> String {
     loop {
-        let unfiled = output.latest(|failed| !failed.is_empty());
+        let unwritten = output.latest(|failed| !failed.is_empty());
         tokio::select! {
             () = state_files.verdicts.filled() => {}
             () = state_files.nodes.filled() => {}
             () = state_files.state.filled() => {}
-            () = sleep(RETRY), if unfiled => {}
+            () = sleep(RETRY), if unwritten => {}
         }
         let _begun = activity.begin(format!("write to {}", run_dir.0.display()));
         let mut failed = Vec::new();

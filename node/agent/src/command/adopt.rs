@@ -1,6 +1,6 @@
-//! `podlan-node adopt host-local DIR`: takes the leases over that host-local keeps of a network, so that its pods run on and
-//! nobody else gets their addresses. It reads what others wrote and changes nothing but the lease store, which it locks: the
-//! agent and pods that come and go may be at work meanwhile.
+//! `podlan-node adopt host-local DIR`: takes over host-local's leases of a network, so that its pods keep running and
+//! no other pod gets their addresses. It changes nothing but the lease store, which it locks: the agent and the plugins
+//! may run meanwhile.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use state::{RUN_DIR, RunDir};
 
-/// Whose leases are taken over.
+/// The plugin whose leases are taken over.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -28,34 +28,35 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum From {
-    /// Those of the reference IPAM plugin `host-local`, below ptp, bridge or flannel
+    /// From the reference IPAM plugin `host-local`, as used by ptp, bridge or flannel
     HostLocal(HostLocal),
 }
 
 #[derive(Debug, clap::Args)]
 struct HostLocal {
-    /// host-local's directory of the network: /var/lib/cni/networks/NAME, or what its dataDir says
+    /// host-local's directory of the network: /var/lib/cni/networks/NAME, or NAME below its dataDir
     directory: PathBuf,
-    /// The name of podlan's network; best the name that the network has had, which libcni and portmap know its pods by
+    /// The name of podlan's network; if possible keep the network's former name, under which libcni and portmap record
+    /// its pods
     #[arg(long, value_name = "NAME", default_value = "podnet")]
     network_name: String,
-    /// This node's pod CIDRs; may be given again. Without it, those of the running agent
+    /// A pod CIDR of this node; may be repeated. Without it, those of the running agent
     #[arg(long, value_name = "CIDR")]
     cidr: Vec<IpNetwork>,
-    /// The ids of the living containers (`crictl pods -q`), `-` for stdin: what it does not name is left, unless its network
-    /// namespace is there
+    /// A file with the ids of the running containers (`crictl pods -q`), `-` for stdin: leases of other containers are
+    /// left, unless their network namespace exists
     #[arg(long, value_name = "FILE")]
     live: Option<PathBuf>,
-    /// Where libcni keeps its records, by which the pods' namespaces and links are known
+    /// The directory of libcni's records, which name the pods' namespaces and links
     #[arg(long, value_name = "DIR", default_value = RESULTS)]
     results: PathBuf,
-    /// Where podlan's leases lie (`ipam.dataDir`)
+    /// The directory of podlan's leases (`ipam.dataDir`)
     #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -76,7 +77,7 @@ enum Error {
     Cidr(#[from] ipam::RangeError),
     #[error("--cidr: {0}")]
     Want(#[source] ipam::Error),
-    #[error("know this node's pod CIDRs: no agent says them ({0}); name them with --cidr")]
+    #[error("find this node's pod CIDRs: no agent reports them ({0}); give them with --cidr")]
     NoAgent(String),
     #[error(transparent)]
     Store(#[from] ipam::Error),
@@ -90,11 +91,11 @@ enum Error {
 struct Told {
     network: String,
     dry_run: bool,
-    /// Leased from podlan now.
+    /// Leased by podlan now.
     adopted: Vec<Line>,
-    /// Were already.
+    /// Leased by podlan before.
     known: Vec<Line>,
-    /// Of pods that are no more.
+    /// Leases of pods that no longer exist.
     left: Vec<Line>,
     /// Could not be taken over.
     refused: Vec<Refused>,
@@ -106,7 +107,7 @@ struct Line {
     address: String,
     container_id: String,
     ifname: String,
-    /// "" when nothing tells.
+    /// "" when it is unknown.
     pod: String,
     /// Why it was left; "" otherwise.
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -129,7 +130,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match done {
         Ok(whole) => ExitCode::from(u8::from(!whole)),
         Err(error) => {
-            // Nobody to tell if stderr is gone too.
+            // An error cannot be reported if stderr is closed too.
             let _ = writeln!(io::stderr(), "failed to {error}");
             ExitCode::FAILURE
         }
@@ -140,7 +141,7 @@ fn adopt(args: &HostLocal) -> Result<Told, Error> {
     let network = NetworkName::parse(&args.network_name).map_err(Error::Network)?;
     let want = want(&cidrs(args)?)?;
     let living = args.live.as_deref().map(read).transpose()?.map(|text| Living::parse(&text)).transpose()?;
-    // host-local names the directory after its network, and libcni names that in its records.
+    // host-local names the directory after its network, and libcni's records contain that name.
     let theirs = args.directory.file_name().unwrap_or_default().to_string_lossy();
     let failed = |source| Error::Read { path: args.results.display().to_string(), source };
     let known = KnownPods::read(&theirs, &args.results, living).map_err(failed)?;
@@ -195,7 +196,7 @@ fn read(path: &Path) -> Result<String, Error> {
     text.map_err(|source| Error::Read { path: path.display().to_string(), source })
 }
 
-/// Those named, else those of the running agent.
+/// The CIDRs of the command line, else those of the running agent.
 fn cidrs(args: &HostLocal) -> Result<Vec<IpNetwork>, Error> {
     if !args.cidr.is_empty() {
         return Ok(args.cidr.clone());
@@ -204,10 +205,10 @@ fn cidrs(args: &HostLocal) -> Result<Vec<IpNetwork>, Error> {
     let state =
         run_dir.read_state().map_err(|error| Error::NoAgent(format!("{}: {error}", run_dir.state_file().display())))?;
     let cidrs: Vec<IpNetwork> = state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
-    if cidrs.is_empty() { Err(Error::NoAgent("it knows of none".to_owned())) } else { Ok(cidrs) }
+    if cidrs.is_empty() { Err(Error::NoAgent("it has none".to_owned())) } else { Ok(cidrs) }
 }
 
-/// What the pods will get from podlan: an address of each family.
+/// What podlan will lease to the pods: an address of each family.
 fn want(cidrs: &[IpNetwork]) -> Result<Want, Error> {
     let mut sets = Vec::new();
     for family in Family::BOTH {

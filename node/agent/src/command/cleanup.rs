@@ -1,4 +1,4 @@
-//! `podlan-node cleanup`: removes what the agent made and says what it left, and why.
+//! `podlan-node cleanup`: removes what the agent created, and prints what it leaves and why.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,8 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::agent::Stop;
-use filter;
-use install;
 use install::conflist;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::kernel::{Kernel, Rtnetlink};
@@ -16,33 +14,33 @@ use routes::plan::plan;
 use routes::{Routes, apply};
 use state::{RUN_DIR, RunDir};
 
-/// Where the agent was.
+/// The agent's directories.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// Where `run` installed the plugins
+    /// The directory in which `run` installed the plugins
     #[arg(long, value_name = "DIR")]
     cni_bin_dir: Option<PathBuf>,
-    /// Where `run` wrote the network configuration
+    /// The directory in which `run` wrote the network configuration
     #[arg(long, value_name = "DIR")]
     cni_conf_dir: Option<PathBuf>,
     /// Where the leases lie
     #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
-    /// If that succeeds, stay and do it again until SIGTERM: what is left because pods need it goes after the last of them
+    /// After a successful cleanup, keep retrying until SIGTERM; remove the plugins once the last pod is gone
     #[arg(long)]
     stay: bool,
 }
 
-/// How often it is cleaned up again by who stays.
+/// The interval of `--stay`.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why nothing, or not everything, was cleaned up.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the agent runs (it holds {0}): stop it first")]
+    #[error("the agent is running (it holds {0}): stop it first")]
     Running(String),
     #[error("remove routes: {0}")]
     Routes(#[from] netlink::Error),
@@ -62,14 +60,14 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody to tell if stderr is gone too.
+            // An error cannot be reported if stderr is closed too.
             let _ = writeln!(io::stderr(), "failed to clean up: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Tells only what is new since the time before.
+/// Prints only what differs from the time before.
 fn stay(args: &Args) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Signal)?;
     runtime.block_on(async {
@@ -102,13 +100,13 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     {
         return Err(Error::Running(lock.display().to_string()));
     }
-    // First, so that no new pod comes; a runtime that reads it meanwhile finds the plugins still there.
+    // First, so that no new pod is added; a runtime that still uses it finds the plugins.
     if let Some(dir) = &args.cni_conf_dir {
         remove(&dir.join(conflist::FILE), out)?;
     }
     routes(out)?;
     for what in filter::remove()? {
-        writeln!(out, "removed {what} of the packet filter")?;
+        writeln!(out, "removed {what} from the packet filter")?;
     }
     for path in [run_dir.state_file(), run_dir.verdicts_file(), run_dir.kept_file(), run_dir.control_socket(), lock] {
         remove(&path, out)?;
@@ -124,10 +122,10 @@ fn remove(path: &Path, out: &mut impl Write) -> Result<(), Error> {
     }
 }
 
-/// The pods stay as they are, and as long as there are any, so do the plugins: the runtime needs them for DEL.
+/// The pods are not changed, and as long as there are any, the plugins stay: the runtime needs them for DEL.
 fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let stores = Stores::below(args.data_dir.clone());
-    // A pod that another network's DEL has ended gave its address back to nobody.
+    // Leases of pods that ended without a DEL are taken back first.
     let mut visible = VisibleNetns::default();
     stores.show(&mut visible);
     let swept = stores.take_back(&mut visible, &mut |_| {});

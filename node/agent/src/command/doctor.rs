@@ -1,5 +1,6 @@
-//! `podlan-node doctor`: each check of this node is ok, or says what is wrong, why it matters and how to mend it. Exit code
-//! 0: nothing is wrong; 1: something is; 2: nothing that was seen is, but not everything could be looked at.
+//! `podlan-node doctor`: each check of this node is ok, or reports what is wrong, why it matters and how to fix it.
+//! Exit code 0: nothing is wrong; 1: something is wrong; 2: nothing wrong was found, but not everything could be
+//! checked.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use inspect::doctor::report::Report;
 use inspect::doctor::{checks, fix};
 use state::{RUN_DIR, RunDir};
 
-/// Where to look, and what to do.
+/// The directories, and what to do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The agent's run directory
@@ -22,10 +23,11 @@ pub(crate) struct Args {
     /// The runtime's directory of plugins [default: the agent's, else /opt/cni/bin]
     #[arg(long, value_name = "DIR")]
     cni_bin_dir: Option<PathBuf>,
-    /// Where the leases lie, beside what the configurations name [default: the agent's, else /run/podlan]
+    /// A directory of leases, in addition to those that the configurations name [default: the agent's, else
+    /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Mend what is safe to mend, say what was done, and look again
+    /// Fix what is safe to fix, show what was done, and check again
     #[arg(long)]
     fix: bool,
     /// Print JSON

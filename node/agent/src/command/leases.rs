@@ -1,5 +1,6 @@
-//! `podlan-node leases`: who has which address on this node. Read from the stores, the agent's and those that configurations
-//! name; no agent is needed. Exit code 0: all of them were read; otherwise those that can be are shown, and the others named.
+//! `podlan-node leases`: the owner of each address on this node. Read from the stores of the agent and of the
+//! configurations; no agent is needed. Exit code 0: all stores were read; otherwise those that can be read are shown,
+//! and the errors of the others.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use state::{RUN_DIR, RunDir};
 /// Where the leases are, and how to print them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the leases lie, beside what the configurations name [default: the agent's, else /run/podlan]
+    /// A directory of leases, in addition to those that the configurations name [default: the agent's, else
+    /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The agent's run directory
@@ -37,16 +39,16 @@ struct Line {
     address: String,
     container_id: String,
     ifname: String,
-    /// `namespace/name`, "" when the runtime did not tell.
+    /// `namespace/name`, "" when the runtime did not pass it.
     pod: String,
     /// "" when the caller made the link itself.
     host_link: String,
     netns: String,
-    /// Seconds since it was given; absent when that was before this boot.
+    /// Seconds since it was created; absent when that was before this boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_seconds: Option<u64>,
-    /// live: its link is there; unlinked: its link is gone, its namespace not provably; gone: provably all of it, so that the
-    /// lease will be taken back; unknown: nothing can be said from here.
+    /// live: its link is there; unlinked: its link is gone, but its namespace is not proved gone; gone: both are proved
+    /// gone, so that the lease will be taken back; unknown: neither is proved.
     state: &'static str,
 }
 
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let printed = print(args, &lines).map_err(|error| error.to_string());
     let errors: Vec<String> = unread.into_iter().chain(printed.err()).collect();
     for error in &errors {
-        // Nobody to tell if stderr is gone too.
+        // An error cannot be reported if stderr is closed too.
         let _ = writeln!(io::stderr(), "failed to show the leases: {error}");
     }
     if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -72,7 +74,7 @@ fn lines(args: &Args) -> (Vec<Line>, Vec<String>) {
     let stores: Vec<Stores> = places.data_dirs.into_iter().map(Stores::below).collect();
     let mut visible = VisibleNetns::default();
     stores.iter().for_each(|stores| stores.show(&mut visible));
-    // Without one nothing is known of any link.
+    // Without a socket nothing is known of any link.
     let mut host = Socket::open().ok();
     let (mut lines, mut unread) = (Vec::new(), Vec::new());
     for stores in &stores {
@@ -88,7 +90,7 @@ fn lines(args: &Args) -> (Vec<Line>, Vec<String>) {
     (lines, unread)
 }
 
-/// `link` is the host end's presence, `whole` that of everything that proves the owner alive.
+/// `link` is the presence of the host link, `whole` that of the owner by all its proofs.
 fn state(link: Presence, whole: Presence) -> &'static str {
     match (link, whole) {
         (Presence::Present, _) => "live",
@@ -99,7 +101,7 @@ fn state(link: Presence, whole: Presence) -> &'static str {
     }
 }
 
-/// As long as people need it to be: the two largest units.
+/// In the two largest units.
 fn shown(age: u64) -> String {
     let (days, hours, minutes) = (age / 86_400, age / 3600 % 24, age / 60 % 60);
     match (days, hours, minutes) {

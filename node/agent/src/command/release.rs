@@ -1,5 +1,5 @@
-//! `podlan-node release-withdrawal`: an operator says that a large withdrawal is meant, or that what the list of
-//! nodes lacks is gone.
+//! `podlan-node release-withdrawal`: an operator confirms a large withdrawal, or that kept values, which the list of
+//! nodes lacks, are gone.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use state::control::{Command, command};
 use state::{RUN_DIR, RunDir};
 
-/// Where the agent is.
+/// The agent's directory.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The agent's run directory

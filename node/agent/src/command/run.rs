@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{duration, period, share, subnet};
-use crate::agent::{self, Agent, NoMasqueradeTo, Options};
+use crate::agent::{self, Agent, Options};
 use crate::log::Log;
 use files::replace::private_directory;
 use install::Install;
@@ -35,58 +35,60 @@ pub(crate) struct Args {
     node_name: String,
     #[command(flatten)]
     source: SourceArgs,
-    /// Where the agent's own files lie
+    /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// How often everything is compared again, a nodes file included, whatever events say
+    /// The interval of full comparisons, which include the nodes file and do not depend on events
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = period)]
     resync: Duration,
     /// Hold a list of nodes that would withdraw more than this share of the peers' routes
     #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share)]
     withdraw_share: f64,
-    /// Believe such a list once a later one still says so after this time
+    /// Apply such a list when a later list still says the same after this time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     withdraw_hold: Duration,
-    /// Routers between the segments know the pod subnets: set routes by them to nodes of other segments
+    /// Reach nodes of other segments through routers, which must have routes to the pod subnets
     #[arg(long)]
     by_routers: bool,
-    /// Give what pods send out of the cluster the node's address as its source; never what they send to pods or nodes
+    /// Masquerade traffic of pods to addresses outside the cluster with the node's address; never traffic to pods or
+    /// nodes
     #[arg(long)]
     masquerade: bool,
-    /// A subnet outside of the cluster that pods reach with their own addresses all the same; may be given again
+    /// A subnet outside the cluster that pods reach without masquerade; may be repeated
     #[arg(long, value_name = "CIDR", value_delimiter = ',', requires = "masquerade", value_parser = subnet)]
     no_masquerade_to: Vec<IpNetwork>,
-    /// Let pods of this node pass chains of others at forward whose policy is to drop (Docker's), by rules behind theirs
+    /// Append rules that accept traffic of this node's pods to forward chains of other programs whose policy is drop
+    /// (such as Docker's)
     #[arg(long)]
     accept_forward: bool,
-    /// Leave forwarding off where somebody switches it off while pods live, and only say so
+    /// When another program switches forwarding off while pods run, only warn, and leave it off
     #[arg(long)]
     no_keep_forwarding: bool,
-    /// Serve /healthz, /readyz and /metrics here
+    /// Serve /healthz, /readyz and /metrics on this address
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Install the plugins `podlan` and `podlan-ipam`, which lie beside this program, in this directory
+    /// Install the plugins `podlan` and `podlan-ipam` from this program's directory into this directory
     #[arg(long, value_name = "DIR")]
     cni_bin_dir: Option<PathBuf>,
-    /// Write the runtime's network configuration in this directory, once this node's routes are in
+    /// Write the runtime's network configuration into this directory, once this node's routes are in the kernel
     #[arg(long, value_name = "DIR")]
     cni_conf_dir: Option<PathBuf>,
     /// The name of the network in that configuration
     #[arg(long, value_name = "NAME", default_value = "podnet")]
     network_name: String,
-    /// A plugin of the runtime's bin directory to chain after podlan; may be given again
+    /// A plugin of the runtime to chain after podlan; may be repeated
     #[arg(long, value_name = "PLUGIN")]
     chain: Vec<Plugin>,
-    /// The same, as long as its binary lies in the directory of `--cni-bin-dir`
+    /// The same, but only while its binary is in the directory of `--cni-bin-dir`
     #[arg(long, value_name = "PLUGIN", requires = "cni_bin_dir")]
     chain_if_installed: Vec<Plugin>,
-    /// The pods' MTU, bytes; without it, that of the default route's link, else of the links by which the nodes are reached
+    /// The pods' MTU in bytes; without it, the MTU of the default route's link, else of the links to the other nodes
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
     /// Where the leases lie (`ipam.dataDir`)
     #[arg(long, value_name = "DIR", default_value = ipam::DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
-    /// How much is logged: error, warn, info, debug or trace
+    /// The log level: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
 }
@@ -113,13 +115,14 @@ impl From<Plugin> for Chained {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct SourceArgs {
-    /// The nodes: a NodeList in JSON or YAML (`kubectl get nodes -o json` or `-o yaml`), or a directory of such files; watched
+    /// Read the nodes from a NodeList in JSON or YAML (`kubectl get nodes -o json` or `-o yaml`) or a directory of such
+    /// files, and watch it
     #[arg(long, value_name = "PATH")]
     nodes: Option<PathBuf>,
-    /// The Kubernetes API, as a pod of the cluster reaches it
+    /// Read the nodes from the Kubernetes API, as a pod of the cluster
     #[arg(long)]
     kubernetes: bool,
-    /// The Kubernetes API, as a kubeconfig file says
+    /// Read the nodes from the Kubernetes API that a kubeconfig file describes
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 }
@@ -149,7 +152,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     code
 }
 
-/// Logs on stderr. The client of the API server says each failed attempt by itself: the agent does, once.
+/// Logs on stderr. The API server's client would log each failed attempt; the agent logs it once.
 fn log(level: Level) -> Option<Log> {
     let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(level).with_target("kube_client", client);
@@ -191,7 +194,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         listen: args.listen,
         stores: Stores::below(args.data_dir),
         install,
-        egress: args.masquerade.then_some(NoMasqueradeTo(args.no_masquerade_to)),
+        no_masquerade_to: args.masquerade.then_some(args.no_masquerade_to),
         accept_forward: args.accept_forward,
         keep_forwarding: !args.no_keep_forwarding,
     };
@@ -199,8 +202,8 @@ fn start(args: Args) -> Result<(), agent::Error> {
     runtime.block_on(Agent::run(options))
 }
 
-/// Holds the run directory until the process ends, whichever way it ends: by the directory itself, and by a file in it that
-/// names the process, where there is room for one.
+/// Locks the run directory until the process ends, however it ends: the directory itself, and a file in it with the
+/// process id, where the file system has room for one.
 fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let path = run_dir.lock_file();
     let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
@@ -221,7 +224,7 @@ fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let mut file = match opened {
         Ok(file) => file,
         Err(error) if is_full(&error) && directory.is_some() => {
-            tracing::warn!(path = %path.display(), %error, "the directory alone is locked");
+            tracing::warn!(path = %path.display(), %error, "only the directory is locked");
             return Ok([directory, None]);
         }
         Err(error) => return Err(failed(error)),

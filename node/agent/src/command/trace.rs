@@ -1,6 +1,6 @@
-//! `podlan-node trace POD POD`: each hop between two pods, there and back, as this node's kernel has it beside what podlan
-//! wants. Exit code 0: all is well as far as this node goes; 1: something is wrong; 2: nothing that was seen is, but not
-//! everything could be looked at, or neither pod is here.
+//! `podlan-node trace POD POD`: each hop between two pods in both directions, as this node's kernel has it, compared
+//! with what podlan wants. Exit code 0: nothing is wrong on this node; 1: something is wrong; 2: nothing wrong was
+//! found, but not everything could be checked, or neither pod is on this node.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ use inspect::trace::follow::follow;
 use inspect::trace::hop::{Hop, State};
 use state::{RUN_DIR, RunDir};
 
-/// Between whom.
+/// The two pods.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One pod: its address; one of this node also by its container id, the beginning of that, or NAMESPACE/NAME
+    /// A pod: its address; for a pod of this node also its container id, a prefix of it, or NAMESPACE/NAME
     #[arg(value_name = "POD")]
     one: String,
     /// The other
@@ -29,7 +29,8 @@ pub(crate) struct Args {
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// Where the leases lie, beside what the configurations name [default: the agent's, else /run/podlan]
+    /// A directory of leases, in addition to those that the configurations name [default: the agent's, else
+    /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Print JSON
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// The way between two addresses.
+/// The path between two addresses.
 struct Way {
     node: String,
     ends: [End; 2],
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let ways = match ways(args) {
         Ok(ways) => ways,
         Err(error) => {
-            // Nobody to tell if stderr is gone too.
+            // An error cannot be reported if stderr is closed too.
             let _ = writeln!(io::stderr(), "failed to trace: {error}");
             return ExitCode::from(2);
         }
@@ -101,9 +102,9 @@ fn code(ways: &[Way]) -> u8 {
 fn total(out: &mut impl Write, ways: &[Way]) -> io::Result<()> {
     let wrong = states(ways).filter(|state| *state == State::Wrong).count();
     match (code(ways), wrong) {
-        (0, _) => writeln!(out, "nothing is wrong, as far as this node goes"),
+        (0, _) => writeln!(out, "nothing is wrong on this node"),
         (1, wrong) => writeln!(out, "hops that are wrong: {wrong}"),
-        _ => writeln!(out, "nothing that was seen is wrong; not everything could be looked at"),
+        _ => writeln!(out, "nothing wrong was found; not everything could be checked"),
     }
 }
 
@@ -131,7 +132,7 @@ impl Way {
         match self.kept {
             Kept::Yes => writeln!(out, "the address is kept: {other} sees {one}, {one} sees {other}")?,
             Kept::No => writeln!(out, "the address is NOT kept")?,
-            Kept::Unknown => writeln!(out, "whether the address is kept could not be seen")?,
+            Kept::Unknown => writeln!(out, "it is unknown whether the address is kept")?,
         }
         writeln!(out)
     }
@@ -163,7 +164,7 @@ fn print(out: &mut impl Write, hop: &Hop) -> io::Result<()> {
     for problem in &hop.problems {
         writeln!(out, "           {:9}  wrong: {}", "", problem.wrong)?;
         writeln!(out, "           {:9}  why:   {}", "", problem.why)?;
-        writeln!(out, "           {:9}  mend:  {}", "", problem.cure)?;
+        writeln!(out, "           {:9}  fix:   {}", "", problem.cure)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Laws of what ../../../../deploy shows of the metrics: everything that a rule or a panel asks for, the agent serves.
+//! Tests of ../../../../deploy's dashboards and rules: the agent serves every metric that they use.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const RULES: &str = include_str!("../../../../deploy/prometheus/podlan.rules.yam
 const RULE_TESTS: &str = include_str!("../../../../deploy/prometheus/podlan.test.yaml");
 const DASHBOARD: &str = include_str!("../../../../deploy/grafana/podlan.json");
 
-/// All that an agent can serve.
+/// All metrics that an agent can serve.
 fn served() -> String {
     let metrics = Metrics::new();
     let verdicts = ["own", "direct", "onlink", "router", "draining", "skipped"].map(|verdict| VerdictLine {
@@ -34,7 +34,7 @@ fn served() -> String {
     metrics.text()
 }
 
-/// The words of a text that are names of ours.
+/// The names of podlan's metrics in a text.
 fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("podlan_node_")).collect()
@@ -94,7 +94,7 @@ fn what_the_agent_serves_is_shown_or_watched() {
     let samples: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let queries = queries().join("\n");
     let watched = names(&queries);
-    // A histogram is asked for by its buckets.
+    // A histogram is queried by its buckets.
     for name in names(&samples).into_iter().filter(|name| !name.ends_with("_sum") && !name.ends_with("_count")) {
         assert!(watched.contains(name), "nobody looks at {name}");
     }

@@ -1,4 +1,4 @@
-//! Laws of what ../../../../deploy gives a Kubernetes cluster, against the command line that it calls. Tests only.
+//! Tests of ../../../../deploy's Kubernetes manifests against the command line that they use. Tests only.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const CLEANUP: &str = include_str!("../../../../deploy/kubernetes/cleanup.yaml")
 const KUSTOMIZATION: &str = include_str!("../../../../deploy/kubernetes/kustomization.yaml");
 const CONTAINERFILE: &str = include_str!("../../../../deploy/Containerfile");
 
-/// What the agent may see of its node, and why.
+/// The paths of the node that the agent may access, and why.
 const HOST_PATHS: [(&str, &str); 4] = [
     ("/opt/cni/bin", "the plugins, which the runtime executes"),
     ("/etc/cni/net.d", "the conflist, which the runtime reads"),
@@ -135,7 +135,7 @@ fn the_probes_ask_where_the_agent_listens() {
         let get = json!({"host": listen.ip().to_string(), "port": listen.port(), "path": path});
         assert_eq!(container[probe]["httpGet"], get);
     }
-    // A heartbeat is missed three times before the agent calls itself stuck; only then may it be restarted.
+    // Three heartbeats are missed before the agent counts as stuck; only then may it be restarted.
     let seconds = |key: &str| container["livenessProbe"][key].as_u64().unwrap();
     assert!(seconds("periodSeconds") * seconds("failureThreshold") > state::HEARTBEAT.as_secs() * 3);
 }
@@ -149,7 +149,7 @@ fn the_agent_comes_to_every_node_and_before_all_else() {
     let labels = &one("DaemonSet")["spec"]["template"]["metadata"]["labels"];
     assert_eq!(one("DaemonSet")["spec"]["selector"]["matchLabels"], *labels);
     assert_ne!(container()["resources"]["requests"], Value::Null);
-    // A limit would slow the agent just when much happens.
+    // A CPU limit would slow the agent when most happens.
     assert_eq!(container()["resources"]["limits"]["cpu"], Value::Null);
 }
 
@@ -161,7 +161,7 @@ fn the_image_has_one_name_and_one_way_to_be_made() {
     assert!(CONTAINERFILE.contains(&format!("--tag {image} ")), "{CONTAINERFILE}");
     let script = include_str!("../../../../scripts/image");
     assert!(script.contains("name=localhost/podlan:$version\n"));
-    // What the two make must be the same: the files, the path, what is started.
+    // Both must produce the same image: the files, the path, the entry point.
     for (of_script, of_containerfile) in [
         (r#""Entrypoint":["/bin/podlan-node"]"#, r#"ENTRYPOINT ["/bin/podlan-node"]"#),
         (r#""Env":["PATH=/bin"]"#, "ENV PATH=/bin"),
@@ -176,7 +176,7 @@ fn the_image_has_one_name_and_one_way_to_be_made() {
     }
 }
 
-/// What it may do, what it sees and where it runs are the agent's, but for the API, which it does not ask.
+/// Its privileges, mounts and nodes are the agent's, but it does not use the API.
 #[test]
 fn the_cleanup_has_the_agents_privileges_and_undoes_what_the_agent_was_told_to_do() {
     let cleanup: Value = serde_saphyr::from_str(CLEANUP).unwrap();

@@ -1,4 +1,4 @@
-//! Asks the kernel what becomes of the packets of one direction. Decides nothing.
+//! Queries the kernel for what happens to the packets of one direction. Decides nothing.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use filter::forward::{self, Packet};
 use filter::translation;
 use routes::Target;
 
-/// Looks at the way there and at the way back.
+/// Observes both directions.
 pub fn legs(one: &End, other: &End, facts: &Facts) -> Result<[Leg; 2], String> {
     Ok([leg(one, other, facts)?, leg(other, one, facts)?])
 }
@@ -19,12 +19,12 @@ pub fn legs(one: &End, other: &End, facts: &Facts) -> Result<[Leg; 2], String> {
 fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let kernel = facts.kernel()?;
     let by_index = |index: Option<u32>| kernel.links.iter().find(|link| Some(link.index) == index).cloned();
-    let failed = |error: netlink::Error| format!("failed to ask the kernel: {error}");
+    let failed = |error: netlink::Error| format!("failed to query the kernel: {error}");
     let mut socket = Socket::open().map_err(failed)?;
     let back = Route::ask(&mut socket, Lookup::Packet, from.address).map_err(failed)?;
     let incoming = match &from.at {
         At::Here(pod) => pod.as_ref().and_then(|pod| pod.link.clone()),
-        // Where what is sent to it goes, it comes from, if podlan has its way.
+        // Packets of a peer arrive on the link that podlan's route to it uses.
         At::Peer(peer) => by_index(wanted_link(peer.wanted).or(back.as_ref().and_then(|route| route.device))),
     };
     let outgoing = match &to.at {
@@ -40,7 +40,7 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     let mut answer = None;
     let mut entry = None;
     if let Some(packet) = &packet {
-        let unread = || "failed to ask the kernel: its answer is no route".to_owned();
+        let unread = || "failed to query the kernel: its answer is not a route".to_owned();
         answer = Some(match Route::ask_forwarded(&mut socket, Lookup::Packet, packet).map_err(failed)? {
             Ok(route) => Ok(route.ok_or_else(unread)?),
             Err(refused) => Err(refused.errno),
@@ -77,7 +77,7 @@ fn wanted_link(wanted: Option<Target>) -> Option<u32> {
     }
 }
 
-/// The main table's entry for an address: the narrowest, and of these the one of the lowest metric.
+/// The main table's entry for an address: the most specific, and of these the one with the lowest metric.
 fn best(routes: &[Route], address: IpAddr) -> Option<&Route> {
     let holds = routes.iter().filter(|route| route.destination.contains(address));
     holds.min_by_key(|route| (u8::MAX - route.destination.prefix(), route.metric))
@@ -93,7 +93,7 @@ fn rules(
     let name = |link: Option<&Link>| link.map(|link| link.name.clone()).unwrap_or_default();
     let packet =
         Packet { source: from.address, destination: to.address, incoming: name(incoming), outgoing: name(outgoing) };
-    let failed = |error: nftables::Error| format!("failed to look at the packet filter: {error}");
+    let failed = |error: nftables::Error| format!("failed to read the packet filter: {error}");
     match Nfnetlink::requests() {
         Ok(mut socket) => (
             forward::look(&mut socket, std::slice::from_ref(&packet)).map_err(failed),

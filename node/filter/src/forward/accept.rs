@@ -1,5 +1,5 @@
-//! Rules of ours behind those of others, in a chain at forward whose policy is to drop: what comes from this node's pods or
-//! goes to them passes where nobody's rule decided otherwise. Each is marked by its comment, and by that it is found again.
+//! Rules of podlan, after those of another program, in a forward chain whose policy is drop: packets from and to this
+//! node's pods are accepted where no other rule decided. Each is marked by its comment, by which it is found again.
 
 use ipnetwork::IpNetwork;
 use netlink::Family;
@@ -9,11 +9,10 @@ use nftables::{
 
 use super::FORWARD;
 
-/// What the comment of each begins with.
+/// The prefix of each rule's comment.
 const PURPOSE: &str = "podlan: forward for the pods of this node";
 
-/// Puts them behind the rules of every such chain; those that are no longer wanted go. True when there was something to
-/// change.
+/// Appends them to every such chain and removes those that are no longer wanted. True when something was changed.
 pub(crate) fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, Error> {
     let mut changed = false;
     for chain in base_chains(socket, FORWARD)? {
@@ -23,7 +22,7 @@ pub(crate) fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, 
     Ok(changed)
 }
 
-/// Takes all of them away.
+/// Removes all of them.
 pub(crate) fn withdraw(socket: &mut Nfnetlink) -> Result<bool, Error> {
     let mut changed = false;
     for chain in base_chains(socket, FORWARD)? {

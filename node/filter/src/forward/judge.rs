@@ -1,5 +1,5 @@
-//! What a chain does with the first packet of a connection between pods: a walk over its rules, with what is known of the
-//! packet. Where a rule asks for more than is known, the answer says so. Pure.
+//! What a chain does with the first packet of a connection between pods: a walk over its rules with what is known of
+//! the packet. Where a rule needs more than is known, the judgement is uncertain. Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,17 +14,17 @@ pub struct Packet {
     pub source: IpAddr,
     /// The pod that receives.
     pub destination: IpAddr,
-    /// The name of the link by which it comes in; "" where none is known.
+    /// The name of the link on which it arrives; "" where it is unknown.
     pub incoming: String,
-    /// The name of the link by which it leaves; "" where none is known.
+    /// The name of the link by which it leaves; "" where it is unknown.
     pub outgoing: String,
 }
 
-/// What becomes of it.
+/// What happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Accepted,
-    /// A rule says so.
+    /// A rule drops it.
     Dropped,
     /// A rule gives it another address.
     Translated,
@@ -32,17 +32,17 @@ pub(crate) enum Fate {
     Undecided,
 }
 
-/// A fate, and whether a rule that was not understood could have accepted the packet before.
+/// A fate, and whether it is certain: no rule that podlan cannot interpret could have decided earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Judgement {
     pub(crate) fate: Fate,
     pub(crate) certain: bool,
 }
 
-/// So deep are jumps followed; the kernel allows 16.
+/// How deep jumps are followed; the kernel allows 16.
 const DEPTH: usize = 16;
 
-/// Walks through `chain`; `rules` answers the rules of a chain.
+/// Walks through `chain`; `rules` returns the rules of a chain.
 pub(crate) fn judge<E>(
     packet: &Packet,
     chain: &str,
@@ -76,7 +76,7 @@ fn walk<E>(
             (End::Drop, true) => return judgement(Fate::Dropped, certain),
             (End::Translate, true) => return judgement(Fate::Translated, certain),
             (End::Return, true) => return judgement(Fate::Undecided, certain),
-            // What perhaps drops, or perhaps skips the rest, is not held against the chain.
+            // A rule that only may drop, or only may skip the rest, does not count as a drop.
             (End::Drop | End::Return, false) => {}
             (End::Translate, false) => certain = false,
             (End::Jump(to), sure) => {
@@ -153,7 +153,7 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
             Step::Unknown => sure = false,
         }
     }
-    // A rule that ends in something unknown may have accepted.
+    // A rule that ends in an unknown action may have accepted.
     Applied::Goes(!matches!(rule.steps.last(), Some(Step::Unknown)))
 }
 
@@ -184,7 +184,7 @@ fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
         Field::Mark | Field::ConnectionStatus => Some(vec![0; 4]),
         Field::ConnectionState => Some(NEW.to_ne_bytes().to_vec()),
         Field::NetworkHeader { offset, length } => {
-            // RFC 791, RFC 8200: the source, and the destination behind it.
+            // RFC 791, RFC 8200: the source, followed by the destination.
             let source = match family {
                 Family::V4 => 12,
                 Family::V6 => 8,

@@ -25,7 +25,7 @@ use facts::Facts;
 /// A check's name and its judgement.
 pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
 
-/// All of them, in the order in which a packet, and then an operator, meets them.
+/// All checks, in the order of a packet's path, then of the configuration.
 pub const ALL: [Check; 18] = [
     ("agent", agent::judge),
     ("nodes", nodes::judge),

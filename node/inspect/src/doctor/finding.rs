@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The outcome of one check that could look.
+/// The outcome of one check that could run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// All is well, and what that means here.
@@ -13,7 +13,7 @@ pub enum Finding {
     Wrong(Vec<Problem>),
 }
 
-/// The outcome, or why the check could not look. Unknown is not fine.
+/// The outcome, or why the check could not run. Unknown is not fine.
 pub type Outcome = Result<Finding, String>;
 
 /// One thing that is wrong.
@@ -28,7 +28,7 @@ pub struct Problem {
     /// What `--fix` would do about it.
     #[serde(rename = "mend", skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
-    /// Why `--fix` leaves it, and the one command that does not; "" where the cure says it all.
+    /// Why `--fix` does not fix it, and the command that does; "" where the cure suffices.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub left: &'static str,
 }
@@ -39,13 +39,13 @@ pub struct Problem {
 pub enum Fix {
     /// Switch IPv4 forwarding on.
     ForwardV4,
-    /// Switch IPv6 forwarding on, unless that would cut the node off.
+    /// Switch IPv6 forwarding on, unless the node would lose an address or route by it.
     ForwardV6,
     /// Take back leases whose owners are provably gone.
     TakeBackLeases,
     /// Give pods' links the MTU that the node's pods inherit.
     PodMtu,
-    /// Have the running agent look at everything again.
+    /// Have the running agent compare everything again.
     WakeAgent,
 }
 

@@ -1,4 +1,4 @@
-//! Mends what is safe to mend, each by the code that does it in the plugin or the agent; never a route or a file of others.
+//! Fixes what is safe to fix, with the same code as the plugin or the agent; never a route or a file of other programs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use pods::leases::{Stores, VisibleNetns};
 use pods::mtu::{Followed, Whose, follow};
 use state::control::{self, Command};
 
-/// How long the agent may take to put things right.
+/// How long the agent may take to correct the routes.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What the outcomes ask to be mended, each once.
+/// The fixes that the outcomes need, each once.
 pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Fix> {
     let problems = outcomes.filter_map(|outcome| match outcome {
         Ok(Finding::Wrong(problems)) => Some(problems),
@@ -26,7 +26,7 @@ pub fn due<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<Fix> {
     problems.flatten().filter_map(|problem| problem.fix).collect()
 }
 
-/// Mends one thing; says what was done, or why it could not be.
+/// Carries out one fix; returns what was done, or why it failed.
 pub fn carry_out(fix: Fix, places: &Places) -> Result<String, String> {
     match fix {
         Fix::ForwardV4 => forward(Family::V4),
@@ -82,7 +82,7 @@ fn pod_mtu(places: &Places) -> Result<String, String> {
     match (changed.is_empty(), kept.is_empty()) {
         (_, false) => Err(format!("the MTU of pods is not {wanted} yet: {}", some(&kept))),
         (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
-        (false, true) => Ok(format!("gave {wanted} as MTU to {}", some(&changed))),
+        (false, true) => Ok(format!("set the MTU {wanted} on {}", some(&changed))),
     }
 }
 
@@ -91,5 +91,5 @@ fn wake(places: &Places) -> Result<String, String> {
     let answer = control::command(&socket, Command::Look);
     answer.map_err(|error| format!("failed to wake the agent at {}: {error} (is it running?)", socket.display()))?;
     std::thread::sleep(PATIENCE);
-    Ok("woke the agent, which looks at every route again".to_owned())
+    Ok("woke the agent, which compares every route again".to_owned())
 }

@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use super::finding::{Finding, Outcome, Problem};
 
-/// What the checks found, and what was mended before.
+/// What the checks found, and what was fixed before.
 pub struct Report {
     /// What `--fix` did, or why it could not.
     pub done: Vec<Result<String, String>>,
-    /// Whether mending was asked for.
+    /// Whether `--fix` was given.
     pub fixed: bool,
     /// Each check and its outcome.
     pub outcomes: Vec<(&'static str, Outcome)>,
 }
 
 impl Report {
-    /// The exit code: 0 nothing is wrong, 1 something is, 2 not everything could be looked at.
+    /// The exit code: 0: nothing is wrong; 1: something is wrong; 2: not everything could be checked.
     pub fn code(&self) -> u8 {
         let wrong = self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(Finding::Wrong(_))));
         let unknown = self.outcomes.iter().any(|(_, outcome)| outcome.is_err());
@@ -28,7 +28,7 @@ impl Report {
         }
     }
 
-    /// What `--fix` was asked to mend and leaves to the operator, each with the reason.
+    /// The problems that `--fix` leaves to the operator, each with the reason.
     fn left(&self) -> Vec<(&'static str, &Problem)> {
         let problems = self.outcomes.iter().filter(|_| self.fixed);
         let problems = problems.filter_map(|outcome| match &outcome.1 {
@@ -43,12 +43,12 @@ impl Report {
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         for done in &self.done {
             match done {
-                Ok(done) => writeln!(out, "mended    {done}")?,
-                Err(why) => writeln!(out, "not mended: {why}")?,
+                Ok(done) => writeln!(out, "fixed     {done}")?,
+                Err(why) => writeln!(out, "not fixed: {why}")?,
             }
         }
         for (check, problem) in self.left() {
-            writeln!(out, "not mended: {check}: {}: {}", problem.wrong, problem.left)?;
+            writeln!(out, "not fixed: {check}: {}: {}", problem.wrong, problem.left)?;
         }
         let width = self.outcomes.iter().map(|(check, _)| check.len()).max().unwrap_or_default();
         let (mut wrong, mut unknown) = (0, 0);
@@ -65,16 +65,16 @@ impl Report {
                         wrong += 1;
                         writeln!(out, "WRONG     {check:width$}  {}", problem.wrong)?;
                         writeln!(out, "          {:width$}  why:  {}", "", problem.why)?;
-                        writeln!(out, "          {:width$}  mend: {}", "", problem.cure)?;
+                        writeln!(out, "          {:width$}  fix:  {}", "", problem.cure)?;
                     }
                 }
             }
         }
         match (wrong, unknown) {
             (0, 0) => writeln!(out, "nothing is wrong"),
-            (0, unknown) => writeln!(out, "nothing that was seen is wrong; could not be looked at: {unknown}"),
-            (wrong, 0) => writeln!(out, "wrong: {wrong}"),
-            (wrong, unknown) => writeln!(out, "wrong: {wrong}; could not be looked at: {unknown}"),
+            (0, unknown) => writeln!(out, "no check failed; checks that could not run: {unknown}"),
+            (wrong, 0) => writeln!(out, "problems: {wrong}"),
+            (wrong, unknown) => writeln!(out, "problems: {wrong}; checks that could not run: {unknown}"),
         }
     }
 

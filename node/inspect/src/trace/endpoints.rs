@@ -1,5 +1,4 @@
-//! Who the two pods are that an operator names, and where: by the leases of this node and the agent's list of the others.
-//! Pure.
+//! Finds the two pods that an operator names: in the leases of this node, and in the agent's list of other nodes. Pure.
 
 use std::net::IpAddr;
 
@@ -9,7 +8,7 @@ use netlink::{Link, Route};
 use facts::Facts;
 use facts::legs::{At, End, Peer, Pod};
 
-/// Settles who is meant: one pair of addresses for each family that both have.
+/// Finds both: one pair of addresses for each family that both have.
 pub fn settle(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, String> {
     let (ones, others) = (addresses(one, facts)?, addresses(other, facts)?);
     let mut pairs = Vec::new();
@@ -19,19 +18,20 @@ pub fn settle(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, 
         }
     }
     if pairs.is_empty() {
-        return Err(format!("{one} and {other} have no address of one family"));
+        return Err(format!("{one} and {other} have no addresses of the same family"));
     }
     for (from, to) in &pairs {
         if from.address == to.address {
             return Err(format!(
-                "{one} and {other} are the same pod: it speaks to itself without leaving its namespace"
+                "{one} and {other} are the same pod: its packets to itself do not leave its namespace"
             ));
         }
         if let (At::Peer(of_from), At::Peer(of_to)) = (&from.at, &to.at) {
             let (from, to) = (from.address, to.address);
             let who = if of_from.node == of_to.node { String::new() } else { format!(" or {}", of_to.node) };
             return Err(format!(
-                "neither {from} (of {}) nor {to} (of {}) is on this node: ask there, on {}{who}: podlan-node trace {from} {to}",
+                "neither {from} (of {}) nor {to} (of {}) is on this node: on {}{who} run: podlan-node trace {from} \
+                 {to}",
                 of_from.node, of_to.node, of_from.node
             ));
         }
@@ -39,7 +39,7 @@ pub fn settle(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, 
     Ok(pairs)
 }
 
-/// What is named by its address, its container id or the beginning of it, or as `namespace/name`.
+/// The addresses of a pod, by its address, its container id or a prefix of it, or `namespace/name`.
 fn addresses(text: &str, facts: &Facts) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = text.parse() {
         return Ok(vec![address]);
@@ -53,7 +53,8 @@ fn addresses(text: &str, facts: &Facts) -> Result<Vec<IpAddr>, String> {
     }
     let Some(first) = named.first() else {
         return Err(format!(
-            "no lease of this node is of a container or pod {text:?} (podlan-node leases shows them); name a pod of another \
+            "no lease of this node belongs to a container or pod {text:?} (podlan-node leases shows them); name a pod \
+             of another \
              node by its address"
         ));
     };
@@ -62,7 +63,7 @@ fn addresses(text: &str, facts: &Facts) -> Result<Vec<IpAddr>, String> {
             .iter()
             .map(|lease| format!("{} of {} {}", lease.address.ip(), lease.owner.container_id, lease.owner.ifname))
             .collect();
-        return Err(format!("{text:?} is not one attachment alone: name one by its address ({})", all.join(", ")));
+        return Err(format!("{text:?} matches several attachments: give the address of one ({})", all.join(", ")));
     }
     Ok(named.iter().map(|lease| lease.address.ip()).collect())
 }
@@ -86,7 +87,7 @@ fn end(address: IpAddr, facts: &Facts) -> Result<End, String> {
     }
     let Some(said) = facts.said()? else {
         return Err(format!(
-            "no lease of this node has {address}, and no agent here knows the other nodes: is it running?"
+            "no lease of this node has {address}, and no agent here knows the other nodes (is it running?)"
         ));
     };
     let others = said.verdicts.iter().filter(|line| line.node != said.state.node);
@@ -94,7 +95,7 @@ fn end(address: IpAddr, facts: &Facts) -> Result<End, String> {
         others.filter(|line| line.cidr.parse().is_ok_and(|cidr: ipnetwork::IpNetwork| cidr.contains(address)));
     let Some(line) = holds.next() else {
         return Err(format!(
-            "{address} is no pod of this cluster: no node's pod CIDR holds it (podlan-node status lists them)"
+            "{address} is not a pod of this cluster: it is in no node's pod CIDR (podlan-node status lists them)"
         ));
     };
     let peer = Peer { node: line.node.clone(), wanted: line.wanted, verdict: line.text.clone() };

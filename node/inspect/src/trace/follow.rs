@@ -1,5 +1,5 @@
-//! Follows a packet through the facts of one direction, from hop to hop: the pods, their links, and the way to and from
-//! other nodes. The node's own decision is the room `node`. Pure.
+//! Follows a packet through the facts of one direction, from hop to hop: the pods, their links, and the path to and
+//! from other nodes. The node's own decision is in `node`. Pure.
 
 use ipam::Presence;
 use netlink::{Known, Link};
@@ -27,25 +27,25 @@ pub fn follow(leg: &Leg) -> Vec<Hop> {
 fn pod(end: &End, node: &str) -> Hop {
     let Some(pod) = end.pod() else {
         let problem = Problem::new(
-            format!("no pod of {node} has {}: no lease says who it is", end.address),
+            format!("no pod of {node} has {}: no lease has this address", end.address),
             "packets to it are answered \"destination unreachable\"",
-            "look at the address again: podlan-node leases lists those of this node",
+            "check the address: podlan-node leases lists those of this node",
         );
         return Hop::at("pod", end.address.to_string()).with([problem]);
     };
     let mut problems = Vec::new();
     if pod.presence == Presence::Gone {
         problems.push(Problem::new(
-            format!("the pod that had {} is provably gone, its lease is dead", end.address),
-            "nobody answers at that address, and no other pod gets it",
+            format!("the pod that had {} is provably gone, and its lease is dead", end.address),
+            "nothing answers at that address, and no other pod gets it",
             "podlan-node doctor --fix takes the lease back; a running agent does so by itself, in its own --data-dir",
         ));
     } else if let Some(link) = pod.link.as_ref().filter(|link| link.up && !link.carrier) {
         problems.push(Problem::new(
             format!("{} in the pod is down ({} has no carrier)", pod.ifname, link.name),
-            "the pod sends nothing and hears nothing",
+            "the pod neither sends nor receives",
             format!(
-                "in the pod's namespace: ip link set {} up; the pod lost its default route, better make it anew",
+                "in the pod's namespace: ip link set {} up; the pod has lost its default route: create it again",
                 pod.ifname
             ),
         ));
@@ -55,32 +55,33 @@ fn pod(end: &End, node: &str) -> Hop {
     hop.with(problems)
 }
 
-/// The host end of a pod of this node; what else is to say of one that is up, `of_link` says.
+/// The host link of a pod of this node; `of_link` describes one that is up.
 fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop {
     let Some(pod) = end.pod() else {
-        return Hop::at("host-link", "none, for there is no such pod").but(State::Cut);
+        return Hop::at("host-link", "none: there is no such pod").but(State::Cut);
     };
     let Some(link) = &pod.link else {
         let name = if pod.host_link.is_empty() { "link" } else { &pod.host_link };
         if pod.presence == Presence::Gone {
-            return Hop::at("host-link", format!("{name} went with the pod")).but(State::Cut);
+            return Hop::at("host-link", format!("{name} was removed with the pod")).but(State::Cut);
         }
         let problem = Problem::new(
-            format!("the pod's host end ({name}) is not there, and no route leads to {}", end.address),
-            "the pod has no way in or out",
-            "make the pod anew: kubectl delete pod …",
+            format!("the pod's host link ({name}) is missing, and no route leads to {}", end.address),
+            "the pod can neither send nor receive",
+            "create the pod again: kubectl delete pod …",
         );
         return Hop::at("host-link", name).with([problem]);
     };
     if !link.up {
-        let cure = format!("ip link set {} up, then make the pod anew: its routes went with the link", link.name);
-        let problem = Problem::new(format!("{} is down", link.name), "the pod has no way in or out", cure);
+        let cure =
+            format!("ip link set {} up, then create the pod again: its routes were removed with the link", link.name);
+        let problem = Problem::new(format!("{} is down", link.name), "the pod can neither send nor receive", cure);
         return at_link("host-link", link, String::new()).with([problem]);
     }
     of_link(end, link, leg)
 }
 
-/// Where what the pod sends comes in.
+/// The host link as the sender's packets enter by it.
 fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     let by_kernel = leg.is_refused_at_source();
     let device = leg.back.as_ref().and_then(|route| route.device);
@@ -88,21 +89,21 @@ fn entering_link(end: &End, link: &Link, leg: &Leg) -> Hop {
         return at_link("host-link", link, String::new()).with([forged(end, link, leg, by_kernel)]);
     }
     let rule = match &leg.source_rule {
-        Ok(true) => "as the source rule asks",
-        Ok(false) => "though no source rule of an agent asks",
+        Ok(true) => "as the source rule requires",
+        Ok(false) => "but no source rule of an agent checks it",
         Err(_) => "the source rule cannot be read",
     };
     at_link("host-link", link, format!("up; {} is routed back to it, {rule}", end.address))
 }
 
-/// Where what is for the pod leaves.
+/// The host link as packets to the receiver leave by it.
 fn leaving_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     let text = format!("up, leads to {}", end.name);
     match leg.neighbour {
-        // A pod whose end is down cannot answer: the hop of the pod says that.
+        // A pod whose interface is down cannot answer: its own hop reports that.
         Some(Known::Silent) if link.carrier => at_link("host-link", link, String::new()).with([silent(end, link)]),
         Some(Known::Absent) => {
-            let asked = format!("{text}; no neighbour entry of {}: it is asked for with the next packet", end.address);
+            let asked = format!("{text}; no neighbour entry of {}: the next packet resolves it", end.address);
             at_link("host-link", link, asked)
         }
         Some(Known::Silent | Known::At(_)) | None => at_link("host-link", link, text),
@@ -121,7 +122,7 @@ fn silent(end: &End, link: &Link) -> Problem {
     };
     Problem::new(
         format!("{} does not answer on {}: its neighbour entry is FAILED or INCOMPLETE", end.address, link.name),
-        "the node does not know the pod's link-layer address, and drops what is for it",
+        "the node does not know the pod's link-layer address, and drops packets to it",
         cure,
     )
 }
@@ -129,12 +130,12 @@ fn silent(end: &End, link: &Link) -> Problem {
 fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Problem {
     let back =
         leg.back.as_ref().map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", node::shown(route, leg)));
-    let who = if by_kernel { "the kernel's look at sources (rp_filter)" } else { "the source rule" };
+    let who = if by_kernel { "the kernel's reverse path filter (rp_filter)" } else { "the source rule" };
     Problem::new(
-        format!("{} is not routed back to {}, but {back}: {who} drops what it sends", end.address, link.name),
-        "what a pod sends with an address that is not routed to its link is taken for forged",
+        format!("{} is not routed back to {}, but {back}: {who} drops its packets", end.address, link.name),
+        "a pod's packet counts as forged unless its source address is routed back to the pod's link",
         format!(
-            "ip route replace {} dev {} proto {} puts the pod's route back; or make the pod anew",
+            "ip route replace {} dev {} proto {} restores the pod's route; or create the pod again",
             end.address,
             link.name,
             netlink::POD_ROUTE
@@ -143,12 +144,12 @@ fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Problem {
 }
 
 fn sender(end: &End, peer: &Peer, leg: &Leg) -> Hop {
-    let text = format!("{} sends what {} says; ask there: {}", peer.node, end.address, question(leg));
+    let text = format!("{} sends the packets of {}; on that node run: {}", peer.node, end.address, question(leg));
     Hop::at("peer", text).but(State::Elsewhere)
 }
 
 fn receiver(end: &End, peer: &Peer, leg: &Leg) -> Hop {
-    let text = format!("{} hands it to {}; ask there: {}", peer.node, end.address, question(leg));
+    let text = format!("{} delivers it to {}; on that node run: {}", peer.node, end.address, question(leg));
     Hop::at("peer", text).but(State::Elsewhere)
 }
 
@@ -156,10 +157,10 @@ fn question(leg: &Leg) -> String {
     format!("podlan-node trace {} {}", leg.from.address, leg.to.address)
 }
 
-/// Where packets of another node come in.
+/// The link on which packets of another node arrive.
 fn uplink_in(leg: &Leg) -> Hop {
     let Some(link) = &leg.incoming else {
-        return Hop::at("uplink", "no link is known by which that node would send").but(State::Unknown);
+        return Hop::at("uplink", "it is not known on which link that node's packets arrive").but(State::Unknown);
     };
     if let Some(problem) = broken(link) {
         return at_link("uplink", link, String::new()).with([problem]);
@@ -169,15 +170,15 @@ fn uplink_in(leg: &Leg) -> Hop {
             leg.back.as_ref().map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", node::shown(route, leg)));
         let problem = Problem::new(
             format!("rp_filter drops it: {} is not routed back to {}, but {back}", leg.from.address, link.name),
-            "a strict reverse path filter takes what comes another way than the answer goes for forged",
-            format!("send the answer the same way, or: sysctl -w net.ipv4.conf.{}.rp_filter=2", link.name),
+            "a strict reverse path filter drops packets that arrive on another link than the reply takes",
+            format!("route the reply over the same link, or: sysctl -w net.ipv4.conf.{}.rp_filter=2", link.name),
         );
         return at_link("uplink", link, String::new()).with([problem]);
     }
-    at_link("uplink", link, "up; what comes from there is let in")
+    at_link("uplink", link, "up; packets from that node are accepted")
 }
 
-/// Where packets leave for another node.
+/// The link by which packets leave to another node.
 fn uplink_out(peer: &Peer, leg: &Leg) -> Hop {
     let Some(link) = leg.outgoing.as_ref().or(leg.taken.as_ref()) else {
         return Hop::at("uplink", "none is known").but(State::Cut);
@@ -197,14 +198,14 @@ fn broken(link: &Link) -> Option<Problem> {
         (true, false) => format!("{} has no carrier", link.name),
     };
     let cure = if link.up {
-        "look at its cable, switch or virtual switch".to_owned()
+        "check its cable, switch or virtual switch".to_owned()
     } else {
         format!("ip link set {} up", link.name)
     };
-    Some(Problem::new(wrong, "nothing comes from that node or goes to it", cure))
+    Some(Problem::new(wrong, "nothing is received from that node or sent to it", cure))
 }
 
-/// Whether what came in fits.
+/// Whether packets that arrived fit the link by which they leave.
 fn narrowed(hop: Hop, leg: &Leg) -> Hop {
     let (Some(wide), Some(narrow)) = (leg.incoming.as_ref(), hop.mtu) else { return hop };
     if narrow >= wide.mtu || hop.state != State::Ok {
@@ -213,7 +214,7 @@ fn narrowed(hop: Hop, leg: &Leg) -> Hop {
     let name = hop.interface.clone().unwrap_or_default();
     let problem = Problem::new(
         format!("{name} has an MTU of {narrow}, and {} one of {}", wide.name, wide.mtu),
-        "large packets do not fit: where the answer that says so is lost, connections open and then hang",
+        "large packets do not fit: where the ICMP error is lost, connections open and then hang",
         format!("podlan-node doctor, check mtu; or raise the MTU of {name}"),
     );
     hop.with([problem])

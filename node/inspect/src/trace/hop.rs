@@ -1,4 +1,4 @@
-//! A hop as it is told.
+//! A hop of a packet's path, as it is reported.
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use crate::doctor::finding::Problem;
 
-/// One place on the way.
+/// One place on the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hop {
     /// `pod`, `host-link`, `node`, `uplink` or `peer`.
     pub place: &'static str,
-    /// How it stands.
+    /// The state.
     pub state: State,
-    /// What the kernel says of it.
+    /// What the kernel does there.
     pub text: String,
     /// The link's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,16 +40,16 @@ pub enum State {
     Ok,
     /// Something is wrong.
     Wrong,
-    /// What is wrong with another hop keeps packets from it, or from being judged here.
+    /// It cannot be judged, because of what is wrong at another hop.
     Cut,
-    /// It is another node's to say.
+    /// It is on another node.
     Elsewhere,
-    /// It could not be looked at.
+    /// It could not be observed.
     Unknown,
 }
 
 impl Hop {
-    /// All is well there, as far as is known yet.
+    /// A hop without problems.
     pub fn at(place: &'static str, text: impl Into<String>) -> Self {
         Self {
             place,

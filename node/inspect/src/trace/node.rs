@@ -1,5 +1,5 @@
-//! The node's own decision on a packet: whether it forwards at all, by which route, past whose rules, and with whose address.
-//! Pure.
+//! The node's own decision on a packet: whether it forwards, by which route, through which rules, and with which source
+//! address. Pure.
 
 use netlink::{Family, NODE_ROUTE, POD_ROUTE, Route};
 use nix::errno::Errno;
@@ -23,7 +23,7 @@ pub(super) fn node(leg: &Leg) -> Hop {
                 let by = if found.by == By::Policy { "by its policy" } else { "by a rule" };
                 Problem::new(
                     format!("the chain {} drops it {by}", found.chain),
-                    "whatever routes and podlan's own rules say, it does not pass",
+                    "it does not pass, whatever the routes and podlan's own rules are",
                     found.cure.clone(),
                 )
             }));
@@ -37,20 +37,21 @@ pub(super) fn node(leg: &Leg) -> Hop {
         Ok(translated) => {
             problems.extend(translated.iter().filter(|found| found.certain).map(|found| {
                 Problem::new(
-                    format!("the chain {} gives it another source address", found.chain),
+                    format!("the chain {} translates its source address", found.chain),
                     format!("{} does not see {}, but an address of this node", leg.to.address, leg.from.address),
-                    "find its maker: nft list ruleset; between pods nothing may be translated",
+                    "find the program that made the rule: nft list ruleset; traffic between pods must not be \
+                     translated",
                 )
             }));
             let unsure = translated.iter().filter(|found| !found.certain);
-            blind.extend(unsure.map(|found| format!("{} may give it another address", found.chain)));
+            blind.extend(unsure.map(|found| format!("{} may translate its address", found.chain)));
         }
         Err(error) => blind.push(error.clone()),
     }
     if hop.state == State::Ok {
         hop.text.push_str("; it forwards");
         if problems.is_empty() && blind.is_empty() {
-            hop.text.push_str(", nobody drops it, nobody translates it");
+            hop.text.push_str(", no rule drops or translates it");
         }
     }
     if !blind.is_empty() {
@@ -64,17 +65,20 @@ fn forwarding(leg: &Leg) -> Option<Problem> {
     let family = Family::of(leg.from.address);
     let off = leg.forwarding.as_ref().ok()?.as_ref()?;
     let why = match off {
-        Off::LinksV4(_) => format!("the node drops every {family} packet that comes in there and is not its own"),
-        Off::NodeV4(_) | Off::V6(_) => format!("the node drops every {family} packet that is not its own"),
+        Off::LinksV4(_) => format!(
+            "the node drops every {family} packet that arrives there and is not for the node \
+                                    itself"
+        ),
+        Off::NodeV4(_) | Off::V6(_) => format!("the node drops every {family} packet that is not for the node itself"),
     };
     Some(Problem::new(off.to_string(), why, format!("podlan-node doctor --fix, or: {}", off.cure())))
 }
 
-/// The route that it takes, beside the one that podlan wants.
+/// The route that it takes, compared with the desired one.
 fn route(leg: &Leg) -> Hop {
     let at = |text: String| Hop::at("node", format!("{}: {text}", leg.node));
     let Some(answer) = &leg.answer else {
-        return at("not asked, for no link is known that it would come in by".to_owned()).but(State::Cut);
+        return at("not asked: it is not known on which link the packet would arrive".to_owned()).but(State::Cut);
     };
     let off = forwarding(leg).is_some();
     let usable = |link: &netlink::Link| link.up;
@@ -82,10 +86,20 @@ fn route(leg: &Leg) -> Hop {
         || leg.incoming.as_ref().is_some_and(|link| !usable(link))
         || leg.to.is_here() && leg.outgoing.is_none();
     let answer = match answer {
-        // The look at its source has the say where it comes in.
-        Err(_) if leg.is_refused_at_source() => return at("it does not come so far".to_owned()).but(State::Cut),
-        Err(_) if off || cut => return at("no route, for what is said of the others".to_owned()).but(State::Cut),
-        Err(errno) => return at("no way".to_owned()).with([unroutable(leg, *errno)]),
+        // The link of its arrival reports a refused source.
+        Err(_) if leg.is_refused_at_source() => {
+            return at("the packet does not get this \
+                                                           far"
+            .to_owned())
+            .but(State::Cut);
+        }
+        Err(_) if off || cut => {
+            return at("no route, because of what is wrong at another \
+                                           hop"
+            .to_owned())
+            .but(State::Cut);
+        }
+        Err(errno) => return at("no route".to_owned()).with([unroutable(leg, *errno)]),
         Ok(answer) => answer,
     };
     let entry = leg.entry.as_ref().unwrap_or(answer);
@@ -95,22 +109,26 @@ fn route(leg: &Leg) -> Hop {
         Some(wanted) if wanted.is(answer) && entry.protocol == wanted.protocol => hop,
         Some(_) if cut => hop.but(State::Cut),
         Some(wanted) => hop.with([astray(&shown, entry, &wanted, leg)]),
-        // Whoever else has made a route to it (a router's) has the say; the way to everybody is none.
+        // A more specific route of another program (a routing daemon) counts; the default route does not.
         None if entry.destination.prefix() > 0 => {
             Hop { text: format!("{} (podlan wants none: {})", hop.text, verdict(leg)), ..hop }
         }
         None => {
             let problem = Problem::new(
-                format!("{} is reached like the world outside, by `{shown}`: {}", leg.to.address, verdict(leg)),
-                "the pods of that node are not reached from here",
-                "podlan-node status and podlan-node doctor, check nodes, say what keeps podlan from making a route",
+                format!(
+                    "{} is routed like an address outside the cluster, by `{shown}`: {}",
+                    leg.to.address,
+                    verdict(leg)
+                ),
+                "pods of that node are unreachable from this node",
+                "podlan-node status and podlan-node doctor, check nodes, say why podlan makes no route",
             );
             hop.with([problem])
         }
     }
 }
 
-/// The route that podlan wants for a packet.
+/// The desired route for a packet.
 struct Wanted {
     target: Target,
     protocol: u8,
@@ -159,12 +177,12 @@ fn should_be(wanted: &Wanted, leg: &Leg) -> String {
 
 fn unroutable(leg: &Leg, errno: Errno) -> Problem {
     let is = match &leg.entry {
-        Some(entry) => format!("it meets `{}` ({errno})", shown(entry, leg)),
+        Some(entry) => format!("it matches `{}` ({errno})", shown(entry, leg)),
         None => format!("there is no route ({errno})"),
     };
     let Some(wanted) = wanted(leg) else {
         let (why, cure) =
-            ("packets to it go nowhere", "podlan-node status and podlan-node doctor, check nodes, say why");
+            ("packets to it are not delivered", "podlan-node status and podlan-node doctor, check nodes, say why");
         return Problem::new(format!("{} is not routed, {is}: {}", leg.to.address, verdict(leg)), why, cure);
     };
     let wrong = format!("{} is not routed, {is}; it should go {}", leg.to.address, should_be(&wanted, leg));
@@ -183,13 +201,14 @@ fn astray(shown: &str, entry: &Route, wanted: &Wanted, leg: &Leg) -> Problem {
 fn missing(wrong: String, wanted: &Wanted, leg: &Leg) -> Problem {
     if wanted.protocol == POD_ROUTE {
         let link = leg.outgoing.as_ref().map_or("", |link| link.name.as_str());
-        let cure = format!("ip route replace {} dev {link} proto {POD_ROUTE}; or make the pod anew", leg.to.address);
-        return Problem::new(wrong, "the plugin made that route with the pod, and somebody removed it", cure);
+        let cure = format!("ip route replace {} dev {link} proto {POD_ROUTE}; or create the pod again", leg.to.address);
+        return Problem::new(wrong, "the plugin made that route with the pod, and another program removed it", cure);
     }
     Problem::new(
         wrong,
-        "the pods of that node are not reached from here",
-        "podlan-node doctor --fix wakes the agent, which puts it back; if it goes again, somebody removes it: ip monitor route",
+        "pods of that node are unreachable from this node",
+        "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes it: ip \
+         monitor route",
     )
 }
 
@@ -197,9 +216,10 @@ fn stolen(wrong: String, thief: &Route) -> Problem {
     let (number, destination) = (thief.protocol, thief.destination);
     Problem::new(
         wrong,
-        "a route of somebody else wins over podlan's, which never removes what it did not make",
+        "a route of another program takes precedence over podlan's; podlan never removes a route that it did not make",
         format!(
-            "find who made it (protocol {number}: {}), stop that, then: ip {}route del {destination} metric {} proto {number}",
+            "find the program that made it (protocol {number}: {}), stop it, then: ip {}route del {destination} \
+             metric {} proto {number}",
             protocol::maker(number),
             if destination.is_ipv6() { "-6 " } else { "" },
             thief.metric,

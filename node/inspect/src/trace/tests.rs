@@ -1,4 +1,4 @@
-//! Who is meant, and what no test can make of a kernel.
+//! Which pods are selected, and facts that no test can produce with a kernel.
 
 use cni::ContainerId;
 use ipam::Presence;
@@ -35,11 +35,11 @@ fn a_pod_is_named_by_its_address_its_container_or_its_name_and_never_by_a_guess(
     }
     assert_eq!(settled("webm", "web", &facts).unwrap()[0].0.address.to_string(), "10.244.1.3");
     let refused = |one: &str, other: &str| settled(one, other, &facts).unwrap_err();
-    assert!(refused("we", "10.244.2.2").contains("not one attachment alone"), "{}", refused("we", "10.244.2.2"));
+    assert!(refused("we", "10.244.2.2").contains("matches several attachments"), "{}", refused("we", "10.244.2.2"));
     assert!(refused("", "10.244.2.2").contains("no lease of this node"));
-    assert!(refused("10.244.2.2", "10.244.2.3").contains("on node2: podlan-node trace 10.244.2.2 10.244.2.3"));
-    assert!(refused("10.244.1.2", "fd00:10:244:2::2").contains("no address of one family"));
-    assert!(refused("10.244.1.2", "192.0.2.1").contains("no pod of this cluster"));
+    assert!(refused("10.244.2.2", "10.244.2.3").contains("on node2 run: podlan-node trace 10.244.2.2 10.244.2.3"));
+    assert!(refused("10.244.1.2", "fd00:10:244:2::2").contains("no addresses of the same family"));
+    assert!(refused("10.244.1.2", "192.0.2.1").contains("not a pod of this cluster"));
     facts.agent = Ok(None);
     assert!(settled("web", "10.244.2.2", &facts).unwrap_err().contains("no agent here knows"));
 }

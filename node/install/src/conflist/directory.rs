@@ -1,34 +1,79 @@
-//! Reads the runtime's configuration directory, which belongs to others too: what cannot be read there is that file's fault
-//! alone, and nothing in it can block or fill the reader.
+//! Reads the runtime's configuration directory, which other programs use too: a file that cannot be read affects only
+//! itself, and no file can block the reader or exhaust its memory.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::is_configuration;
 use files::regular;
+use serde_json::{Map, Value};
 
-/// The most bytes of a configuration.
+use super::{chooses_mtu, is_configuration, plugins, pools};
+use crate::pools::Pool;
+
+/// The maximum size of a configuration, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// The configurations of a directory, in the runtime's order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Directory {
-    /// Names and texts.
-    pub texts: Vec<(String, String)>,
-    /// Names of those that cannot be read, and why.
-    pub faults: Vec<(String, String)>,
+/// A file in the runtime's configuration directory, in the runtime's order.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The file's name.
+    pub file: String,
+    /// Its contents; "" where it cannot be read.
+    pub text: String,
+    /// `None` when it is not JSON.
+    pub json: Option<Value>,
+    /// Why it cannot be read.
+    pub unread: Option<String>,
 }
 
-/// Reads the configurations in `directory`.
-pub fn read(directory: &Path) -> io::Result<Directory> {
-    let mut read = Directory::default();
+impl Configuration {
+    /// A file that could be read.
+    pub fn new(file: String, text: String) -> Self {
+        let json = serde_json::from_str(&text).ok();
+        Self { file, text, json, unread: None }
+    }
+
+    /// One that cannot be read, and why.
+    pub fn unread(file: String, why: String) -> Self {
+        Self { unread: Some(why), ..Self::new(file, String::new()) }
+    }
+
+    /// The plugins that it names.
+    pub fn plugins(&self) -> Vec<&Map<String, Value>> {
+        self.json.as_ref().map(plugins).unwrap_or_default()
+    }
+
+    /// The plugin `podlan` in it, if it is there.
+    pub fn podlan(&self) -> Option<&Map<String, Value>> {
+        self.plugins().into_iter().find(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"))
+    }
+
+    /// The network's name; "" where it has none.
+    pub fn network(&self) -> &str {
+        self.json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or_default()
+    }
+
+    /// The pools that it gives this node.
+    pub fn pools(&self) -> Vec<Pool> {
+        self.json.as_ref().map(|json| pools(&self.file, json)).unwrap_or_default()
+    }
+
+    /// The network's name, if this file configures an MTU.
+    pub fn chooses_mtu(&self) -> Option<String> {
+        chooses_mtu(self.json.as_ref()?)
+    }
+}
+
+/// Reads the configurations in `directory`, in the runtime's order.
+pub fn read(directory: &Path) -> io::Result<Vec<Configuration>> {
+    let mut read = Vec::new();
     for name in names(directory)? {
         match regular::read_text(&directory.join(&name), LONGEST) {
-            Ok(text) => read.texts.push((name, text)),
-            // It went meanwhile, or it is a link to nothing.
+            Ok(text) => read.push(Configuration::new(name, text)),
+            // It was removed meanwhile, or it is a dangling link.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.join(&name).is_symlink() => {}
-            Err(error) => read.faults.push((name, error.to_string())),
+            Err(error) => read.push(Configuration::unread(name, error.to_string())),
         }
     }
     Ok(read)
@@ -63,8 +108,10 @@ mod tests {
         fs::write(dir.join("50-long.conf"), "x".repeat((1 << 20) + 1)).unwrap();
         fs::write(dir.join("60-good.conflist"), "{}").unwrap();
         let read = read(&dir).unwrap();
-        assert_eq!(read.texts, [("60-good.conflist".to_owned(), "{}".to_owned())]);
-        let faults: Vec<_> = read.faults.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        let good: Vec<_> =
+            read.iter().filter(|file| file.unread.is_none()).map(|file| (&*file.file, &*file.text)).collect();
+        assert_eq!(good, [("60-good.conflist", "{}")]);
+        let faults: Vec<_> = read.iter().filter_map(|file| file.unread.clone()).collect();
         let expected = ["named pipe", "directory", "No such file", "UTF-8", "more than 1048576 bytes"];
         assert_eq!(faults.len(), expected.len(), "{faults:?}");
         for (fault, word) in faults.iter().zip(expected) {

@@ -12,11 +12,11 @@ pub enum Error {
     Sysctl(#[from] SysctlError),
     #[error("{0}")]
     Netlink(#[from] netlink::Error),
-    #[error("have link {link} forward IPv4: {source}")]
+    #[error("switch IPv4 forwarding on for the link {link}: {source}")]
     Refused { link: u32, source: KernelError },
 }
 
-/// Carries the change out. A link that is gone by now needs none.
+/// Carries the change out. A link that no longer exists needs none.
 pub fn carry_out(socket: &mut Socket, procfs: &Procfs, change: &Change) -> Result<(), Error> {
     match change {
         Change::NodeV6 => Ok(Sysctl::forwarding(Family::V6).write(procfs, "1")?),

@@ -1,4 +1,4 @@
-//! Asks the kernel what it forwards. Decides nothing.
+//! Queries the kernel for what it forwards. Decides nothing.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use netlink::{
 
 use super::Observed;
 
-/// Looks at one family; says which links carry packets of pods.
+/// Observes one family; also returns the links that carry packets of pods.
 pub fn observe(
     socket: &mut Socket,
     procfs: &Procfs,
@@ -43,8 +43,8 @@ pub(crate) fn may_carry(route: &Route) -> bool {
     [POD_ROUTE, NODE_ROUTE].contains(&route.protocol) || is_to_one(route.destination)
 }
 
-/// Whether pods live here, and the links that carry their packets: those to the pods, and those by which the node's routes
-/// to other nodes' pods lead. A pod that podlan adopted has its former plugin's route, to an address of this node's CIDR.
+/// Whether this node has pods, and the links that carry their packets: those to the pods, and those of the routes to
+/// other nodes' pods. A pod that podlan adopted has its former plugin's route, to an address of this node's CIDR.
 fn carriers(routes: &[Route]) -> (bool, BTreeSet<u32>) {
     let own = |route: &Route| route.protocol == NODE_ROUTE && route.kind == RouteKind::Unreachable;
     let own: Vec<IpNetwork> = routes.iter().filter(|route| own(route)).map(|route| route.destination).collect();

@@ -1,18 +1,18 @@
-//! When a setting that another program changes again and again is put back: at once, and then ever later. Pure.
+//! When a setting that another program keeps changing is restored: at once, then with growing delays. Pure.
 
 use std::time::{Duration, Instant};
 
-/// The waits between one change and the next: the first one is followed at once.
+/// The delays between restorations; the first is none.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// After so long without a change all is forgotten.
+/// After this time without a change the count starts again.
 const CALM: Duration = Duration::from_secs(300);
 
-/// From so many on an operator should know.
+/// From this count on the operator is warned.
 const MANY: u32 = 3;
 
-/// How often a setting has been put back lately.
+/// How often a setting has been restored lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peace {
     last: Option<Instant>,
@@ -20,7 +20,7 @@ pub(crate) struct Peace {
 }
 
 impl Peace {
-    /// When it may be put back.
+    /// When it may be restored.
     pub(super) fn due(&self, now: Instant) -> Instant {
         let Some(last) = self.last.filter(|last| now.saturating_duration_since(*last) < CALM) else { return now };
         let wait = match self.times {
@@ -37,7 +37,7 @@ impl Peace {
         (self.last, self.times) = (Some(now), self.times.saturating_add(1));
     }
 
-    /// How often it was put back, where that is often.
+    /// How often it was restored, from the count of a warning on.
     pub(super) fn many(&self, now: Instant) -> Option<u32> {
         let lately = self.last.is_some_and(|last| now.saturating_duration_since(last) < CALM);
         (lately && self.times >= MANY).then_some(self.times)

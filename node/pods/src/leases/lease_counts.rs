@@ -1,4 +1,4 @@
-//! How the leases stood when they were last looked at, of each network by itself. Pure.
+//! The result of the last sweeps over the leases, network by network. Pure.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use super::sweep::{NetworkLeases, Room};
 pub struct Known {
     /// The name of its directory.
     pub network: String,
-    /// The addresses that were leased when it was last read; none where it never was.
+    /// The addresses that were leased when it was last read; `None` where it never was.
     pub addresses: Option<Arc<[IpAddr]>>,
-    /// It could be read this time.
+    /// It could be read in the last sweep.
     pub(crate) is_read: bool,
 }
 
-/// How the leases stand.
+/// The state of the leases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseCounts {
-    /// When the look began. None before the first.
+    /// When the sweep began. `None` before the first.
     pub begun: Option<Instant>,
-    /// Of each network that could be read.
+    /// The counts of each network that could be read.
     pub leases: Vec<NetworkLeases>,
     /// What is known of each network's store.
     pub stores: Vec<Known>,
-    /// How full this node's pools are, under the name of the network; known where the agent writes the conflist.
+    /// How full this node's pools are, with the name of the network; known where the agent writes the conflist.
     pub room: Option<(String, Room)>,
     /// How many leases were taken back since the agent started.
     pub reclaimed: u64,
@@ -39,11 +39,11 @@ pub struct LeaseCounts {
 }
 
 impl LeaseCounts {
-    /// Whether a lease may lie in `cidr`, once a look that began after `since` says otherwise. `own` is the network of the
-    /// node's pods.
+    /// Whether a lease may be in `cidr`: true until a sweep that began after `since` shows otherwise. `own` is the
+    /// network of the node's pods.
     ///
-    /// Unknown is not absent. But the store of another network that cannot be read holds a lease there only if it had one
-    /// when it was last read: that network has pools of its own.
+    /// Unknown is not absent. But the store of another network that cannot be read holds a lease there only if it had
+    /// one when it was last read: that network has pools of its own.
     pub fn may_hold(&self, cidr: IpNetwork, own: &str, since: Instant) -> bool {
         if !self.is_listed || self.begun.is_none_or(|begun| begun < since) {
             return true;
@@ -58,7 +58,7 @@ impl LeaseCounts {
         })
     }
 
-    /// The addresses that are leased, as far as is known.
+    /// The leased addresses, as far as they are known.
     pub fn addresses(&self) -> Vec<IpAddr> {
         self.stores
             .iter()

@@ -1,5 +1,5 @@
-//! One look at one network's leases: the dead ones are taken back, the rest is counted. What is wrong with a store is that
-//! network's trouble alone.
+//! One sweep over one network's leases: the dead ones are taken back, the others are counted. A fault of a store
+//! affects only its network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,9 +19,9 @@ use super::visible_netns::{self, Id, VisibleNetns};
 pub struct NetworkLeases {
     /// The network's name.
     pub network: String,
-    /// Owners that are provably there.
+    /// Owners that provably exist.
     pub alive: u64,
-    /// Owners of which nothing can be said from here.
+    /// Owners of which nothing is known.
     pub unknown: u64,
 }
 
@@ -32,23 +32,23 @@ pub struct Room {
     pub used: u64,
     /// Addresses that were released a short time ago.
     pub cooling: u64,
-    /// Addresses that can be leased in all.
+    /// The number of all addresses.
     pub capacity: u64,
 }
 
-/// What a sweep saw.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct Swept {
     pub(super) counts: NetworkLeases,
     /// The addresses that are leased.
     pub(super) addresses: Vec<IpAddr>,
-    /// Where the leases' namespaces are.
+    /// The directories of the leases' namespaces.
     pub(super) directories: BTreeSet<PathBuf>,
-    /// Those where a living pod's namespace is not to be seen, and what they are now.
+    /// Those in which a running pod's namespace is not visible, with their present identity.
     pub(super) unseen: BTreeMap<PathBuf, Option<Id>>,
 }
 
-/// Why there was no sweep, or not a whole one.
+/// Why there was no sweep, or no complete one.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum SweepError {
@@ -58,7 +58,7 @@ pub enum SweepError {
     Netlink(#[from] netlink::Error),
 }
 
-/// Answers for the links of this network namespace and for what this process sees of the others.
+/// Checks the links of this network namespace, and the namespaces that are visible to this process.
 pub(super) struct Witness<'a> {
     pub(super) links: HostLinks<'a>,
     pub(super) visible: &'a VisibleNetns,
@@ -78,7 +78,7 @@ impl Liveness for Witness<'_> {
     }
 }
 
-/// Takes back what is provably dead and counts the rest. `removed` is called with each lease that went.
+/// Takes back what is provably dead and counts the others. `removed` is called with each lease that was removed.
 pub(super) fn sweep(
     place: &Place,
     visible: &mut VisibleNetns,
@@ -89,7 +89,7 @@ pub(super) fn sweep(
     let directories = visible_netns::directories(leases.iter());
     let links = HostLinks::new(&mut host, &place.network);
     let unseen = leases.iter().filter(|lease| !visible.take_in(lease));
-    // A link that is there has a namespace at its other end.
+    // An existing link has a namespace at its other end.
     let living = unseen.filter(|lease| links.host_link(lease) == Presence::Present);
     let unseen: BTreeSet<_> = living.filter_map(|lease| lease.proof.netns.parent()).map(Path::to_owned).collect();
     let mut gone = BTreeSet::new();
@@ -105,7 +105,7 @@ pub(super) fn sweep(
     Ok(Swept { counts, addresses, directories, unseen })
 }
 
-/// How full the pools of `network` are that the agent's conflist gives it. Full pools are no error here.
+/// How full the pools of `network` in the agent's conflist are. Full pools are not an error here.
 pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
     let mut room = Room::default();
     for cidr in cidrs {

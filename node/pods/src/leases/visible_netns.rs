@@ -1,16 +1,17 @@
-//! Which directories of network namespaces this process really sees. In a container the runtime's may be missing, or its
-//! mounts may not arrive; a namespace that is not seen in such a directory says nothing of the pod.
+//! Which directories of network namespaces are really visible to this process. In a container the runtime's directory
+//! may be missing, or its mounts may not propagate; a namespace that is missing in such a directory proves nothing
+//! about the pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ipam::{Lease, netns_identity as id};
 
-/// Where the runtimes of most nodes put network namespaces.
+/// Most runtimes' directory of network namespaces.
 const USUAL: &str = "/run/netns";
 
-/// Directories in which a recorded namespace was seen, each with its identity then. A directory that is replaced must be
-/// proved anew.
+/// Directories in which a recorded namespace was seen, each with its identity at that time. A directory that is
+/// replaced must be proved again.
 #[derive(Clone, Debug, Default)]
 pub struct VisibleNetns {
     proved: BTreeMap<PathBuf, Id>,
@@ -20,7 +21,7 @@ pub struct VisibleNetns {
 pub(super) type Id = (u64, u64);
 
 impl VisibleNetns {
-    /// Takes in what is seen of a lease's namespace; false when its directory is there and the namespace is not.
+    /// Records whether a lease's namespace is visible; false when it is not there with its recorded identity.
     pub(super) fn take_in(&mut self, lease: &Lease) -> bool {
         let (netns, Some(recorded)) = (&lease.proof.netns, lease.proof.netns_id) else { return true };
         let Some(directory) = netns.parent() else { return true };
@@ -33,28 +34,28 @@ impl VisibleNetns {
         true
     }
 
-    /// Takes in what another look has seen.
+    /// Adds what another sweep has proved.
     pub(super) fn learn(&mut self, other: Self) {
         self.proved.extend(other.proved);
     }
 
-    /// The same as [`VisibleNetns::sees`] of a directory that was this one a moment ago; asks no file system.
+    /// The same as [`VisibleNetns::sees`] for a directory whose identity is given; does not access the file system.
     pub(super) fn saw(&self, directory: &Path, id: Option<Id>) -> bool {
         id.is_some() && self.proved.get(directory).copied() == id
     }
 
-    /// Whether a namespace that is not seen in this directory is not there.
+    /// Whether a namespace that is missing in this directory is proved not to exist.
     pub(super) fn sees(&self, directory: &Path) -> bool {
         self.proved.get(directory).is_some_and(|proved| id(directory) == Some(*proved))
     }
 }
 
-/// What a directory is now.
+/// The present identity of a directory.
 pub(super) fn identity(directory: &Path) -> Option<Id> {
     id(directory)
 }
 
-/// Where namespaces come and go: beside those of the leases, and where most runtimes have them.
+/// The directories of namespaces: those of the leases, and most runtimes' one.
 pub(super) fn directories<'a>(leases: impl Iterator<Item = &'a Lease>) -> BTreeSet<PathBuf> {
     let of_leases = leases.filter_map(|lease| lease.proof.netns.parent()).filter(|path| !path.starts_with("/proc"));
     of_leases.map(Path::to_owned).filter(|path| path.is_absolute()).chain([PathBuf::from(USUAL)]).collect()

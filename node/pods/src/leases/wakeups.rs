@@ -1,5 +1,5 @@
-//! Wake-ups for the lease sweep: link deletions, and inotify deletions in directories of network namespaces. They say only
-//! that something went, never what.
+//! Wake-ups for the lease sweep: link deletions, and inotify deletions in directories of network namespaces. They
+//! report that something was removed, not what.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,42 +13,42 @@ use nix::sys::inotify::AddWatchFlags;
 
 use parts::Readiness;
 
-/// A namespace's file is removed; a directory that goes may come anew.
+/// A namespace's file is removed; a directory that is removed may be created again.
 const GOING: AddWatchFlags = AddWatchFlags::IN_DELETE
     .union(AddWatchFlags::IN_MOVED_FROM)
     .union(AddWatchFlags::IN_DELETE_SELF)
     .union(AddWatchFlags::IN_UNMOUNT);
 
-/// What is listened to.
+/// The sources of wake-ups.
 pub(super) struct Wakeups {
     links: Monitor,
     links_ready: Readiness,
     files: Watcher,
 }
 
-/// The directories in which files that go are heard of.
+/// The directories in which removed files cause a wake-up.
 pub(super) struct Directories(Watched);
 
 impl Directories {
-    /// Listens to these too; one that is not there is heard of by its pods' links alone.
+    /// Watches these too; for one that does not exist only its pods' links cause wake-ups.
     pub(super) fn listen_to(&self, directories: &BTreeSet<PathBuf>) {
         self.0.add_all(directories, GOING);
     }
 }
 
 impl Wakeups {
-    /// Listens to the links of this network namespace.
+    /// Watches the links of this network namespace.
     pub(super) fn open() -> io::Result<Self> {
         let links = Monitor::of_links().map_err(io::Error::other)?;
         Ok(Self { links_ready: Readiness::of(links.as_fd())?, files: Watcher::open()?, links })
     }
 
-    /// By which directories are listened to, from any thread: one that hangs keeps its own thread alone.
+    /// Adds directories from any thread: one that hangs blocks only its own thread.
     pub(super) fn directories(&self) -> Directories {
         Directories(self.files.watched())
     }
 
-    /// Waits until something went.
+    /// Waits until something was removed.
     pub(super) async fn hear(&mut self) -> io::Result<()> {
         loop {
             tokio::select! {
@@ -61,7 +61,7 @@ impl Wakeups {
         }
     }
 
-    /// Reads all that waits; true when something went, or news was lost.
+    /// Reads all pending events; true when something was removed, or events were lost.
     fn drain(&mut self) -> io::Result<bool> {
         let mut went = false;
         while let Some(events) = self.links.read().map_err(io::Error::other)? {

@@ -1,146 +1,131 @@
-//! Threads that do for one network at a time what can block. One that does not come back in time keeps that network and
-//! nobody else: another takes its place, and no more is asked of the network until it is back. So there are never more
-//! threads than networks and one.
+//! Threads that do blocking work for one store at a time, and send their results over one channel. A thread that is late
+//! blocks only its own store: another thread takes the next job. Which jobs there are is decided in [`super::keep`]: one at
+//! a time, and none for a store that has not answered. So there is at most one thread more than there are stores.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
-use nix::sys::signal::SigSet;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use parts::thread;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-type Job = Box<dyn FnOnce() + Send>;
+use super::keep::interface::Job;
 
-/// The threads, and what those that are late do.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The threads.
 pub(super) struct Workers<T> {
-    /// The one that waits for work.
-    free: Option<mpsc::Sender<Job>>,
-    late: BTreeMap<PathBuf, Late<T>>,
+    /// One that waits for work.
+    free: Option<mpsc::Sender<Work>>,
+    busy: BTreeMap<PathBuf, mpsc::Sender<Work>>,
+    results: UnboundedSender<(Job, Option<T>)>,
+    done: UnboundedReceiver<(Job, Option<T>)>,
 }
 
-struct Late<T> {
-    worker: mpsc::Sender<Job>,
-    answer: oneshot::Receiver<T>,
+/// Where the result of a job goes; a job that panics drops it.
+struct Reply<T> {
+    job: Option<Job>,
+    results: UnboundedSender<(Job, Option<T>)>,
 }
 
-/// What became of a piece of work.
-pub(super) enum WorkResult<T> {
-    Done(T),
-    /// It is still at it.
-    Late,
-    /// It panicked.
-    Failed,
-    /// There is no thread for it.
-    NoThread(io::Error),
+impl<T> Reply<T> {
+    fn send(mut self, result: T) {
+        if let Some(job) = self.job.take() {
+            // Nobody waits any more.
+            let _ = self.results.send((job, Some(result)));
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.take() {
+            let _ = self.results.send((job, None));
+        }
+    }
 }
 
 impl<T: Send + 'static> Workers<T> {
     pub(super) fn new() -> Self {
-        Self { free: None, late: BTreeMap::new() }
+        let (results, done) = unbounded_channel();
+        Self { free: None, busy: BTreeMap::new(), results, done }
     }
 
-    /// Does `work` for `whom` and waits for it, but no longer than `patience`.
-    pub(super) async fn work(
-        &mut self,
-        whom: &Path,
-        patience: Duration,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> WorkResult<T> {
-        if let Some(Late { worker, mut answer }) = self.late.remove(whom) {
-            match answer.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    self.late.insert(whom.to_owned(), Late { worker, answer });
-                    return WorkResult::Late;
-                }
-                // What it found is old by now.
-                Ok(_) => self.free = Some(worker),
-                Err(oneshot::error::TryRecvError::Closed) => return WorkResult::Failed,
-            }
-        }
-        let worker = match self.free.take().map_or_else(start, Ok) {
-            Ok(worker) => worker,
-            Err(error) => return WorkResult::NoThread(error),
-        };
-        let (found, mut answer) = oneshot::channel();
-        let job = Box::new(move || {
-            // Nobody waits any more.
-            let _ = found.send(work());
-        });
-        if worker.send(job).is_err() {
-            return WorkResult::Failed;
-        }
-        match timeout(patience, &mut answer).await {
-            Ok(Ok(found)) => {
-                self.free = Some(worker);
-                WorkResult::Done(found)
-            }
-            Ok(Err(_panicked)) => WorkResult::Failed,
-            Err(_late) => {
-                self.late.insert(whom.to_owned(), Late { worker, answer });
-                WorkResult::Late
-            }
-        }
+    /// Has `work` done; fails where no thread can be started.
+    pub(super) fn start(&mut self, job: Job, work: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
+        let worker = self.free.take().map_or_else(start, Ok)?;
+        let directory = job.directory.clone();
+        let reply = Reply { job: Some(job), results: self.results.clone() };
+        // One that has ended drops the reply.
+        let _ = worker.send(Box::new(move || reply.send(work())));
+        self.busy.insert(directory, worker);
+        Ok(())
     }
 
-    /// Forgets those for whom nothing is done any more.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
-        self.late.retain(|whom, late| keep(whom) || late.answer.is_empty() && !late.answer.is_terminated());
+    /// Waits for the next result; `None` of a job that panicked.
+    pub(super) async fn done(&mut self) -> (Job, Option<T>) {
+        let Some((job, result)) = self.done.recv().await else { return std::future::pending().await };
+        let worker = self.busy.remove(&job.directory);
+        if result.is_some() {
+            self.free = worker;
+        }
+        (job, result)
     }
 }
 
 /// A thread that works until nobody has work for it.
-fn start() -> io::Result<mpsc::Sender<Job>> {
-    let (worker, jobs) = mpsc::channel::<Job>();
-    let body = move || {
-        let _ = SigSet::all().thread_block();
-        jobs.into_iter().for_each(|job| job());
-    };
-    thread::Builder::new().name("store".to_owned()).spawn(body)?;
+fn start() -> io::Result<mpsc::Sender<Work>> {
+    let (worker, works) = mpsc::channel::<Work>();
+    thread::start("store", move || works.into_iter().for_each(|work| work()))?;
     Ok(worker)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread::ThreadId;
+
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(20);
-    const LONG: Duration = Duration::from_secs(20);
+    fn job(sweep: u64, directory: &str) -> Job {
+        Job { sweep, directory: directory.into() }
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test);
+    }
 
     #[test]
-    fn one_that_hangs_keeps_its_own_network_alone_and_no_thread_more_is_started_for_it() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let (mut workers, [a, b]) = (Workers::new(), ["a", "b"].map(Path::new));
+    fn one_that_hangs_has_its_own_thread_and_all_other_jobs_share_one() {
+        run(async {
+            let mut workers = Workers::<ThreadId>::new();
             let (release, held) = mpsc::channel::<()>();
-            let hang = move || held.recv().map_or(0, |()| 0);
-            assert!(matches!(workers.work(a, PATIENCE, hang).await, WorkResult::Late));
-            for round in 1..50 {
-                assert!(matches!(workers.work(a, PATIENCE, || panic!("it is busy")).await, WorkResult::Late));
-                assert!(
-                    matches!(workers.work(b, LONG, move || round).await, WorkResult::Done(found) if found == round)
-                );
-                assert_eq!(workers.late.len(), 1);
+            let id = || std::thread::current().id();
+            workers.start(job(0, "a"), move || held.recv().map_or_else(|_| id(), |()| id())).unwrap();
+            let mut threads = Vec::new();
+            for sweep in 1..50 {
+                workers.start(job(sweep, "b"), id).unwrap();
+                let (done, thread) = workers.done().await;
+                assert_eq!(done, job(sweep, "b"));
+                threads.extend(thread);
             }
+            threads.dedup();
+            assert_eq!(threads.len(), 1);
             release.send(()).unwrap();
-            let until = std::time::Instant::now() + LONG;
-            while !matches!(workers.work(a, LONG, || 7).await, WorkResult::Done(7)) {
-                assert!(std::time::Instant::now() < until);
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let (done, thread) = workers.done().await;
+            assert_eq!(done, job(0, "a"));
+            assert_ne!(thread, threads.pop());
         });
     }
 
     #[test]
     fn one_that_panics_is_replaced() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let (mut workers, a) = (Workers::new(), Path::new("a"));
-            assert!(matches!(workers.work(a, LONG, || panic!("glass")).await, WorkResult::<u8>::Failed));
-            assert!(matches!(workers.work(a, LONG, || 7).await, WorkResult::Done(7)));
+        run(async {
+            let mut workers = Workers::<u8>::new();
+            workers.start(job(1, "a"), || panic!("glass")).unwrap();
+            assert_eq!(workers.done().await, (job(1, "a"), None));
+            workers.start(job(2, "a"), || 7).unwrap();
+            assert_eq!(workers.done().await, (job(2, "a"), Some(7)));
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Any file is read as nodes or refused by its line; what is wrong in one node harms no other.
+//! Any file is read as nodes or refused with its line; an error in one node affects no other node.
 
 use std::io::BufReader;
 use std::os::unix::fs::symlink;
@@ -41,12 +41,13 @@ fn faults(node: &Node) -> Vec<String> {
     node.malformed.iter().map(ToString::to_string).collect()
 }
 
-/// What a node is worth, its faults apart.
+/// A node's values without its faults.
 fn worth(node: &Node) -> (&str, String, String) {
     (&node.name, format!("{:?}", node.addresses), format!("{:?}", node.pod_cidrs))
 }
 
-/// Any text of a nodes file is read as nodes or refused by line; what is read can be said again and means the same.
+/// Any text of a nodes file is read as nodes or refused by line; what is read can be written and read again with the
+/// same meaning.
 #[test]
 fn fuzz_any_nodes_file_is_read_or_refused() {
     fuzz::run("nodes-file", |text| {
@@ -182,7 +183,7 @@ fn null_is_absent_and_a_wrong_value_is_named_by_its_field() {
         ),
         ("{metadata: {name: n}, spec: {podCIDRs: [{}]}}", vec!["spec.podCIDRs[0] is a mapping, not a string (line 2)"]),
         ("{metadata: {name: n}, status: {addresses: 5}}", vec!["status.addresses is a string, not a list (line 2)"]),
-        ("{metadata: {name: n}, spec: {}, spec: {}}", vec!["spec is there twice; the last one counts (line 2)"]),
+        ("{metadata: {name: n}, spec: {}, spec: {}}", vec!["spec appears twice; the last one is used (line 2)"]),
         (
             "{metadata: {name: n}, status: {addresses: [{type: InternalIP, address: ['fe80::1']}]}}",
             vec!["status.addresses[0].address is a list, not a string (line 2)"],
@@ -198,7 +199,7 @@ fn null_is_absent_and_a_wrong_value_is_named_by_its_field() {
         assert_eq!(nodes.len(), 2, "{item}");
         assert!(nodes[1].malformed.is_empty() && &*nodes[1].name == "good", "{item}");
     }
-    // What YAML writes as a text, JSON may write as a number; what no number can be stays with its node.
+    // A YAML string may be a JSON number; an invalid number affects only its node.
     for (value, expected) in [
         ("5", "metadata.name is a number, not a string (line 2)"),
         ("true", "metadata.name is a boolean, not a string (line 2)"),
@@ -378,7 +379,7 @@ fn a_file_of_a_directory_that_cannot_be_read_is_its_own_fault_and_what_it_said_s
     assert_eq!(names(&first), ["a"]);
     let first = first.unwrap();
     assert!(first.partial && first.faults[0].contains("b.yaml: it is a named pipe, not a file"), "{:?}", first.faults);
-    // Once it has been read, what it said stands, whatever takes its place.
+    // After it has been read once, its contents stay, whatever replaces the file.
     fs::remove_file(&pipe).unwrap();
     folder.write("b.yaml", &one("b"));
     let whole = all(&folder.0, &mut memory);
@@ -411,17 +412,17 @@ fn a_file_that_is_as_it_was_is_not_read_again_and_one_that_changed_is() {
     let mut memory = Memory::default();
     let news = |memory: &mut Memory| read(&file, memory, Instant::now(), false).map(|report| names(&report));
     assert_eq!(news(&mut memory).unwrap(), ["a"]);
-    // In the same tick of the clock a change has the same stamp: a fresh file is always read.
+    // A change within the same clock tick has the same stamp: a fresh file is always read.
     folder.write("nodes.yaml", &one("b"));
     assert_eq!(news(&mut memory).unwrap(), ["b"]);
-    // An old one is known by its stamp, and read where it is asked for.
+    // An old one is recognised by its stamp, and read on request.
     memory.single = fs::metadata(&file).ok().map(|metadata| FileStamp::of(&metadata));
     assert_eq!(news(&mut memory), None);
     assert_eq!(names(&all(&file, &mut memory)), ["b"]);
     fs::rename(&file, folder.0.join("old")).unwrap();
     folder.write("nodes.yaml", &one("c"));
     assert_eq!(news(&mut memory).unwrap(), ["c"]);
-    // A fault is news once.
+    // A fault is reported once.
     folder.write("nodes.yaml", "items: 7");
     let faulty = |memory: &mut Memory| read(&file, memory, Instant::now(), false);
     assert!(faulty(&mut memory).is_some_and(|report| report.is_err()));

@@ -1,8 +1,8 @@
-//! What an API server may take of the agent's time and memory, whatever it is: it must begin to answer, go on with what it
-//! has begun, say nothing that is longer than any real Node, and end no watch as soon as it was asked for.
+//! Limits on the time and memory that an API server can take from the agent: it must begin to answer, continue what it
+//! has begun, send nothing longer than any real Node, and not end every watch at once.
 //!
-//! The library waits for an answer without end, for the end of a line in whatever memory there is, and asks again at once,
-//! without a word, where a watch ends in the middle of one.
+//! Without them the client library waits for an answer forever, buffers a line without limit, and repeats a request at
+//! once, without an error, when a watch ends in the middle of an event.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,30 +18,31 @@ use tokio::time::{Instant, Sleep};
 use tower::layer::layer_fn;
 use tower::{BoxError, Service};
 
-/// How long the server may be silent where an answer, or the rest of one, is owed. A busy one lets a request wait a
+/// How long the server may be silent while an answer, or the rest of one, is due. A busy server lets a request wait a
 /// quarter of its own limit, which is a minute.
 pub(super) const SILENCE: Duration = Duration::from_secs(30);
 
-/// The most bytes of one line: an event of a watch, or a page of a list. The store takes no object beyond 1.5 MiB.
+/// The maximum size of one line, in bytes: an event of a watch, or a page of a list. The store accepts no object above
+/// 1.5 MiB.
 pub(super) const LONGEST: usize = 4 << 20;
 
-/// How many nodes are asked for in one page: with all that a large one says of itself they fit into [`LONGEST`].
+/// How many nodes are requested in one page: so many large ones fit into [`LONGEST`].
 pub(super) const PAGE: u32 = 50;
 
-/// How soon after another a watch begins to tell, of a server that ends them at once.
+/// The minimum time between the starts of two watches, for a server that ends them at once.
 const PACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the API server says nothing for {} s where an answer is owed", SILENCE.as_secs())]
+    #[error("the API server sent nothing for {} s while an answer was due", SILENCE.as_secs())]
     Silent,
-    #[error("the API server says more than {} MiB in one piece", LONGEST >> 20)]
+    #[error("the API server sent more than {} MiB in one piece", LONGEST >> 20)]
     TooLong,
-    #[error("the API server broke off in the middle of an event")]
+    #[error("the API server closed the connection in the middle of an event")]
     Cut,
 }
 
-/// A client whose server is held to the bounds.
+/// A client that enforces the bounds.
 pub(super) fn client(config: Config) -> Result<Client, kube::Error> {
     Ok(within(ClientBuilder::try_from(config)?).build())
 }
@@ -51,10 +52,10 @@ pub(super) fn within<S>(builder: ClientBuilder<S>) -> ClientBuilder<Bounded<S>> 
     builder.with_layer(&layer_fn(|server| Bounded { server, watch: None }))
 }
 
-/// A server that is held to the bounds.
+/// A service that enforces the bounds.
 pub(super) struct Bounded<S> {
     server: S,
-    /// When the next watch may begin to tell.
+    /// When the next watch may start.
     watch: Option<Instant>,
 }
 
@@ -85,7 +86,7 @@ where
         async move {
             let answer = tokio::time::timeout(SILENCE, answer).await.map_err(|_| Error::Silent)?.map_err(Into::into)?;
             tokio::time::sleep_until(tells).await;
-            // A refusal is no stream, whatever was asked for.
+            // An error answer is not a stream, whatever was requested.
             let streams = watches && answer.status().is_success();
             Ok(answer.map(|body| Answer::new(body, streams)))
         }
@@ -98,7 +99,7 @@ pub(super) struct Answer {
     body: UnsyncBoxBody<Bytes, BoxError>,
     /// Bytes since the last line's end.
     line: usize,
-    /// Whether more must come: always, but between the lines of a watch.
+    /// Whether more data is due: always, except between the lines of a watch.
     owed: bool,
     streams: bool,
     patience: Pin<Box<Sleep>>,

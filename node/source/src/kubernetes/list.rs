@@ -1,4 +1,5 @@
-//! The nodes as a watch tells them. A list counts once it is whole; until the next one is, the last stays.
+//! The nodes as a watch reports them. A list counts once it is complete; until the next one is complete, the last one
+//! stays.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +10,17 @@ use kube::runtime::watcher::Event;
 use super::NodeWatched;
 use crate::{Node, Snapshot};
 
-/// The nodes as they have been told so far. It outlives the watches that tell them.
+/// The nodes as reported so far. It outlives the watches.
 #[derive(Default)]
 pub(super) struct List {
     nodes: BTreeMap<Arc<str>, Node>,
-    /// A list that is being received; it takes the place of `nodes` once it is whole.
+    /// A list that is being received; it replaces `nodes` once it is complete.
     coming: Option<BTreeMap<Arc<str>, Node>>,
     completeness: Completeness,
     pending: Pending,
 }
 
-/// Whether `nodes` has ever been a whole list.
+/// Whether `nodes` has ever been a complete list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Completeness {
     #[default]
@@ -47,7 +48,7 @@ impl List {
                 self.coming.get_or_insert_default().insert(node.name.clone(), node);
                 false
             }
-            // Published whatever it says: it also says that the trouble is over.
+            // Published even when unchanged: it also reports that an error is over.
             Event::InitDone => {
                 self.nodes = self.coming.take().unwrap_or_default();
                 self.completeness = Completeness::Whole;
@@ -67,7 +68,7 @@ impl List {
         }
     }
 
-    /// The watch that told it has ended: what it has not told to the end is void.
+    /// The watch has ended: an incomplete list is discarded.
     pub(super) fn leave(&mut self) {
         self.coming = None;
     }
@@ -77,7 +78,7 @@ impl List {
         self.coming.is_some()
     }
 
-    /// How many nodes have been told, of a list that is being received or of the last one.
+    /// The number of nodes of the list that is being received, or else of the last one.
     pub(super) fn len(&self) -> usize {
         self.coming.as_ref().unwrap_or(&self.nodes).len()
     }

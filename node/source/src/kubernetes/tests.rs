@@ -1,4 +1,4 @@
-//! What an API server may answer: anything.
+//! Tests with API servers that answer anything.
 
 use std::convert::Infallible;
 
@@ -20,8 +20,8 @@ fn server(bodies: Vec<Vec<u8>>) -> Client {
     Client::new(service, "default")
 }
 
-/// Any answers end the watch sooner or later, and whatever is published before was a whole list: the answers of one input
-/// are apart by NUL.
+/// With any answers the watch ends, and whatever is published before was a complete list: NUL separates the answers of
+/// one input.
 #[test]
 fn fuzz_any_answer_of_the_server_ends() {
     fuzz::run("kubernetes", |input| {
@@ -108,12 +108,12 @@ const STREAMED_LIST: &[&str] = &[
 
 #[test]
 fn a_server_that_hangs_is_named_wherever_it_does() {
-    const SILENT: &str = "the API server says nothing for 30 s where an answer is owed";
+    const SILENT: &str = "the API server sent nothing for 30 s while an answer was due";
     const HALF_A_LIST: &[&str] = &["{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceV"];
     for (said, strategy, end) in [
         (None, InitialListStrategy::StreamingList, SILENT),
         (None, InitialListStrategy::ListWatch, SILENT),
-        // It may be one that does not know how to stream.
+        // The server may not support streaming.
         (Some(&[][..]), InitialListStrategy::StreamingList, "cannot stream"),
         (Some(&STREAMED_LIST[..1]), InitialListStrategy::StreamingList, "cannot stream"),
         (Some(&[]), InitialListStrategy::ListWatch, SILENT),
@@ -124,7 +124,7 @@ fn a_server_that_hangs_is_named_wherever_it_does() {
         assert!(ended.contains(end), "{said:?}, {strategy:?}: {ended}");
         assert_eq!(published, said == Some(STREAMED_LIST), "{said:?}");
     }
-    // Between its events it may be silent: nothing is owed.
+    // Between events the server may be silent: no answer is due.
     let (ended, published) =
         end_of(|| falls_silent_after(Some(&STREAMED_LIST[..2])), &InitialListStrategy::StreamingList);
     assert!(published && ended != SILENT, "{ended}");
@@ -149,7 +149,7 @@ fn a_server_that_says_too_much_is_named_and_not_heard_to_the_end() {
 
 #[test]
 fn a_server_that_ends_every_watch_at_once_is_asked_once_a_second_and_one_that_breaks_off_is_named() {
-    for (last, most, end) in [(2, 3700, "never"), (3, 1, "broke off in the middle of an event")] {
+    for (last, most, end) in [(2, 3700, "never"), (3, 1, "closed the connection in the middle of an event")] {
         let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let count = asked.clone();
         let ends = move || {

@@ -1,4 +1,4 @@
-//! What a node keeps, and what it does not.
+//! Which values a node keeps, and which it does not.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ fn whole() -> Node {
     Node::of("n2", &["10.0.0.2", "fd00::2"], &["10.244.2.0/24", "fd00:10:244:2::/64"])
 }
 
-/// What `after` comes to after `before`: addresses, CIDRs, and what is kept.
+/// The result of `after` following `before`: addresses, CIDRs, and the number of kept values.
 fn kept(before: Node, after: Vec<Node>) -> (Vec<String>, Vec<String>, usize) {
     let mut after = snapshot(after);
     after.keep_last_good(&snapshot(vec![before]));
@@ -25,7 +25,7 @@ fn kept(before: Node, after: Vec<Node>) -> (Vec<String>, Vec<String>, usize) {
     (texts(&addresses), texts(&cidrs), node.kept.len())
 }
 
-/// Addresses and CIDRs that are listed, those that they come to, and how many of these are kept.
+/// Listed addresses and CIDRs, the resulting ones, and how many of these are kept.
 type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a [&'a str], usize);
 
 #[test]
@@ -38,7 +38,7 @@ fn what_is_missing_is_kept_by_family_and_what_is_sound_counts_at_once() {
         (&["10.0.0.9"], &both, &["10.0.0.9", "fd00::2"], &both, 1),
         (&["10.0.0.2", "fd00::2"], &[], &["10.0.0.2", "fd00::2"], &both, 2),
         (&["10.0.0.2", "fd00::2"], &["10.244.7.0/24"], &["10.0.0.2", "fd00::2"], &["10.244.7.0/24", both[1]], 1),
-        // Odd ones pin nothing and hide nothing.
+        // Invalid values neither keep nor hide anything.
         (&["10.0.0.9", "fe80::1", "::ffff:10.0.0.2", "127.0.0.1"], &both, &["10.0.0.9", "fd00::2"], &both, 1),
         (&["10.0.0.2", "fd00::2"], &["10.244.7.7/24", "x"], &["10.0.0.2", "fd00::2"], &both, 2),
     ];
@@ -127,7 +127,7 @@ fn any_node() -> impl Strategy<Value = Node> {
 }
 
 proptest! {
-    /// The law of the module, for any two lists.
+    /// The module's law, for any two lists.
     #[test]
     fn any_list_after_any_other(before in prop::collection::vec(any_node(), 0..5), after in prop::collection::vec(any_node(), 0..5)) {
         let (before, listed) = (snapshot(before), snapshot(after));

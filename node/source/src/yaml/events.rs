@@ -1,4 +1,4 @@
-//! What a YAML text consists of, one event at a time; aliases are replaced by what they stand for, within bounds.
+//! The events of a YAML text, one at a time; aliases are replaced by what they refer to, within bounds.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -12,16 +12,16 @@ use crate::text::{Meter, Metered};
 /// A line and what is wrong there.
 pub(super) type Error = Problem;
 
-/// How deep lists and mappings may stand in each other.
+/// How deep lists and mappings may be nested.
 const NESTED: usize = 1_000;
 
-/// The most events that aliases bring, in one file.
+/// The maximum number of events from aliases in one file.
 const REPEATED: usize = 1_000_000;
 
-/// The most bytes that anchors keep, in one file.
+/// The maximum number of bytes that anchors keep in one file.
 const KEPT: usize = 8 << 20;
 
-/// How deep aliases may stand in what aliases stand for.
+/// How deep aliases may be nested in what aliases refer to.
 const ALIASES: usize = 32;
 
 /// A part of a text.
@@ -47,7 +47,7 @@ pub(super) struct Events<R: BufRead> {
     anchors: BTreeMap<usize, Rc<[Event]>>,
     /// Anchored lists and mappings that are not over, with their depth.
     open: Vec<(usize, usize, Vec<Event>)>,
-    /// What aliases stand for, and how far it has been said.
+    /// The events that aliases refer to, and how far they have been returned.
     repeats: Vec<(Rc<[Event]>, usize)>,
     kept: usize,
     repeated: usize,
@@ -89,19 +89,19 @@ impl<R: BufRead> Events<R> {
         (self.line, what.to_owned())
     }
 
-    /// The next event, an alias replaced by what it stands for.
+    /// The next event, with an alias replaced by what it refers to.
     pub(super) fn next(&mut self) -> Result<Event, Error> {
         loop {
             match self.next_as_written()? {
                 Event::Alias(anchor) if self.anchors.contains_key(&anchor) => self.repeat(anchor)?,
-                // It stands inside of what it stands for.
+                // The alias is inside its own anchor.
                 Event::Alias(_) => return Ok(Event::Scalar { text: "*".to_owned(), null: false }),
                 event => return Ok(event),
             }
         }
     }
 
-    /// Skips a value. What aliases in it stand for is not looked at.
+    /// Skips a value without expanding its aliases.
     pub(super) fn skip_value(&mut self) -> Result<(), Error> {
         match self.next_as_written()? {
             Event::ListStart | Event::MappingStart => self.skip(1),
@@ -117,7 +117,7 @@ impl<R: BufRead> Events<R> {
                 Event::ListStart | Event::MappingStart => depth += 1,
                 Event::ListEnd | Event::MappingEnd => depth -= 1,
                 Event::Scalar { .. } | Event::Alias(_) => {}
-                Event::DocumentStart | Event::End => return Err(self.broken("the text ends too early")),
+                Event::DocumentStart | Event::End => return Err(self.broken("the text ends in the middle of a value")),
             }
         }
         Ok(())
@@ -191,7 +191,7 @@ impl<R: BufRead> Events<R> {
             self.kept += text + size_of::<Event>();
         }
         if self.kept > KEPT {
-            return Err(self.broken("anchors keep too much"));
+            return Err(self.broken("anchors hold too much"));
         }
         while let Some((anchor, _, events)) = self.open.pop_if(|(_, depth, _)| *depth == 0) {
             self.anchors.insert(anchor, events.into());
@@ -201,7 +201,7 @@ impl<R: BufRead> Events<R> {
 
     fn problem(&self, error: &ScanError) -> Error {
         let line = match error.kind() {
-            // Read ahead of what was parsed.
+            // The reader is ahead of the parser.
             ErrorKind::Custom(_) => self.meter.line(),
             _ => error.marker().line() as u64,
         };
@@ -209,7 +209,7 @@ impl<R: BufRead> Events<R> {
     }
 }
 
-/// Null as YAML 1.2 writes it, where nothing says that it is a text.
+/// Null as YAML 1.2 writes it, unless quotes or a tag make it a string.
 fn is_null(text: &str, style: ScalarStyle, tag: Option<&str>) -> bool {
     match tag {
         Some("null") => true,

@@ -1,4 +1,4 @@
-//! The flows: a TCP stream, questions and answers, connections, small datagrams. A client and a server, each on a thread
+//! The flows: a TCP stream, requests and answers, connections, small datagrams. A client and a server, each on a thread
 //! in its pod, for a slice of time.
 
 use std::io::{ErrorKind, Read, Write};
@@ -19,13 +19,13 @@ const CHUNK: usize = 128 * 1024;
 /// The payload of a small datagram.
 const SMALL: usize = 64;
 
-/// How long a peer may keep silent.
+/// How long a peer may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One kind of traffic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Flow {
-    /// As many bytes as go through one connection.
+    /// As many bytes as one connection carries.
     Stream,
     /// One byte there, one byte back, again and again.
     Requests,
@@ -38,7 +38,7 @@ pub(crate) enum Flow {
 /// All of them.
 pub(crate) const ALL: [Flow; 4] = [Flow::Stream, Flow::Requests, Flow::Connections, Flow::Datagrams];
 
-/// What was measured, in which unit, and how much.
+/// The case, its unit, and the value.
 pub(crate) type Measured = (&'static str, &'static str, f64);
 
 impl Flow {
@@ -86,7 +86,7 @@ impl Flow {
     }
 }
 
-/// Runs both at once; answers the server's value.
+/// Runs both at once; returns the server's value.
 fn beside<T: Send>(
     server: impl FnOnce() -> Result<T, Failure> + Send,
     client: impl FnOnce() -> Result<(), Failure>,
@@ -100,7 +100,7 @@ fn beside<T: Send>(
     })
 }
 
-/// Runs both at once; answers the client's value.
+/// Runs both at once; returns the client's value.
 fn beside_first<T>(
     server: impl FnOnce() -> Result<(), Failure> + Send,
     client: impl FnOnce() -> Result<T, Failure>,
@@ -154,17 +154,17 @@ fn echo(listener: &TcpListener) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The time of each question and answer, microseconds, sorted.
+/// The time of each request and answer, microseconds, sorted.
 fn ask(at: SocketAddr, slice: Duration) -> Result<Vec<f64>, Failure> {
     let mut stream = TcpStream::connect(at)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let (mut times, mut byte, began) = (Vec::new(), [0], Instant::now());
     while began.elapsed() < slice {
-        let asked = Instant::now();
+        let sent = Instant::now();
         stream.write_all(&byte)?;
         stream.read_exact(&mut byte)?;
-        times.push(asked.elapsed().as_secs_f64() * 1e6);
+        times.push(sent.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_by(f64::total_cmp);
     Ok(times)
@@ -194,7 +194,7 @@ fn knock(at: SocketAddr, slice: Duration) -> Result<f64, Failure> {
     while began.elapsed() < slice {
         let mut stream = TcpStream::connect(at)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        // Its end.
+        // The end of the connection.
         match stream.read(&mut [0]) {
             Ok(_) => opened += 1,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => opened += 1,
@@ -204,7 +204,7 @@ fn knock(at: SocketAddr, slice: Duration) -> Result<f64, Failure> {
     Ok(rate(opened, began.elapsed()))
 }
 
-/// Datagrams a second, while they come.
+/// Datagrams a second, while they arrive.
 fn count(socket: &UdpSocket, slice: Duration) -> Result<f64, Failure> {
     socket.set_read_timeout(Some(slice + PATIENCE))?;
     let mut buffer = [0; SMALL];
@@ -225,7 +225,7 @@ fn flood(at: SocketAddr, slice: Duration) -> Result<(), Failure> {
     let (datagram, began) = ([0; SMALL], Instant::now());
     // A little longer than they are counted.
     while began.elapsed() < slice + slice / 10 {
-        // One that finds no room, or nobody any more, is lost: as datagrams are.
+        // A datagram without room or without a receiver is lost, as datagrams are.
         let _ = socket.send(&datagram);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! podlan's own life in the cluster: applied, replaced, uninstalled.
+//! podlan itself in the cluster: installed, replaced, uninstalled.
 
 use std::fs;
 use std::net::IpAddr;
@@ -42,14 +42,14 @@ pub fn manifest(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     cluster.script("apply").succeeds()?;
     cluster.nodes_are_ready(&NODES)?;
     for machine in &cluster.machines {
-        let lies = machine.node.place().enter(|| fs::read_to_string("/etc/cni/net.d/10-podlan.conflist"))?;
-        let text = lies.map_err(|source| Error::System { doing: "read the conflist".into(), source })?;
+        let read = machine.node.place().enter(|| fs::read_to_string("/etc/cni/net.d/10-podlan.conflist"))?;
+        let text = read.map_err(|source| Error::System { doing: "read the conflist".into(), source })?;
         holds(text.contains("portmap"), "portmap is chained where it is installed", &text)?;
     }
     Ok(())
 }
 
-/// Whether the daemon set's newest form runs on each node, as its controller says.
+/// Whether the daemon set's newest template runs on each node, as its controller reports.
 fn is_rolled_out(cluster: &Cluster<'_>) -> Result<bool, Error> {
     let set = cluster.get(DAEMON_SET)?;
     let status = |name: &str| set["status"][name].as_u64().unwrap_or(0);
@@ -74,7 +74,7 @@ pub fn rolling_update(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     let clients: Vec<Steady> = clients.into_iter().collect::<Result<_, _>>()?;
     let before = agents(cluster)?;
     cluster.kubectl(&["rollout", "restart", "-n", "kube-system", "daemonset/podlan"]).succeeds()?;
-    // Pods come and go meanwhile, on nodes whose agent is away.
+    // Pods are created and deleted meanwhile, on nodes without a running agent.
     let mut rounds = 0;
     while !is_rolled_out(cluster)? {
         rounds += 1;
@@ -85,10 +85,10 @@ pub fn rolling_update(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     }
     let after = agents(cluster)?;
     holds(after.len() == 3 && after.iter().all(|uid| !before.contains(uid)), "all agents are new", &(before, after))?;
-    crate::kubernetes::story::note(&format!("{} pods came and went meanwhile", 6 * rounds));
+    crate::kubernetes::sequence::note(&format!("{} pods came and went meanwhile", 6 * rounds));
     for client in &clients {
         let sum = client.goes_on(cluster, 500)?;
-        crate::kubernetes::story::note(&format!("{} servers: {sum}", servers.len()));
+        crate::kubernetes::sequence::note(&format!("{} servers: {sum}", servers.len()));
         holds(sum.failed == 0, "no connection failed", &sum.failures)?;
     }
     clients.into_iter().try_for_each(|client| client.end(cluster))
@@ -101,11 +101,11 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
         let left = agents(cluster).map_err(|error| error.to_string())?;
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })?;
-    // What runs goes on: the links and routes are the kernel's.
+    // Running pods keep running: the links and routes are in the kernel.
     let all: Vec<IpAddr> = pods.iter().flat_map(|pod| pod.addresses.clone()).collect();
-    cluster.asks(&pods[0], PORT, &all)?;
+    cluster.connects(&pods[0], PORT, &all)?;
     cluster.delete(&format!("{DEPLOYMENTS}/web?propagationPolicy=Background"))?;
-    // A pod without grace is gone from the API before it is from its node.
+    // A pod without a grace period disappears from the API before it does from its node.
     cluster.until("no pod is left on any node", || {
         let links = cluster.machines.iter().map(|machine| machine.node.network());
         let networks = links.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
@@ -123,7 +123,7 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     cluster.kubectl(&["delete", "-f"]).arg(&cleanup).succeeds()?;
     for machine in &cluster.machines {
         let left = left_on(&machine.node)?;
-        crate::kubernetes::story::note(&format!(
+        crate::kubernetes::sequence::note(&format!(
             "left on {}: {}",
             machine.node.name(),
             if left.is_empty() { "nothing".into() } else { left.join(", ") }

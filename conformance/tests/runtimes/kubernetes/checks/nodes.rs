@@ -1,4 +1,4 @@
-//! Nodes that go and come back.
+//! Nodes that leave and return.
 
 use podlan_conformance::lab::Error;
 
@@ -27,13 +27,13 @@ pub fn deleted(cluster: &mut Cluster<'_>) -> Result<(), Error> {
         let left = routes(cluster, &old).map_err(|error| error.to_string())?;
         if left == 0 { Ok(()) } else { Err(format!("{left} routes")) }
     })?;
-    // A kubelet registers when it starts.
+    // A kubelet registers its node when it starts.
     cluster.restart_kubelet(2)?;
     cluster.nodes_are_ready(&NODES)?;
     serves_again(cluster)
 }
 
-/// A pod on the last node is reached from the first, by routes to the CIDRs that the node has now.
+/// A pod on the last node is reached from the first, by routes to the node's present CIDRs.
 fn serves_again(cluster: &Cluster<'_>) -> Result<(), Error> {
     let new = cidrs_of_the_last(cluster)?;
     cluster.until("the first node has routes to the last", || {
@@ -45,12 +45,12 @@ fn serves_again(cluster: &Cluster<'_>) -> Result<(), Error> {
         pod.addresses.iter().all(|address| {
             new.iter().any(|cidr| cidr.parse::<ipnetwork::IpNetwork>().is_ok_and(|cidr| cidr.contains(*address)))
         }),
-        "a new pod's addresses are of the CIDRs that the node has now",
+        "a new pod's addresses are of the node's present CIDRs",
         &(&pod, &new),
     )?;
     cluster.ready("web", 3)?;
     let from = cluster.run(&objects::serving("asker", "node1"))?;
-    let seen = cluster.asks(&from, PORT, &pod.addresses)?;
+    let seen = cluster.connects(&from, PORT, &pod.addresses)?;
     holds(seen == from.addresses, "it is reached from a pod, and sees that one's own address", &seen)?;
     for name in ["again", "asker"] {
         cluster.delete(&format!("{PODS}/{name}"))?;
@@ -68,7 +68,7 @@ pub fn rebooted(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     let before = cluster.run(&objects::serving("kept", "node3"))?;
     let (old_boot, old_container) = (boot(cluster)?, container(cluster)?);
     cluster.reboot(2)?;
-    // Until its kubelet speaks again, the API server says what was true before.
+    // Until its kubelet reports again, the API server has the former state.
     cluster.until("the node has a new boot id, and its pod a new container", || {
         let now = boot(cluster).and_then(|boot| Ok((boot, container(cluster)?))).map_err(|error| error.to_string())?;
         if now.0 != old_boot && now.1 != old_container { Ok(()) } else { Err(format!("{now:?}")) }
@@ -78,7 +78,7 @@ pub fn rebooted(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     holds(kept.uid == before.uid, "the same pod runs again", &(before, &kept))?;
     let web = cluster.ready("web", 3)?;
     for from in &web {
-        let seen = cluster.asks(from, PORT, &kept.addresses)?;
+        let seen = cluster.connects(from, PORT, &kept.addresses)?;
         holds(seen == from.addresses, "it is reached from every node, and sees the asking pod's own address", &seen)?;
     }
     serves_again(cluster)?;

@@ -1,4 +1,4 @@
-//! What users of the cluster have of it: pods, services, host ports, probes.
+//! What users of the cluster use: pods, services, host ports, probes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use podlan_conformance::lab::Error;
 use serde_json::Value;
 
-use crate::kubernetes::asked::{Pod, saw};
 use crate::kubernetes::cluster::{Cluster, LAB};
 use crate::kubernetes::objects::{self, DEPLOYMENTS, PODS, SERVICES};
-use crate::kubernetes::story::note;
+use crate::kubernetes::queries::{Pod, saw};
+use crate::kubernetes::sequence::note;
 use crate::kubernetes::toolbox;
 
 /// The deployment and the service that most checks use: one pod a node.
@@ -67,7 +67,7 @@ pub fn service_addresses(cluster: &Cluster<'_>) -> Result<Vec<IpAddr>, Error> {
     Ok(addresses.filter_map(|address| address.as_str()?.parse().ok()).collect())
 }
 
-/// What `scripts/kind-up` asks of a user's cluster, by the same script.
+/// The tests that `scripts/kind-up` runs on a user's cluster, by the same script.
 pub fn smoke(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     let manifest = include_str!("../../../../../deploy/smoke/smoke.yaml");
     let image = manifest.lines().filter_map(|line| line.trim().strip_prefix("image: "));
@@ -84,7 +84,7 @@ pub fn pod_to_service(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     for pod in &pods {
         let asked: Vec<IpAddr> = service.iter().copied().cycle().take(20).collect();
         // A pod that a service leads back to itself is seen at its node's address: the proxy must masquerade there.
-        let seen = cluster.asks(pod, 80, &asked)?;
+        let seen = cluster.connects(pod, 80, &asked)?;
         let own = seen.iter().filter(|address| pod.addresses.contains(address)).count();
         holds(own > 0, "some server sees the pod's own address through the service", &(pod, &seen))?;
     }
@@ -126,8 +126,8 @@ pub fn probes(cluster: &mut Cluster<'_>) -> Result<(), Error> {
         let events = cluster
             .list("/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dmute,reason%3DUnhealthy");
         let events = events.map_err(|error| error.to_string())?;
-        let told = events.iter().any(|event| event["message"].as_str().is_some_and(|said| said.contains("refused")));
-        if told && mute.iter().all(|pod| !pod.ready) { Ok(()) } else { Err(format!("{mute:?} {events:?}")) }
+        let refused = events.iter().any(|event| event["message"].as_str().is_some_and(|said| said.contains("refused")));
+        if refused && mute.iter().all(|pod| !pod.ready) { Ok(()) } else { Err(format!("{mute:?} {events:?}")) }
     })?;
     for name in ["mute", "http"] {
         cluster.delete(&format!("{PODS}/{name}"))?;

@@ -1,4 +1,5 @@
-//! NetworkPolicy beside podlan: kube-network-policies, built from its Go module, denies and allows by the addresses of pods.
+//! NetworkPolicy with podlan: kube-network-policies, built from its Go module, denies and allows traffic by the
+//! addresses of pods.
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,18 +10,18 @@ use podlan_conformance::traffic::{Answer, Report};
 use serde_json::json;
 
 use crate::containerd_2::image::{self, File};
-use crate::kubernetes::asked::Pod;
 use crate::kubernetes::checks::pods::holds;
 use crate::kubernetes::cluster::{Cluster, LAB};
 use crate::kubernetes::objects::{self, PODS, PORT};
+use crate::kubernetes::queries::Pod;
 use crate::kubernetes::settings::POD_CIDRS;
 
-/// As [`MANIFEST`] asks for it.
+/// The image's name in [`MANIFEST`].
 const NAME: &str = "localhost/kube-network-policies:test";
 const MANIFEST: &str = include_str!("policies.yaml");
 const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
 
-/// The queue that packets wait in for the enforcer's word.
+/// The queue in which packets wait for the enforcer's decision.
 const QUEUE: &str = "98";
 
 pub fn enforced(cluster: &mut Cluster<'_>) -> Result<(), Error> {
@@ -60,7 +61,7 @@ pub fn enforced(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     end(cluster)
 }
 
-/// Each answers, and sees the client's own address.
+/// Each server answers, and sees the client's own address.
 fn reaches(cluster: &Cluster<'_>, client: &Pod, servers: &[IpAddr]) -> Result<(), Error> {
     let answers = answers(cluster, client, servers)?;
     let own = |answer: &Answer| matches!(answer, Answer::Saw(address) if client.addresses.contains(address));
@@ -96,8 +97,8 @@ fn start(cluster: &Cluster<'_>) -> Result<(), Error> {
             false => rules(&machine.node, "-A")?,
         }
     }
-    let whose = "packets wait by the lab's own NFQUEUE rules: this kernel has no queue statement for nftables";
-    crate::kubernetes::story::note(if own == 3 { "packets wait by the enforcer's own rules" } else { whose });
+    let own_rules = "packets wait by the lab's own NFQUEUE rules: this kernel has no queue statement for nftables";
+    crate::kubernetes::sequence::note(if own == 3 { "packets wait by the enforcer's own rules" } else { own_rules });
     Ok(())
 }
 
@@ -111,13 +112,13 @@ fn end(cluster: &Cluster<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the kernel took them: without `CONFIG_NFT_QUEUE` it refuses the whole table.
+/// Whether the kernel accepted them: without `CONFIG_NFT_QUEUE` it refuses the whole table.
 fn has_its_own_rules(node: &Node) -> Result<bool, Error> {
     let table = node.command("nft").args(["list", "table", "inet", "kube-network-policies"]).run()?;
     Ok(table.status.is_some_and(|status| status.success()))
 }
 
-/// What the enforcer's own rules would do, by iptables, whose target for the same queue the kernel has.
+/// The same rules as the enforcer's own, by iptables, whose target for the queue the kernel has.
 fn rules(node: &Node, act: &str) -> Result<(), Error> {
     for (iptables, cidr) in ["iptables", "ip6tables"].into_iter().zip(POD_CIDRS.split(',')) {
         let mut rules = vec![

@@ -1,4 +1,4 @@
-//! Does the runtime take podlan's configuration, and is there one of each network?
+//! Does the runtime use podlan's configuration, and is there only one of each network?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::{Configuration, Facts};
@@ -8,9 +8,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems = Vec::new();
     let Some(first) = files.iter().position(|file| file.podlan().is_some()) else {
         return Ok(Finding::Wrong(vec![Problem::new(
-            "there is no network configuration with podlan in it",
-            "the runtime makes no pod with podlan on this node",
-            "the agent writes it once its routes are in (run --cni-conf-dir): see the check `agent`; or write one, README, \
+            "no network configuration names podlan",
+            "the runtime creates no pods with podlan on this node",
+            "the agent writes one once its routes are in the kernel (run --cni-conf-dir): see the check `agent`; or \
+             write one, README, \
              \"Use it with containerd\"",
         )]));
     };
@@ -18,20 +19,20 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     for winner in &files[..first] {
         let broken = match (&winner.unread, &winner.json) {
             (Some(why), _) => format!(", which cannot be read: {why}"),
-            (None, None) => ", which is no JSON".to_owned(),
+            (None, None) => ", which is not JSON".to_owned(),
             (None, Some(_)) => String::new(),
         };
         problems.push(Problem::new(
             format!("{}{broken} comes before {} by name", winner.file, ours.file),
             "containerd and CRI-O take the first file by name: pods get the other network, or none",
-            format!("if podlan is to be this node's network, move {} away; podlan never touches it", winner.file),
+            format!("if podlan is to be this node's network, move {} away; podlan never changes it", winner.file),
         ));
     }
     for file in &files[first..] {
         let Some(why) = &file.unread else { continue };
         problems.push(Problem::new(
             format!("{} cannot be read: {why}", file.file),
-            "a runtime that reads it waits for it or refuses all networks",
+            "a runtime that reads it hangs or refuses all networks",
             format!("remove {}", file.file),
         ));
     }
@@ -41,13 +42,14 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             problems.push(second(twin, file));
         }
     }
-    Ok(Finding::of(problems, format!("{} is the first", ours.file)))
+    Ok(Finding::of(problems, format!("{} comes first by name", ours.file)))
 }
 
 fn second(first: &Configuration, second: &Configuration) -> Problem {
     Problem::new(
         format!("{} and {} both configure the network {}", first.file, second.file, second.network()),
-        "the runtime takes the first; when that one goes, pods get what the other says, which nobody keeps up to date",
+        "the runtime takes the first; when that file is removed, pods get the other configuration, which is not kept \
+         up to date",
         format!("move {} away", second.file),
     )
 }

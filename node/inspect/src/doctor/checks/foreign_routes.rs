@@ -1,4 +1,4 @@
-//! Does somebody else route pod subnets on this node?
+//! Does another program route pod subnets on this node?
 
 use ipnetwork::IpNetwork;
 use netlink::{NODE_ROUTE, POD_ROUTE, Route};
@@ -14,7 +14,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let others: Vec<(&str, IpNetwork)> = said.others().collect();
     let mut problems = Vec::new();
     for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE)) {
-        // One in the very place of ours is told as stolen.
+        // One in the place of a desired route is reported by the check `routes`.
         let inside = |cidr: &IpNetwork| within(route.destination, *cidr);
         if let Some((node, cidr)) = others.iter().find(|(_, cidr)| inside(cidr)) {
             if route.destination != *cidr || route.metric != PEER_METRIC {
@@ -24,7 +24,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             problems.push(problem(route, &format!("{cidr}, the pod subnet of this node")));
         }
     }
-    Ok(Finding::of(problems, "nobody else routes pod subnets"))
+    Ok(Finding::of(problems, "no other program routes pod subnets"))
 }
 
 fn within(inner: IpNetwork, outer: IpNetwork) -> bool {
@@ -35,9 +35,10 @@ fn problem(route: &Route, place: &str) -> Problem {
     let (number, v6) = (route.protocol, if route.destination.is_ipv6() { "-6 " } else { "" });
     Problem::new(
         format!("`{route} proto {}` (protocol {number}) lies in {place}, and is not podlan's", protocol::name(number)),
-        "where it is narrower or has the better metric, packets to those pods follow it and not podlan's route",
+        "where it is more specific or has the lower metric, packets to those pods follow it instead of podlan's route",
         format!(
-            "it was probably made by {}: two route managers in one subnet do not go together; stop the other one, then: ip \
+            "it was probably made by {}: two programs must not manage routes of one subnet; stop the other one, then: \
+             ip \
              {v6}route del {} proto {number}",
             protocol::maker(number),
             route.destination,

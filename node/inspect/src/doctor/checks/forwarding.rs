@@ -9,7 +9,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems = Vec::new();
     let mut on = Vec::new();
     for (family, fix) in [(Family::V4, Fix::ForwardV4), (Family::V6, Fix::ForwardV6)] {
-        // That the kernel has no such family is another check's.
+        // A kernel without the family is reported by another check.
         if facts.pods_have(family)
             && facts.settings.forwarding[family.index()].as_ref().map_err(Clone::clone)?.all.is_some()
         {
@@ -18,7 +18,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         }
     }
     if on.is_empty() {
-        return Ok(Finding::moot("there are no pods yet, nor pools to give them addresses"));
+        return Ok(Finding::moot("there are no pods and no pools yet"));
     }
     Ok(Finding::of(problems, format!("on for {}", on.join(" and "))))
 }
@@ -30,11 +30,11 @@ fn problem(family: Family, off: &Off) -> Problem {
         }
         Off::LinksV4(links) => {
             let names: Vec<&str> = links.iter().map(|(_, name)| name.as_str()).collect();
-            format!("the node drops every {family} packet of pods that comes in by {}", names.join(", "))
+            format!("the node drops every {family} packet of pods that arrives on {}", names.join(", "))
         }
     };
     let cure = format!(
-        "podlan-node doctor --fix, or: {}; then find who switched it off: grep -rs {} /etc/sysctl.conf /etc/sysctl.d \
+        "podlan-node doctor --fix, or: {}; then find what switched it off: grep -rs {} /etc/sysctl.conf /etc/sysctl.d \
          /run/sysctl.d /usr/lib/sysctl.d",
         off.cure(),
         off.settings().first().map_or("forwarding", String::as_str),

@@ -22,13 +22,14 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let problem = || {
         Problem::new(
             format!("leases whose pods are provably gone ({}): {}", dead.len(), some(&dead)),
-            "no other pod gets those addresses; when all are gone so, new pods fail with \"no IP addresses available\"",
+            "no other pod gets those addresses; when no address is left, new pods fail with \"no IP addresses \
+             available\"",
             "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir",
         )
         .fixed_by(Fix::TakeBackLeases)
     };
     let problems = if dead.is_empty() { Vec::new() } else { vec![problem()] };
     let unknown = leases.all.iter().filter(|(.., presence)| *presence == Presence::Unknown).count();
-    let unsure = if unknown == 0 { String::new() } else { format!(", {unknown} not to be seen from here") };
+    let unsure = if unknown == 0 { String::new() } else { format!(", {unknown} cannot be checked from here") };
     Ok(Finding::of(problems, format!("none of {} is provably dead{unsure}", leases.all.len())))
 }

@@ -1,4 +1,4 @@
-//! Do packets of pods fit where they go?
+//! Do packets of pods fit the links of their paths?
 
 use netlink::HOST_LINK_PREFIX;
 
@@ -22,14 +22,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         .map(|link| format!("{} has {}{}", link.name, link.mtu, whose(&link.alias)))
         .collect();
     if !odd.is_empty() {
-        let cure = "give both ends of the link that MTU (as root of the node: podlan-node doctor --fix), or make the pod \
-                    anew: kubectl delete pod …";
+        let cure = "give both ends of the link that MTU (as root of the node: podlan-node doctor --fix), or create \
+                    the pod again: kubectl delete pod …";
         let problem = Problem::new(
             format!("the MTU of pod links is not {wanted} ({by}): {}", some(&odd)),
-            "a pod with a larger MTU than its path sends packets that are lost on the way: connections open and then hang",
+            "a pod with a larger MTU than its path sends packets that are lost on the way: connections open and then \
+             hang",
             cure,
         );
-        // Whoever chose an MTU may have chosen it for new pods alone.
+        // A configured MTU may be meant for new pods only.
         problems.push(if chosen { problem } else { problem.fixed_by(Fix::PodMtu) });
     }
     let said = facts.said()?;
@@ -47,7 +48,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                 link.name, link.mtu
             ),
             "large packets between nodes do not fit: connections open and then hang",
-            format!("run the agent with --mtu {} and make the pods anew, or raise the MTU of {}", link.mtu, link.name),
+            format!(
+                "run the agent with --mtu {} and create the pods again, or raise the MTU of {}",
+                link.mtu, link.name
+            ),
         ));
     }
     Ok(Finding::of(problems, format!("{wanted} on every pod link ({by})")))

@@ -12,7 +12,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     for (family, value) in ["ipv4", "ipv6"].iter().zip(&facts.settings.neighbours) {
         let Some(limit) = value.clone()?.and_then(|text| text.parse::<usize>().ok()) else { continue };
         least = Some(least.map_or(limit, |least: usize| least.min(limit)));
-        // Each node is a neighbour, and what else is on the segment takes room too.
+        // Each node is a neighbour, and so are other hosts of the segment.
         if nodes.len() * 5 / 4 > limit {
             problems.push(Problem::new(
                 format!("net.{family}.neigh.default.gc_thresh3 is {limit}, and the cluster has {} nodes", nodes.len()),
@@ -26,7 +26,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         }
     }
     Ok(match least {
-        None => Finding::moot("the limits are the machine's and do not show in this network namespace"),
-        Some(least) => Finding::of(problems, format!("room for {least}, {} nodes", nodes.len())),
+        None => Finding::moot("the limits belong to the machine and are not visible in this network namespace"),
+        Some(least) => Finding::of(problems, format!("room for {least} neighbours, {} nodes", nodes.len())),
     })
 }

@@ -1,10 +1,10 @@
-//! Do all nodes get along? Two nodes with one pool, a CIDR that covers a node, a node that cannot be understood.
+//! Are the nodes consistent? Two nodes with one pod CIDR, a CIDR that covers a node, a node that cannot be read.
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
 use state::VerdictLine;
 
-/// Reasons of a verdict that are a mistake of somebody's, not a fact of the network.
+/// Reasons of a verdict that are mistakes of configuration, not facts of the network.
 const FAULTS: [&str; 9] = [
     "duplicate-cidr",
     "overlaps-own-cidr",
@@ -23,7 +23,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let problems: Vec<Problem> = at_fault.map(problem).collect();
     let mut names: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     names.dedup();
-    Ok(Finding::of(problems, format!("{} nodes, no two with one pool", names.len())))
+    Ok(Finding::of(problems, format!("{} nodes, each with pod CIDRs of its own", names.len())))
 }
 
 fn problem(line: &VerdictLine) -> Problem {
@@ -31,14 +31,15 @@ fn problem(line: &VerdictLine) -> Problem {
         "duplicate-cidr" | "overlaps-own-cidr" => {
             "two nodes give their pods the same addresses: traffic reaches one of them, at random"
         }
-        "not-listed" => "its pods are reached by what the list said before; nobody else may have that address or CIDR",
-        "malformed" => "what cannot be read is left out, and its last good routes stay",
-        _ => "the route would take away traffic that is not for pods, so there is none: those pods are unreachable",
+        "not-listed" => "its pods are reached by its last good entry; no other node may have that address or CIDR",
+        "malformed" => "what cannot be read is ignored, and its last good routes stay",
+        _ => "the route would capture traffic that is not for pods, so there is none: those pods are unreachable",
     };
     let cidr = if line.cidr.is_empty() { String::new() } else { format!(" {}", line.cidr) };
     Problem::new(
         format!("{}{cidr}: {}", line.node, line.text),
         why,
-        "give that node a CIDR and an address of its own in the list of nodes (kubectl get nodes -o yaml, or the nodes file)",
+        "give that node a CIDR and an address of its own in the list of nodes (kubectl get nodes -o yaml, or the \
+         nodes file)",
     )
 }

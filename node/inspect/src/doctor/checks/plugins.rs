@@ -1,4 +1,4 @@
-//! Are the plugins there that the configuration names, and are ours of this version?
+//! Do the plugins exist that the configuration names, and are podlan's of this version?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::{Facts, PluginFile};
@@ -6,7 +6,7 @@ use facts::{Facts, PluginFile};
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let plugins = facts.plugins.as_ref().map_err(Clone::clone)?;
     if plugins.is_empty() {
-        return Ok(Finding::moot("no configuration with podlan names any"));
+        return Ok(Finding::moot("no configuration names podlan"));
     }
     let mut problems = Vec::new();
     for plugin in plugins {
@@ -20,18 +20,19 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         match plugin.file {
             PluginFile::Missing => problems.push(Problem::new(
                 format!("{path} is missing, and the configuration names {name}"),
-                "the runtime cannot start, nor cleanly stop, any pod of that network",
-                format!("put it there: {source}; or take {name} out of the configuration"),
+                "the runtime can neither start nor cleanly stop pods of that network",
+                format!("install it: {source}; or remove {name} from the configuration"),
             )),
             PluginFile::NotExecutable => problems.push(Problem::new(
                 format!("{path} is not executable"),
-                "the runtime cannot start, nor cleanly stop, any pod of that network",
-                format!("chmod 755 {path}, or put it there anew: {source}"),
+                "the runtime can neither start nor cleanly stop pods of that network",
+                format!("chmod 755 {path}, or install it again: {source}"),
             )),
             PluginFile::Present { same: Some(false) } => problems.push(Problem::new(
                 format!("{path} is not the {name} that this podlan-node came with"),
-                "plugin and agent of different versions may not agree on the store's form or on what is theirs",
-                format!("put it there anew: {source}"),
+                "a plugin and an agent of different versions may disagree about the store's format or about which \
+                 objects are podlan's",
+                format!("install it again: {source}"),
             )),
             PluginFile::Present { .. } => {}
         }
@@ -40,6 +41,6 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let unsure = plugins
         .iter()
         .any(|plugin| plugin.name.starts_with("podlan") && plugin.file == PluginFile::Present { same: None });
-    let version = if unsure { "; whether of this version cannot be said: this program lies without them" } else { "" };
+    let version = if unsure { "; their version is unknown: this program is not installed beside them" } else { "" };
     Ok(Finding::of(problems, format!("{}{version}", names.join(", "))))
 }

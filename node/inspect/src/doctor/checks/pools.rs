@@ -1,20 +1,17 @@
-//! Are the addresses that this node gives its alone?
+//! Do the addresses that this node leases belong to it alone?
 
 use std::net::IpAddr;
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
-use install::conflist;
 use install::pools::{self, Pool};
 use routes::overlap;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let files = facts.configurations()?;
     let mut problems = Vec::new();
-    let pools: Vec<(&str, Pool)> = files
-        .iter()
-        .flat_map(|file| conflist::pools(&file.file, &file.text).into_iter().map(|pool| (file.network(), pool)))
-        .collect();
+    let pools: Vec<(&str, Pool)> =
+        files.iter().flat_map(|file| file.pools().into_iter().map(|pool| (file.network(), pool))).collect();
     for (index, (network, pool)) in pools.iter().enumerate() {
         let twin = pools[..index].iter().find(|(other, them)| other != network && overlap(them.subnet, pool.subnet));
         if let Some((other, theirs)) = twin {
@@ -23,7 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                     "the networks {other} ({}, {}) and {network} ({}, {}) share addresses",
                     theirs.file, theirs.subnet, pool.file, pool.subnet
                 ),
-                "each network leases by itself: two pods of this node get the same address",
+                "each network leases independently: two pods of this node can get the same address",
                 "give each network a subnet of its own",
             ));
         }
@@ -45,10 +42,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         problems.extend(dangers.grave.into_iter().chain(dangers.slight).map(|danger| {
             Problem::new(
                 danger,
-                "addresses are unique in the cluster only while each node leases from its own pod CIDRs; no route leads here",
-                "make the pool of that file one of this node's own CIDRs (podlan-node status), and make those pods anew",
+                "addresses are unique in the cluster only while each node leases from its own pod CIDRs; other nodes \
+                 have no route to these",
+                "set the pool in that file to one of this node's own CIDRs (podlan-node status), and create those \
+                 pods again",
             )
         }));
     }
-    Ok(Finding::of(problems, "every pool is this node's alone"))
+    Ok(Finding::of(problems, "every pool belongs to this node alone"))
 }

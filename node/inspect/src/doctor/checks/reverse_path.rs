@@ -1,4 +1,4 @@
-//! Does the kernel look at the source of what comes from pods?
+//! Does the kernel check the source address of pods' packets?
 
 use super::super::finding::{Finding, Outcome, Problem, some};
 use facts::Facts;
@@ -16,14 +16,17 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         let cure: Vec<String> = open.iter().map(|link| format!("net.ipv4.conf.{link}.rp_filter=1")).collect();
         Problem::new(
             format!("rp_filter is off on the pod links {}", some(&open)),
-            "podlan sets it to 1 on every pod link; without it only the agent's packet filter rule keeps those pods from \
-             sending with another's address",
-            format!("sysctl -w {}, and find who resets it", some(&cure)),
+            "podlan sets it to 1 on every pod link; without it only the agent's packet filter rule prevents those \
+             pods from sending with another pod's address",
+            format!("sysctl -w {}, and find what resets it", some(&cure)),
         )
     };
     let problems = if open.is_empty() { Vec::new() } else { vec![problem()] };
     let fine = match all.as_deref() {
-        Some("2") => "loose for all links (net.ipv4.conf.all.rp_filter = 2): the packet filter rule is the strict one",
+        Some("2") => {
+            "loose for all links (net.ipv4.conf.all.rp_filter = 2): the packet filter rule does the strict \
+              check"
+        }
         _ => "strict on every pod link",
     };
     Ok(Finding::of(problems, fine))

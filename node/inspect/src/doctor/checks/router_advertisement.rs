@@ -10,15 +10,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         return Ok(Finding::moot("pods have no IPv6"));
     }
     let problems = facts.settings.losses.clone()?.iter().map(problem).collect();
-    Ok(Finding::of(problems, "no address or route depends on advertisements that forwarding ignores"))
+    Ok(Finding::of(problems, "no address or route depends on router advertisements that a forwarding node ignores"))
 }
 
 fn problem(loss: &Loss) -> Problem {
     let (Loss { link, learned }, setting) = (loss, loss.setting());
     Problem::new(
         format!("{learned} of {link} was learned from a router advertisement, and {link} has accept_ra = 1"),
-        "a node that forwards IPv6 ignores advertisements unless accept_ra is 2: it would lose that and may be cut off, so \
-         podlan switches IPv6 forwarding on for no pod as it is",
-        format!("sysctl -w {setting}=2, and keep it: echo {setting}=2 > /etc/sysctl.d/90-podlan.conf"),
+        "a node that forwards IPv6 ignores advertisements unless accept_ra is 2: it would lose it and may be cut off, \
+         so podlan does not switch IPv6 forwarding on",
+        format!("sysctl -w {setting}=2, and make it permanent: echo {setting}=2 > /etc/sysctl.d/90-podlan.conf"),
     )
 }

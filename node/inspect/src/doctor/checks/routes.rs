@@ -1,4 +1,4 @@
-//! Are the routes that the agent wants in the kernel, and do packets take them?
+//! Are the desired routes in the kernel, and do packets take them?
 
 use netlink::{NODE_ROUTE, Route};
 
@@ -12,7 +12,7 @@ use routes::{Key, Routes};
 use state::VerdictLine;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
-    let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent wants any")) };
+    let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent runs here, so no routes are desired")) };
     let kernel = facts.kernel()?;
     let found: Routes = kernel.routes.iter().filter_map(observed).collect();
     let mut wanted = 0;
@@ -34,7 +34,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         let why = if key.is_own() {
             "packets to addresses that no pod has leave the node by its default route, and may come back"
         } else {
-            "the pods of that node are not reached from here"
+            "pods of that node are unreachable from this node"
         };
         problems.push(match kernel.routes.iter().find(|route| holds(route, &key)) {
             Some(thief) => stolen(wrong, why, thief),
@@ -42,30 +42,31 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             None => Problem::new(
                 wrong,
                 why,
-                "podlan-node doctor --fix wakes the agent, which puts it back; if it goes again, somebody removes it: ip \
-                 monitor route",
+                "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes \
+                 it: ip monitor route",
             )
             .fixed_by(Fix::WakeAgent),
         });
     }
-    Ok(Finding::of(problems, format!("{wanted} of {wanted} wanted routes are in")))
+    Ok(Finding::of(problems, format!("{wanted} of {wanted} desired routes are in the kernel")))
 }
 
-/// A route of another in the very place of ours.
+/// Whether it is a foreign route in the place of a desired one.
 fn holds(route: &Route, key: &Key) -> bool {
     route.protocol != NODE_ROUTE && route.destination == key.destination && route.metric == key.metric
 }
 
-/// Another try brings nothing as long as the node is as it is.
+/// Another attempt fails as long as the node does not change.
 fn refused(wrong: String, why: &str, line: &VerdictLine) -> Problem {
     let said = line.text.split_once(REFUSED).map_or(line.text.as_str(), |(_, said)| said);
     Problem::new(
         format!("{wrong}; the kernel refuses it: {said}"),
         why,
-        "see how the kernel reaches that node's address (ip route get ADDRESS) and its gateway; the agent tries again by \
+        "see how the kernel reaches that node's address (ip route get ADDRESS) and its gateway; the agent tries again \
+         by \
          itself when links, addresses, routes or rules of this node change",
     )
-    .left_because("the kernel refuses the route, and would again")
+    .left_because("the kernel refuses the route, and would refuse it again")
 }
 
 fn stolen(wrong: String, why: &str, thief: &Route) -> Problem {
@@ -73,8 +74,8 @@ fn stolen(wrong: String, why: &str, thief: &Route) -> Problem {
         format!("{wrong}; in its place is `{thief} proto {}`", protocol::name(thief.protocol)),
         format!("{why}; podlan never removes a route that it did not make"),
         format!(
-            "find who made it (protocol {}: {}), stop that, then: ip {}route del {} metric {} proto {}; the agent puts its own \
-             back at once",
+            "find the program that made it (protocol {}: {}), stop it, then: ip {}route del {} metric {} proto {}; \
+             the agent restores its own at once",
             thief.protocol,
             protocol::maker(thief.protocol),
             if thief.destination.is_ipv6() { "-6 " } else { "" },

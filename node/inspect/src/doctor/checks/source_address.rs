@@ -1,4 +1,4 @@
-//! Does the node speak to its pods from the address by which the cluster knows it?
+//! Does the node send to its pods from the address that the cluster has for it?
 
 use super::super::finding::{Finding, Outcome, Problem};
 use facts::Facts;
@@ -19,14 +19,18 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         asked += 1;
         if !internal.contains(source) {
             problems.push(Problem::new(
-                format!("this node speaks to its pods from {source}, and its InternalIP is {}", family.join(", ")),
-                "probes and policies know the node by its InternalIP: a NetworkPolicy that allows the node does not match",
-                format!("set `hostSource` to {} in the conflist of podlan; pods made after that have it", family[0]),
+                format!("this node sends to its pods from {source}, and its InternalIP is {}", family.join(", ")),
+                "probes and policies expect the node's InternalIP: a NetworkPolicy that allows the node does not match",
+                format!(
+                    "set `hostSource` to {} in the conflist of podlan; it applies to pods that are created \
+                         afterwards",
+                    family[0]
+                ),
             ));
         }
     }
     if asked == 0 {
-        return Ok(Finding::moot("there are no pods to speak to"));
+        return Ok(Finding::moot("there are no pods"));
     }
     Ok(Finding::of(problems, "the node's InternalIP"))
 }

@@ -3,7 +3,7 @@
 use super::super::finding::{Finding, Outcome, Problem, some};
 use facts::Facts;
 
-/// A lease may be given while this looks.
+/// A lease may be created during the check.
 const MEANWHILE: u64 = 60_000;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -14,8 +14,8 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         .map(|error| {
             Problem::new(
                 error.clone(),
-                "no pod of that network can be made or removed while its store cannot be read",
-                "ipam/store/FORMAT.md, \"Damage\": the store is text, and the line that is named is the damage",
+                "pods of that network can be neither created nor removed while its store cannot be read",
+                "ipam/store/FORMAT.md, \"Damage\": the store is a text file, and the named line is the damaged one",
             )
         })
         .collect();
@@ -30,9 +30,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         .collect();
     if !future.is_empty() {
         problems.push(Problem::new(
-            format!("leases were given in the future of this boot's clock: {}", some(&future)),
+            format!("leases have times in the future of this boot's clock: {}", some(&future)),
             "cooldowns end at the wrong time, so that an address may be given again too early",
-            "the runtime's CNI plugins run in another time namespace, or the store was copied from another machine: run \
+            "the runtime's CNI plugins run in another time namespace, or the store was copied from another machine: \
+             run \
              them in the node's own, or move the store away once its pods are gone",
         ));
     }

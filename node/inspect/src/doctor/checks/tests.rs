@@ -1,4 +1,5 @@
-//! Each check on facts that no test can make of a kernel, or not alone: what is wrong is named, and nothing else is.
+//! Each check on facts that no test can produce with a kernel, or not separately: what is wrong is named, and nothing
+//! else.
 
 use cni::{Attachment, ContainerId, Ifname};
 use ipam::{BootId, Lease, Presence, Proof, Stamp};
@@ -119,12 +120,12 @@ pub(crate) fn healthy() -> Facts {
     }
 }
 
-/// A family that is forwarded, as the kernel has it.
+/// A family that is forwarded.
 fn forwards() -> forwarding::Observed {
     forwarding::Observed { pods: true, all: Some(true), ..forwarding::Observed::default() }
 }
 
-/// Somebody set net.ipv4.ip_forward to 0, and so that of each link.
+/// Another program set net.ipv4.ip_forward to 0, and so the setting of each link.
 pub(crate) fn forwards_no_v4(facts: &mut Facts) {
     let off = vec![(ETH0, "eth0".into()), (9, "podlweb".into())];
     facts.settings.forwarding[Family::V4.index()] = Ok(forwarding::Observed { all: Some(false), off, ..forwards() });
@@ -142,7 +143,7 @@ fn leases(facts: &mut Facts) -> &mut Leases {
     facts.leases.as_mut().unwrap()
 }
 
-/// The checks that find something wrong, and everything that they say of it.
+/// The checks that find something wrong, and their texts.
 fn wrong(facts: &Facts) -> (Vec<&'static str>, String) {
     let (mut names, mut text) = (Vec::new(), String::new());
     for (check, outcome) in judge(facts) {
@@ -177,14 +178,14 @@ fn a_route_that_the_kernel_refuses_is_not_promised_to_come_back() {
     let mut facts = healthy();
     refuse(&mut facts);
     let (_, text) = wrong(&facts);
-    assert!(!text.contains("puts it back") && !text.contains("WakeAgent"), "{text}");
+    assert!(!text.contains("restore it") && !text.contains("WakeAgent"), "{text}");
 }
 
 #[test]
 fn each_damage_is_found_by_its_own_check_alone() {
     type Damage = fn(&mut Facts);
     let table: [(&str, &str, Damage); 31] = [
-        ("agent", "silent", |facts| said(facts).stale = true),
+        ("agent", "has not updated node.json", |facts| said(facts).stale = true),
         ("agent", "no node is called node1", |facts| {
             let state = &mut said(facts).state;
             (state.ready, state.reasons) = (false, vec!["no node is called node1".into()]);
@@ -294,7 +295,7 @@ fn a_lease_of_which_nothing_is_known_is_not_called_dead() {
 fn a_node_without_an_agent_is_judged_by_what_needs_none() {
     let mut facts = healthy();
     facts.agent = Ok(None);
-    assert_eq!(wrong(&facts).0, ["agent"], "its conflist counts on one");
+    assert_eq!(wrong(&facts).0, ["agent"], "its conflist needs one");
     let alone =
         r#"{"name":"podnet","plugins":[{"type":"podlan","ipam":{"type":"podlan-ipam","subnet":"10.244.1.0/24"}}]}"#;
     facts.configurations = Ok(vec![Configuration::new("10-podlan.conflist".into(), alone.into())]);

@@ -1,4 +1,4 @@
-//! What a paged operator sees.
+//! The report as an operator sees it.
 
 use super::*;
 use crate::doctor::checks::{self, healthy};
@@ -12,14 +12,14 @@ fn printed(report: &Report) -> String {
 }
 
 #[test]
-fn a_healthy_node_is_told_line_by_line() {
+fn a_healthy_node_is_shown_line_by_line() {
     let report = Report { done: Vec::new(), fixed: false, outcomes: checks::judge(&healthy()) };
     assert_eq!(report.code(), 0);
     assert_eq!(printed(&report), include_str!("healthy.txt"));
 }
 
 #[test]
-fn a_broken_node_is_told_what_is_wrong_why_it_matters_and_how_to_mend_it() {
+fn a_broken_node_is_shown_with_what_is_wrong_why_it_matters_and_how_to_fix_it() {
     let mut facts = healthy();
     checks::forwards_no_v4(&mut facts);
     facts.kernel.as_mut().unwrap().routes[2].protocol = 3;
@@ -54,9 +54,11 @@ fn what_a_fix_leaves_to_the_operator_is_told_with_the_reason_and_only_when_a_fix
     for fixed in [false, true] {
         let report = Report { done: Vec::new(), fixed, outcomes: checks::judge(&facts) };
         let text = printed(&report);
-        let told = text.lines().find(|line| line.starts_with("not mended: forward-policy: "));
+        let told = text.lines().find(|line| line.starts_with("not fixed: forward-policy: "));
         assert_eq!(told.is_some(), fixed, "{text}");
-        assert!(told.is_none_or(|told| told.contains("another's decision") && told.contains("--accept-forward")));
+        assert!(
+            told.is_none_or(|told| told.contains("belongs to another program") && told.contains("--accept-forward"))
+        );
         let why = report.json()["left"][0]["why"].clone();
         assert_eq!(why.as_str().is_some_and(|why| why.contains("--accept-forward")), fixed, "{why}");
     }

@@ -1,0 +1,67 @@
+//! What the agent does.
+
+use std::time::{Duration, Instant};
+
+use filter::{Drops, Wanted};
+use install::housekeeping::Position;
+use install::pools::Dangers;
+use pods::forwarding::keep::Forwarding;
+use pods::leases::{Asked, LeaseCounts};
+use state::{State, VerdictLine};
+
+use crate::metrics::Inner;
+
+/// An action. The first five have an answer.
+pub(in crate::agent) enum Action {
+    /// Read what the previous agent wrote of the nodes, as of this time; answered by `Event::PreviousList`.
+    ReadPreviousList(Instant),
+    /// Call `Core::turn`; answered by `Event::Turned`.
+    Turn,
+    /// Ask which MTU pods inherit, given the MTU by which the nodes are reached; answered by `Event::Mtu`.
+    AskMtu(Option<u32>),
+    /// Ask for this node's own addresses; answered by `Event::Sources`.
+    AskSources,
+    /// The packet filter must be like this; acknowledged by the version of `PartReport::Filter`.
+    Filter(Wanted),
+    /// Look after the leases.
+    Leases(Asked),
+    /// Look after the installed files.
+    Files(Position),
+    /// Look after the MTU of pods: all that they inherited since the boot, the present one last.
+    PodMtus(Vec<u32>),
+    /// Ask the source for a snapshot of now.
+    Refresh,
+    /// Answer the operator's command.
+    Answer(&'static str),
+    /// Count a source's error.
+    CountSourceError,
+    /// Count a turn.
+    CountTurn(TurnCounts),
+    /// Publish and file the verdicts.
+    Verdicts(Vec<VerdictLine>),
+    /// File what the nodes have, as a list in JSON, for the next agent.
+    NodeList(Vec<u8>),
+    /// Publish the state.
+    Publish(Box<Publication>),
+}
+
+/// What is counted of a turn.
+pub(in crate::agent) struct TurnCounts {
+    pub(in crate::agent) changes: u64,
+    /// Routes that were put back.
+    pub(in crate::agent) heals: u64,
+    pub(in crate::agent) took: Duration,
+}
+
+/// Everything that is published of how the agent stands.
+pub(in crate::agent) struct Publication {
+    pub(in crate::agent) state: State,
+    /// Whether the state file is replaced too: not while the previous agent's says that the node is ready.
+    pub(in crate::agent) is_filed: bool,
+    pub(in crate::agent) dangers: Dangers,
+    pub(in crate::agent) lease_counts: LeaseCounts,
+    pub(in crate::agent) drops: Option<Drops>,
+    /// None before the routes are decided.
+    pub(in crate::agent) forwarding: Option<Forwarding>,
+    pub(in crate::agent) inner: Inner,
+}

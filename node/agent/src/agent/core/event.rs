@@ -1,0 +1,102 @@
+//! What happens to the agent.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use netlink::InheritedMtu;
+
+use super::turn::Task;
+use filter::Filtered;
+use install::housekeeping::FilesState;
+use pods::forwarding::keep::Forwarding;
+use pods::leases::LeaseCounts;
+use routes::Routes;
+use routes::reconcile::Turn;
+use source::{Report, Snapshot};
+use state::control::Command;
+
+/// An event.
+pub(in crate::agent) enum Event {
+    /// The source reports.
+    Report(Report),
+    /// The answer to `Action::ReadPreviousList`; none where there is no list, or where it cannot be read.
+    PreviousList(Option<PreviousList>),
+    /// Events of the kernel.
+    Heard(Heard),
+    /// An operator's command. It is answered at once.
+    Order(Command),
+    /// A part reports.
+    Part(PartReport),
+    /// The troubles of all parts, where they are other than before.
+    PartTroubles(Vec<String>),
+    /// The outcome of `Action::Turn`.
+    Turned(Turned),
+    /// The answer to `Action::AskMtu`, or why there is none.
+    Mtu(Result<MtuLook, netlink::Error>),
+    /// The answer to `Action::AskSources`: this node's own addresses that traffic may have as its source, in the kernel's
+    /// order; none where the kernel cannot be asked.
+    Sources(Vec<IpAddr>),
+    /// It is as late as `Core::due` said, or later.
+    Time,
+}
+
+/// How a part stands now.
+pub(in crate::agent) enum PartReport {
+    Filter(Filtered),
+    Forwarding(Forwarding),
+    Leases(LeaseCounts),
+    /// None before the first look.
+    Files(Option<FilesState>),
+    /// Pods whose links keep a former MTU, and why.
+    FormerMtus(Vec<String>),
+    /// What cannot be written to the run directory, and why.
+    Unwritten(Vec<String>),
+}
+
+/// What the previous agent wrote of the nodes, and what the kernel holds of it.
+pub(in crate::agent) struct PreviousList {
+    pub(in crate::agent) list: Snapshot,
+    pub(in crate::agent) held: Routes,
+}
+
+/// What was read from the kernel's events.
+#[derive(Default)]
+pub(in crate::agent) struct Heard {
+    pub(in crate::agent) events: Vec<netlink::Event>,
+    /// Events may have been lost before these.
+    pub(in crate::agent) lost: bool,
+    /// Why no events are received now.
+    pub(in crate::agent) trouble: Option<String>,
+}
+
+/// The outcome of a turn.
+pub(in crate::agent) struct Turned {
+    pub(super) task: Task,
+    pub(super) turn: Result<Turn, netlink::Error>,
+    /// Whether a former CIDR was kept because it is not known whether it has leases.
+    pub(super) asks_for_leases: bool,
+    /// How long it took.
+    pub(in crate::agent) took: Duration,
+    /// How many objects of the kernel could not be read, where they were looked at.
+    pub(in crate::agent) unreadable: u64,
+}
+
+impl Turned {
+    /// Whether the kernel could be asked.
+    pub(in crate::agent) fn is_ok(&self) -> bool {
+        self.turn.is_ok()
+    }
+
+    /// Whether links and addresses were looked at.
+    pub(in crate::agent) fn looked(&self) -> bool {
+        self.turn.as_ref().is_ok_and(|turn| turn.looked)
+    }
+}
+
+/// The MTU that pods inherit.
+pub(in crate::agent) struct MtuLook {
+    /// By a plugin that does not have the agent's state.
+    pub(in crate::agent) alone: InheritedMtu,
+    /// By the agent.
+    pub(in crate::agent) now: InheritedMtu,
+}

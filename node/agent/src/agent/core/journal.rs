@@ -1,0 +1,34 @@
+//! The agent's log: one line for each changed route and verdict; silence when nothing changed.
+
+use routes::plan::Change;
+use routes::reconcile::Turn;
+
+/// More changes than this at once are logged as one number: a cluster's first list would hide what matters.
+const LISTED: usize = 100;
+
+/// Logs what a turn did.
+pub(super) fn turn(turn: &Turn) {
+    if turn.changed.len() > LISTED {
+        tracing::info!(verdicts = turn.changed.len(), "verdicts");
+    } else {
+        for verdict in &turn.changed {
+            let cidr = verdict.cidr.map(tracing::field::display);
+            tracing::info!(node = %verdict.node, cidr, verdict = %verdict.ruling, "verdict");
+        }
+    }
+    if turn.applied.done.len() > LISTED {
+        tracing::info!(changes = turn.applied.done.len(), "routes");
+    } else {
+        for change in &turn.applied.done {
+            let op = match change {
+                Change::Add(..) => "add",
+                Change::Replace(..) => "replace",
+                Change::Remove(_) => "remove",
+            };
+            tracing::info!(op, dst = %change.key().destination, "route");
+        }
+    }
+    for (change, trouble) in turn.applied.refused.iter().take(LISTED) {
+        tracing::warn!(dst = %change.key().destination, %trouble, "route");
+    }
+}

@@ -1,0 +1,53 @@
+//! What the agent knows beside the routes, from its start on.
+
+use std::time::Instant;
+
+use super::kernel_access::KernelAccess;
+use super::own_cidrs::OwnCidrs;
+use super::part_reports::PartReports;
+use super::publication::Published;
+use super::sides::FilterOrder;
+use super::{Given, Now};
+use routes::reconcile::Settings;
+use state::HEARTBEAT;
+use std::time::Duration;
+
+pub(super) struct Known {
+    pub(super) settings: Settings,
+    /// The network of this node's pods.
+    pub(super) network: String,
+    pub(super) writes_conflist: bool,
+    pub(super) resync: Duration,
+    pub(super) heartbeat: Instant,
+    pub(super) filter: FilterOrder,
+    pub(super) own: OwnCidrs,
+    pub(super) parts: PartReports,
+    pub(super) kernel: KernelAccess,
+    pub(super) published: Published,
+}
+
+impl Known {
+    pub(super) fn new(given: Given, now: Now) -> Self {
+        Self {
+            settings: given.settings,
+            network: given.network,
+            writes_conflist: given.writes_conflist,
+            resync: given.resync,
+            heartbeat: now.at,
+            filter: FilterOrder::new(given.no_masquerade_to),
+            own: OwnCidrs::new(now.at),
+            parts: PartReports::default(),
+            kernel: KernelAccess::default(),
+            published: Published::new(given.state, given.previous_agent, now.at),
+        }
+    }
+
+    /// Whether a heartbeat is due now.
+    pub(super) fn take_heartbeat(&mut self, now: Instant) -> bool {
+        let is_due = self.heartbeat <= now;
+        if is_due {
+            self.heartbeat = now + HEARTBEAT;
+        }
+        is_due
+    }
+}

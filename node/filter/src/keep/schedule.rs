@@ -1,0 +1,63 @@
+//! When the rules are compared and read without being asked to, and how often at most.
+
+use std::time::{Duration, Instant};
+
+/// How long to wait before the rules are compared for the second time in a row: another program may keep rewriting them.
+pub(super) const PEACE: Duration = Duration::from_secs(1);
+
+/// How soon rules that the kernel refused are tried again, where no event asks for it.
+pub(super) const RETRY: Duration = Duration::from_secs(5);
+
+/// How soon the event socket is opened again after it failed.
+pub(super) const REOPEN: Duration = Duration::from_secs(1);
+
+/// How soon after a change of foreign rules they are read, and the least time between two readings: a program that
+/// rewrites thousands of them (kube-proxy) must not keep the agent busy.
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(500);
+pub(super) const NEXT_LOOK: Duration = Duration::from_secs(3);
+
+/// When something is due that no event asks for.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub(super) look: Option<Instant>,
+    pub(super) put: Option<Instant>,
+    pub(super) retry: Option<Instant>,
+    pub(super) reopen: Option<Instant>,
+    pub(super) slow: Instant,
+    pub(super) count: Instant,
+    /// When the foreign rules were read last, and when our own are, or were, compared because of an event.
+    looked: Option<Instant>,
+    compared: Option<Instant>,
+}
+
+impl Schedule {
+    /// The event socket is opened, all rules are compared and counted at once.
+    pub(super) fn starting(now: Instant) -> Self {
+        let (reopen, slow, count) = (Some(now), now, now);
+        Self { look: None, put: None, retry: None, reopen, slow, count, looked: None, compared: None }
+    }
+
+    /// What is due first.
+    pub(super) fn first(&self) -> Instant {
+        let sometimes = [self.look, self.put, self.retry, self.reopen];
+        sometimes.into_iter().flatten().fold(self.slow.min(self.count), Instant::min)
+    }
+
+    /// Another program may have changed our tables, or foreign ones.
+    pub(super) fn tables_changed(&mut self, ours: bool, others: bool, now: Instant) {
+        if others && self.look.is_none() {
+            let soon = now + FIRST_LOOK;
+            self.look = Some(self.looked.map_or(soon, |last| soon.max(last + NEXT_LOOK)));
+        }
+        if ours && self.put.is_none() {
+            let again = self.compared.is_some_and(|last| now.saturating_duration_since(last) < PEACE);
+            let due = if again { now + PEACE } else { now };
+            (self.put, self.compared) = (Some(due), Some(due));
+        }
+    }
+
+    /// The foreign rules are read now.
+    pub(super) fn look_begins(&mut self, now: Instant) {
+        (self.looked, self.look) = (Some(now), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! Carries out what the machine asks of the kernel, over one nftables socket. Decides nothing.
+
+use nftables::{Error, Nfnetlink, Table};
+
+use super::forward::{self, ForwardDrop};
+use super::keep::interface::{Answer, Request};
+use super::{Egress, Forwarded, arp_guard, masquerade, source_rule};
+
+/// The socket for requests; none before the first one, and after it failed.
+#[derive(Default)]
+pub(super) struct Kernel {
+    socket: Option<Nfnetlink>,
+}
+
+impl Kernel {
+    /// The port by which events say that the change was this agent's.
+    pub(super) fn port(&self) -> Option<u32> {
+        self.socket.as_ref().map(Nfnetlink::port)
+    }
+
+    /// Carries out a request that concerns rules; `None` for one that concerns the event socket.
+    pub(super) fn carry_out(&mut self, request: &Request) -> Option<Answer> {
+        Some(match request {
+            Request::Listen => return None,
+            Request::Masquerade(egress) => put(self.masquerade(egress), Ok(false)),
+            // One table that the kernel refuses does not stop the other.
+            Request::Source => put(self.put(&source_rule::table()), self.put(&arp_guard::table())),
+            Request::Look { accepts, forwarded } => {
+                Answer::Looked(self.look(*accepts, forwarded).map_err(|error| error.to_string()))
+            }
+            Request::Count => Answer::Counted(self.with_socket(source_rule::drops).ok()),
+        })
+    }
+
+    fn masquerade(&mut self, egress: &Egress) -> Result<bool, Error> {
+        let (family, name) = masquerade::TABLE;
+        match egress {
+            Egress::Unknown => Ok(false),
+            Egress::Off => self.with_socket(|socket| nftables::remove(socket, family, name)),
+            Egress::On(sides) => self.put(&masquerade::table(sides)),
+        }
+    }
+
+    fn put(&mut self, table: &Table) -> Result<bool, Error> {
+        self.with_socket(|socket| nftables::ensure(socket, table))
+    }
+
+    fn look(&mut self, accepts: bool, forwarded: &Forwarded) -> Result<Vec<ForwardDrop>, Error> {
+        self.with_socket(|socket| {
+            let answered = if accepts { forward::accept(socket, &forwarded.own) } else { forward::withdraw(socket) };
+            match answered {
+                Ok(true) if accepts => tracing::info!("pods pass chains whose policy is to drop"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the chains of others at forward stay as they are"),
+            }
+            forward::look(socket, &forwarded.packets)
+        })
+    }
+
+    /// A socket that failed is opened again for the next request.
+    fn with_socket<T>(&mut self, ask: impl FnOnce(&mut Nfnetlink) -> Result<T, Error>) -> Result<T, Error> {
+        let mut socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => Nfnetlink::requests()?,
+        };
+        let answer = ask(&mut socket);
+        if !matches!(answer, Err(Error::Send(_) | Error::Receive(_))) {
+            self.socket = Some(socket);
+        }
+        answer
+    }
+}
+
+fn put(one: Result<bool, Error>, other: Result<bool, Error>) -> Answer {
+    let changed = matches!(one, Ok(true)) || matches!(other, Ok(true));
+    Answer::Put { changed, failed: one.and(other).err().map(|error| error.to_string()) }
+}
