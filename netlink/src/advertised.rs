@@ -1,5 +1,6 @@
-//! What a node has by IPv6 router advertisements, and loses when it forwards: a forwarding node takes no advertisements by a
-//! link whose `accept_ra` is 1. The routes go at once, the addresses when their lifetime ends.
+//! The addresses and routes that a node has from IPv6 router advertisements and loses when it forwards: a forwarding node
+//! ignores advertisements on a link whose `accept_ra` is 1. The routes are removed at once, the addresses when their lifetime
+//! ends.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +32,7 @@ const RTA_CACHEINFO: u16 = 12;
 /// Where `rta_expires` lies in `struct rta_cacheinfo`.
 const EXPIRES: usize = 8;
 
-/// What a link has by advertisements.
+/// An address or a route of a link that comes from advertisements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Learned {
     /// The default route.
@@ -52,19 +53,19 @@ impl fmt::Display for Learned {
     }
 }
 
-/// A link that loses something by forwarding, and the most important of what it loses.
+/// A link that loses addresses or routes when the node forwards, with the most important of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// The link's name.
     pub link: String,
-    /// What it has by advertisements.
+    /// The address or route that it loses.
     pub learned: Learned,
 }
 
 impl Loss {
-    /// The setting that keeps it, as sysctl(8) takes it: 2 for advertisements that a forwarding node takes too.
+    /// The name for sysctl(8) of the setting that keeps it: with 2 a forwarding node accepts advertisements too.
     pub fn setting(&self) -> String {
-        // In a name with dots (a VLAN's) they would read as separators.
+        // sysctl(8) would take the dots in a VLAN's name as separators.
         match self.link.contains('.') {
             true => format!("net/ipv6/conf/{}/accept_ra", self.link),
             false => format!("net.ipv6.conf.{}.accept_ra", self.link),
@@ -72,7 +73,7 @@ impl Loss {
     }
 }
 
-/// What the node of the socket loses by forwarding IPv6, link by link: would lose where it does not forward yet.
+/// What the node of the socket loses by forwarding IPv6 for each link, or would lose where it does not forward yet.
 pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss>, ForwardingError> {
     let mut links: BTreeMap<u32, Learned> = BTreeMap::new();
     let addresses = host.dump(Address::dump(0), |message| by_advertisement(&message))?;
@@ -83,7 +84,7 @@ pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss
     let forwards_already = crate::forwards(host, Family::V6)? == Some(true);
     let mut losses = Vec::new();
     for (index, learned) in links {
-        // A link that was taken out of forwarding afterwards is no router's, and takes them.
+        // A link whose own forwarding was switched off later accepts them.
         if forwards_already && link_forwards(host, Family::V6, index)? == Some(false) {
             continue;
         }
@@ -96,8 +97,8 @@ pub fn lost_by_forwarding(host: &mut Socket, procfs: &Procfs) -> Result<Vec<Loss
     Ok(losses)
 }
 
-/// An address that the kernel made of an advertised prefix, and that ends unless it is advertised again. One that DHCPv6
-/// gave has neither mark.
+/// An address that the kernel made from an advertised prefix, with a lifetime that advertisements extend. An address from
+/// DHCPv6 has neither mark.
 fn by_advertisement(message: &RouteNetlinkMessage) -> Option<(u32, Learned)> {
     let RouteNetlinkMessage::NewAddress(AddressMessage { header, attributes, .. }) = message else { return None };
     let mut address: Option<IpAddr> = None;
@@ -106,7 +107,7 @@ fn by_advertisement(message: &RouteNetlinkMessage) -> Option<(u32, Learned)> {
         match attribute {
             AddressAttribute::Address(ip) => address = Some(*ip),
             AddressAttribute::Protocol(protocol) => is_advertised |= *protocol == AddressProtocol::RouterAnnouncement,
-            // Before Linux 5.18 by this alone; programs that read advertisements themselves have accept_ra 0.
+            // The only mark before Linux 5.18; where a program handles advertisements itself, accept_ra is 0.
             AddressAttribute::Flags(flags) => is_advertised |= flags.contains(AddressFlags::Managetempaddr),
             AddressAttribute::CacheInfo(info) => ends = info.ifa_valid != u32::MAX,
             _ => {}
@@ -117,8 +118,8 @@ fn by_advertisement(message: &RouteNetlinkMessage) -> Option<(u32, Learned)> {
     counts.then_some((header.index, Learned::Address(address)))
 }
 
-/// A route that advertisements made, with each link that it leaves by: one of their protocol, or the kernel's own of an
-/// advertised prefix, which ends some time.
+/// A route from an advertisement, with each link of its next hops: one whose protocol is RA, or the kernel's route of an
+/// advertised prefix, which has a lifetime.
 fn learned_route(message: &Message<'_>) -> Vec<(u32, Learned)> {
     let (fixed, attributes) = message.split(RTMSG);
     let byte = |at: usize| fixed.get(at).copied();

@@ -1,5 +1,5 @@
-//! The entry of the kernel's routing tables that matches an address (`RTM_F_FIB_MATCH`), read tolerantly: what this crate
-//! has no field for is said to be there, and an attribute of a newer kernel is passed over.
+//! The entry of the kernel's routing tables that matches an address (`RTM_F_FIB_MATCH`), read tolerantly: a next
+//! hop for which this crate has no field is named as such ([`Onward`]), and an attribute of a newer kernel is ignored.
 
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ const RTA_NH_ID: u16 = 30;
 /// `RTNH_F_ONLINK`.
 const ONLINK: u32 = 4;
 
-/// An entry of a routing table, as far as it says where a packet goes.
+/// An entry of a routing table: the fields that decide where a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FibEntry {
     /// The address family of the destination.
@@ -40,7 +40,7 @@ pub struct FibEntry {
     pub table: u32,
     /// Who made it (`rtm_protocol`).
     pub protocol: u8,
-    /// How far the destination is; the kernel knows it for IPv4 alone.
+    /// The distance of the destination; the kernel has it for IPv4 only.
     pub scope: Scope,
     /// It goes by a nexthop object (`ip nexthop`).
     pub by_object: bool,
@@ -64,7 +64,7 @@ pub enum Onward {
     Several,
     /// Into a tunnel or with a label (`RTA_ENCAP`, `RTA_NEWDST`).
     Encapsulated,
-    /// Where cannot be read.
+    /// The next hop cannot be read.
     Unread,
 }
 
@@ -121,7 +121,7 @@ impl Read {
         Self { entry, object }
     }
 
-    /// With `net.ipv4.nexthop_compat_mode` 0 the kernel names the object and says no more.
+    /// With `net.ipv4.nexthop_compat_mode` 0 the kernel gives the object's number and no next hop.
     fn resolve(self, socket: &mut Socket) -> Result<FibEntry, Error> {
         let Self { mut entry, object } = self;
         if let (Onward::Unread, Some(object)) = (entry.onward, object) {

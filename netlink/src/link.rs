@@ -1,4 +1,4 @@
-//! Links: the veth pair, its state, and what the kernel says of a link.
+//! Links: making a veth pair, changing a link, and reading one.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -120,7 +120,7 @@ impl Link {
         }
     }
 
-    /// Looks for one link: `None` only when the kernel says that there is none (`ENODEV`).
+    /// Looks for one link: `None` only when the kernel answers `ENODEV`.
     pub fn find(socket: &mut Socket, link: Selector<'_>) -> Result<Option<Self>, Error> {
         match socket.get(Self::get(link))? {
             Ok(message) => Ok(Self::from_message(&message)),

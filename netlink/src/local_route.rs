@@ -31,8 +31,8 @@ pub struct LocalRoute {
 }
 
 impl LocalRoute {
-    /// Adds a route that accepts packets to the address until the kernel's own does, and expires. It has the kernel's
-    /// protocol number, in whose place it stands.
+    /// Adds a route that accepts packets to the address until the kernel has added its own, and that then expires. It has the
+    /// kernel's protocol number, like the route that it replaces for that time.
     pub fn add(&self) -> Request {
         let mut message = RouteMessage::default();
         message.header.address_family = Family::V6.in_header();

@@ -34,13 +34,13 @@ const DATAGRAM: usize = 64 * 1024;
 /// One event.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// An object came, changed or went; the message kind says which.
+    /// An object was added, changed or removed; the message kind tells which.
     Changed(Box<RouteNetlinkMessage>),
     /// Forwarding was switched on or off.
     Switched(Switched),
-    /// A policy rule came or went.
+    /// A policy rule was added or removed.
     Rules,
-    /// A nexthop object came, changed or went.
+    /// A nexthop object was added, changed or removed.
     Nexthops,
     /// The kernel dropped events because the reader was slow (`ENOBUFS`): look at everything again.
     Overflow,

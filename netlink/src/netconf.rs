@@ -2,7 +2,7 @@
 //! files cost), and the kernel's event when that changes.
 //!
 //! IPv4 is forwarded by the setting of the link that a packet came in by; `net.ipv4.ip_forward` sets those of all links.
-//! IPv6 is forwarded by the setting of the namespace; a link's own says whether it is a router's, and takes advertisements.
+//! IPv6 is forwarded by the setting of the namespace; a link's own setting decides whether it accepts router advertisements.
 
 use nix::errno::Errno;
 

@@ -1,4 +1,4 @@
-//! Nexthop objects (`ip nexthop`): where one leads that a route names by its number alone.
+//! Nexthop objects (`ip nexthop`): the next hop of an object to which a route refers by number.
 
 use crate::fib::{Hop, Onward};
 use crate::socket::{Error, Socket};
@@ -26,11 +26,11 @@ const ONLINK: u32 = 4;
 /// What an object is.
 enum Object {
     Onward(Onward),
-    /// A group of one: where that leads.
+    /// A group with one member: the member's number.
     Alias(u32),
 }
 
-/// Where the object `id` leads. One that is not there, or cannot be read, leads nowhere that is known.
+/// The next hop of the object `id`; [`Onward::Unread`] for one that is missing or cannot be read.
 pub(crate) fn onward(socket: &mut Socket, id: u32) -> Result<Onward, Error> {
     match ask(socket, id)? {
         Object::Onward(onward) => Ok(onward),
@@ -45,7 +45,7 @@ pub(crate) fn onward(socket: &mut Socket, id: u32) -> Result<Onward, Error> {
 fn ask(socket: &mut Socket, id: u32) -> Result<Object, Error> {
     Ok(match socket.ask(RTM_GETNEXTHOP, &[0; NHMSG], &[Attribute::u32(NHA_ID, id)], read)? {
         Ok(object) => object,
-        // It went a moment ago: its routes go with it, and that is an event.
+        // It was removed a moment ago. The kernel removes its routes too, and sends an event.
         Err(_gone) => Object::Onward(Onward::Unread),
     })
 }

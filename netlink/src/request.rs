@@ -17,7 +17,7 @@ impl Request {
         Self::new(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Makes something, in place of the one of the same key where there is one.
+    /// Makes something, or replaces the object of the same key.
     pub(crate) fn replace(message: RouteNetlinkMessage) -> Self {
         Self::new(message, NLM_F_CREATE | NLM_F_REPLACE)
     }
@@ -43,12 +43,12 @@ impl Request {
         Self { message }
     }
 
-    /// Has the kernel say that it obeyed. That it refused it says in any case.
+    /// Asks the kernel for an acknowledgement of success too; it reports a failure in any case (`NLM_F_ACK`).
     pub(crate) fn acknowledge(&mut self) {
         self.message.header.flags |= NLM_F_ACK;
     }
 
-    /// Appends the message's bytes to `datagram` under `sequence`.
+    /// Appends the message's bytes to `datagram`, with this sequence number.
     pub(crate) fn write(&mut self, sequence: u32, datagram: &mut Vec<u8>) {
         self.message.header.sequence_number = sequence;
         self.message.finalize();

@@ -37,7 +37,7 @@ pub enum RouteKind {
 /// How far the destination is (`rtm_scope`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// Anywhere (`RT_SCOPE_UNIVERSE`); iproute2 says "global".
+    /// Anywhere (`RT_SCOPE_UNIVERSE`); "global" in iproute2.
     Global,
     /// On the link itself.
     Link,
@@ -128,7 +128,7 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
-    /// The route that an address takes; `None` when the kernel says that none leads anywhere.
+    /// The route that an address takes; `None` when the kernel answers that there is none.
     pub fn ask(socket: &mut Socket, lookup: Lookup, address: IpAddr) -> Result<Option<Self>, Error> {
         match socket.get(lookup.of(address))? {
             Ok(message) => Ok(Self::from_message(&message)),
@@ -312,7 +312,7 @@ impl Lookup {
 }
 
 /// What the kernel answers where no route leads anywhere: none, or one that is unreachable, a blackhole, prohibited or
-/// throw, in this order; or it has no such address family. Anything else says nothing of routes.
+/// throw, in this order; or it has no such address family. Other errors are not about routes.
 fn leads_nowhere(errno: Errno) -> bool {
     use Errno::{EACCES, EAFNOSUPPORT, EAGAIN, EHOSTUNREACH, EINVAL, ENETUNREACH, EOPNOTSUPP};
     let none = [ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES, EAGAIN, EAFNOSUPPORT, EOPNOTSUPP];

@@ -1,6 +1,5 @@
 //! Rules of others, as far as they can be understood: the chains at a hook, and their rules as steps. An expression that
-//! is not known here is [`Step::Unknown`]. The caller can append rules to
-//! such a chain and remove them by handle.
+//! is not known here is [`Step::Unknown`]. The caller can append rules to such a chain and remove them by handle.
 
 use netlink::wire::{Attribute, Attributes};
 
@@ -164,7 +163,7 @@ fn values(socket: &mut Nfnetlink, family: TableFamily, table: &str, set: &str) -
     Ok(Some(values))
 }
 
-/// Appends `add` to a chain and takes the rules with these handles out of it, in one transaction.
+/// Appends `add` to a chain and removes the rules with these handles, in one transaction.
 pub fn change(socket: &mut Nfnetlink, chain: &BaseChain, add: &[Rule], remove: &[u64]) -> Result<(), Error> {
     let removal = |handle: &u64| Message {
         family: chain.family as u8,

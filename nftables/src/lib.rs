@@ -27,24 +27,24 @@ pub use table::{Chain, Hook, Rule, Set, Table, TableFamily, octets};
 use observed::observe;
 use plan::{Plan, again, plan};
 
-/// Makes `table` what the kernel holds under its name; true when there was something to change. A change in place that the
-/// kernel refuses is followed by another way: the table made again as a whole.
-pub fn put(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+/// Changes the kernel's table of this name to `table`; true when there was something to change. Where the kernel refuses the
+/// change in place, the table is removed and made again.
+pub fn ensure(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
     let plan = plan(table, observe(socket, table.family, table.name)?.as_ref());
     if plan.is_empty() {
         return Ok(false);
     }
-    match carry_out(socket, &plan) {
-        Err(in_place @ Error::Refused { .. }) if !plan.whole => carry_out(socket, &again(table))
+    match apply(socket, &plan) {
+        Err(in_place @ Error::Refused { .. }) if !plan.whole => apply(socket, &again(table))
             .map_err(|again| Error::Twice { in_place: in_place.into(), again: again.into() })?,
         done => done?,
     }
     Ok(true)
 }
 
-/// A table that is made as a whole is made in one transaction where the socket has room for it, so that at no moment a part
-/// of it is missing.
-fn carry_out(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
+/// Sends the plan's transactions. A table that is made as a whole is made in one transaction where the socket has room for it,
+/// so that it is never incomplete.
+fn apply(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
     if plan.whole {
         match socket.transaction(plan.at_once()) {
             Err(error) if error.is_too_large() => {}
@@ -66,12 +66,12 @@ fn carry_out(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
     }
 }
 
-/// Whether the kernel holds `table` as it should be. Asks, and changes nothing.
-pub fn stands(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+/// Whether the kernel's table of this name equals `table`. Changes nothing.
+pub fn is_in_place(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
     Ok(plan(table, observe(socket, table.family, table.name)?.as_ref()).is_empty())
 }
 
-/// Removes a table with all that is in it; false when there was none.
+/// Removes a table with its contents; false when there was none.
 pub fn remove(socket: &mut Nfnetlink, family: TableFamily, name: &str) -> Result<bool, Error> {
     match socket.transaction(vec![table::remove_table(family, name)]) {
         Ok(()) => Ok(true),

@@ -152,8 +152,8 @@ impl Nfnetlink {
         self.verdicts(begin, messages.len())
     }
 
-    /// Has the socket take a datagram of so many bytes, as far as the kernel allows it: what it does not allow, the sending
-    /// says. Without CAP_NET_ADMIN of the machine itself `net.core.wmem_max` is the limit.
+    /// Enlarges the socket's send buffer for a datagram of so many bytes, as far as the kernel allows; where it is still too
+    /// small, sending fails. Without CAP_NET_ADMIN in the initial user namespace `net.core.wmem_max` is the limit.
     fn make_room(&self, bytes: usize) {
         if getsockopt(&self.wire, sockopt::SndBuf).is_ok_and(|room| room < bytes + ROOM) {
             let wanted = bytes + ROOM;

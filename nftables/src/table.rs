@@ -46,12 +46,12 @@ impl TableFamily {
     }
 }
 
-/// Everything under one name.
+/// A table with everything in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// Of the table and all that is in it.
     pub family: TableFamily,
-    /// By which it is found; an existing table of this name is taken over.
+    /// The key. An existing table of this name is changed or replaced.
     pub name: &'static str,
     /// Its sets, all of them.
     pub sets: Vec<Set>,
@@ -77,45 +77,45 @@ impl Set {
     }
 }
 
-/// A chain at a hook; what no rule decides goes on.
+/// A chain at a hook, with the policy accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// Unique in its table.
     pub name: &'static str,
-    /// Where it hangs.
+    /// Its hook.
     pub hook: Hook,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
 }
 
-/// Where a chain hangs.
+/// The hook of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// `filter` or `nat`.
     pub kind: &'static str,
     /// `NF_INET_PRE_ROUTING` and `NF_ARP_IN` 0, `NF_INET_FORWARD` 2, `NF_INET_POST_ROUTING` 4.
     pub number: u32,
-    /// Chains with lower ones see the packet first.
+    /// Chains with a lower priority see the packet first.
     pub priority: i32,
 }
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its purpose, as a short text.
-    pub says: &'static str,
+    /// A short text for people, which begins the comment.
+    pub purpose: &'static str,
     /// Evaluated in order.
     pub expressions: Vec<Expression>,
 }
 
 impl Rule {
-    /// What `nft list` shows behind it; another rule has another one.
+    /// The comment that `nft list` shows: the purpose, and a digest of the `Debug` text of the expressions.
     pub fn comment(&self) -> String {
-        format!("{} [{:08x}]", self.says, digest(&format!("{:?}", self.expressions)))
+        format!("{} [{:08x}]", self.purpose, digest(&format!("{:?}", self.expressions)))
     }
 }
 
-/// FNV-1a: it stays what it is from one release of the compiler to the next.
+/// FNV-1a, which is the same with each release of the compiler.
 fn digest(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -184,7 +184,7 @@ pub(super) fn behind(subnet: IpNetwork) -> Option<IpAddr> {
     }
 }
 
-/// An address as it stands in a header.
+/// An address in network byte order, as headers have it.
 pub fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),

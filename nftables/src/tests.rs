@@ -47,7 +47,7 @@ fn within(test: &str, body: impl FnOnce()) {
 fn table(v4: &Subnets, v6: &Subnets) -> Table {
     let set = |name, family, subnets: &Subnets| Set { name, family, subnets: subnets.clone() };
     let load = Expression::NetworkHeader { offset: 16, length: 4 };
-    let rule = Rule { says: "podlan: test", expressions: vec![load, Expression::Lookup(Cmp::Equal, SETS[0])] };
+    let rule = Rule { purpose: "podlan: test", expressions: vec![load, Expression::Lookup(Cmp::Equal, SETS[0])] };
     let hook = Hook { kind: "filter", number: 0, priority: -300 };
     Table {
         family: TableFamily::Inet,
@@ -80,7 +80,7 @@ fn change(socket: &mut Nfnetlink, from: [&Subnets; 2], to: [&Subnets; 2]) -> usi
             assert!(now.lie_in(&before.union(after)), "an address that is in neither set was in");
         }
     }
-    assert!(stands(socket, &wanted).unwrap(), "the plan after the change is empty");
+    assert!(is_in_place(socket, &wanted).unwrap(), "the plan after the change is empty");
     plan.sets.len()
 }
 
@@ -91,7 +91,7 @@ fn any_set_becomes_any_other_in_place_and_no_address_of_both_is_ever_missing() {
         let pair = || (any_subnets(Family::V4, 2000), any_subnets(Family::V6, 2000));
         let case = |((held4, held6), (wanted4, wanted6)): ((Subnets, Subnets), (Subnets, Subnets))| {
             let mut socket = Nfnetlink::requests().unwrap();
-            put(&mut socket, &table(&held4, &held6)).unwrap();
+            ensure(&mut socket, &table(&held4, &held6)).unwrap();
             change(&mut socket, [&held4, &held6], [&wanted4, &wanted6]);
             Ok(())
         };
@@ -116,7 +116,7 @@ fn two_thousand_subnets_and_the_one_around_them_replace_each_other() {
         let around = |v4: &str, v6: &str| {
             [v4, v6].map(|wide| [wide.parse::<IpNetwork>().unwrap()].into_iter().collect::<Subnets>())
         };
-        put(&mut socket, &table(&narrow[0], &narrow[1])).unwrap();
+        ensure(&mut socket, &table(&narrow[0], &narrow[1])).unwrap();
         for wide in [around("10.0.0.0/8", "fd00::/8"), around("0.0.0.0/0", "::/0")] {
             let steps = change(&mut socket, narrow.each_ref(), wide.each_ref());
             assert!(steps < 60, "{steps} steps");
@@ -146,11 +146,11 @@ fn a_change_that_the_kernel_refuses_in_place_is_made_another_way() {
         let wanted = table(&v4, &v6);
         let in_place = plan(&wanted, observe(&mut socket, wanted.family, wanted.name).unwrap().as_ref());
         assert!(!in_place.whole);
-        assert!(matches!(carry_out(&mut socket, &in_place), Err(Error::Refused { .. })), "there is no room in place");
+        assert!(matches!(apply(&mut socket, &in_place), Err(Error::Refused { .. })), "there is no room in place");
         assert_eq!(held(&mut socket)[1], Ranges::of(v6.iter()), "what is refused stops nothing else");
-        assert!(put(&mut socket, &wanted).unwrap());
-        assert!(stands(&mut socket, &wanted).unwrap());
-        assert!(!put(&mut socket, &wanted).unwrap(), "nothing is left to change");
+        assert!(ensure(&mut socket, &wanted).unwrap());
+        assert!(is_in_place(&mut socket, &wanted).unwrap());
+        assert!(!ensure(&mut socket, &wanted).unwrap(), "nothing is left to change");
     });
 }
 
@@ -164,11 +164,11 @@ fn refusals_of_both_ways_are_named_and_it_is_tried_again() {
         let Message { family, kind, attributes: name } = table::new_table(&wanted);
         let owned = [name, vec![Attribute::be32(2, 2)]].concat();
         owner.transaction(vec![Message { family, kind, attributes: owned }]).unwrap();
-        let error = put(&mut socket, &wanted).unwrap_err().to_string();
+        let error = ensure(&mut socket, &wanted).unwrap_err().to_string();
         assert!(error.starts_with("change the rules in place: ") && error.contains("; make them again: "), "{error}");
         drop(owner);
-        assert!(put(&mut socket, &wanted).unwrap(), "it is tried again, from what is there then");
-        assert!(stands(&mut socket, &wanted).unwrap());
+        assert!(ensure(&mut socket, &wanted).unwrap(), "it is tried again, from what is there then");
+        assert!(is_in_place(&mut socket, &wanted).unwrap());
     });
 }
 
@@ -178,7 +178,7 @@ fn a_table_of_ten_thousand_subnets_is_made_in_one_transaction_or_in_parts_but_ma
         let mut socket = Nfnetlink::requests().unwrap();
         let [v4, v6] = many(10_000);
         let wanted = table(&v4, &v6);
-        assert!(put(&mut socket, &wanted).unwrap());
-        assert!(stands(&mut socket, &wanted).unwrap());
+        assert!(ensure(&mut socket, &wanted).unwrap());
+        assert!(is_in_place(&mut socket, &wanted).unwrap());
     });
 }

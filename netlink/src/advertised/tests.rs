@@ -9,7 +9,7 @@ const IFA_PROTO: u16 = 11;
 
 const FOREVER: u32 = u32::MAX;
 const SLAAC: u32 = 0x100;
-/// What userspace gives that speaks DHCPv6: `IFA_F_NOPREFIXROUTE`.
+/// The flag of an address from a DHCPv6 client: `IFA_F_NOPREFIXROUTE`.
 const DHCP: u32 = 0x200;
 
 fn octets(text: &str) -> [u8; 16] {
@@ -42,8 +42,8 @@ fn an_address_of_an_advertised_prefix_counts_and_no_other() {
     }
 }
 
-/// A route as the kernel shows it: prefix length, protocol, destination, ticks until it ends, and the attributes that say
-/// where it leads.
+/// A route as the kernel dumps it: prefix length, protocol, destination, ticks until it expires, and the attributes of its
+/// next hops.
 fn route(prefix: u8, protocol: u8, destination: Option<&str>, left: i32, hops: &[(u16, &[u8])]) -> Vec<(u32, Learned)> {
     let destination = destination.map(octets);
     let mut cache = [0; 32];

@@ -1,4 +1,4 @@
-//! Dumps: all objects of a kind, in as many datagrams as it takes. The kernel says when a table changed while it was read
+//! Dumps: all objects of a kind, in as many datagrams as it takes. The kernel marks it when a table changed while it was read
 //! (`NLM_F_DUMP_INTR`); such a dump may lack objects, so it is made again.
 
 use std::io;

@@ -13,7 +13,7 @@ fn subnets(texts: &[&str]) -> Subnets {
 }
 
 fn table(inside: Subnets) -> Table {
-    let rule = Rule { says: "podlan: test", expressions: vec![Expression::Decide(Verdict::Drop)] };
+    let rule = Rule { purpose: "podlan: test", expressions: vec![Expression::Decide(Verdict::Drop)] };
     let hook = Hook { kind: "nat", number: 4, priority: 100 };
     let chain = Chain { name: "masquerade", hook, rules: vec![rule] };
     let set = Set { name: "inside4", family: Family::V4, subnets: inside };

@@ -16,7 +16,7 @@ const TARGET: Expression = Expression::NetworkHeader { offset: 24, length: 4 };
 
 pub(super) fn table() -> Table {
     let rule = Rule {
-        says: "podlan: the pods' gateway answers pods only",
+        purpose: "podlan: the pods' gateway answers pods only",
         expressions: vec![
             Expression::IncomingLinkName,
             Expression::Compare(Cmp::NotEqual, HOST_LINK_PREFIX.as_bytes().to_vec()),

@@ -42,7 +42,7 @@ impl Kernel {
     }
 
     fn put(&mut self, table: &Table) -> Result<bool, Error> {
-        self.with_socket(|socket| nftables::put(socket, table))
+        self.with_socket(|socket| nftables::ensure(socket, table))
     }
 
     fn look(&mut self, accepts: bool, forwarded: &Forwarded) -> Result<Vec<ForwardDrop>, Error> {

@@ -64,8 +64,8 @@ pub struct Forwarded {
 /// Whether the source rule and the ARP guard, which are always wanted, are in place. For programs other than the agent.
 pub fn look() -> Result<[(&'static str, bool); 2], Error> {
     let mut socket = Nfnetlink::requests()?;
-    let source = nftables::stands(&mut socket, &source_rule::table())?;
-    Ok([("source", source), ("ARP guard", nftables::stands(&mut socket, &arp_guard::table())?)])
+    let source = nftables::is_in_place(&mut socket, &source_rule::table())?;
+    Ok([("source", source), ("ARP guard", nftables::is_in_place(&mut socket, &arp_guard::table())?)])
 }
 
 /// Removes all rules of podlan; returns what was removed.

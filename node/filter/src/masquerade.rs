@@ -78,7 +78,7 @@ pub(super) fn table(sides: &Sides) -> Table {
 fn rule(family: Family, own: &'static str, source: (u32, u32), inside: &'static str, destination: (u32, u32)) -> Rule {
     let header = |(offset, length)| Expression::NetworkHeader { offset, length };
     Rule {
-        says: "podlan: out of the cluster with the node's address",
+        purpose: "podlan: out of the cluster with the node's address",
         expressions: vec![
             Expression::AddressFamily,
             Expression::Compare(Cmp::Equal, vec![family.number()]),

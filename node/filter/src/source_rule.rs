@@ -40,12 +40,12 @@ pub(super) fn drops(socket: &mut Nfnetlink) -> Result<Drops, Error> {
 }
 
 pub(super) fn table() -> Table {
-    let from_a_pod = |says, condition: Vec<Expression>| {
+    let from_a_pod = |purpose, condition: Vec<Expression>| {
         let mut expressions =
             vec![Expression::IncomingLinkName, Expression::Compare(Cmp::Equal, HOST_LINK_PREFIX.as_bytes().to_vec())];
         expressions.extend(condition);
         expressions.extend([Expression::Counter, Expression::Decide(Verdict::Drop)]);
-        Rule { says, expressions }
+        Rule { purpose, expressions }
     };
     let own_addresses =
         from_a_pod(OWN_ADDRESSES, vec![Expression::RouteBackToLinkExists, Expression::Compare(Cmp::Equal, vec![0; 4])]);

@@ -10,14 +10,14 @@ use nftables::{
 use super::FORWARD;
 
 /// The prefix of each rule's comment.
-const SAYS: &str = "podlan: forward for the pods of this node";
+const PURPOSE: &str = "podlan: forward for the pods of this node";
 
 /// Appends them to every such chain and removes those that are no longer wanted. True when something was changed.
 pub(crate) fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, Error> {
     let mut changed = false;
     for chain in base_chains(socket, FORWARD)? {
         let wanted = if chain.drops { wanted(chain.family, own) } else { Vec::new() };
-        changed |= put(socket, &chain, &wanted)?;
+        changed |= ensure(socket, &chain, &wanted)?;
     }
     Ok(changed)
 }
@@ -26,14 +26,14 @@ pub(crate) fn accept(socket: &mut Nfnetlink, own: &[IpNetwork]) -> Result<bool, 
 pub(crate) fn withdraw(socket: &mut Nfnetlink) -> Result<bool, Error> {
     let mut changed = false;
     for chain in base_chains(socket, FORWARD)? {
-        changed |= put(socket, &chain, &[])?;
+        changed |= ensure(socket, &chain, &[])?;
     }
     Ok(changed)
 }
 
-fn put(socket: &mut Nfnetlink, chain: &BaseChain, wanted: &[Rule]) -> Result<bool, Error> {
+fn ensure(socket: &mut Nfnetlink, chain: &BaseChain, wanted: &[Rule]) -> Result<bool, Error> {
     let held = rules(socket, chain.family, &chain.table, &chain.name)?;
-    let ours = || held.iter().filter(|rule| rule.comment.starts_with(SAYS));
+    let ours = || held.iter().filter(|rule| rule.comment.starts_with(PURPOSE));
     let wants = |comment: &str| wanted.iter().any(|rule| rule.comment() == comment);
     let remove: Vec<u64> = ours().filter(|rule| !wants(&rule.comment)).map(|rule| rule.handle).collect();
     let missing = wanted.iter().filter(|rule| ours().all(|held| held.comment != rule.comment()));
@@ -74,7 +74,7 @@ fn rule(family: TableFamily, cidr: IpNetwork, is_source: bool) -> Rule {
     }
     expressions.push(Expression::Counter);
     expressions.push(Expression::Decide(Verdict::Accept));
-    Rule { says: SAYS, expressions }
+    Rule { purpose: PURPOSE, expressions }
 }
 
 #[cfg(test)]
