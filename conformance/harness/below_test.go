@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// delegated is a pod's life with an IPAM of folder below podlan; every verb that the version has.
+// delegated is a pod's life with an IPAM plugin of folder below podlan; every verb that the version has.
 func delegated(w *world, v, folder string, ipam object, addresses int) *current.Result {
 	w.t.Helper()
 	r := newRuntime(w, v, []string{ours, folder}, object{"type": "podlan", "ipam": ipam})

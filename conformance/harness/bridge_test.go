@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// The bridge suite's cases that are not about bridges, and those of the reference's pkg/ip, pkg/ipam and pkg/ns.
+// The bridge suite's cases that do not concern bridges, and those of the reference's pkg/ip, pkg/ipam and pkg/ns.
 func TestBridge(t *testing.T) {
 	addressFamilies(t)
 	hardwareAddresses(t)
@@ -233,7 +233,7 @@ func kernelState(t *testing.T) {
 		w.run(call{verb: "DEL", conf: conf}).ok()
 		w.readOnlySysctls(func() {
 			w.run(call{conf: conf}).ok()
-			// IPv4 forwarding is switched on by netlink, for which there is no way with IPv6.
+			// IPv4 forwarding is switched on by netlink, which is impossible for IPv6.
 			other.run(call{conf: conf}).ok()
 			other.run(call{verb: "DEL", conf: conf}).ok()
 			other.run(call{conf: other.podnet("1.0.0", dualStack...)}).fails(104, "/proc/sys/net/ipv6/conf/all/forwarding")
@@ -288,7 +288,7 @@ func strangePaths(t *testing.T) {
 	})
 }
 
-// fromAnotherThread runs ADD while this thread stays where it is.
+// fromAnotherThread runs ADD while this thread stays in its namespace.
 func (w *world) fromAnotherThread(c call) *current.Result {
 	done := make(chan answer)
 	go func() { done <- w.run(c) }()

@@ -11,7 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// lan is a node with a neighbour on its LAN that knows the way to the pods.
+// lan is a node with a neighbour on its LAN that has routes to the pods.
 type lan struct {
 	*world
 	neighbour ns.NetNS
@@ -38,7 +38,7 @@ func newLan(t *testing.T) lan {
 	return l
 }
 
-// sees demands that the server at address saw this client.
+// sees requires that the server at address saw this client.
 func (l lan) sees(from ns.NetNS, network, address, client string) {
 	l.t.Helper()
 	seen, err := l.ask(from, network, address)
@@ -50,8 +50,9 @@ func (l lan) sees(from ns.NetNS, network, address, client string) {
 	}
 }
 
-// hears demands that the server at address sees the pod, which asks from its own address: sbr knows no other traffic.
-func (l lan) hears(network, address, own string) {
+// serves requires that the server at address sees the pod, which sends from its own address: sbr routes no other
+// traffic.
+func (l lan) serves(network, address, own string) {
 	l.t.Helper()
 	seen, err := l.askFrom(l.pod, network, own, address)
 	if err != nil {
@@ -60,7 +61,7 @@ func (l lan) hears(network, address, own string) {
 	equal(l.t, network+" "+address+" saw", seen, own)
 }
 
-// flat demands that LAN, node and pod reach each other with their own addresses, the pod being asked first.
+// flat requires that LAN, node and pod reach each other with their own addresses; the pod gets the first request.
 func (l lan) flat(networks ...string) {
 	l.t.Helper()
 	for _, network := range networks {
@@ -68,8 +69,8 @@ func (l lan) flat(networks ...string) {
 		l.sees(l.node, network, "["+podAddress6+"]:7777", "")
 		l.sees(l.neighbour, network, podAddress+":7777", lanClient)
 		l.sees(l.neighbour, network, "["+podAddress6+"]:7777", lanClient6)
-		l.hears(network, lanClient+":7777", podAddress)
-		l.hears(network, "["+lanClient6+"]:7777", podAddress6)
+		l.serves(network, lanClient+":7777", podAddress)
+		l.serves(network, "["+lanClient6+"]:7777", podAddress6)
 	}
 }
 
@@ -171,7 +172,7 @@ func chained(t *testing.T, v, folder string, plugin object, holds func(lan), net
 		check(t, r.check())
 	}
 	check(t, r.del())
-	// Debian's sbr insists on the interface that the first DEL has removed.
+	// Debian's sbr requires the interface that the first DEL has removed.
 	if plugin["type"] != "sbr" || folder != debian {
 		check(t, r.del())
 	}
@@ -209,7 +210,7 @@ func portmap(t *testing.T, v, folder, backend string) {
 	}
 	// A pod reaches itself by the port of its node.
 	l.sees(l.pod, "tcp", lanNode+":8080", "")
-	// Debian's looks for the IPv4 rules in the IPv6 table, below any main plugin.
+	// Debian's looks for the IPv4 rules in the IPv6 table, whatever the main plugin is.
 	if testutils.SpecVersionHasCHECK(v) && folder != debian {
 		check(t, r.check())
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
-// Another IPAM below podlan: the reference's, and one that tells what it was asked.
+// Another IPAM plugin below podlan: the reference's, and one that writes down its input.
 func TestDelegation(t *testing.T) {
 	for name, folder := range map[string]string{"newest": reference, "Debian": debian} {
 		versions := testutils.AllSpecVersions[:]
@@ -27,7 +27,7 @@ func TestDelegation(t *testing.T) {
 				equal(t, "reservations left", len(files), 0)
 			})
 			t.Run("S-115 S-118 S-120 static below podlan/"+name+"/"+v, func(t *testing.T) {
-				// Its CHECK compares the gateway that it was given with the pod's, which is the node: it is given none.
+				// Its CHECK compares its configured gateway with the pod's, which is the node: so it has none configured.
 				ipam := object{"type": "static", "addresses": []any{object{"address": "10.1.2.7/24"}},
 					"routes": []any{object{"dst": "172.16.0.0/12"}}, "dns": object{"nameservers": []string{"10.1.2.1"}}}
 				result := delegated(newWorld(t), v, folder, ipam, 1)
@@ -39,7 +39,7 @@ func TestDelegation(t *testing.T) {
 	delegateFailures(t)
 }
 
-// spy makes an IPAM plugin of this name that notes verb, variables and stdin, and then does what the script says.
+// spy makes an IPAM plugin of this name that writes down verb, variables and stdin, and then runs the script.
 func spy(w *world, name, script string) (folder, notes string) {
 	folder = w.t.TempDir()
 	notes = filepath.Join(folder, "notes")
@@ -72,7 +72,7 @@ func delegateContract(t *testing.T) {
 	})
 	t.Run("S-116 S-120 S-121 S-122 dhcp's contract: its own keys reach it, and what a DHCP server leases is applied", func(t *testing.T) {
 		w := newWorld(t)
-		// As the reference's dhcp answers: the router is the gateway and the next hop of every route.
+		// Like the result of the reference's dhcp: the router is the gateway and the next hop of every route.
 		folder, notes := spy(w, "dhcp", `env | grep ^CNI_ | sort >`+"$0.environment"+`
 			[ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion":"1.0.0","ips":[{"address":"192.168.9.5/24","gateway":"192.168.9.1"}],
 				"routes":[{"dst":"0.0.0.0/0","gw":"192.168.9.1"},{"dst":"10.9.0.0/16","gw":"192.168.9.1"}],"dns":{}}'`)
@@ -181,7 +181,7 @@ func delegateFailures(t *testing.T) {
 		check(t, os.Mkdir(filepath.Join(folder, "folder"), 0o755))
 		conf := with(w.podnet("1.0.0"), "ipam", object{"type": "folder"})
 		w.run(call{conf: conf, path: folder, program: find(t, "podlan", ours)}).fails(7, "folder")
-		// The first folder of the list that has it wins, a missing one is passed by.
+		// The first folder of the list that has it is used, a missing one is skipped.
 		conf = with(w.podnet("1.0.0"), "ipam", object{"type": "spy"})
 		w.run(call{conf: conf, path: "/nowhere:" + folder, program: find(t, "podlan", ours)}).ok()
 	})

@@ -13,7 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// The same calls on ptp with host-local and on podlan: where the outcomes differ, docs/differences.md says so and why.
+// The same calls on ptp with host-local and on podlan: where the outcomes differ, docs/differences.md has the
+// difference and its reason.
 func TestDifferences(t *testing.T) {
 	page := os.Getenv("PODLAN_DIFFERENCES")
 	told, err := os.ReadFile(page)
@@ -57,7 +58,7 @@ func (p pair) call(c call) answer {
 	return p.run(c)
 }
 
-// said is an answer in a word or two.
+// said is an answer in short.
 func said(a answer) string {
 	if a.code == 0 {
 		return "success"

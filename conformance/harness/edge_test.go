@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What CHECK must see, what DEL must survive, and what a node may be like.
+// What CHECK must detect, what DEL must survive, and unusual nodes.
 func TestEdge(t *testing.T) {
 	checkCases(t)
 	delCases(t)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host-local's suite, of podlan-ipam as a program: which address, when none, when an error. No namespace is needed.
+// host-local's suite, for podlan-ipam as a program: which address, when none, when an error. No namespace is needed.
 func TestIpam(t *testing.T) {
 	for _, v := range testutils.AllSpecVersions {
 		t.Run(v, func(t *testing.T) { leaseCases(t, v) })
@@ -46,7 +46,7 @@ func (b bench) call(verb, id string) answer {
 	return b.run(call{program: "podlan-ipam", verb: verb, id: id, conf: b.conf})
 }
 
-// gets demands that ADD gives these addresses.
+// gets requires that ADD returns these addresses.
 func (b bench) gets(id string, addresses ...string) {
 	b.t.Helper()
 	b.given(b.call("ADD", id), addresses...)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// remount binds a folder over itself read-only, or takes that mount away again. The lab's mounts are its own.
+// remount binds a folder over itself read-only, or removes that mount again. The lab's mounts are its own.
 func remount(path string, readOnly bool) error {
 	if !readOnly {
 		return unix.Unmount(path, unix.MNT_DETACH)

@@ -42,13 +42,13 @@ func newCrio(t *testing.T, conflists ...object) *crio {
 	return c
 }
 
-// list is a conflist of podlan alone; the folder of its leases is the node's.
+// list is a conflist of podlan only; the folder of its leases is the node's.
 func list(version, name string, subnets ...string) object {
 	nowhere := &world{}
 	return object{"cniVersion": version, "name": name, "plugins": []object{plain(nowhere, subnets...)}}
 }
 
-// restart is what CRI-O does when it starts: it knows nothing but the files. The first network is the default one.
+// restart does what CRI-O does when it starts: it has nothing but the files. The first network is the default one.
 func (c *crio) restart() {
 	c.t.Helper()
 	c.on(c.node, func() {
@@ -62,7 +62,7 @@ func (c *crio) network(id string, where ns.NetNS, networks ...ocicni.NetAttachme
 	return ocicni.PodNetwork{Name: id, Namespace: "shop", ID: id, UID: "uid-of-" + id, NetNS: where.Path(), Networks: networks}
 }
 
-// up is what CRI-O does for a new sandbox. It answers the addresses, network by network.
+// up does what CRI-O does for a new sandbox. It returns the addresses, network by network.
 func (c *crio) up(pod ocicni.PodNetwork) (addresses []string) {
 	c.t.Helper()
 	c.on(c.node, func() {
@@ -72,7 +72,7 @@ func (c *crio) up(pod ocicni.PodNetwork) (addresses []string) {
 	return c.status(pod)
 }
 
-// status has CHECK pass, and answers what the cache has.
+// status requires that CHECK passes, and returns the contents of the cache.
 func (c *crio) status(pod ocicni.PodNetwork) (addresses []string) {
 	c.t.Helper()
 	c.on(c.node, func() {
@@ -103,7 +103,7 @@ func (c *crio) gc(valid ...ocicni.PodNetwork) {
 	c.on(c.node, func() { check(c.t, c.cni.GC(context.Background(), pods)) })
 }
 
-// forget loses what the runtime knew of a pod.
+// forget deletes the runtime's state of a pod.
 func (c *crio) forget(id string) {
 	c.t.Helper()
 	files, _ := filepath.Glob(filepath.Join(c.cache, "results", "*-"+id+"-*"))
@@ -139,7 +139,7 @@ func lifeWithCrio(t *testing.T, v string) {
 	pod := c.network("pod1", c.pod)
 	addresses := c.up(pod)
 	if v != "0.1.0" && v != "0.2.0" {
-		// Those have no more than an address of each family, in a shape that CRI-O reads otherwise.
+		// Those versions have at most one address of each family, in a form that CRI-O parses differently.
 		equal(t, "addresses", fmt.Sprint(addresses), "[10.1.2.2 2001:db8:1::2]")
 	}
 	c.ping(c.node, "10.1.2.2")

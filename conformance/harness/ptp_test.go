@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// The ptp suite's cases, of every version: a pod's link is made, told, checked and removed.
+// The ptp suite's cases, of every version: a pod's link is made, reported, checked and removed.
 func TestPtp(t *testing.T) {
 	for _, v := range testutils.AllSpecVersions {
 		t.Run(v, func(t *testing.T) { ptpCases(t, v) })
@@ -114,7 +114,7 @@ func twoInterfaces(w *world, result *current.Result) {
 	}
 }
 
-// ptpCheck is CHECK with the reference test's own odd keys, or its refusal before 0.4.0.
+// ptpCheck is CHECK with the reference test's own unusual keys, or its refusal before 0.4.0.
 func ptpCheck(w *world, v string, conf object, raw string) {
 	odd := with(with(withPrevious(conf, raw), "Name", conf["name"]), "dns", object{})
 	odd["ipam"] = with(conf["ipam"].(object), "resolvConf", "")

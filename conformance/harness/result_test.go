@@ -22,7 +22,7 @@ func newResult(raw []byte) (types.Result, error) {
 
 var dualStack = []string{"10.1.2.0/24", "2001:db8:1::/64"}
 
-// Every version's result is read by the reference's types of that version, and says nothing that they do not know.
+// Every version's result is parsed by the reference's types of that version, and has no key that they lack.
 func TestResult(t *testing.T) {
 	for _, v := range testutils.AllSpecVersions {
 		t.Run(v, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestResult(t *testing.T) {
 	})
 }
 
-// sameJSON demands that the reference's own rendering of what it read is what we printed, so that it lost nothing.
+// sameJSON requires that the reference prints what it parsed as podlan printed it, so that nothing was lost.
 func sameJSON(t *testing.T, raw []byte, read types.Result) {
 	t.Helper()
 	var printed, rendered object

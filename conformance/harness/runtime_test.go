@@ -30,7 +30,7 @@ type runtime struct {
 	rt    libcni.RuntimeConf
 }
 
-// newRuntime loads a conflist of these plugins; each is looked for in the folders, in order.
+// newRuntime loads a conflist of these plugins; each is looked up in the folders, in order.
 func newRuntime(w *world, version string, folders []string, plugins ...object) *runtime {
 	w.t.Helper()
 	return newRuntimeOf(w, object{"cniVersion": version, "name": "podnet", "plugins": plugins}, folders)
@@ -202,7 +202,7 @@ func libcniGarbage(t *testing.T) {
 			check(t, netlink.LinkSetUp(host))
 			check(t, netlink.RouteReplace(&netlink.Route{Dst: netlink.NewIPNet(net.ParseIP("10.1.2.2")), LinkIndex: host.Attrs().Index, Protocol: 112}))
 		})
-		// What the cache knows libcni removes by DEL.
+		// libcni deletes by DEL what is in its cache.
 		check(t, os.RemoveAll(filepath.Join(r.cache, "results")))
 		check(t, r.gc(nil))
 		equal(t, "links", w.links(w.node), before)
@@ -280,7 +280,7 @@ func libcniKills(t *testing.T) {
 		if killed == 0 {
 			t.Fatal("none was killed")
 		}
-		// A pool of one: what a killed ADD had kept would be missed now.
+		// A pool of one address: if a killed ADD had kept it, it would be missing now.
 		r.add()
 		check(t, r.del())
 	})

@@ -11,10 +11,10 @@ import (
 	"github.com/containernetworking/plugins/pkg/testutils"
 )
 
-// The programs that speak CNI: both are held to the dispatcher's rules.
+// The programs that implement CNI: both must follow the dispatcher's rules.
 var programs = []string{"podlan", "podlan-ipam"}
 
-// What the reference's dispatcher does with an environment and a stdin, of both programs.
+// The behaviour of the reference's dispatcher for an environment and a stdin, of both programs.
 func TestSkel(t *testing.T) {
 	for _, program := range programs {
 		t.Run(program, func(t *testing.T) {

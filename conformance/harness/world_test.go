@@ -1,6 +1,6 @@
-// Package harness holds the built plugins against the reference implementation of CNI: its test library drives them as
-// external programs, its types read what they print, its runtimes call them, its plugins run before, after and below
-// them. It owns the cases that need Go; everything that needs none is a Rust test beside it.
+// Package harness tests the built plugins with the reference implementation of CNI: its test library runs them as
+// external programs, its types parse their output, its runtimes call them, its plugins run before, after and below
+// them. It has the cases that need Go; all others are Rust tests beside it.
 //
 // It runs inside `podlan-lab enter` (see ./run): root of namespaces of its own, /run its own.
 package harness
@@ -37,7 +37,7 @@ var (
 
 const debian = "/usr/lib/cni"
 
-// The node's own addresses: what a pod sees of it.
+// The node's own addresses, at which a pod sees it.
 const (
 	nodeV4 = "172.31.0.1"
 	nodeV6 = "fd31::1"
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Unsetenv("XDG_RUNTIME_DIR")
-	// Temp files lie in the lab's own /run: it goes with the lab, and no mistake here reaches the machine's.
+	// Temp files are in the lab's own /run: they disappear with the lab, and no mistake here touches the machine's.
 	os.Setenv("TMPDIR", "/run/tmp")
 	if err := os.MkdirAll("/run/tmp", 0o700); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -91,7 +91,7 @@ func (w *world) address(name, address string) {
 	check(w.t, netlink.AddrAdd(link(w.t, name), parsed))
 }
 
-// netns makes one more network namespace, gone after the test.
+// netns makes one more network namespace, removed after the test.
 func (w *world) netns() ns.NetNS {
 	w.t.Helper()
 	made, err := testutils.NewNS()
@@ -159,7 +159,7 @@ func (w *world) environment(c call) []string {
 	return append(environment, c.set...)
 }
 
-// run executes a plugin by hand, without any library between.
+// run executes a plugin directly, without a library.
 func (w *world) run(c call) answer {
 	w.t.Helper()
 	program := or(c.program, "podlan")
@@ -187,7 +187,7 @@ func (w *world) run(c call) answer {
 	return answer{w.t, command.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// ok demands success; only ADD and VERSION may say something.
+// ok requires success; only ADD and VERSION may print something.
 func (a answer) ok() answer {
 	a.t.Helper()
 	if a.code != 0 {
@@ -196,7 +196,7 @@ func (a answer) ok() answer {
 	return a
 }
 
-// silent demands success without a word on stdout.
+// silent requires success without any output on stdout.
 func (a answer) silent() {
 	a.t.Helper()
 	if a.ok(); a.stdout != "" {
@@ -204,7 +204,7 @@ func (a answer) silent() {
 	}
 }
 
-// fails demands exit 1 and one error object with this code, whose text has all the words.
+// fails requires exit code 1 and one error object with this code, whose text has all the words.
 func (a answer) fails(code uint, words ...string) *types.Error {
 	a.t.Helper()
 	problem := &types.Error{}
@@ -297,7 +297,7 @@ func (w *world) cmdCheck(c call) (err error) {
 	return err
 }
 
-// holds tells whether the attachment has a lease, by asking the IPAM as its own caller does.
+// holds reports whether the attachment has a lease, by calling the IPAM plugin as its own caller does.
 func (w *world) holds(id, ifname string) bool {
 	w.t.Helper()
 	conf := object{"cniVersion": "1.1.0", "name": "podnet", "type": "podlan", "ipam": w.ipam("10.1.2.0/24")}
@@ -315,7 +315,7 @@ func (w *world) links(where ns.NetNS) (count int) {
 	return count
 }
 
-// routes counts the routes of the main table of a namespace but for those that follow from addresses by themselves.
+// routes counts the routes of the main table of a namespace, without those that the kernel derives from addresses.
 func (w *world) routes(where ns.NetNS) (count int) {
 	w.t.Helper()
 	w.on(where, func() {
@@ -345,7 +345,7 @@ func with(of object, key string, value any) object {
 	return copied
 }
 
-// ping asks address from within a namespace until it answers.
+// ping pings address from within a namespace until it answers.
 func (w *world) ping(where ns.NetNS, address string) {
 	w.t.Helper()
 	w.on(where, func() {

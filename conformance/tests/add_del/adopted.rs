@@ -7,7 +7,7 @@
 //!     └── veth1 ─ db    the same, but its address leads elsewhere by now: the lease has its name only
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Results are parsed and converted as by the reference's own types: both get thousands of valid and almost valid
 //! results, and those that both accept mean the same in each version.
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

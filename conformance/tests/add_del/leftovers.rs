@@ -6,7 +6,7 @@
 //!     └── web  in its second one: the runtime made another sandbox
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::path::Path;
 

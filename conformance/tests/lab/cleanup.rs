@@ -5,7 +5,7 @@
 //!                     ✂ SIGKILL
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

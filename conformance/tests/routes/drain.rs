@@ -6,7 +6,7 @@
 //!     └── new      10.244.101.x, of the one that it has now
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::fs;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //!   node1: podltest ── veth ── (pod) eth0
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::fs::File;
 use std::net::IpAddr;

@@ -59,3 +59,22 @@ fn parse(line: &str) -> Option<Requirement> {
     };
     Some(Requirement { id: id.trim().to_owned(), what: what.trim().to_owned(), shown })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::named;
+
+    /// A reference to a test that was renamed or moved to another crate is found without a run of all tests.
+    #[test]
+    fn each_reference_of_a_requirement_names_a_test() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut tests = named::in_rust(&root).unwrap();
+        tests.extend(named::in_go(&root.join("conformance/harness")).unwrap());
+        for requirement in read(&root.join("conformance/requirements")).unwrap() {
+            if let Shown::By(test) = &requirement.shown {
+                assert!(tests.contains_key(test), "{}: there is no test {test:?}", requirement.id);
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@
 //! and memory do not grow, `status` names the fault, and the agent remains the same process. After it: everything
 //! recovers soon. During it: SIGTERM ends the agent.
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 mod fault;
 mod faults;

@@ -7,7 +7,7 @@
 //!     └── /run/netns    seen by the agent, or not
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 mod looks;
 

@@ -6,7 +6,7 @@
 //!                              lan
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test whose setup fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 mod large;
 mod links;
