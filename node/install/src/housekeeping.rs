@@ -1,5 +1,9 @@
-//! What the agent looks after beside the routes, now and then: installed files, pools that endanger other nodes. Nothing
-//! here stops the routes: what fails becomes a warning. A part of the agent.
+//! What the agent keeps in place beside the routes: installed files, and pools that endanger no other node. Nothing here
+//! stops the routes: what fails becomes a warning. A part of the agent.
+//!
+//! [`machine`] decides; this is its shell, which waits, reads and writes files, and publishes.
+
+mod machine;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,12 +12,12 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 
+use self::machine::{Action, Answer, Event, Machine, Request};
 use crate::Install;
-use crate::conflist::FILE;
-use crate::pools::{Dangers, judge};
+use crate::pools::Dangers;
 use parts::{Activity, Output};
 
-/// How they stand.
+/// The state of the files and pools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilesState {
     /// What endangers the uniqueness of addresses.
@@ -39,8 +43,8 @@ pub struct Position {
     pub routed: bool,
 }
 
-/// Looks after the files each time that the position is sent; ends when nobody sends it any more. The output is `None`
-/// before the first look.
+/// Checks the files each time that the position is sent; ends when the loop no longer sends it. The output is `None`
+/// before the first check.
 pub async fn keep(
     install: Install,
     mut position: watch::Receiver<Option<Position>>,
@@ -48,55 +52,42 @@ pub async fn keep(
     activity: Activity,
 ) -> String {
     position.mark_changed();
+    let mut machine = Machine::default();
     while position.changed().await.is_ok() {
         let Some(now) = position.borrow_and_update().clone() else { continue };
         let shown = |dir: &Option<PathBuf>| dir.as_ref().map(|dir| dir.display().to_string());
         let directories: Vec<String> =
             [shown(&install.bin_dir), shown(&install.conf_dir)].into_iter().flatten().collect();
         let _begun = activity.begin(format!("look after the files in {}", directories.join(" and ")));
-        output.set(Some(look(&install, &now)));
+        let mut event = Some(Event::Position(now));
+        while let Some(action) = event.take().and_then(|event| machine.on(event)) {
+            match action {
+                Action::Ask(number, request) => event = Some(Event::Answered(number, carry_out(&install, &request))),
+                Action::Publish(state) => {
+                    output.set(Some(state));
+                    event = Some(Event::Published);
+                }
+            }
+        }
     }
     "nobody has files looked after any more".to_owned()
 }
 
-/// Looks after everything.
-fn look(install: &Install, position: &Position) -> FilesState {
-    let mut report = FilesState::default();
-    files(install, position, &mut report);
-    let pools = match install.pools() {
-        Ok((pools, unread)) => {
-            report.warnings.extend(unread);
-            pools
+fn carry_out(install: &Install, request: &Request) -> Answer {
+    let failed = |error: crate::Error| format!("failed to {error}");
+    match request {
+        Request::Binaries => {
+            let changed = install.binaries();
+            changed.iter().flatten().for_each(|path| tracing::info!(path = %path.display(), "installed"));
+            Answer::Done(changed.map(drop).map_err(failed))
         }
-        Err(error) => {
-            report.warnings.push(format!("failed to {error}"));
-            Vec::new()
+        Request::Conflist { own, host_source } => {
+            let written = install.conflist(own, host_source);
+            let paths = written.iter().flatten();
+            paths.for_each(|path| tracing::info!(path = %path.display(), "conflist written"));
+            Answer::Done(written.map(drop).map_err(failed))
         }
-    };
-    let others = position.others.iter().map(|(node, cidr)| (&**node, *cidr));
-    let drained = |address: &IpAddr| position.draining.iter().any(|cidr| cidr.contains(*address));
-    let leased: Vec<IpAddr> = position.leased.iter().copied().filter(|address| !drained(address)).collect();
-    report.dangers = judge(&pools, &leased, &position.own, others);
-    report
-}
-
-fn files(install: &Install, position: &Position, report: &mut FilesState) {
-    let warn = |error: crate::Error| format!("failed to {error}");
-    match install.binaries() {
-        Ok(changed) => changed.iter().for_each(|path| tracing::info!(path = %path.display(), "installed")),
-        Err(error) => report.warnings.push(warn(error)),
-    }
-    if position.routed {
-        match install.conflist(&position.own, &position.host_source) {
-            Ok(Some(path)) => tracing::info!(path = %path.display(), "conflist written"),
-            Ok(None) => {}
-            Err(error) => report.warnings.push(warn(error)),
-        }
-    }
-    match install.winners() {
-        Ok(winners) => report.warnings.extend(
-            winners.iter().map(|name| format!("the runtime takes {name} before {FILE}: it comes first by name")),
-        ),
-        Err(error) => report.warnings.push(warn(error)),
+        Request::Winners => Answer::Winners(install.winners().map_err(failed)),
+        Request::Pools => Answer::Pools(install.pools().map_err(failed)),
     }
 }

@@ -4,7 +4,9 @@
 //! In a directory a file that cannot be read is that file's fault alone: its last good content stays in force, and the others count.
 //! Where it never said anything the list is partial, and no node is gone by it.
 
-use std::collections::BTreeMap;
+mod machine;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
@@ -12,22 +14,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc};
-use tokio::time::MissedTickBehavior;
 
+use self::machine::{Action, Event, Machine};
 use super::nodes::{Nodes, Problem};
 use super::text::{self, Metered};
 use super::watch::Watch;
-use super::{Error, Node, Report, Snapshot, json, yaml};
+use super::{Error, Node, Report, Snapshot, at, json, yaml};
 use files::regular::FileStamp;
 use parts::Activity;
 
-/// How long the directory must be quiet before it is read: an editor makes several changes of one save.
-const SETTLE: Duration = Duration::from_millis(10);
-
-/// How often a directory that cannot be watched, or a file that could not be read, is looked at.
-const BLIND: Duration = Duration::from_secs(1);
-
 /// Reads `path` now, after each change of it, each `resync`, and whenever `refresh` asks. Ends when nobody listens.
+/// [`machine`] decides; this is its shell, which waits, watches and reads.
 pub async fn run(
     path: PathBuf,
     reports: mpsc::Sender<Report>,
@@ -35,46 +32,53 @@ pub async fn run(
     resync: Duration,
     activity: Activity,
 ) {
-    let mut memory = Memory::default();
-    let mut slow = tokio::time::interval(resync);
-    slow.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    slow.tick().await;
-    let mut asked = true;
+    let mut machine = Machine::new(resync, Instant::now());
+    let (mut memory, mut watch) = (Memory::default(), None);
     loop {
-        // Watched before it is read, so that no change falls between.
-        let begun = activity.begin(format!("read {}", path.display()));
-        let mut watch = Watch::open(&path);
-        drop(begun);
-        loop {
-            let begun = activity.begin(format!("read {}", path.display()));
-            let report = read(&path, &mut memory, Instant::now(), asked);
-            drop(begun);
-            if let Some(report) = report
-                && reports.send(report).await.is_err()
-            {
-                return;
-            }
-            asked = false;
-            // No change of the file will say that the process has descriptors again, or the disk an answer.
-            let unread = memory.unread;
-            let rearm = match &mut watch {
-                Ok(watch) => tokio::select! {
-                    moved = watch.changed(SETTLE, &activity) => moved,
-                    () = refresh.notified() => { asked = true; false }
-                    _ = slow.tick() => false,
-                    () = tokio::time::sleep(BLIND), if unread => false,
-                    () = reports.closed() => return,
-                },
-                Err(error) => {
-                    tracing::debug!(path = %path.display(), %error, "not watched; looked at each second");
-                    tokio::time::sleep(BLIND).await;
-                    true
+        let event = tokio::select! {
+            () = reports.closed() => return,
+            () = refresh.notified() => Event::Refresh,
+            gone = noticed(watch.as_mut()) => Event::Noticed { gone },
+            () = at(machine.due()) => Event::Tick,
+        };
+        let mut results = VecDeque::from([event]);
+        while let Some(event) = results.pop_front() {
+            for action in machine.on(event, Instant::now()) {
+                match action {
+                    Action::Watch { only_if_moved } => {
+                        let _begun = activity.begin(format!("look where {} lies", path.display()));
+                        if !only_if_moved || watch.as_ref().is_none_or(Watch::is_elsewhere) {
+                            watch = open_watch(&path);
+                        }
+                        results.push_back(Event::Watched(watch.is_some()));
+                    }
+                    Action::Read { number, asked } => {
+                        let _begun = activity.begin(format!("read {}", path.display()));
+                        let report = read(&path, &mut memory, Instant::now(), asked);
+                        results.push_back(Event::Read { number, report, unread: memory.unread });
+                    }
+                    Action::Publish(report) => {
+                        if reports.send(report).await.is_err() {
+                            return;
+                        }
+                    }
                 }
-            };
-            if rearm {
-                break;
             }
         }
+    }
+}
+
+fn open_watch(path: &Path) -> Option<Watch> {
+    let failed = |error: &io::Error| {
+        tracing::debug!(path = %path.display(), %error, "not watched; looked at each second");
+    };
+    Watch::open(path).inspect_err(failed).ok()
+}
+
+async fn noticed(watch: Option<&mut Watch>) -> bool {
+    match watch {
+        Some(watch) => watch.noticed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,38 +6,32 @@
 //! A watch that fails is not taken up again where it stood: the server may have another store since, and would say
 //! nothing until that has counted as far. The next one begins with a list, and with the credentials as they are then.
 
+mod backoff;
 mod bounds;
 mod list;
+mod machine;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher::{self, DefaultBackoff, Event, InitialListStrategy, watcher};
+use kube::runtime::watcher::{self, InitialListStrategy, watcher};
 use kube::{Client, Config, Resource};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use tokio::sync::{Notify, mpsc};
 
 use super::object::{self, NODE, Place};
-use super::{Error, MOST, Node, Report};
-use list::{List, Pending};
-
-/// How long a streamed list may take before a server is taken for one that cannot stream: an old one ignores the
-/// parameter and never says that the list is over.
-const STREAMED: Duration = Duration::from_secs(30);
-
-/// How long the watch is left alone before what changed is published: a node's start is several changes.
-const SETTLE: Duration = Duration::from_millis(20);
-
-/// How long the agent waits before it tries again, at most.
-const AGAIN: Duration = Duration::from_secs(30);
+use super::{Error, Node, Report, at};
+use machine::{Action, Event, Machine, Said};
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]
@@ -50,40 +44,66 @@ pub enum Access {
 
 /// Watches the nodes until nobody listens. `refresh` asks for a list of now.
 pub async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: Arc<Notify>) {
-    let mut strategy = InitialListStrategy::StreamingList;
-    let mut list = List::default();
-    // It grows from 0.8 s, with jitter, and begins anew once all was well for two minutes: a server that breaks off
-    // every watch after its list is not asked for one list after the other.
-    let mut backoff = DefaultBackoff::default();
+    // The keys of a hash map are random.
+    let machine = Machine::new(true, RandomState::new().build_hasher().finish(), now());
+    let open = async |streams| connect(&access).await.map(|client| watch(client, streams));
+    drive(machine, open, reports, &refresh).await;
+}
+
+/// What a watch yields.
+type Events = Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<NodeWatched>>>>>;
+
+/// The shell of [`machine`], which decides: this one waits, connects and publishes.
+async fn drive(
+    mut machine: Machine,
+    open: impl AsyncFn(bool) -> Result<Events, Error>,
+    reports: mpsc::Sender<Report>,
+    refresh: &Notify,
+) {
+    let mut events: Option<(u64, bool, Events)> = None;
     loop {
-        let ended = match connect(&access).await {
-            Ok(client) => watch(client, &strategy, &mut list, &reports, &refresh).await,
-            Err(error) => Ended::Failed(error),
+        let event = tokio::select! {
+            () = reports.closed() => return,
+            () = refresh.notified() => Event::Refresh,
+            event = next(events.as_mut()) => event,
+            () = at(machine.due()) => Event::Tick,
         };
-        // What was told before the end counts.
-        if list.pending() == Pending::Waits && reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
-            return;
-        }
-        list.leave();
-        match ended {
-            Ended::Refresh => {}
-            Ended::CannotStream => {
-                tracing::info!("the API server does not stream lists; listing in pages");
-                strategy = InitialListStrategy::ListWatch;
-            }
-            Ended::Failed(error) => {
-                if reports.send(Err(error)).await.is_err() {
-                    return;
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(backoff.next().unwrap_or(AGAIN)) => {}
-                    () = refresh.notified() => {}
-                    () = reports.closed() => return,
+        let mut results = VecDeque::from([event]);
+        while let Some(event) = results.pop_front() {
+            for action in machine.on(event, now()) {
+                match action {
+                    Action::Leave => events = None,
+                    Action::Watch { number, streams } => match open(streams).await {
+                        Ok(opened) => events = Some((number, streams, opened)),
+                        Err(error) => results.push_back(Event::Watch(number, Said::Failed(error))),
+                    },
+                    Action::Publish(report) => {
+                        if reports.send(report).await.is_err() {
+                            return;
+                        }
+                    }
+                    Action::LogPages => tracing::info!("the API server does not stream lists; listing in pages"),
                 }
             }
-            Ended::Unheard => return,
         }
     }
+}
+
+/// By the runtime's clock, which a test can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// What the watch says next.
+async fn next(events: Option<&mut (u64, bool, Events)>) -> Event {
+    let Some((number, streams, events)) = events else { return std::future::pending().await };
+    let said = match events.next().await {
+        Some(Ok(event)) => Said::Told(Box::new(event)),
+        Some(Err(error)) if *streams && refuses_to_stream(&error) => Said::CannotStream,
+        Some(Err(error)) => Said::Failed(Error::Kubernetes { doing: "watch the nodes", why: whole(&error) }),
+        None => Said::Ended,
+    };
+    Event::Watch(*number, said)
 }
 
 async fn connect(access: &Access) -> Result<Client, Error> {
@@ -99,62 +119,18 @@ async fn kubeconfig(path: &Path) -> Result<Config, kube::config::KubeconfigError
     Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await
 }
 
-/// Why a watch was given up.
-enum Ended {
-    Refresh,
-    CannotStream,
-    Failed(Error),
-    Unheard,
-}
-
 /// One watch: a whole list, then its changes, until something fails. A watch that the server ends in good order, as it
 /// does every few minutes, goes on from where it stood.
-async fn watch(
-    client: Client,
-    strategy: &InitialListStrategy,
-    list: &mut List,
-    reports: &mpsc::Sender<Report>,
-    refresh: &Notify,
-) -> Ended {
-    let streams = matches!(strategy, InitialListStrategy::StreamingList);
+fn watch(client: Client, streams: bool) -> Events {
     let config = watcher::Config {
-        initial_list_strategy: strategy.clone(),
+        initial_list_strategy: match streams {
+            true => InitialListStrategy::StreamingList,
+            false => InitialListStrategy::ListWatch,
+        },
         page_size: Some(bounds::PAGE),
         ..watcher::Config::default()
     };
-    let mut events = pin!(watcher(Api::<NodeWatched>::all(client), config));
-    let mut listed_by = pin!(tokio::time::sleep(STREAMED));
-    loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            () = refresh.notified() => return Ended::Refresh,
-            () = reports.closed() => return Ended::Unheard,
-            () = tokio::time::sleep(SETTLE), if list.pending() == Pending::Waits => {
-                if reports.send(Ok(list.publish(Instant::now()))).await.is_err() {
-                    return Ended::Unheard;
-                }
-                continue;
-            }
-            () = &mut listed_by, if streams && list.is_coming() => return Ended::CannotStream,
-        };
-        match event {
-            Some(Ok(event)) => {
-                if let Event::Init = event {
-                    listed_by.as_mut().reset(tokio::time::Instant::now() + STREAMED);
-                }
-                list.take(event);
-                if list.len() > MOST {
-                    let why = format!("the API server lists more than {MOST} nodes");
-                    return Ended::Failed(Error::Kubernetes { doing: "watch the nodes", why });
-                }
-            }
-            Some(Err(error)) if streams && refuses_to_stream(&error) => return Ended::CannotStream,
-            Some(Err(error)) => {
-                return Ended::Failed(Error::Kubernetes { doing: "watch the nodes", why: whole(&error) });
-            }
-            None => return Ended::Refresh,
-        }
-    }
+    Box::pin(watcher(Api::<NodeWatched>::all(client), config))
 }
 
 /// What an error says and what lies beneath it: of a server that is not reached the topmost says only that.
@@ -166,7 +142,7 @@ fn whole(error: &dyn std::error::Error) -> String {
     })
 }
 
-/// The server's word that it does not know `sendInitialEvents` (feature gate WatchList).
+/// Whether the server says that it does not know `sendInitialEvents` (feature gate WatchList).
 fn refuses_to_stream(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 422),

@@ -1,18 +1,16 @@
-//! News that a file may have changed: inotify on every directory that decides what its path leads to, because a write in
+//! Notices that a file may have changed: inotify on every directory that decides what its path leads to, because a write in
 //! place, a rename over the file, and a swapped link anywhere on the way all show there. It says only that something
 //! happened, never what.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InotifyEvent, WatchDescriptor};
 
 use super::chain::{Chain, Names, chain};
 use files::watcher::Watcher;
-use parts::Activity;
 
 /// Finished changes only: a file that is open for writing may be half a file.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
@@ -25,9 +23,6 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
 /// The directory itself went: what comes in its place must be watched instead.
 const GONE: AddWatchFlags =
     AddWatchFlags::IN_DELETE_SELF.union(AddWatchFlags::IN_MOVE_SELF).union(AddWatchFlags::IN_UNMOUNT);
-
-/// How long a directory that is never quiet is waited for.
-const LONGEST: Duration = Duration::from_millis(500);
 
 /// How often the way is looked at again before it is watched as it is: it can change while the watches are set.
 const TRIES: usize = 8;
@@ -73,34 +68,23 @@ impl Watch {
         Ok(Self { watcher, path: path.to_owned(), chain, watched })
     }
 
-    /// Waits for a change and then for `settle` of quiet. True: the way is another one, and must be watched instead.
-    pub(crate) async fn changed(&mut self, settle: Duration, activity: &Activity) -> bool {
-        let mut gone = loop {
-            if let Some(gone) = self.next().await {
-                break gone;
+    /// Waits for a change. True: a watched directory is there no longer, or the watch failed.
+    pub(crate) async fn noticed(&mut self) -> bool {
+        loop {
+            if self.watcher.wait().await.is_err() {
+                return true;
             }
-        };
-        let latest = Instant::now() + LONGEST;
-        while Instant::now() < latest
-            && let Ok(more) = tokio::time::timeout(settle, self.next()).await
-        {
-            gone |= more.unwrap_or(false);
+            let Ok(events) = self.watcher.read() else { return true };
+            let mut that_matter = events.iter().filter(|event| self.matters(event)).peekable();
+            if that_matter.peek().is_some() {
+                return that_matter.any(|event| event.mask.intersects(GONE));
+            }
         }
-        let _begun = activity.begin(format!("look where {} lies", self.path.display()));
-        gone || chain(&self.path) != self.chain
     }
 
-    /// Waits for events and drops them. None: nothing that matters; true: a watched directory went, or the watch failed.
-    async fn next(&mut self) -> Option<bool> {
-        let mut gone = None;
-        if self.watcher.wait().await.is_err() {
-            return Some(true);
-        }
-        let Ok(events) = self.watcher.read() else { return Some(true) };
-        for event in events.iter().filter(|event| self.matters(event)) {
-            gone = Some(gone.unwrap_or(false) | event.mask.intersects(GONE));
-        }
-        gone
+    /// Whether the way to the file is another one now, so that other directories must be watched.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        chain(&self.path) != self.chain
     }
 
     fn matters(&self, event: &InotifyEvent) -> bool {
@@ -115,10 +99,10 @@ impl Watch {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     use super::*;
 
-    const SETTLE: Duration = Duration::from_millis(1);
     const DEADLINE: Duration = Duration::from_secs(5);
 
     /// A change made by `change` must be noticed by a watch on `path`.
@@ -127,9 +111,7 @@ mod tests {
         runtime.block_on(async {
             let mut watch = Watch::open(path).unwrap();
             change();
-            tokio::time::timeout(DEADLINE, watch.changed(SETTLE, &Activity::default()))
-                .await
-                .expect("the change is noticed");
+            tokio::time::timeout(DEADLINE, watch.noticed()).await.expect("the change is noticed");
         });
     }
 
@@ -185,9 +167,8 @@ mod tests {
             let mut watch = Watch::open(&file).unwrap();
             fs::write(dir.join("beside"), "").unwrap();
             fs::write(dir.join("releases/v1/other.yaml"), "").unwrap();
-            let noticed =
-                tokio::time::timeout(Duration::from_millis(100), watch.changed(SETTLE, &Activity::default())).await;
-            assert!(noticed.is_err(), "what does not matter is no news");
+            let noticed = tokio::time::timeout(Duration::from_millis(100), watch.noticed()).await;
+            assert!(noticed.is_err(), "what does not matter is not noticed");
         });
         fs::remove_dir_all(&dir).unwrap();
     }

@@ -1,6 +1,7 @@
 //! Tests with API servers that answer anything.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use http_body_util::{Full, StreamBody};
 use hyper::body::{Bytes, Frame};
@@ -20,32 +21,50 @@ fn server(bodies: Vec<Vec<u8>>) -> Client {
     Client::new(service, "default")
 }
 
-/// With any answers the watch ends, and whatever is published before was a complete list: NUL separates the answers of
-/// one input.
+/// How a watch ends, an hour of the test's own clock later at most, and how many lists were published.
+async fn end_of_watch(client: Client, streams: bool) -> (String, usize) {
+    let (reports, mut received) = mpsc::channel::<Report>(64);
+    let (refresh, again) = (Notify::new(), Notify::new());
+    let first = std::cell::Cell::new(Some(client));
+    let next_streams = std::cell::Cell::new(streams);
+    let open = async |streams| match first.take() {
+        Some(client) => Ok(watch(client, streams)),
+        None => {
+            next_streams.set(streams);
+            again.notify_one();
+            std::future::pending().await
+        }
+    };
+    let mut published = 0;
+    let failed = async {
+        loop {
+            match received.recv().await {
+                Some(Ok(_)) => published += 1,
+                Some(Err(error)) => return error.to_string(),
+                None => return "nobody reports".to_owned(),
+            }
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        error = failed => error,
+        () = drive(Machine::new(streams, 7, now()), open, reports, &refresh) => "nobody listens".to_owned(),
+        () = again.notified() => if next_streams.get() == streams { "other" } else { "cannot stream" }.to_owned(),
+        () = tokio::time::sleep(Duration::from_secs(3600)) => "never".to_owned(),
+    };
+    (ended, published)
+}
+
+/// Any answers end the watch sooner or later, and whatever is published before was a whole list: the answers of one input
+/// are apart by NUL.
 #[test]
 fn fuzz_any_answer_of_the_server_ends() {
     fuzz::run("kubernetes", |input| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        for strategy in [InitialListStrategy::StreamingList, InitialListStrategy::ListWatch] {
+        for streams in [true, false] {
             let bodies = input.split(|byte| *byte == 0).take(4).map(<[u8]>::to_vec).collect();
-            let published = runtime.block_on(async {
-                let (reports, mut received) = mpsc::channel::<Report>(64);
-                let refresh = Notify::new();
-                let mut list = List::default();
-                let heard = async {
-                    let mut published = 0;
-                    while let Some(report) = received.recv().await {
-                        published += usize::from(report.is_ok());
-                    }
-                    published
-                };
-                let watched = async {
-                    let ended = watch(server(bodies), &strategy, &mut list, &reports, &refresh).await;
-                    assert!(matches!(ended, Ended::Failed(_) | Ended::CannotStream | Ended::Refresh));
-                    drop(reports);
-                };
-                tokio::join!(watched, heard).1
-            });
+            let (ended, published) = runtime.block_on(async { end_of_watch(server(bodies), streams).await });
+            assert!(!["never", "nobody listens", "nobody reports"].contains(&&*ended), "{ended}");
             let text = String::from_utf8_lossy(input);
             let whole = text.contains("items") || text.contains("k8s.io/initial-events-end");
             assert!(published == 0 || whole || text.contains('\\'), "published without a whole list");
@@ -83,21 +102,11 @@ fn never_ends(head: &'static str, chunk: impl Fn(usize) -> String + Clone + Send
     bounds::within(ClientBuilder::new(service, "default")).build()
 }
 
-/// How a watch ends, an hour of the test's own clock later at most, and whether anything was published.
-fn end_of(client: impl FnOnce() -> Client, strategy: &InitialListStrategy) -> (String, bool) {
+/// How a watch ends, and whether anything was published.
+fn end_of(client: impl FnOnce() -> Client, streams: bool) -> (String, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let (reports, mut received) = mpsc::channel::<Report>(64);
-        let (refresh, mut list) = (Notify::new(), List::default());
-        let watched = watch(client(), strategy, &mut list, &reports, &refresh);
-        let ended = match tokio::time::timeout(Duration::from_secs(3600), watched).await {
-            Ok(Ended::Failed(error)) => error.to_string(),
-            Ok(Ended::CannotStream) => "cannot stream".to_owned(),
-            Ok(Ended::Refresh | Ended::Unheard) => "other".to_owned(),
-            Err(_) => "never".to_owned(),
-        };
-        (ended, received.try_recv().is_ok())
-    })
+    let (ended, published) = runtime.block_on(async { end_of_watch(client(), streams).await });
+    (ended, published > 0)
 }
 
 const STREAMED_LIST: &[&str] = &[
@@ -110,32 +119,31 @@ const STREAMED_LIST: &[&str] = &[
 fn a_server_that_hangs_is_named_wherever_it_does() {
     const SILENT: &str = "the API server sent nothing for 30 s while an answer was due";
     const HALF_A_LIST: &[&str] = &["{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceV"];
-    for (said, strategy, end) in [
-        (None, InitialListStrategy::StreamingList, SILENT),
-        (None, InitialListStrategy::ListWatch, SILENT),
-        // The server may not support streaming.
-        (Some(&[][..]), InitialListStrategy::StreamingList, "cannot stream"),
-        (Some(&STREAMED_LIST[..1]), InitialListStrategy::StreamingList, "cannot stream"),
-        (Some(&[]), InitialListStrategy::ListWatch, SILENT),
-        (Some(HALF_A_LIST), InitialListStrategy::ListWatch, SILENT),
-        (Some(STREAMED_LIST), InitialListStrategy::StreamingList, SILENT),
+    for (said, streams, end) in [
+        (None, true, SILENT),
+        (None, false, SILENT),
+        // It may be one that does not know how to stream.
+        (Some(&[][..]), true, "cannot stream"),
+        (Some(&STREAMED_LIST[..1]), true, "cannot stream"),
+        (Some(&[]), false, SILENT),
+        (Some(HALF_A_LIST), false, SILENT),
+        (Some(STREAMED_LIST), true, SILENT),
     ] {
-        let (ended, published) = end_of(|| falls_silent_after(said), &strategy);
-        assert!(ended.contains(end), "{said:?}, {strategy:?}: {ended}");
+        let (ended, published) = end_of(|| falls_silent_after(said), streams);
+        assert!(ended.contains(end), "{said:?}, {streams}: {ended}");
         assert_eq!(published, said == Some(STREAMED_LIST), "{said:?}");
     }
-    // Between events the server may be silent: no answer is due.
-    let (ended, published) =
-        end_of(|| falls_silent_after(Some(&STREAMED_LIST[..2])), &InitialListStrategy::StreamingList);
+    // Between its events it may be silent: nothing is owed.
+    let (ended, published) = end_of(|| falls_silent_after(Some(&STREAMED_LIST[..2])), true);
     assert!(published && ended != SILENT, "{ended}");
 }
 
 #[test]
 fn a_server_that_says_too_much_is_named_and_not_heard_to_the_end() {
-    for strategy in [InitialListStrategy::StreamingList, InitialListStrategy::ListWatch] {
+    for streams in [true, false] {
         let huge = || never_ends("{\"kind\":\"", |_| "a".repeat(1 << 16));
-        let (ended, published) = end_of(huge, &strategy);
-        assert!(ended.contains("more than 4 MiB in one piece") && !published, "{strategy:?}: {ended}");
+        let (ended, published) = end_of(huge, streams);
+        assert!(ended.contains("more than 4 MiB in one piece") && !published, "{streams}: {ended}");
     }
     let event = |number| {
         format!(
@@ -143,7 +151,7 @@ fn a_server_that_says_too_much_is_named_and_not_heard_to_the_end() {
         )
     };
     let endless = || never_ends("", move |hundred| (hundred * 100..hundred * 100 + 100).map(event).collect());
-    let (ended, published) = end_of(endless, &InitialListStrategy::StreamingList);
+    let (ended, published) = end_of(endless, true);
     assert!(ended.contains("more than 100000 nodes") && !published, "{ended}");
 }
 
@@ -160,7 +168,7 @@ fn a_server_that_ends_every_watch_at_once_is_asked_once_a_second_and_one_that_br
             });
             bounds::within(ClientBuilder::new(service, "default")).build()
         };
-        let (ended, _) = end_of(ends, &InitialListStrategy::StreamingList);
+        let (ended, _) = end_of(ends, true);
         let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
         assert!(ended.contains(end) && asked <= most, "{ended}, asked {asked} times");
     }
