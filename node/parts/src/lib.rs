@@ -121,12 +121,6 @@ impl Parts {
     }
 }
 
-impl Default for Parts {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Part {
     fn tend(&mut self, now: Instant, stop: &watch::Sender<bool>) {
         self.state = match std::mem::replace(&mut self.state, PartState::Waiting { until: now }) {

@@ -46,12 +46,6 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<T> Clone for Slot<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

@@ -36,12 +36,6 @@ impl Spare {
     }
 }
 
-impl Default for Spare {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,7 +68,7 @@ impl StartPart for &mut Breakable {
 
 impl From<&mut Breakable> for Parts {
     fn from(breakable: &mut Breakable) -> Self {
-        std::mem::replace(&mut breakable.parts, Self::new())
+        std::mem::take(&mut breakable.parts)
     }
 }
 
@@ -109,7 +109,7 @@ async fn inside() {
     // A kernel whose main table was never used has none.
     let own = Change::Add(Key::own("10.244.1.0/24".parse().unwrap()), Target::Unreachable);
     Rtnetlink::open().unwrap().change(&[own]).unwrap()[0].clone().unwrap();
-    let mut breakable = Breakable { parts: Parts::new(), breakers: BTreeMap::new() };
+    let mut breakable = Breakable { parts: Parts::default(), breakers: BTreeMap::new() };
     let mut agent = Agent::start(root.options(), &mut breakable).await.unwrap();
     let state = agent.published.subscribe();
     agent.run_until(scenario(&root, state, &breakable.breakers)).await;
