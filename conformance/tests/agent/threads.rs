@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use podlan_conformance::agent::{is_ready, knows, state, stop};
+use podlan_conformance::agent::{has_routes_to, is_ready, state, stop};
 use podlan_conformance::lab::{Lab, binaries, eventually, within};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ fn each_thread_has_the_agents_network_namespace_and_capabilities_and_takes_no_si
             .command(binaries::find("podlan-node")?)
             .args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE, "--resync", "300ms"])
             .spawn()?;
-        knows(node, peer)?;
+        has_routes_to(node, peer)?;
         let pid = state(node)["pid"].as_u64().unwrap_or_default();
         let expected: Vec<&str> = THREADS.to_vec();
         let mut seen = BTreeMap::new();
