@@ -68,7 +68,7 @@ impl StartPart for &mut Breakable {
 
 impl From<&mut Breakable> for Parts {
     fn from(breakable: &mut Breakable) -> Self {
-        std::mem::replace(&mut breakable.parts, Self::default())
+        std::mem::take(&mut breakable.parts)
     }
 }
 
