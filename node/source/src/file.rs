@@ -14,11 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 
-use super::nodes::{Nodes, Problem};
+use super::collector::{Nodes, Problem};
 use super::text::{self, Metered};
 use super::watch::Watch;
-use super::{Error, Node, Report, Snapshot, json, yaml};
+use super::{Error, Report, json, yaml};
 use files::regular::FileStamp;
+use nodes::{Node, Snapshot};
 use parts::Activity;
 
 /// How long the directory must be quiet before it is read: an editor makes several changes of one save.

@@ -26,8 +26,9 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use tokio::sync::{Notify, mpsc};
 
 use super::object::{self, NODE, Place};
-use super::{Error, MOST, Node, Report};
+use super::{Error, MOST, Report};
 use list::{List, Pending};
+use nodes::Node;
 
 /// How long a streamed list may take before a server is taken for one that cannot stream: an old one ignores the
 /// parameter and never says that the list is over.
