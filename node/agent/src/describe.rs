@@ -122,9 +122,9 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use nodes::{Node, Snapshot};
     use routes::guard::Limits;
     use routes::reconcile::Settings;
-    use source::{Node, Snapshot};
 
     #[test]
     fn a_node_without_verdicts_yet_is_not_taken_for_one_that_is_not_in_the_list() {

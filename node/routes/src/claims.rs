@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use source::Node;
+use nodes::Node;
 
 /// The claims of all nodes of a snapshot. Nodes are meant by their place in it.
 pub struct Claims<'a> {

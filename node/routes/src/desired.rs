@@ -17,7 +17,7 @@ use super::reach::{Obstacle, Reach};
 use super::verdict::{Ruling, Skip, Verdict};
 use super::ways::Ways;
 use super::{Key, Routes, Target, overlap};
-use source::{Field, Node, Snapshot};
+use nodes::{Field, Node, Snapshot};
 
 /// All that decides which routes are desired.
 pub(crate) struct View<'a> {

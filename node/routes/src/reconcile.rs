@@ -21,7 +21,7 @@ use super::plan::{Change, Plan, plan};
 use super::verdict::{Ruling, Verdict};
 use super::ways::Ways;
 use super::{Key, Routes, Target};
-use source::Snapshot;
+use nodes::Snapshot;
 
 mod hear;
 

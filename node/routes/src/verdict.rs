@@ -8,8 +8,8 @@ use ipnetwork::IpNetwork;
 use netlink::Family;
 
 use super::reach::Obstacle;
-use source::Malformed;
-use source::last_good::Kept;
+use nodes::Malformed;
+use nodes::last_good::Kept;
 
 /// What is said of one node's CIDR, or of a node that has none that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, mpsc};
 
 use self::machine::{Action, Event, Machine};
-use super::nodes::{Nodes, Problem};
+use super::collector::{Nodes, Problem};
 use super::text::{self, Metered};
 use super::watch::Watch;
-use super::{Error, Node, Report, Snapshot, at, json, yaml};
+use super::{Error, Report, at, json, yaml};
 use files::regular::FileStamp;
+use nodes::{Node, Snapshot};
 use parts::Activity;
 
 /// Reads `path` now, after each change of it, each `resync`, and whenever `refresh` asks. Ends when nobody listens.

@@ -7,10 +7,11 @@ use std::io::BufRead;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::nodes::{DEPTH, DOCUMENT, ITEMS, Nodes, Problem, is_list};
+use super::collector::{DEPTH, DOCUMENT, ITEMS, Nodes, Problem, is_list};
 use super::object::IDENTITY;
 use super::text::{Meter, Metered};
-use super::value::{Key, KeyOf, Kind, Shape, Value};
+use super::value::{Key, KeyOf, Shape, Value};
+use nodes::Kind;
 
 /// Reads a document.
 pub(super) fn read(text: Metered<impl BufRead>, nodes: &mut Nodes) -> Result<(), Problem> {

@@ -30,8 +30,9 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use tokio::sync::{Notify, mpsc};
 
 use super::object::{self, NODE, Place};
-use super::{Error, Node, Report, at};
+use super::{Error, Report, at};
 use machine::{Action, Event, Machine, Said};
+use nodes::Node;
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]

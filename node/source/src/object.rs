@@ -8,8 +8,8 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::json;
 
-use super::value::{Kind, Shape, Value};
-use super::{Fault, Field, Malformed, Node, SHOWN, Text};
+use super::value::{Shape, Value};
+use nodes::{Fault, Field, Kind, Malformed, Node, Text};
 
 /// What is read of a Node's `metadata`.
 pub(super) const METADATA: Shape =
@@ -235,9 +235,4 @@ fn item(node: &Node) -> serde_json::Value {
         "spec": { "podCIDRs": cidrs },
         "status": { "addresses": addresses },
     })
-}
-
-/// The beginning of a text, for messages.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
 }

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use nodes::Kind;
+
 /// A value, as far as its [`Shape`] asks for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
@@ -17,16 +19,6 @@ pub(super) enum Value {
     Mapping(Vec<(&'static str, Value)>),
     /// It has another type than the shape asks for.
     Other(Kind),
-}
-
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
-    Text,
-    Number,
-    Boolean,
-    List,
-    Mapping,
 }
 
 /// What is read of a value.
@@ -67,18 +59,6 @@ impl Value {
     /// A scalar that is a text, for a field of this shape.
     pub(super) fn of_text(text: String, shape: &Shape) -> Self {
         if let Shape::Text = shape { Self::Text(text) } else { Self::Other(Kind::Text) }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "a string",
-            Self::Number => "a number",
-            Self::Boolean => "a boolean",
-            Self::List => "a list",
-            Self::Mapping => "a mapping",
-        })
     }
 }
 

@@ -8,9 +8,10 @@ mod events;
 use std::io::BufRead;
 
 use self::events::{Error, Event, Events};
-use super::nodes::{DEPTH, DOCUMENT, ITEMS, Nodes, Problem};
+use super::collector::{DEPTH, DOCUMENT, ITEMS, Nodes, Problem};
 use super::text::Metered;
-use super::value::{Kind, Shape, Value};
+use super::value::{Shape, Value};
+use nodes::Kind;
 
 /// The key whose value, a mapping or several, is merged into the mapping that has it.
 const MERGE: &str = "<<";

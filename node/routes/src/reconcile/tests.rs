@@ -11,7 +11,7 @@ use super::*;
 use crate::here::Link;
 use crate::kernel::Refusal;
 use crate::kernel_event::KernelEvent;
-use source::Node;
+use nodes::Node;
 
 /// A routing table with owners, and the calls that were made to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

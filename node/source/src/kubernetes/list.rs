@@ -8,7 +8,7 @@ use std::time::Instant;
 use kube::runtime::watcher::Event;
 
 use super::NodeWatched;
-use crate::{Node, Snapshot};
+use nodes::{Node, Snapshot};
 
 /// The nodes as reported so far. It outlives the watches.
 #[derive(Default)]

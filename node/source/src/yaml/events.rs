@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use granit_parser::{ErrorKind, Event as Parsed, Parser, ScalarStyle, ScanError};
 
-use crate::nodes::Problem;
+use crate::collector::Problem;
 use crate::text::{Meter, Metered};
 
 /// A line and what is wrong there.

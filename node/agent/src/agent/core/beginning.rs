@@ -3,8 +3,8 @@
 use super::event::{Event, PreviousList};
 use super::known::Known;
 use super::{Action, Now, source_report};
+use nodes::Snapshot;
 use routes::Key;
-use source::Snapshot;
 
 /// What the operator's commands are answered.
 const NO_LIST: &str = "nothing to do: no whole list of nodes has come yet";

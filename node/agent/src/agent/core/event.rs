@@ -8,11 +8,12 @@ use netlink::InheritedMtu;
 use super::turn::Task;
 use filter::Filtered;
 use install::housekeeping::FilesState;
+use nodes::Snapshot;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::LeaseCounts;
 use routes::Routes;
 use routes::reconcile::Turn;
-use source::{Report, Snapshot};
+use source::Report;
 use state::control::Command;
 
 /// An event.

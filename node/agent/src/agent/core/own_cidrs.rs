@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 
+use nodes::Snapshot;
 use routes::desired::own_cidrs;
-use source::Snapshot;
 
 pub(super) struct OwnCidrs {
     cidrs: Vec<IpNetwork>,

@@ -10,8 +10,9 @@ use super::{Action, Now, pod_mtu};
 use crate::describe::{describe, lines};
 use crate::metrics::Inner;
 use filter::{RuleState, RuleStates};
+use nodes::Snapshot;
 use routes::reconcile::Reconciler;
-use source::{Snapshot, object};
+use source::object;
 use state::State;
 
 /// How long readiness waits for the first look at the files, which shows whether the pools are this node's.

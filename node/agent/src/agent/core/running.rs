@@ -12,10 +12,10 @@ use super::sides::{Gate, Passage, Waiting};
 use super::turn::Task;
 use super::{Action, Now, source_report};
 use install::housekeeping::Position;
+use nodes::Snapshot;
 use pods::leases::{Asked, LeaseCounts};
 use routes::kernel_event::{KernelEvent, kernel_event};
 use routes::reconcile::{Asked as Wants, Reconciler};
-use source::Snapshot;
 use state::control::Command;
 
 pub(super) struct Running {

@@ -7,11 +7,11 @@ use ipnetwork::IpNetwork;
 
 use super::Action;
 use filter::{Filtered, Forwarded, Sides, Wanted, forward};
+use nodes::Snapshot;
 use routes::desired::own_cidrs;
 use routes::reconcile::Reconciler;
 use routes::verdict::Ruling;
 use routes::{Key, Target};
-use source::Snapshot;
 
 /// How long a route waits for the packet filter.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! How the source stands, as the state publishes it.
 
 use super::{Action, Now};
-use source::Snapshot;
+use nodes::Snapshot;
 use state::SourceState;
 
 /// Takes in a list of nodes.

@@ -11,9 +11,9 @@ mod world;
 
 use std::time::Duration;
 
+use nodes::{Node, Snapshot};
 use proptest::prelude::*;
 use routes::{Key, Target};
-use source::{Node, Snapshot};
 use state::control::Command;
 
 use super::Event;

@@ -9,11 +9,11 @@ use filter::{Filtered, RuleState, RuleStates, Wanted};
 use install::housekeeping::{FilesState, Position};
 use ipnetwork::IpNetwork;
 use netlink::InheritedMtu;
+use nodes::{Node, Snapshot};
 use pods::leases::{Asked, LeaseCounts};
 use routes::guard::Limits;
 use routes::reconcile::Settings;
 use routes::{Key, Target};
-use source::{Node, Snapshot};
 use state::State;
 use state::control::Command;
 

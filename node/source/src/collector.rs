@@ -1,8 +1,9 @@
 //! Collects the nodes of a document while it is parsed: item by item, so that no whole list is kept in memory.
 
+use super::MOST;
 use super::object::{self, Place};
-use super::value::{Kind, Shape, Value};
-use super::{MOST, Node};
+use super::value::{Shape, Value};
+use nodes::{Kind, Node};
 
 /// A line and what is wrong there.
 pub(super) type Problem = (u64, String);
