@@ -1,7 +1,7 @@
 //! Keeps the rules in place: puts them there at the start, again when another program removed them (`nft flush ruleset`),
 //! and compares them at intervals whatever the events say. A part of the agent.
 //!
-//! [`machine`] decides; this is its shell, which waits, asks the kernel and publishes.
+//! `machine` decides; this is its shell, which waits, asks the kernel and publishes.
 
 mod events;
 pub(crate) mod interface;

@@ -1,7 +1,7 @@
 //! What the agent keeps in place beside the routes: installed files, and pools that endanger no other node. Nothing here
 //! stops the routes: what fails becomes a warning. A part of the agent.
 //!
-//! [`machine`] decides; this is its shell, which waits, reads and writes files, and publishes.
+//! `machine` decides; this is its shell, which waits, reads and writes files, and publishes.
 
 mod machine;
 

@@ -25,7 +25,7 @@ use nodes::{Node, Snapshot};
 use parts::Activity;
 
 /// Reads `path` now, after each change of it, each `resync`, and whenever `refresh` asks. Ends when nobody listens.
-/// [`machine`] decides; this is its shell, which waits, watches and reads.
+/// The machine decides; this is its shell, which waits, watches and reads.
 pub async fn run(
     path: PathBuf,
     reports: mpsc::Sender<Report>,

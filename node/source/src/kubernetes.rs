@@ -54,7 +54,7 @@ pub async fn run(access: Access, reports: mpsc::Sender<Report>, refresh: Arc<Not
 /// What a watch yields.
 type Events = Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<NodeWatched>>>>>;
 
-/// The shell of [`machine`], which decides: this one waits, connects and publishes.
+/// The shell of the machine, which decides: this one waits, connects and publishes.
 async fn drive(
     mut machine: Machine,
     open: impl AsyncFn(bool) -> Result<Events, Error>,

@@ -1,7 +1,7 @@
 //! Keeps forwarding on while pods live: a part of the agent. It hears of each change at once, and publishes whether pods'
 //! packets are forwarded.
 //!
-//! [`machine`] decides; this is its shell, which waits, asks the kernel and publishes.
+//! `machine` decides; this is its shell, which waits, asks the kernel and publishes.
 
 mod family;
 mod interface;

@@ -1,7 +1,7 @@
 //! Looks after the leases: at the start, when a pod may have ended, when the loop asks, and at intervals whatever the events
 //! say. Runtimes may forget a DEL, and containerd never calls GC. A part of the agent.
 //!
-//! [`machine`] decides; this is its shell, which waits, has the stores swept by [`Workers`], and publishes.
+//! `machine` decides; this is its shell, which waits, has the stores swept by [`Workers`], and publishes.
 
 mod found;
 pub(super) mod interface;

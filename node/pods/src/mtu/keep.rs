@@ -1,6 +1,6 @@
 //! Has living pods follow the node's MTU, whenever the loop asks. A part of the agent: it enters namespaces and reads files.
 //!
-//! [`machine`] decides; this is its shell, which waits, changes the links and publishes.
+//! `machine` decides; this is its shell, which waits, changes the links and publishes.
 
 mod machine;
 
