@@ -115,15 +115,29 @@ fn the_state_is_published_after_all_that_a_turn_asks_for() {
 
 #[test]
 fn routes_of_former_nodes_go_by_a_whole_list_and_not_by_a_part_of_one() {
-    let mut world = World::new([part([1, 2])]);
-    for i in [2, 3, 4] {
+    let mut world = World::new([part(1..=5)]);
+    // One of five is less than the guard holds.
+    for i in 2..=6 {
         world.kernel.routes.insert(Key::peer(cidr(i)), hop(i));
     }
-    world.settle(None);
-    assert!(world.kernel.routes.contains_key(&Key::peer(cidr(4))));
-    world.list(whole([1, 2, 3]));
     world.wait(2 * HOLD);
-    assert_done(&world, [1, 2, 3]);
+    assert!(world.kernel.routes.contains_key(&Key::peer(cidr(6))));
+    world.list(whole(1..=5));
+    world.settle(None);
+    assert_done(&world, 1..=5);
+}
+
+#[test]
+fn the_conflist_waits_for_the_own_routes() {
+    let mut world = World::new([whole(1..=2)]);
+    world.kernel.refuses_own = true;
+    world.settle(None);
+    assert_eq!(world.conflist, None);
+    assert!(world.published.as_ref().is_some_and(|state| !state.ready));
+    world.kernel.refuses_own = false;
+    world.command(Command::Look);
+    world.settle(None);
+    assert_done(&world, 1..=2);
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct SimulatedKernel {
     pub(super) listed: Option<BTreeSet<IpNetwork>>,
     /// All changes that were made.
     pub(super) changes: Vec<Change>,
+    /// It refuses routes of this node's own CIDRs.
+    pub(super) refuses_own: bool,
     /// It answers nothing.
     pub(super) is_broken: bool,
 }
@@ -78,6 +80,7 @@ impl Kernel for SimulatedKernel {
             self.check(change);
             self.changes.push(*change);
             match *change {
+                Change::Add(key, _) if self.refuses_own && key.is_own() => Err(Refusal::Other("no".to_owned())),
                 Change::Add(key, _) if self.routes.contains_key(&key) => Err(Refusal::Exists),
                 Change::Add(key, target) | Change::Replace(key, target) => {
                     self.routes.insert(key, target);
