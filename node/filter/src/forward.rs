@@ -1,5 +1,5 @@
 //! Whether somebody else's rules drop what this node forwards between pods: Docker sets the policy of FORWARD to drop,
-//! firewalld rejects what no zone allows. A verdict of ours elsewhere cannot overrule them, so they are found and told.
+//! firewalld rejects what no zone allows. A verdict of ours elsewhere cannot overrule them, so they are found and reported.
 //!
 //! `--accept-forward` answers a *policy*: behind all rules of such a chain come two of ours for each pod CIDR of this node, so
 //! that what others forbid by a rule stays forbidden. A rule of others that rejects is never overruled.

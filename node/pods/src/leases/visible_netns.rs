@@ -10,7 +10,7 @@ use ipam::{Lease, netns_identity as id};
 const USUAL: &str = "/run/netns";
 
 /// Directories in which a recorded namespace was seen, each with its identity then. A directory that is replaced must be
-/// proved anew.
+/// proved again.
 #[derive(Clone, Debug, Default)]
 pub struct VisibleNetns {
     proved: BTreeMap<PathBuf, Id>,

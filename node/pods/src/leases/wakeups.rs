@@ -13,7 +13,7 @@ use nix::sys::inotify::AddWatchFlags;
 
 use parts::Readiness;
 
-/// A namespace's file is removed; a directory that goes may come anew.
+/// A namespace's file is removed; a directory that goes may be made again.
 const GOING: AddWatchFlags = AddWatchFlags::IN_DELETE
     .union(AddWatchFlags::IN_MOVED_FROM)
     .union(AddWatchFlags::IN_DELETE_SELF)
@@ -61,7 +61,7 @@ impl Wakeups {
         }
     }
 
-    /// Reads all that waits; true when something went, or news was lost.
+    /// Reads all that waits; true when something went, or events were lost.
     fn drain(&mut self) -> io::Result<bool> {
         let mut went = false;
         while let Some(events) = self.links.read().map_err(io::Error::other)? {

@@ -1,8 +1,8 @@
 //! What an API server may take of the agent's time and memory, whatever it is: it must begin to answer, go on with what it
 //! has begun, say nothing that is longer than any real Node, and end no watch as soon as it was asked for.
 //!
-//! The library waits for an answer without end, for the end of a line in whatever memory there is, and asks again at once,
-//! without a word, where a watch ends in the middle of one.
+//! The library waits for an answer without end, for the end of a line in whatever memory there is, and silently
+//! asks again at once where a watch ends in the middle of one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! The nodes as a watch tells them. A list counts once it is whole; until the next one is, the last stays.
+//! The nodes as a watch lists them. A list counts once it is whole; until the next one is, the last stays.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use kube::runtime::watcher::Event;
 use super::NodeWatched;
 use crate::{Node, Snapshot};
 
-/// The nodes as they have been told so far. It outlives the watches that tell them.
+/// The nodes as the watches have listed them so far. It outlives the watches.
 #[derive(Default)]
 pub(super) struct List {
     nodes: BTreeMap<Arc<str>, Node>,
@@ -67,7 +67,7 @@ impl List {
         }
     }
 
-    /// The watch that told it has ended: what it has not told to the end is void.
+    /// The watch has ended: a list that it has not finished does not count.
     pub(super) fn leave(&mut self) {
         self.coming = None;
     }
@@ -77,7 +77,7 @@ impl List {
         self.coming.is_some()
     }
 
-    /// How many nodes have been told, of a list that is being received or of the last one.
+    /// How many nodes there are, of a list that is being received or of the last one.
     pub(super) fn len(&self) -> usize {
         self.coming.as_ref().unwrap_or(&self.nodes).len()
     }
@@ -110,7 +110,7 @@ mod tests {
         list.publish(Instant::now()).nodes.iter().map(|node| node.name.to_string()).collect()
     }
 
-    /// A list that one watch told to its end, and that was published.
+    /// A list that one watch finished, and that was published.
     fn listed(nodes: &[(&str, &str)]) -> List {
         let mut list = List::default();
         list.take(Event::Init);

@@ -133,7 +133,7 @@ fn a_question_ends_the_wait_and_the_present_watch() {
     run.list(&["a"]);
     run.on(Event::Refresh);
     assert_eq!(run.begun.len(), 3);
-    assert_eq!(run.published[1..], [nodes(&["a"])], "what was told before counts");
+    assert_eq!(run.published[1..], [nodes(&["a"])], "what the watch said before counts");
 }
 
 #[test]
