@@ -137,6 +137,18 @@ fn a_question_ends_the_wait_and_the_present_watch() {
 }
 
 #[test]
+fn a_list_that_an_ended_watch_began_is_no_part_of_the_next_one() {
+    let mut run = Run::new();
+    run.tell(Told::Init);
+    run.tell(Told::InitApply(node("a")));
+    run.say(Said::Ended);
+    run.tell(Told::InitApply(node("b")));
+    run.tell(Told::InitDone);
+    run.sleep(SETTLE);
+    assert_eq!(run.published, [nodes(&["b"])]);
+}
+
+#[test]
 fn a_watch_that_ends_in_good_order_is_followed_by_a_list_at_once() {
     let mut run = Run::new();
     run.list(&["a"]);
