@@ -1,5 +1,5 @@
-//! Keeps forwarding on while pods live: a part of the agent. It hears of each change at once, and publishes whether pods'
-//! packets are forwarded.
+//! Keeps forwarding on while pods live: a part of the agent. The kernel's events report each change at
+//! once; it publishes whether pods' packets are forwarded.
 //!
 //! `machine` decides; this is its shell, which waits, asks the kernel and publishes.
 

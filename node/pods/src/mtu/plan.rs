@@ -1,7 +1,7 @@
-//! In which steps a pod's link takes another MTU. Pure: what to do follows from what is there, so that whoever was
-//! interrupted, or refused, goes on from wherever that was.
+//! In which steps a pod's link takes another MTU. Pure: what to do follows from what is there, so that a change that
+//! was interrupted, or refused, goes on from where it stopped.
 //!
-//! A veth end drops, without a word, what is larger than its own MTU. While the two ends differ, one side may send what
+//! A veth end silently drops what is larger than its own MTU. While the two ends differ, one side may send what
 //! the other drops, whichever goes first. So the host's routes to the pod are held down first, and what does not fit is
 //! answered there: fragmented, or "too big", which TCP obeys at once. Then the end that sends less goes before the end
 //! that takes less.

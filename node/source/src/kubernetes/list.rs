@@ -111,7 +111,7 @@ mod tests {
         list.publish(Instant::now()).nodes.iter().map(|node| node.name.to_string()).collect()
     }
 
-    /// A list that one watch told to its end, and that was published.
+    /// A list that one watch finished, and that was published.
     fn listed(nodes: &[(&str, &str)]) -> List {
         let mut list = List::default();
         list.take(Event::Init);

@@ -156,7 +156,7 @@ impl Machine {
         }
     }
 
-    /// Ends the watch. What it told before the end counts; a list that is not whole does not.
+    /// Ends the watch. What it said before the end counts; a list that is not whole does not.
     fn leave(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.publish(now, actions);
         self.list.leave();

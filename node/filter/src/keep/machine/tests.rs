@@ -152,11 +152,13 @@ fn a_version_is_published_at_once_and_the_rest_when_nothing_is_left_to_do() {
     run.on(Event::Tick);
     run.want(1);
     assert_eq!(run.answer(obeys), Some(Request::Listen));
+    assert_eq!(run.answer(obeys), Some(Request::Source));
+    assert!(run.published.is_empty());
     assert_eq!(run.answer(obeys), Some(Request::Masquerade(Egress::On(sides(1)))));
     assert_eq!(run.published.iter().map(|filtered| filtered.version).collect::<Vec<_>>(), [1]);
-    run.settle(obeys);
+    assert_eq!(run.settle(obeys), [Request::Count]);
     assert_eq!(run.published.len(), 2);
-    assert_eq!(run.published[1].states.source, RuleState::InPlace);
+    assert!(run.published[1].drops.is_some());
 }
 
 #[test]

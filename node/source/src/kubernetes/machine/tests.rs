@@ -133,7 +133,19 @@ fn a_question_ends_the_wait_and_the_present_watch() {
     run.list(&["a"]);
     run.on(Event::Refresh);
     assert_eq!(run.begun.len(), 3);
-    assert_eq!(run.published[1..], [nodes(&["a"])], "what was told before counts");
+    assert_eq!(run.published[1..], [nodes(&["a"])], "what the watch said before counts");
+}
+
+#[test]
+fn a_list_that_an_ended_watch_began_is_no_part_of_the_next_one() {
+    let mut run = Run::new();
+    run.tell(Told::Init);
+    run.tell(Told::InitApply(node("a")));
+    run.say(Said::Ended);
+    run.tell(Told::InitApply(node("b")));
+    run.tell(Told::InitDone);
+    run.sleep(SETTLE);
+    assert_eq!(run.published, [nodes(&["b"])]);
 }
 
 #[test]

@@ -138,10 +138,14 @@ fn what_is_asked_while_a_sweep_is_under_way_is_swept_for_after_it() {
     run.sleep_until(ms(100));
     run.on(Event::Asked(Asked::default()));
     assert_eq!(run.begun.len(), 1);
-    run.hung.clear();
+    let job = run.jobs.pop_front().unwrap();
+    run.on(holds(job.clone(), 1));
+    assert_eq!(run.begun, [ms(0), ms(100)]);
+    let before = run.published.len();
+    run.on(holds(job, 99));
+    assert_eq!(run.published.len(), before, "the result of an earlier sweep is ignored");
     let job = run.jobs.pop_front().unwrap();
     run.on(holds(job, 1));
-    assert_eq!(run.begun, [ms(0), ms(100)]);
     let since = run.start + ms(100);
     assert!(run.last().begun.is_some_and(|begun| begun >= since), "what is published last began after the question");
 }
