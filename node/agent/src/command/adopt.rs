@@ -88,7 +88,7 @@ enum Error {
 /// What was done, for people and machines.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct Report {
     network: String,
     dry_run: bool,
     /// Leased by podlan now.
@@ -123,9 +123,9 @@ struct Refused {
 /// Takes over; the exit code is 0 when nothing was refused.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let From::HostLocal(args) = &args.from;
-    let done = adopt(args).and_then(|told| {
-        print(args.json, &told)?;
-        Ok(told.refused.is_empty())
+    let done = adopt(args).and_then(|report| {
+        print(args.json, &report)?;
+        Ok(report.refused.is_empty())
     });
     match done {
         Ok(whole) => ExitCode::from(u8::from(!whole)),
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn adopt(args: &HostLocal) -> Result<Told, Error> {
+fn adopt(args: &HostLocal) -> Result<Report, Error> {
     let network = NetworkName::parse(&args.network_name).map_err(Error::Network)?;
     let want = want(&cidrs(args)?)?;
     let living = args.live.as_deref().map(read).transpose()?.map(|text| Living::parse(&text)).transpose()?;
@@ -166,7 +166,7 @@ fn adopt(args: &HostLocal) -> Result<Told, Error> {
     });
     let refused =
         refused.into_iter().map(|one| Refused { file: one.file.display().to_string(), why: one.why.to_string() });
-    Ok(Told {
+    Ok(Report {
         network: args.network_name.clone(),
         dry_run: args.dry_run,
         adopted: leases.iter().map(line).collect(),
@@ -221,24 +221,24 @@ fn want(cidrs: &[IpNetwork]) -> Result<Want, Error> {
     Want::new(&sets, &[], Duration::ZERO, Require::Both).map_err(Error::Want)
 }
 
-fn print(json: bool, told: &Told) -> Result<(), Error> {
+fn print(json: bool, report: &Report) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, told).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut out, report).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
     }
-    let would = if told.dry_run { "would be " } else { "" };
-    for (word, lines) in [("adopted", &told.adopted), ("known", &told.known), ("left", &told.left)] {
+    let would = if report.dry_run { "would be " } else { "" };
+    for (word, lines) in [("adopted", &report.adopted), ("known", &report.known), ("left", &report.left)] {
         for Line { address, container_id, ifname, pod, why } in lines {
             let pod = if pod.is_empty() { String::new() } else { format!(" ({pod})") };
             let why = if why.is_empty() { String::new() } else { format!(": {why}") };
             writeln!(out, "{would}{word} {address} of {container_id} {ifname}{pod}{why}")?;
         }
     }
-    for Refused { file, why } in &told.refused {
+    for Refused { file, why } in &report.refused {
         writeln!(out, "{would}refused {file}: {why}")?;
     }
-    let Told { network, adopted, known, left, refused, .. } = told;
+    let Report { network, adopted, known, left, refused, .. } = report;
     let count = |lines: &[Line]| lines.len();
     let (adopted, known, left, refused) = (count(adopted), count(known), count(left), refused.len());
     writeln!(out, "{network}: {adopted} {would}adopted, {known} known before, {left} left, {refused} refused")?;

@@ -72,21 +72,21 @@ fn stay(args: &Args) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Signal)?;
     runtime.block_on(async {
         let mut stop = Stop::listen().map_err(Error::Signal)?;
-        let mut told = Vec::new();
-        clean(args, &mut told)?;
-        io::stdout().lock().write_all(&told)?;
+        let mut printed = Vec::new();
+        clean(args, &mut printed)?;
+        io::stdout().lock().write_all(&printed)?;
         loop {
             tokio::select! {
                 () = stop.wait() => return Ok(()),
                 () = tokio::time::sleep(AGAIN) => {}
             }
-            let mut said = Vec::new();
-            if let Err(error) = clean(args, &mut said) {
-                writeln!(said, "failed to clean up: {error}; trying again")?;
+            let mut output = Vec::new();
+            if let Err(error) = clean(args, &mut output) {
+                writeln!(output, "failed to clean up: {error}; trying again")?;
             }
-            if said != told {
-                io::stdout().lock().write_all(&said)?;
-                told = said;
+            if output != printed {
+                io::stdout().lock().write_all(&output)?;
+                printed = output;
             }
         }
     })

@@ -14,10 +14,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             "source" => "a pod can send with the address of another pod or node",
             _ => "the node answers ARP requests of its LAN for 169.254.1.1, the gateway of every pod",
         };
-        let told = said.state.warnings.iter().find(|warning| warning.contains("rule is missing"));
-        let told = told.map_or_else(String::new, |told| format!(" ({told})"));
+        let reason = said.state.warnings.iter().find(|warning| warning.contains("rule is missing"));
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
         Problem::new(
-            format!("the agent's packet filter rule `{rule}` is missing or changed{told}"),
+            format!("the agent's packet filter rule `{rule}` is missing or changed{reason}"),
             why,
             "a running agent restores it at once: see the check `agent`; the kernel needs nf_tables and nft_fib \
              (modprobe nft_fib_inet); if it disappears again, find the program that flushes rules: nft monitor",

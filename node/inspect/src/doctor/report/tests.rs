@@ -46,7 +46,7 @@ fn a_broken_node_is_shown_with_what_is_wrong_why_it_matters_and_how_to_fix_it() 
 }
 
 #[test]
-fn what_a_fix_leaves_to_the_operator_is_told_with_the_reason_and_only_when_a_fix_was_asked_for() {
+fn what_a_fix_leaves_to_the_operator_is_shown_with_the_reason_and_only_when_a_fix_was_asked_for() {
     use filter::forward::{By, ForwardDrop};
     let mut facts = healthy();
     let (chain, cure) = ("ip filter FORWARD".to_owned(), "podlan-node run --accept-forward".to_owned());
@@ -54,10 +54,10 @@ fn what_a_fix_leaves_to_the_operator_is_told_with_the_reason_and_only_when_a_fix
     for fixed in [false, true] {
         let report = Report { done: Vec::new(), fixed, outcomes: checks::judge(&facts) };
         let text = printed(&report);
-        let told = text.lines().find(|line| line.starts_with("not fixed: forward-policy: "));
-        assert_eq!(told.is_some(), fixed, "{text}");
+        let line = text.lines().find(|line| line.starts_with("not fixed: forward-policy: "));
+        assert_eq!(line.is_some(), fixed, "{text}");
         assert!(
-            told.is_none_or(|told| told.contains("belongs to another program") && told.contains("--accept-forward"))
+            line.is_none_or(|line| line.contains("belongs to another program") && line.contains("--accept-forward"))
         );
         let why = report.json()["left"][0]["why"].clone();
         assert_eq!(why.as_str().is_some_and(|why| why.contains("--accept-forward")), fixed, "{why}");
