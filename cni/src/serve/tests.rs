@@ -13,7 +13,7 @@ use serde_json::json;
 use super::*;
 use crate::{AddResult, Attachment, IpConfig};
 
-/// A plugin that keeps what it was asked and answers as it is told.
+/// A plugin that records its calls and returns the results it is given.
 struct Scripted {
     role: Role,
     /// What every verb returns.
@@ -199,7 +199,7 @@ fn a_request_carries_all_that_delegates_need() {
 }
 
 #[test]
-fn a_person_is_told_what_this_is() {
+fn a_call_without_a_verb_prints_the_name_and_the_versions() {
     // H-001, S-020
     for vars in [vec![], variables("", &[])] {
         let seen = call(&Scripted::default(), vars, b"");
@@ -317,7 +317,7 @@ fn call_failing(verb: &str, bytes: &'static [u8]) -> Seen {
 }
 
 #[test]
-fn an_unreadable_stdin_is_told() {
+fn an_unreadable_stdin_is_reported() {
     // H-016, E-07, E-08
     for verb in ["ADD", "DEL", "CHECK", "GC", "STATUS"] {
         let seen = call_failing(verb, CONFIG.as_bytes());
@@ -500,7 +500,7 @@ fn add_fails_when_nothing_was_printed() {
     let plugin = Scripted { result: unsayable.clone(), ..Scripted::default() };
     let (code, msg, _) = call(&plugin, variables("ADD", &[]), stdin.as_bytes()).error();
     assert_eq!((code, msg.as_str()), (7, "cannot convert: no valid IP addresses"));
-    assert_eq!(plugin.verbs(), [], "the plugin is told, so that it can undo");
+    assert_eq!(plugin.verbs(), [], "the plugin receives the error, so that it can undo");
     let plugin = Scripted { result: unsayable, heeds: false, ..Scripted::default() };
     assert_eq!(call(&plugin, variables("ADD", &[]), stdin.as_bytes()).error().0, 999);
 }
@@ -531,7 +531,7 @@ fn add_fails_when_stdout_is_broken() {
             let mut stdin = Cursor::new(CONFIG);
             let exit = serve(&plugin, variables("ADD", &[]), &mut stdin, &mut Closed(room), &mut stderr);
             assert_eq!(exit, 1, "room {room}");
-            assert_eq!(plugin.verbs().is_empty(), heeds, "the plugin is told, so that it can undo");
+            assert_eq!(plugin.verbs().is_empty(), heeds, "the plugin receives the error, so that it can undo");
             assert!(!stderr.is_empty());
         }
     }

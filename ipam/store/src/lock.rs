@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew() {
+    fn a_lock_that_was_removed_while_it_was_waited_for_is_taken_again() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("lock");
         let held = Lock::take(&path, PATIENCE).unwrap();

@@ -9,7 +9,7 @@ use crate::head::offset;
 use crate::layout::{Layout, SUPER, Superblock, VERSION};
 use crate::now::BootId;
 use crate::pool::Pool;
-use crate::rebuild::{Draft, create, publish, rebuild, write_anew, write_empty};
+use crate::rebuild::{Draft, create, publish, rebuild, write_again, write_empty};
 use crate::transaction::{Transaction, read_line};
 
 /// Times that a store is rewritten for one request for room.
@@ -141,7 +141,7 @@ impl<'s, S: StoreDir> Locked<'s, S> {
                 let layout = old.layout().with_room(slots, state.pools.saturating_add(room.pools));
                 old.settle()?;
                 publish(dir, |draft| {
-                    write_anew(draft, &old, network, layout, boot, &|_| true)?;
+                    write_again(draft, &old, network, layout, boot, &|_| true)?;
                     Draft(draft).fill(dir.path(), boot, steps, &mut make)
                 })?
             }

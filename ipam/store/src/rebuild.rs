@@ -41,7 +41,7 @@ pub(crate) fn rebuild<S: StoreDir>(
     wanted: &dyn Fn(&Pool) -> bool,
 ) -> Result<S::Disk, Error> {
     old.settle()?;
-    publish(dir, |draft| write_anew(draft, &old, network, layout, boot, wanted))
+    publish(dir, |draft| write_again(draft, &old, network, layout, boot, wanted))
 }
 
 /// Fill a draft and put it in the store's place. An error leaves the store as it was, unless only the very last step,
@@ -116,7 +116,7 @@ pub(crate) fn write_empty<D: Disk>(draft: &mut D, network: &str, layout: Layout,
 }
 
 /// The slots of a settled store in another layout, but for those of pools that are neither leased from nor wanted.
-pub(crate) fn write_anew<D: Disk, O: Disk>(
+pub(crate) fn write_again<D: Disk, O: Disk>(
     draft: &mut D,
     old: &Transaction<'_, O>,
     network: &str,

@@ -305,7 +305,7 @@ fn a_power_loss_keeps_what_was_reported_and_tears_nothing() {
     println!("{points} power losses");
 }
 
-/// A commit that nobody was told of reached the medium, and what the file had grown by for it did not.
+/// A commit that was not reported reached the medium, and what the file had grown by for it did not.
 #[test]
 fn a_power_loss_that_takes_a_files_growth_alone_damages_nothing() {
     for case in cases() {

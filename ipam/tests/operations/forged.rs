@@ -25,7 +25,7 @@ fn forged(input: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Whoever could write this file is root: nothing is promised of what a forged store says, but that everything ends, and
+/// Only root can write this file: nothing is promised of what a forged store yields, but that everything ends, and
 /// that an address is not given to one owner while the store names another.
 fn ends(input: &[u8]) {
     let node = Node::of(Memory::with_store(forged(input)));

@@ -11,8 +11,8 @@ fn node(text: &str) -> Node {
     Node { now: Stamp { boot: BOOT, millis: 20_000 }, ..Node::of(Memory::with_store(store(text))) }
 }
 
-fn told(leases: &[Lease]) -> Vec<String> {
-    let told = |lease: &Lease| {
+fn texts(leases: &[Lease]) -> Vec<String> {
+    let text = |lease: &Lease| {
         let Lease { address, gateway, owner, proof, reused_early, since } = lease;
         let Proof { host_link, netns, netns_id, pod } = proof;
         let Attachment { container_id, ifname } = owner;
@@ -27,7 +27,7 @@ fn told(leases: &[Lease]) -> Vec<String> {
             since.millis
         )
     };
-    leases.iter().map(told).collect()
+    leases.iter().map(text).collect()
 }
 
 const WEB: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
@@ -58,11 +58,11 @@ fn owner_of(id: &str, ifname: &str) -> Attachment {
 #[test]
 fn a_store_of_a_released_version_is_read_to_the_letter() {
     let settled = node(SETTLED).audit();
-    assert_eq!(told(&settled.leases), expected(None));
+    assert_eq!(texts(&settled.leases), expected(None));
     let released = ["10.244.1.3", "10.244.1.5", "2001:db8::6", "2001:db8::3", "2001:db8::5"];
     assert_eq!(settled.released, released.map(ip));
     let killed = node(KILLED).audit();
-    assert_eq!(told(&killed.leases), expected(Some(LAST)));
+    assert_eq!(texts(&killed.leases), expected(Some(LAST)));
     assert_eq!(killed.released, ["10.244.1.3", "10.244.1.5", "2001:db8::3", "2001:db8::5"].map(ip));
 }
 

@@ -110,7 +110,7 @@ fn no_address_is_taken_from_an_owner_of_ours() {
     let imported = node.import(&want(V4), &files).unwrap();
     assert_eq!(held(&imported.leases), ["10.0.0.3/28 c2 eth0"]);
     assert_eq!(refused(&imported), ["10.0.0.2: 10.0.0.2 is leased to c1 eth0 already"]);
-    // Two files that mean one address: the first counts, whoever wrote the second.
+    // Two files that mean one address: the first counts, whichever owner the second names.
     let files = [("2001:db8::5", "c3\r\neth0"), ("2001:DB8::5", "c4\r\neth0")];
     let imported = node.import(&want(DUAL), &files).unwrap();
     assert_eq!(held(&imported.leases), ["2001:db8::5/124 c4 eth0"]);

@@ -14,9 +14,9 @@ const DUAL: &[&[&str]] = &[&["10.1.2.0/24"], &["2001:db8:1::/64"]];
 fn an_attachment_gets_one_address_of_each_set_and_gives_back_all() {
     let node = Node::new();
     let leases = node.add(&want(DUAL), &owner(1)).unwrap();
-    let told: Vec<_> = leases.iter().map(|lease| (lease.address.to_string(), lease.gateway.unwrap())).collect();
-    assert_eq!(told[0], ("10.1.2.2/24".to_owned(), ip("10.1.2.1")));
-    assert_eq!(told[1], ("2001:db8:1::2/64".to_owned(), ip("2001:db8:1::1")));
+    let given: Vec<_> = leases.iter().map(|lease| (lease.address.to_string(), lease.gateway.unwrap())).collect();
+    assert_eq!(given[0], ("10.1.2.2/24".to_owned(), ip("10.1.2.1")));
+    assert_eq!(given[1], ("2001:db8:1::2/64".to_owned(), ip("2001:db8:1::1")));
     assert_eq!(node.owned(&owner(1)).unwrap(), leases);
     let second = Attachment { ifname: Ifname::parse("net1").unwrap(), ..owner(1) };
     assert_eq!(node.add(&want(DUAL), &second).unwrap()[0].address.ip(), ip("10.1.2.3"), "E-25");
@@ -122,7 +122,7 @@ fn an_address_that_is_asked_for_is_given_or_refused_by_name() {
 }
 
 #[test]
-fn the_cooldown_is_soft_and_told() {
+fn the_cooldown_is_soft_and_early_reuse_is_reported() {
     let mut node = Node::new();
     let want = want(&[&["10.0.0.0/30"]]);
     node.address(&want, 1);
@@ -315,7 +315,7 @@ fn what_does_not_fit_a_line_is_refused_and_a_pods_name_is_cut() {
     let long = named(255, 400).unwrap();
     assert_eq!(long.len(), 2);
     let kept = node.owned(&long[0].owner).unwrap();
-    assert!(kept != long && kept.iter().zip(&long).all(|(kept, told)| kept.is_same(told)), "{kept:?}");
+    assert!(kept != long && kept.iter().zip(&long).all(|(kept, long)| kept.is_same(long)), "{kept:?}");
     assert!(matches!(named(600, 0), Err(Error::Store(StoreError::DoesNotFit { .. }))));
     assert_eq!(node.audit().leases.len(), 2);
 }

@@ -131,11 +131,11 @@ fn killed_workers_lose_nothing_that_was_reported() {
     let killed: usize = reported.iter().map(|(_, killed)| killed).sum();
     let audit = net.audit();
     for (held, _) in &reported {
-        for (id, told) in held {
+        for (id, addresses) in held {
             let mut found: Vec<_> =
                 audit.leases.iter().filter(|lease| lease.owner.container_id.as_str() == id).map(address).collect();
             found.sort();
-            assert_eq!(&found, told, "{id}: reported and not kept");
+            assert_eq!(&found, addresses, "{id}: reported and not kept");
         }
     }
     let unique: HashSet<_> = audit.leases.iter().map(address).collect();
@@ -175,9 +175,9 @@ fn work(net: &Net, worker: usize, operations: usize) -> (Held, usize) {
             held.remove(&id);
         } else if verb == "ADD" {
             let result = serde_json::from_slice(&output.stdout).unwrap();
-            let mut told = addresses(&result);
-            told.sort();
-            held.insert(id, told);
+            let mut addresses = addresses(&result);
+            addresses.sort();
+            held.insert(id, addresses);
         } else {
             held.remove(&id);
         }

@@ -111,7 +111,7 @@ fn what_host_local_leased_is_ours_with_its_owners() {
     }
     assert_eq!(import(&net, &theirs.directory()).unwrap().known.len(), 8, "done again, it has nothing to do");
     assert_eq!(theirs.files(), files, "host-local's directory was written to");
-    // As below host-local: an owner that has an address is told so, a new one gets what comes next there.
+    // As below host-local: an owner that has an address gets an error, a new one gets what comes next there.
     let again = net.call("ADD", "c3").unwrap_err();
     assert_eq!(again["code"], 102);
     let text = again["msg"].as_str().unwrap();

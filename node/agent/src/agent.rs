@@ -189,12 +189,12 @@ impl Agent {
                 Wake::Stop => return,
                 Wake::Event(event) => self.deliver([event]),
                 Wake::KernelEvents => {
-                    let heard = self.listener.read();
-                    self.deliver([Event::Heard(heard)]);
+                    let events = self.listener.read();
+                    self.deliver([Event::KernelEvents(events)]);
                 }
                 Wake::AfterKernelEvents(event) => {
-                    let heard = self.listener.read();
-                    self.deliver([Event::Heard(heard), event]);
+                    let events = self.listener.read();
+                    self.deliver([Event::KernelEvents(events), event]);
                 }
                 Wake::Order((command, reply)) => {
                     self.reply = Some(reply);

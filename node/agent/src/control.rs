@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// Any bytes of whoever can enter the directory get one line, and no command is carried out that was not said.
+    /// Any bytes from a process that may enter the directory get one line, and no command is carried out that was not sent.
     #[test]
     fn fuzz_any_command_gets_one_line() {
         fuzz::run("control", |said| {

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_can_be_read() {
+    fn the_text_has_the_values_that_were_set() {
         let metrics = Metrics::new();
         let mut state = State::starting("n1", "file x");
         state.v4 = RouteCounts { desired: 3, installed: 2, failed: 1 };

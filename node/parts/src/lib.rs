@@ -1,8 +1,8 @@
-//! The agent's parts: each owns what can block (files, locks, nftables), on a thread of its own, and the loop hears of it
-//! by messages alone. A part that ends or panics is started again; one that is stuck is named.
+//! The agent's parts: each owns what can block (files, locks, nftables), on a thread of its own, and the loop receives
+//! its results by messages alone. A part that ends or panics is started again; one that is stuck is named.
 //!
 //! ```text
-//!   the loop ── what should be (watch) ──▶ a part ── how it stands (watch), news ──▶ the loop
+//!   the loop ── what should be (watch) ──▶ a part ── how it stands (watch), changed ──▶ the loop
 //! ```
 
 use std::any::Any;
@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 mod activity;
+mod at;
 mod output;
 mod readiness;
 mod slot;
@@ -24,6 +25,7 @@ mod spare;
 pub mod thread;
 
 pub use activity::{Activity, Begun};
+pub use at::at;
 pub use output::Output;
 pub use readiness::Readiness;
 pub use slot::Slot;

@@ -12,7 +12,7 @@ pub struct Output<T> {
 }
 
 impl<T: PartialEq> Output<T> {
-    /// Both ends. `news` is notified of each change.
+    /// Both ends. `changed` is notified of each change.
     pub fn new(first: T, changed: Arc<Notify>) -> (Self, watch::Receiver<T>) {
         let (latest, receiver) = watch::channel(first);
         (Self { latest, changed }, receiver)

@@ -1,5 +1,5 @@
 //! The MTU of pods that live when the node's changes. New pods get it from the plugin; here the links of the others follow.
-//! Only those that inherited theirs: whoever chose an MTU keeps it.
+//! Only those that inherited theirs: a pod with an MTU of its own keeps it.
 
 mod follow;
 mod keep;

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_recovers_starts_the_hold_anew() {
+    fn a_list_that_recovers_restarts_the_hold() {
         let start = Instant::now();
         let mut guard = Guard::Open;
         guard.judge(LIMITS, peers(3, 3), start);

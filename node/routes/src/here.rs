@@ -16,7 +16,7 @@ pub struct Link {
     /// Whether there is somebody at its other end, as the link says (`IFF_LOWER_UP`) and as the kernel has taken note of it a
     /// moment later (its operational state). It may pass over routes by a link without (`ignore_routes_with_linkdown`).
     pub carrier: [bool; 2],
-    /// Says nothing of peers, and is here so that its change is news: pods have the MTU of one of these links.
+    /// Does not concern peers; it is here so that a change of it is noticed: pods have the MTU of one of these links.
     pub mtu: u32,
 }
 

@@ -57,7 +57,7 @@ impl Rtnetlink {
         self.socket.take_unreadable()
     }
 
-    /// All routes of the main table, whoever made them.
+    /// All routes of the main table, of any protocol.
     pub fn all_routes(&mut self) -> Result<Vec<Route>, netlink::Error> {
         self.each_family(|family| Route::dump(family, 0), Some)
     }

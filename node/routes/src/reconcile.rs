@@ -23,9 +23,9 @@ use super::ways::Ways;
 use super::{Key, Routes, Target};
 use nodes::Snapshot;
 
-mod hear;
+mod events;
 
-pub use hear::Asked;
+pub use events::Asked;
 
 /// What an operator decides.
 #[derive(Clone, Debug)]

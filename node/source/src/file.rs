@@ -19,10 +19,10 @@ use self::machine::{Action, Event, Machine};
 use super::collector::{Nodes, Problem};
 use super::text::{self, Metered};
 use super::watch::Watch;
-use super::{Error, Report, at, json, yaml};
+use super::{Error, Report, json, yaml};
 use files::regular::FileStamp;
 use nodes::{Node, Snapshot};
-use parts::Activity;
+use parts::{Activity, at};
 
 /// Reads `path` now, after each change of it, each `resync`, and whenever `refresh` asks. Ends when nobody listens.
 /// The machine decides; this is its shell, which waits, watches and reads.

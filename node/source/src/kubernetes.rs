@@ -3,8 +3,9 @@
 //! A list is published only when it is complete; while a new one is streamed the last one stays. Heartbeats, which
 //! change nothing that is read, end here.
 //!
-//! A watch that fails is not taken up again where it stood: the server may have another store since, and would say
-//! nothing until that has counted as far. The next one begins with a list, and with the credentials as they are then.
+//! A watch that fails is not taken up again where it stood: the server may have another store since, and would send
+//! nothing until the versions of that one are as high. The next one begins with a list, and with the credentials as they
+//! are then.
 
 mod backoff;
 mod bounds;
@@ -30,9 +31,10 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use tokio::sync::{Notify, mpsc};
 
 use super::object::{self, NODE, Place};
-use super::{Error, Report, at};
-use machine::{Action, Event, Machine, Said};
+use super::{Error, Report};
+use machine::{Action, Event, Machine, WatchResult};
 use nodes::Node;
+use parts::at;
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]
@@ -76,7 +78,7 @@ async fn drive(
                     Action::Leave => events = None,
                     Action::Watch { number, streams } => match open(streams).await {
                         Ok(opened) => events = Some((number, streams, opened)),
-                        Err(error) => results.push_back(Event::Watch(number, Said::Failed(error))),
+                        Err(error) => results.push_back(Event::Watch(number, WatchResult::Failed(error))),
                     },
                     Action::Publish(report) => {
                         if reports.send(report).await.is_err() {
@@ -95,32 +97,34 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// What the watch says next.
+/// The next result of the watch.
 async fn next(events: Option<&mut (u64, bool, Events)>) -> Event {
     let Some((number, streams, events)) = events else { return std::future::pending().await };
-    let said = match events.next().await {
-        Some(Ok(event)) => Said::Told(Box::new(event)),
-        Some(Err(error)) if *streams && refuses_to_stream(&error) => Said::CannotStream,
-        Some(Err(error)) => Said::Failed(Error::Kubernetes { doing: "watch the nodes", why: whole(&error) }),
-        None => Said::Ended,
+    let result = match events.next().await {
+        Some(Ok(event)) => WatchResult::Event(Box::new(event)),
+        Some(Err(error)) if *streams && refuses_to_stream(&error) => WatchResult::CannotStream,
+        Some(Err(error)) => {
+            WatchResult::Failed(Error::Kubernetes { doing: "watch the nodes", why: with_causes(&error) })
+        }
+        None => WatchResult::Ended,
     };
-    Event::Watch(*number, said)
+    Event::Watch(*number, result)
 }
 
 async fn connect(access: &Access) -> Result<Client, Error> {
     let failed = |why: String| Error::Kubernetes { doing: "read the credentials for the API server", why };
     let config = match access {
-        Access::InCluster => Config::incluster().map_err(|e| failed(whole(&e)))?,
-        Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(whole(&e)))?,
+        Access::InCluster => Config::incluster().map_err(|e| failed(with_causes(&e)))?,
+        Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(with_causes(&e)))?,
     };
-    bounds::client(config).map_err(|e| failed(whole(&e)))
+    bounds::client(config).map_err(|e| failed(with_causes(&e)))
 }
 
 async fn kubeconfig(path: &Path) -> Result<Config, kube::config::KubeconfigError> {
     Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await
 }
 
-/// One watch: a whole list, then its changes, until something fails. A watch that the server ends in good order, as it
+/// One watch: a complete list, then its changes, until something fails. A watch that the server ends in good order, as it
 /// does every few minutes, goes on from where it stood.
 fn watch(client: Client, streams: bool) -> Events {
     let config = watcher::Config {
@@ -134,16 +138,16 @@ fn watch(client: Client, streams: bool) -> Events {
     Box::pin(watcher(Api::<NodeWatched>::all(client), config))
 }
 
-/// What an error says and what lies beneath it: of a server that is not reached the topmost says only that.
-fn whole(error: &dyn std::error::Error) -> String {
+/// The text of an error with those of its causes: for a server that is not reached the error itself holds no reason.
+fn with_causes(error: &dyn std::error::Error) -> String {
     let beneath = std::iter::successors(error.source(), |cause| cause.source());
-    beneath.map(ToString::to_string).fold(error.to_string(), |said, cause| match said.contains(&cause) {
-        true => said,
-        false => format!("{said}: {cause}"),
+    beneath.map(ToString::to_string).fold(error.to_string(), |text, cause| match text.contains(&cause) {
+        true => text,
+        false => format!("{text}: {cause}"),
     })
 }
 
-/// Whether the server says that it does not know `sendInitialEvents` (feature gate WatchList).
+/// Whether the server refuses `sendInitialEvents` (feature gate WatchList).
 fn refuses_to_stream(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 422),

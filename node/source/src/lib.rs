@@ -15,7 +15,7 @@ mod yaml;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
@@ -63,14 +63,6 @@ impl Source {
             Self::Kubernetes(access) => kubernetes::run(access, reports, refresh).await,
         }
         "the receiver of the lists is gone".to_owned()
-    }
-}
-
-/// Waits for an instant, or for ever.
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
     }
 }
 

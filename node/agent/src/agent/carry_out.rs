@@ -1,4 +1,4 @@
-//! Carries out the core's actions: to the parts, to the kernel, to whoever reads what is published. The outcome of kernel work
+//! Carries out the core's actions: to the parts, to the kernel, to the readers of what is published. The outcome of kernel work
 //! goes back to the core before the next action.
 
 use std::collections::VecDeque;

@@ -38,7 +38,7 @@ use state::{Clocks, State};
 
 pub(super) use action::{Action, Publication, TurnCounts};
 use beginning::Beginning;
-pub(super) use event::{Event, Heard, MtuLook, PartReport, PreviousList, Turned};
+pub(super) use event::{Event, KernelEvents, MtuLook, PartReport, PreviousList, Turned};
 use known::Known;
 pub(super) use previous_agent::PreviousAgent;
 use running::Running;

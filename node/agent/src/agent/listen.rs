@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netlink::Monitor;
 use tokio::time::sleep_until;
 
-use super::core::Heard;
+use super::core::KernelEvents;
 use parts::Readiness;
 
 /// How soon it is opened again.
@@ -56,8 +56,8 @@ impl Listener {
     }
 
     /// Reads the events that wait.
-    pub(super) fn read(&mut self) -> Heard {
-        // Nobody listened for a while: everything may have changed.
+    pub(super) fn read(&mut self) -> KernelEvents {
+        // No events were received for a while: everything may have changed.
         let lost = self.open.is_some() && std::mem::take(&mut self.lost);
         let mut events = Vec::new();
         self.unread = true;
@@ -71,7 +71,7 @@ impl Listener {
                 }
             }
         }
-        Heard { events, lost, trouble: self.trouble.clone() }
+        KernelEvents { events, lost, trouble: self.trouble.clone() }
     }
 
     fn fail(&mut self, error: &dyn std::error::Error) {

@@ -178,7 +178,7 @@ fn the_image_has_one_name_and_one_way_to_be_made() {
 
 /// Its privileges, mounts and nodes are the agent's, but it does not use the API.
 #[test]
-fn the_cleanup_has_the_agents_privileges_and_undoes_what_the_agent_was_told_to_do() {
+fn the_cleanup_has_the_agents_privileges_and_undoes_what_the_agent_was_configured_to_do() {
     let cleanup: Value = serde_saphyr::from_str(CLEANUP).unwrap();
     let (theirs, ours) = (&cleanup["spec"]["template"]["spec"], pod());
     for same in ["hostNetwork", "volumes", "tolerations", "priorityClassName", "nodeSelector"] {

@@ -75,7 +75,7 @@ fn states(leg: &Leg) -> Vec<State> {
 }
 
 #[test]
-fn what_is_wrong_is_told_at_its_hop_and_what_follows_from_it_is_cut_off() {
+fn what_is_wrong_is_shown_at_its_hop_and_what_follows_from_it_is_cut_off() {
     use State::{Cut, Elsewhere, Ok as Fine, Unknown, Wrong};
     type Damage = fn(&mut Leg);
     let cases: [(&str, Damage, [State; 5]); 11] = [

@@ -14,14 +14,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netlink::{Family, Monitor, Procfs, Route, Socket, forwards, link_forwards};
-use tokio::time::sleep_until;
 
-use self::interface::{Action, Event, Heard, Notice};
+use self::interface::{Action, Event, KernelEvent, Notice};
 use self::machine::Machine;
 use super::carry_out::carry_out;
 use super::observe::{may_carry, observe};
-use parts::Readiness;
-use parts::{Activity, Output};
+use parts::{Activity, Output, Readiness, at};
 
 /// What the agent is given for it.
 #[derive(Clone)]
@@ -60,7 +58,7 @@ pub async fn keep(options: Options, activity: Activity) -> String {
     let mut kernel = None;
     loop {
         let event = tokio::select! {
-            ready = wait(kernel.as_ref()) => hear(kernel.as_mut(), ready),
+            ready = wait(kernel.as_ref()) => read_events(kernel.as_mut(), ready),
             () = at(machine.due()) => Event::Tick,
         };
         let _begun = activity.begin("forwarding");
@@ -129,33 +127,35 @@ impl Kernel {
     }
 
     /// Reads the events that wait.
-    fn read(&mut self) -> Result<Vec<Heard>, netlink::Error> {
-        let mut heard = Vec::new();
+    fn read(&mut self) -> Result<Vec<KernelEvent>, netlink::Error> {
+        let mut decoded = Vec::new();
         while let Some(events) = self.monitor.read()? {
-            heard.extend(events.iter().filter_map(decode));
+            decoded.extend(events.iter().filter_map(decode));
         }
-        Ok(heard)
+        Ok(decoded)
     }
 }
 
-fn hear(kernel: Option<&mut Kernel>, ready: io::Result<()>) -> Event {
+fn read_events(kernel: Option<&mut Kernel>, ready: io::Result<()>) -> Event {
     match (ready, kernel) {
         (Err(error), _) => Event::Lost(cannot_listen(error)),
-        (Ok(()), Some(kernel)) => kernel.read().map_or_else(|error| Event::Lost(cannot_ask(error)), Event::Heard),
-        (Ok(()), None) => Event::Heard(Vec::new()),
+        (Ok(()), Some(kernel)) => {
+            kernel.read().map_or_else(|error| Event::Lost(cannot_ask(error)), Event::KernelEvents)
+        }
+        (Ok(()), None) => Event::KernelEvents(Vec::new()),
     }
 }
 
-fn decode(event: &netlink::Event) -> Option<Heard> {
+fn decode(event: &netlink::Event) -> Option<KernelEvent> {
     match event {
-        netlink::Event::Overflow => Some(Heard::Overflow),
+        netlink::Event::Overflow => Some(KernelEvent::Overflow),
         netlink::Event::Switched(switched) => {
-            Some(Heard::Switched { family: switched.family, link: switched.link, on: switched.on })
+            Some(KernelEvent::Switched { family: switched.family, link: switched.link, on: switched.on })
         }
         netlink::Event::Rules | netlink::Event::Nexthops => None,
         netlink::Event::Changed(message) => {
             let route = Route::from_message(message).filter(may_carry)?;
-            Some(Heard::Carrier { family: Family::of(route.destination.ip()), link: route.device? })
+            Some(KernelEvent::Carrier { family: Family::of(route.destination.ip()), link: route.device? })
         }
     }
 }
@@ -163,14 +163,6 @@ fn decode(event: &netlink::Event) -> Option<Heard> {
 async fn wait(kernel: Option<&Kernel>) -> io::Result<()> {
     match kernel {
         Some(kernel) => kernel.events.wait().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for an instant, or for ever.
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant.into()).await,
         None => std::future::pending().await,
     }
 }

@@ -17,7 +17,6 @@ use cni::NetworkName;
 use ipam::Place;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
 
 use self::interface::{Action, Event, Job, Looked};
 use self::machine::Machine;
@@ -27,7 +26,7 @@ use super::visible_netns::VisibleNetns;
 use super::wakeups::{Directories, Wakeups};
 use super::workers::Workers;
 use super::{Stores, place};
-use parts::{Activity, Output};
+use parts::{Activity, Output, at};
 
 /// What the agent is given for its leases.
 #[derive(Clone)]
@@ -73,7 +72,7 @@ pub async fn keep(options: Options, activity: Activity) -> String {
             },
             (job, looked) = workers.done() => answer(job, looked),
             () = at(machine.due()) => Event::Tick,
-            heard = hear(wakeups.as_mut()) => match heard {
+            wakeup = next_wakeup(wakeups.as_mut()) => match wakeup {
                 Ok(()) => Event::Woken,
                 Err(error) => {
                     tracing::warn!(%error, "the kernel's events broke off; listening again");
@@ -128,17 +127,9 @@ fn listen() -> Option<Wakeups> {
     Wakeups::open().inspect_err(failed).ok()
 }
 
-async fn hear(wakeups: Option<&mut Wakeups>) -> io::Result<()> {
+async fn next_wakeup(wakeups: Option<&mut Wakeups>) -> io::Result<()> {
     match wakeups {
-        Some(wakeups) => wakeups.hear().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for an instant, or for ever.
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant.into()).await,
+        Some(wakeups) => wakeups.next().await,
         None => std::future::pending().await,
     }
 }

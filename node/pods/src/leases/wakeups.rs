@@ -49,7 +49,7 @@ impl Wakeups {
     }
 
     /// Waits until something was removed.
-    pub(super) async fn hear(&mut self) -> io::Result<()> {
+    pub(super) async fn next(&mut self) -> io::Result<()> {
         loop {
             tokio::select! {
                 ready = self.links_ready.wait() => ready?,

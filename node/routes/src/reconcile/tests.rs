@@ -165,13 +165,13 @@ fn a_deleted_route_comes_back_and_a_foreign_one_stays() {
     let first = turn(&mut reconciler, &mut table);
     assert!(matches!(&first.applied.refused[..], [(_, Trouble::HeldByForeign(text))] if text.contains("proto static")));
     table.ours.remove(&peer(2));
-    assert_eq!(reconciler.hear(KernelEvent::Lost(peer(2))), Asked::Heal);
+    assert_eq!(reconciler.take(KernelEvent::Lost(peer(2))), Asked::Heal);
     let messages = table.messages;
     reconciler.heal(&mut table).unwrap();
     assert_eq!(table.ours[&peer(2)], hop(2));
     assert_eq!(table.messages, messages + 1, "what was refused is not asked for again and again");
     table.foreign.clear();
-    assert_eq!(reconciler.hear(foreign(peer(3))), Asked::Turn);
+    assert_eq!(reconciler.take(foreign(peer(3))), Asked::Turn);
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours[&peer(3)], hop(3), "once the foreign route is gone, ours is in");
 }
@@ -184,7 +184,7 @@ fn a_foreign_route_put_in_the_place_of_ours_is_noticed_and_named() {
     // `ip route replace` is one event, of the new route alone.
     table.ours.remove(&peer(3));
     table.foreign.insert(peer(3), "10.244.3.0/24 via 10.0.0.77 dev 2 proto static");
-    assert_eq!(reconciler.hear(foreign(peer(3))), Asked::Turn);
+    assert_eq!(reconciler.take(foreign(peer(3))), Asked::Turn);
     turn(&mut reconciler, &mut table);
     assert!(matches!(reconciler.trouble(&peer(3)), Some(Trouble::HeldByForeign(text)) if text.contains("static")));
 }
@@ -229,7 +229,7 @@ fn a_list_that_withdraws_most_is_not_in_force_until_a_later_one_confirms_it() {
         assert!(reconciler.verdicts().iter().any(|verdict| &*verdict.node == "n5"), "the last list stays in force");
     }
     table.ours.remove(&peer(4));
-    reconciler.hear(KernelEvent::Lost(peer(4)));
+    reconciler.take(KernelEvent::Lost(peer(4)));
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours, all, "a route is healed meanwhile");
     reconciler.learn(nodes([1, 2], start + HOLD));
@@ -276,16 +276,16 @@ fn what_the_kernel_answers_otherwise_is_followed_though_most_routes_go_for_it() 
     let all: IpNetwork = "10.0.0.0/24".parse().unwrap();
     table.ways.insert(all, [10, 0, 9, 9].into());
     let elsewhere = Key { destination: "192.0.2.0/24".parse().unwrap(), metric: 0 };
-    assert_eq!(reconciler.hear(foreign(elsewhere)), Asked::Nothing, "it concerns no peer");
+    assert_eq!(reconciler.take(foreign(elsewhere)), Asked::Nothing, "it concerns no peer");
     let wide = Key { destination: "10.0.0.0/8".parse().unwrap(), metric: 0 };
-    assert_eq!(reconciler.hear(foreign(wide)), Asked::Nothing, "a longer prefix has the say");
-    assert_eq!(reconciler.hear(foreign(Key { destination: all, metric: 0 })), Asked::Turn);
+    assert_eq!(reconciler.take(foreign(wide)), Asked::Nothing, "a longer prefix decides");
+    assert_eq!(reconciler.take(foreign(Key { destination: all, metric: 0 })), Asked::Turn);
     turn(&mut reconciler, &mut table);
     assert_eq!(table.questions, questions + 4, "each peer, and the gateway");
     assert_eq!(table.ours.keys().copied().collect::<Vec<_>>(), [Key::own(peer(1).destination)]);
     assert_eq!(reconciler.guard(), Guard::Open, "no list says so: there is nothing to hold");
     table.ways.clear();
-    reconciler.hear(foreign(Key { destination: all, metric: 0 }));
+    reconciler.take(foreign(Key { destination: all, metric: 0 }));
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours.len(), 4);
 }
@@ -297,7 +297,7 @@ fn a_list_that_the_guard_holds_is_held_whatever_the_kernel_answers() {
     let mut reconciler = Reconciler::new(settings(), nodes(1..=5, start));
     turn(&mut reconciler, &mut table);
     reconciler.learn(nodes([1], start));
-    reconciler.hear(KernelEvent::Rules);
+    reconciler.take(KernelEvent::Rules);
     turn(&mut reconciler, &mut table);
     assert_eq!(table.ours.len(), 5);
     assert!(matches!(reconciler.guard(), Guard::Holding(_)));
@@ -322,15 +322,15 @@ fn a_route_by_a_link_that_changed_waits_for_the_look_and_the_others_do_not() {
     let mut table = Table::default();
     let mut reconciler = Reconciler::new(settings(), nodes(1..=4, Instant::now()));
     turn(&mut reconciler, &mut table);
-    assert_eq!(reconciler.hear(KernelEvent::Link { index: 7, known: false }), Asked::Turn);
+    assert_eq!(reconciler.take(KernelEvent::Link { index: 7, known: false }), Asked::Turn);
     table.ours.remove(&peer(2));
-    assert_eq!(reconciler.hear(KernelEvent::Lost(peer(2))), Asked::Heal);
+    assert_eq!(reconciler.take(KernelEvent::Lost(peer(2))), Asked::Heal);
     let looks = table.looks;
     reconciler.heal(&mut table).unwrap();
     assert_eq!((table.ours.len(), table.looks), (4, looks));
-    assert_eq!(reconciler.hear(KernelEvent::Link { index: 2, known: true }), Asked::Turn);
+    assert_eq!(reconciler.take(KernelEvent::Link { index: 2, known: true }), Asked::Turn);
     table.ours.remove(&peer(2));
-    assert_eq!(reconciler.hear(KernelEvent::Lost(peer(2))), Asked::Turn);
+    assert_eq!(reconciler.take(KernelEvent::Lost(peer(2))), Asked::Turn);
     reconciler.heal(&mut table).unwrap();
     assert_eq!(table.ours.len(), 3, "not before the look");
     turn(&mut reconciler, &mut table);
@@ -378,11 +378,11 @@ proptest! {
                 }
                 Happening::Deleted(i) => {
                     table.ours.remove(&peer(i));
-                    reconciler.hear(KernelEvent::Lost(peer(i)));
+                    reconciler.take(KernelEvent::Lost(peer(i)));
                 }
                 Happening::Stray(i) if !foreign.contains_key(&peer(i)) => {
                     table.ours.insert(peer(i), Target::Foreign);
-                    reconciler.hear(KernelEvent::Held(peer(i), Target::Foreign));
+                    reconciler.take(KernelEvent::Held(peer(i), Target::Foreign));
                 }
                 Happening::Stray(_) => {}
                 Happening::Restart => reconciler = Reconciler::new(settings(), list(&known, start)),

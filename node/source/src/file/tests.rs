@@ -382,9 +382,9 @@ fn a_file_of_a_directory_that_cannot_be_read_is_its_own_fault_and_what_it_said_s
     // After it has been read once, its contents stay, whatever replaces the file.
     fs::remove_file(&pipe).unwrap();
     folder.write("b.yaml", &one("b"));
-    let whole = all(&folder.0, &mut memory);
-    assert_eq!(names(&whole), ["a", "b"]);
-    assert!(whole.is_ok_and(|whole| !whole.partial && whole.faults.is_empty()));
+    let complete = all(&folder.0, &mut memory);
+    assert_eq!(names(&complete), ["a", "b"]);
+    assert!(complete.is_ok_and(|complete| !complete.partial && complete.faults.is_empty()));
     let odd: [&dyn Fn(); 5] = [
         &|| fs::create_dir(&pipe).unwrap(),
         &|| symlink("nowhere", &pipe).unwrap(),
@@ -410,40 +410,40 @@ fn a_file_that_is_as_it_was_is_not_read_again_and_one_that_changed_is() {
     let file = folder.0.join("nodes.yaml");
     folder.write("nodes.yaml", &one("a"));
     let mut memory = Memory::default();
-    let news = |memory: &mut Memory| read(&file, memory, Instant::now(), false).map(|report| names(&report));
-    assert_eq!(news(&mut memory).unwrap(), ["a"]);
+    let changed = |memory: &mut Memory| read(&file, memory, Instant::now(), false).map(|report| names(&report));
+    assert_eq!(changed(&mut memory).unwrap(), ["a"]);
     // A change within the same clock tick has the same stamp: a fresh file is always read.
     folder.write("nodes.yaml", &one("b"));
-    assert_eq!(news(&mut memory).unwrap(), ["b"]);
+    assert_eq!(changed(&mut memory).unwrap(), ["b"]);
     // An old one is recognised by its stamp, and read on request.
     memory.single = fs::metadata(&file).ok().map(|metadata| FileStamp::of(&metadata));
-    assert_eq!(news(&mut memory), None);
+    assert_eq!(changed(&mut memory), None);
     assert_eq!(names(&all(&file, &mut memory)), ["b"]);
     fs::rename(&file, folder.0.join("old")).unwrap();
     folder.write("nodes.yaml", &one("c"));
-    assert_eq!(news(&mut memory).unwrap(), ["c"]);
+    assert_eq!(changed(&mut memory).unwrap(), ["c"]);
     // A fault is reported once.
     folder.write("nodes.yaml", "items: 7");
     let faulty = |memory: &mut Memory| read(&file, memory, Instant::now(), false);
     assert!(faulty(&mut memory).is_some_and(|report| report.is_err()));
     assert!(faulty(&mut memory).is_none());
     folder.write("nodes.yaml", &one("d"));
-    assert_eq!(news(&mut memory).unwrap(), ["d"]);
+    assert_eq!(changed(&mut memory).unwrap(), ["d"]);
 }
 
 #[test]
-fn a_file_of_a_directory_that_is_as_it_was_is_no_news() {
-    let folder = Folder::new("news");
+fn a_directory_whose_files_are_unchanged_is_not_reported_again() {
+    let folder = Folder::new("changes");
     folder.write("a.yaml", &one("a"));
     folder.write("b.yaml", "items: 7");
     let mut memory = Memory::default();
-    let news = |memory: &mut Memory| read(&folder.0, memory, Instant::now(), false).map(|report| names(&report));
-    assert_eq!(news(&mut memory).unwrap(), ["a"]);
-    assert_eq!(news(&mut memory), None);
+    let changed = |memory: &mut Memory| read(&folder.0, memory, Instant::now(), false).map(|report| names(&report));
+    assert_eq!(changed(&mut memory).unwrap(), ["a"]);
+    assert_eq!(changed(&mut memory), None);
     folder.write("b.yaml", &one("b"));
-    assert_eq!(news(&mut memory).unwrap(), ["a", "b"]);
+    assert_eq!(changed(&mut memory).unwrap(), ["a", "b"]);
     fs::remove_file(folder.0.join("a.yaml")).unwrap();
-    assert_eq!(news(&mut memory).unwrap(), ["b"]);
+    assert_eq!(changed(&mut memory).unwrap(), ["b"]);
     fs::remove_file(folder.0.join("b.yaml")).unwrap();
     assert!(read(&folder.0, &mut memory, Instant::now(), false).is_some_and(|report| report.is_err()));
 }

@@ -149,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broken_watch_had_told_of_a_list_is_no_part_of_the_next() {
+    fn what_a_broken_watch_had_sent_of_a_list_is_no_part_of_the_next() {
         let mut list = listed(&[("n1", "10.244.1.0/24")]);
         list.take(Event::Init);
         list.take(Event::InitApply(object("n2", "10.244.2.0/24")));
         list.leave();
         assert!(!list.is_coming());
-        assert_eq!(names(&mut list), ["n1"], "the last whole list is still in force");
+        assert_eq!(names(&mut list), ["n1"], "the last complete list is still in force");
         list.take(Event::Init);
         list.take(Event::InitApply(object("n3", "10.244.3.0/24")));
         list.take(Event::InitDone);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn heartbeats_are_no_news_and_changes_are() {
+    fn heartbeats_are_not_published_and_changes_are() {
         let mut list = listed(&[("n1", "10.244.1.0/24")]);
         list.take(Event::Apply(object("n1", "10.244.1.0/24")));
         assert_eq!(list.pending, Pending::None);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_trouble_is_news_also_when_the_nodes_are_the_same() {
+    fn the_end_of_trouble_is_published_also_when_the_nodes_are_the_same() {
         let mut list = listed(&[("n1", "10.244.1.0/24")]);
         list.leave();
         list.take(Event::Init);

@@ -1,7 +1,7 @@
 //! When the nodes are listed and watched, what is published, and when to try again: a state machine, (state, event, now) to
 //! (state, actions). It reads no clock and opens no connection: [`super::drive`] carries out the actions.
 //!
-//! A watch has a number. What a watch says that is not the present one is ignored.
+//! A watch has a number. The results of any watch but the present one are ignored.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::list::{List, Pending};
 use crate::{Error, MOST, Report};
 
 /// How long a streamed list may take before the server counts as one that cannot stream: an old one ignores the
-/// parameter and never says that the list is over.
+/// parameter and never marks the end of the list.
 pub(super) const STREAMED: Duration = Duration::from_secs(30);
 
 /// How long the watch is left alone before what changed is published: a node's start is several changes.
@@ -22,18 +22,18 @@ pub(super) const SETTLE: Duration = Duration::from_millis(20);
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// What the watch with this number says.
-    Watch(u64, Said),
+    /// A result of the watch with this number.
+    Watch(u64, WatchResult),
     /// A list of now is asked for.
     Refresh,
     /// [`Machine::due`] has come.
     Tick,
 }
 
-/// What a watch says.
+/// What a watch yields.
 #[derive(Debug)]
-pub(super) enum Said {
-    Told(Box<watcher::Event<NodeWatched>>),
+pub(super) enum WatchResult {
+    Event(Box<watcher::Event<NodeWatched>>),
     /// The server refuses to stream a list.
     CannotStream,
     Failed(Error),
@@ -64,7 +64,7 @@ pub(super) struct Machine {
     phase: Phase,
     /// When changes are published.
     settled: Option<Instant>,
-    /// When a list that is streamed must be whole.
+    /// When a list that is streamed must be complete.
     listed_by: Option<Instant>,
 }
 
@@ -99,8 +99,8 @@ impl Machine {
     pub(super) fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         match (event, &self.phase) {
-            (Event::Watch(number, said), Phase::Watching) if number == self.number => {
-                self.hear(said, now, &mut actions)
+            (Event::Watch(number, result), Phase::Watching) if number == self.number => {
+                self.result(result, now, &mut actions)
             }
             (Event::Watch(..), _) => {}
             (Event::Refresh, Phase::Watching) => {
@@ -125,9 +125,9 @@ impl Machine {
         actions
     }
 
-    fn hear(&mut self, said: Said, now: Instant, actions: &mut Vec<Action>) {
-        match said {
-            Said::Told(event) => {
+    fn result(&mut self, result: WatchResult, now: Instant, actions: &mut Vec<Action>) {
+        match result {
+            WatchResult::Event(event) => {
                 let begins = matches!(*event, watcher::Event::Init);
                 self.list.take(*event);
                 if begins && self.streams {
@@ -140,9 +140,9 @@ impl Machine {
                     self.failed(Error::Kubernetes { doing: "watch the nodes", why }, now, actions);
                 }
             }
-            Said::CannotStream => self.cannot_stream(now, actions),
-            Said::Failed(error) => self.failed(error, now, actions),
-            Said::Ended => {
+            WatchResult::CannotStream => self.cannot_stream(now, actions),
+            WatchResult::Failed(error) => self.failed(error, now, actions),
+            WatchResult::Ended => {
                 self.leave(now, actions);
                 self.watch(actions);
             }
@@ -156,7 +156,7 @@ impl Machine {
         }
     }
 
-    /// Ends the watch. What it said before the end counts; a list that is not whole does not.
+    /// Ends the watch. What it yielded before the end counts; an incomplete list does not.
     fn leave(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.publish(now, actions);
         self.list.leave();

@@ -55,7 +55,7 @@ async fn end_of_watch(client: Client, streams: bool) -> (String, usize) {
     (ended, published)
 }
 
-/// Any answers end the watch sooner or later, and whatever is published before was a whole list: the answers of one input
+/// Any answers end the watch sooner or later, and whatever is published before was a complete list: the answers of one input
 /// are apart by NUL.
 #[test]
 fn fuzz_any_answer_of_the_server_ends() {
@@ -66,19 +66,19 @@ fn fuzz_any_answer_of_the_server_ends() {
             let (ended, published) = runtime.block_on(async { end_of_watch(server(bodies), streams).await });
             assert!(!["never", "nobody listens", "nobody reports"].contains(&&*ended), "{ended}");
             let text = String::from_utf8_lossy(input);
-            let whole = text.contains("items") || text.contains("k8s.io/initial-events-end");
-            assert!(published == 0 || whole || text.contains('\\'), "published without a whole list");
+            let complete = text.contains("items") || text.contains("k8s.io/initial-events-end");
+            assert!(published == 0 || complete || text.contains('\\'), "published without a complete list");
         }
     });
 }
 
 /// What a server sends of an answer before it falls silent; `None`: not even its head.
-type Said = Option<&'static [&'static str]>;
+type Sent = Option<&'static [&'static str]>;
 
 /// A client within the agent's bounds, whose server answers each request so.
-fn falls_silent_after(said: Said) -> Client {
+fn falls_silent_after(sent: Sent) -> Client {
     let service = tower::service_fn(move |_request: hyper::Request<Body>| async move {
-        let parts = match said {
+        let parts = match sent {
             Some(parts) => {
                 parts.iter().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part.as_bytes()))))
             }
@@ -119,7 +119,7 @@ const STREAMED_LIST: &[&str] = &[
 fn a_server_that_hangs_is_named_wherever_it_does() {
     const SILENT: &str = "the API server sent nothing for 30 s while an answer was due";
     const HALF_A_LIST: &[&str] = &["{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceV"];
-    for (said, streams, end) in [
+    for (sent, streams, end) in [
         (None, true, SILENT),
         (None, false, SILENT),
         // It may be one that does not know how to stream.
@@ -129,9 +129,9 @@ fn a_server_that_hangs_is_named_wherever_it_does() {
         (Some(HALF_A_LIST), false, SILENT),
         (Some(STREAMED_LIST), true, SILENT),
     ] {
-        let (ended, published) = end_of(|| falls_silent_after(said), streams);
-        assert!(ended.contains(end), "{said:?}, {streams}: {ended}");
-        assert_eq!(published, said == Some(STREAMED_LIST), "{said:?}");
+        let (ended, published) = end_of(|| falls_silent_after(sent), streams);
+        assert!(ended.contains(end), "{sent:?}, {streams}: {ended}");
+        assert_eq!(published, sent == Some(STREAMED_LIST), "{sent:?}");
     }
     // Between its events it may be silent: nothing is owed.
     let (ended, published) = end_of(|| falls_silent_after(Some(&STREAMED_LIST[..2])), true);
@@ -139,7 +139,7 @@ fn a_server_that_hangs_is_named_wherever_it_does() {
 }
 
 #[test]
-fn a_server_that_says_too_much_is_named_and_not_heard_to_the_end() {
+fn a_server_that_sends_too_much_is_named_and_its_answer_is_not_read_to_the_end() {
     for streams in [true, false] {
         let huge = || never_ends("{\"kind\":\"", |_| "a".repeat(1 << 16));
         let (ended, published) = end_of(huge, streams);

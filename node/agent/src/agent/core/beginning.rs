@@ -49,8 +49,8 @@ impl Beginning {
             }
             Event::PartTroubles(troubles) => known.parts.troubles = troubles,
             // The first turn looks at everything that these events change.
-            Event::Heard(heard) => {
-                if !known.kernel.heard(heard.trouble) {
+            Event::KernelEvents(received) => {
+                if !known.kernel.take_events_trouble(received.trouble) {
                     return None;
                 }
             }

@@ -23,7 +23,7 @@ pub(in crate::agent) enum Event {
     /// The answer to `Action::ReadPreviousList`; none where there is no list, or where it cannot be read.
     PreviousList(Option<PreviousList>),
     /// Events of the kernel.
-    Heard(Heard),
+    KernelEvents(KernelEvents),
     /// An operator's command. It is answered at once.
     Order(Command),
     /// A part reports.
@@ -62,7 +62,7 @@ pub(in crate::agent) struct PreviousList {
 
 /// What was read from the kernel's events.
 #[derive(Default)]
-pub(in crate::agent) struct Heard {
+pub(in crate::agent) struct KernelEvents {
     pub(in crate::agent) events: Vec<netlink::Event>,
     /// Events may have been lost before these.
     pub(in crate::agent) lost: bool,

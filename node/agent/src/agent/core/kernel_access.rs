@@ -1,11 +1,11 @@
-//! How well the kernel can be asked and heard.
+//! Whether the kernel answers requests, and whether its events are received.
 
 #[derive(Default)]
 pub(super) struct KernelAccess {
     /// Why the last turn could not ask it.
     trouble: Option<String>,
     /// Why its events are not received.
-    deaf: Option<String>,
+    events_trouble: Option<String>,
     /// How many of its objects could not be read at the last look.
     pub(super) unreadable: u64,
 }
@@ -26,16 +26,16 @@ impl KernelAccess {
     }
 
     /// Takes in whether events are received; true where that is new.
-    pub(super) fn heard(&mut self, trouble: Option<String>) -> bool {
-        let is_new = self.deaf != trouble;
-        self.deaf = trouble;
+    pub(super) fn take_events_trouble(&mut self, trouble: Option<String>) -> bool {
+        let is_new = self.events_trouble != trouble;
+        self.events_trouble = trouble;
         is_new
     }
 
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
-        let deaf = self.deaf.as_ref();
-        let deaf = deaf.map(|why| format!("route changes in the kernel are not received: failed to {why}"));
-        self.trouble.clone().into_iter().chain(deaf)
+        let events = self.events_trouble.as_ref();
+        let events = events.map(|why| format!("route changes in the kernel are not received: failed to {why}"));
+        self.trouble.clone().into_iter().chain(events)
     }
 
     /// What is left out of what the agent knows.

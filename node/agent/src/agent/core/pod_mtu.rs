@@ -43,7 +43,7 @@ impl PodMtu {
 pub(super) fn former(kept: &[String]) -> Option<String> {
     let first = kept.first()?;
     Some(format!(
-        "{} pods keep a former MTU of this node's: make them anew, or run `podlan-node doctor --fix` as root of the node; \
+        "{} pods keep a former MTU of this node's: restart them, or run `podlan-node doctor --fix` as root of the node; \
          the first is {first}",
         kept.len(),
     ))

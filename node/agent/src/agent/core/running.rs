@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::due::Due;
-use super::event::{Event, Heard, PartReport};
+use super::event::{Event, KernelEvents, PartReport};
 use super::known::Known;
 use super::pod_mtu::PodMtu;
 use super::position::position;
@@ -81,7 +81,7 @@ impl Running {
                 source_report::failed(&mut known.published.state.source, &error, actions);
                 self.describe(known, now, actions);
             }
-            Event::Heard(heard) => self.hear(known, heard, now, actions),
+            Event::KernelEvents(received) => self.take_events(known, received, now, actions),
             Event::Order(command) => self.order(command, actions),
             Event::Part(report) => self.part(known, report, now, actions),
             Event::PartTroubles(troubles) => {
@@ -156,14 +156,14 @@ impl Running {
         true
     }
 
-    fn hear(&mut self, known: &mut Known, heard: Heard, now: Now, actions: &mut Vec<Action>) {
+    fn take_events(&mut self, known: &mut Known, received: KernelEvents, now: Now, actions: &mut Vec<Action>) {
         let mut wants = Vec::new();
-        if heard.lost {
-            wants.push(self.reconciler.hear(KernelEvent::Overflow));
+        if received.lost {
+            wants.push(self.reconciler.take(KernelEvent::Overflow));
         }
         let here = self.reconciler.here();
-        let events: Vec<_> = heard.events.iter().filter_map(|event| kernel_event(event, here)).collect();
-        wants.extend(events.into_iter().map(|event| self.reconciler.hear(event)));
+        let events: Vec<_> = received.events.iter().filter_map(|event| kernel_event(event, here)).collect();
+        wants.extend(events.into_iter().map(|event| self.reconciler.take(event)));
         if wants.contains(&Wants::Turn) {
             self.due.pace.ask();
         }
@@ -172,7 +172,7 @@ impl Running {
         } else if wants.contains(&Wants::Heal) {
             self.want(Task::Heal, actions);
         }
-        if known.kernel.heard(heard.trouble) {
+        if known.kernel.take_events_trouble(received.trouble) {
             self.describe(known, now, actions);
         }
     }

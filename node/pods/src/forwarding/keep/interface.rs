@@ -12,11 +12,11 @@ use super::Forwarding;
 pub(super) enum Event {
     /// The result of [`Action::Open`].
     Opened(Result<(), String>),
-    /// What the kernel's events say.
-    Heard(Vec<Heard>),
+    /// Events of the kernel.
+    KernelEvents(Vec<KernelEvent>),
     /// The kernel's events cannot be read any more.
     Lost(String),
-    /// Whether the link, or the node, forwards that [`Action::Ask`] named; `None` where the kernel does not say.
+    /// Whether the link, or the node, forwards that [`Action::Ask`] named; `None` where it is not known.
     Forwards(Result<Option<bool>, String>),
     /// One family as it is, and the links that carry packets of its pods: the result of the request with this number.
     Observed(u64, Result<(Observed, BTreeSet<u32>), String>),
@@ -26,9 +26,9 @@ pub(super) enum Event {
     Tick,
 }
 
-/// What one event of the kernel says.
+/// An event of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum KernelEvent {
     /// Events were lost.
     Overflow,
     /// Forwarding was switched, of one link or of the node.

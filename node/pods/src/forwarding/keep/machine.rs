@@ -11,7 +11,7 @@ use netlink::Family;
 use super::super::Off;
 use super::Forwarding;
 use super::family::{OneFamily, RETRY, Verdict, refused};
-use super::interface::{Action, Event, Heard, Notice};
+use super::interface::{Action, Event, KernelEvent, Notice};
 
 /// How soon the kernel is asked again after it could not be.
 pub(super) const REOPEN: Duration = Duration::from_millis(500);
@@ -112,7 +112,9 @@ impl Machine {
                 }
             }
             (Event::Lost(why), Phase::Waiting | Phase::Looking(_)) => self.lost(why, now, &mut actions),
-            (Event::Heard(heard), Phase::Waiting | Phase::Looking(_)) => self.hear(&heard, &mut actions),
+            (Event::KernelEvents(events), Phase::Waiting | Phase::Looking(_)) => {
+                self.take_events(&events, &mut actions)
+            }
             (Event::Forwards(forwards), Phase::Waiting | Phase::Looking(_)) => match forwards {
                 Ok(on) => self.must_look |= on == Some(false),
                 Err(why) => self.lost(why, now, &mut actions),
@@ -137,18 +139,18 @@ impl Machine {
     }
 
     /// Whether events may mean that pods' packets are not forwarded, or are again.
-    fn hear(&mut self, heard: &[Heard], actions: &mut Vec<Action>) {
+    fn take_events(&mut self, events: &[KernelEvent], actions: &mut Vec<Action>) {
         let is_looking = matches!(self.phase, Phase::Looking(_));
-        for event in heard {
+        for event in events {
             match *event {
-                Heard::Overflow => self.must_look = true,
-                Heard::Switched { family, link, on } => {
+                KernelEvent::Overflow => self.must_look = true,
+                KernelEvent::Switched { family, link, on } => {
                     let known = &self.families[family.index()];
                     let counts = link.is_none_or(|link| family == Family::V4 && known.carriers.contains(&link));
                     self.must_look |= counts && (is_looking || on == known.is_off);
                 }
                 // A link that is new here: pods come by the thousand, and mostly all is well.
-                Heard::Carrier { family, link } => {
+                KernelEvent::Carrier { family, link } => {
                     if self.families[family.index()].carriers.insert(link) {
                         actions.push(Action::Ask { family, link });
                     }

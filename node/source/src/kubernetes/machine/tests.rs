@@ -1,7 +1,7 @@
 //! The machine in virtual time: the test is the API server.
 
 use proptest::prelude::*;
-use watcher::Event as Told;
+use watcher::Event as WatcherEvent;
 
 use super::super::backoff::{FIRST, LONGEST, WELL};
 use super::*;
@@ -45,23 +45,23 @@ impl Run {
         }
     }
 
-    fn say(&mut self, said: Said) {
+    fn result(&mut self, result: WatchResult) {
         let number = self.watch.map_or(0, |(number, _)| number);
-        self.on(Event::Watch(number, said));
+        self.on(Event::Watch(number, result));
     }
 
-    fn tell(&mut self, event: Told<NodeWatched>) {
-        self.say(Said::Told(Box::new(event)));
+    fn event(&mut self, event: WatcherEvent<NodeWatched>) {
+        self.result(WatchResult::Event(Box::new(event)));
     }
 
     fn list(&mut self, nodes: &[&str]) {
-        self.tell(Told::Init);
-        nodes.iter().for_each(|name| self.tell(Told::InitApply(node(name))));
-        self.tell(Told::InitDone);
+        self.event(WatcherEvent::Init);
+        nodes.iter().for_each(|name| self.event(WatcherEvent::InitApply(node(name))));
+        self.event(WatcherEvent::InitDone);
     }
 
     fn fail(&mut self) {
-        self.say(Said::Failed(Error::Kubernetes { doing: "watch the nodes", why: "no".to_owned() }));
+        self.result(WatchResult::Failed(Error::Kubernetes { doing: "watch the nodes", why: "no".to_owned() }));
     }
 
     fn sleep(&mut self, time: Duration) {
@@ -92,7 +92,7 @@ fn changes_are_published_together_once_the_watch_is_quiet() {
     run.list(&["a"]);
     assert!(run.published.is_empty());
     run.sleep(SETTLE / 2);
-    run.tell(Told::Apply(node("b")));
+    run.event(WatcherEvent::Apply(node("b")));
     run.sleep(SETTLE / 2);
     assert!(run.published.is_empty(), "a change starts the time again");
     run.sleep(SETTLE / 2);
@@ -133,17 +133,17 @@ fn a_question_ends_the_wait_and_the_present_watch() {
     run.list(&["a"]);
     run.on(Event::Refresh);
     assert_eq!(run.begun.len(), 3);
-    assert_eq!(run.published[1..], [nodes(&["a"])], "what the watch said before counts");
+    assert_eq!(run.published[1..], [nodes(&["a"])], "what the watch yielded before counts");
 }
 
 #[test]
 fn a_list_that_an_ended_watch_began_is_no_part_of_the_next_one() {
     let mut run = Run::new();
-    run.tell(Told::Init);
-    run.tell(Told::InitApply(node("a")));
-    run.say(Said::Ended);
-    run.tell(Told::InitApply(node("b")));
-    run.tell(Told::InitDone);
+    run.event(WatcherEvent::Init);
+    run.event(WatcherEvent::InitApply(node("a")));
+    run.result(WatchResult::Ended);
+    run.event(WatcherEvent::InitApply(node("b")));
+    run.event(WatcherEvent::InitDone);
     run.sleep(SETTLE);
     assert_eq!(run.published, [nodes(&["b"])]);
 }
@@ -152,7 +152,7 @@ fn a_list_that_an_ended_watch_began_is_no_part_of_the_next_one() {
 fn a_watch_that_ends_in_good_order_is_followed_by_a_list_at_once() {
     let mut run = Run::new();
     run.list(&["a"]);
-    run.say(Said::Ended);
+    run.result(WatchResult::Ended);
     assert_eq!(run.begun.len(), 2);
     assert_eq!(run.published, [nodes(&["a"])]);
 }
@@ -160,12 +160,12 @@ fn a_watch_that_ends_in_good_order_is_followed_by_a_list_at_once() {
 #[test]
 fn a_server_that_cannot_stream_is_asked_for_pages_from_then_on() {
     let mut run = Run::new();
-    run.tell(Told::Init);
+    run.event(WatcherEvent::Init);
     run.sleep(STREAMED - SETTLE);
     assert_eq!(run.streams(), Some(true));
     run.sleep(SETTLE);
     assert_eq!((run.streams(), run.begun.len()), (Some(false), 2));
-    run.tell(Told::Init);
+    run.event(WatcherEvent::Init);
     run.sleep(STREAMED * 2);
     assert_eq!(run.begun.len(), 2, "pages may take their time");
     run.list(&["a"]);
@@ -173,55 +173,56 @@ fn a_server_that_cannot_stream_is_asked_for_pages_from_then_on() {
     run.sleep(LONGEST);
     assert_eq!(run.streams(), Some(false));
     let mut refuses = Run::new();
-    refuses.say(Said::CannotStream);
+    refuses.result(WatchResult::CannotStream);
     assert_eq!(refuses.streams(), Some(false));
     let mut streams = Run::new();
     streams.list(&["a"]);
     streams.sleep(STREAMED * 2);
-    assert_eq!(streams.streams(), Some(true), "a list that is whole is not late");
+    assert_eq!(streams.streams(), Some(true), "a complete list is not late");
 }
 
 #[test]
 fn a_list_of_too_many_nodes_is_given_up_and_not_published() {
     let mut run = Run::new();
-    run.tell(Told::Init);
+    run.event(WatcherEvent::Init);
     for number in 0..=MOST {
-        run.tell(Told::InitApply(node(&number.to_string())));
+        run.event(WatcherEvent::InitApply(node(&number.to_string())));
     }
     assert_eq!(run.watch, None);
     assert!(matches!(&run.published[..], [Err(why)] if why.contains("more than 100000 nodes")), "{:?}", run.published);
 }
 
 proptest! {
-    /// Whatever a server says in whatever order: only whole lists are published, what an older watch says is ignored, and
-    /// after any end there is a watch, or a wait for one.
+    /// Whatever a server sends in whatever order: only complete lists are published, the results of an older watch
+    /// are ignored, and after any end there is a watch, or a wait for one.
     #[test]
     fn only_whole_lists_of_the_present_watch_are_published(steps in prop::collection::vec(0_u8..9, 1..80)) {
         let mut run = Run::new();
-        let mut whole = false;
+        let mut complete = false;
         for step in steps {
             match step {
-                0 => run.tell(Told::Init),
-                1 => run.tell(Told::InitApply(node("coming"))),
+                0 => run.event(WatcherEvent::Init),
+                1 => run.event(WatcherEvent::InitApply(node("coming"))),
                 2 => {
-                    whole |= run.watch.is_some();
-                    run.tell(Told::InitDone);
+                    complete |= run.watch.is_some();
+                    run.event(WatcherEvent::InitDone);
                 }
-                3 => run.tell(Told::Apply(node("b"))),
+                3 => run.event(WatcherEvent::Apply(node("b"))),
                 4 => run.fail(),
-                5 => run.say(Said::Ended),
+                5 => run.result(WatchResult::Ended),
                 6 => run.on(Event::Refresh),
                 7 => {
                     let old = run.machine.number.saturating_sub(1);
-                    for event in [Told::Init, Told::InitApply(node("old")), Told::InitDone, Told::Apply(node("old"))] {
-                        run.on(Event::Watch(old, Said::Told(Box::new(event))));
+                    use WatcherEvent::{Apply, Init, InitApply, InitDone};
+                    for event in [Init, InitApply(node("old")), InitDone, Apply(node("old"))] {
+                        run.on(Event::Watch(old, WatchResult::Event(Box::new(event))));
                     }
-                    run.on(Event::Watch(old, Said::Ended));
+                    run.on(Event::Watch(old, WatchResult::Ended));
                 }
                 _ => run.sleep(Duration::from_secs(20)),
             }
             for names in run.published.drain(..).flatten() {
-                prop_assert!(whole && !names.contains(&"old".to_owned()), "{names:?}");
+                prop_assert!(complete && !names.contains(&"old".to_owned()), "{names:?}");
             }
             prop_assert!(run.watch.is_some() || run.machine.due().is_some());
         }

@@ -17,7 +17,7 @@ use routes::{Key, Target};
 use state::State;
 use state::control::Command;
 
-use super::super::{Action, Core, Event, Given, Heard, MtuLook, Now, PartReport, PreviousList, Turned};
+use super::super::{Action, Core, Event, Given, KernelEvents, MtuLook, Now, PartReport, PreviousList, Turned};
 use super::kernel::SimulatedKernel;
 
 /// How long a withdrawal is held.
@@ -75,7 +75,7 @@ pub(super) struct World {
     previous_list: Option<Instant>,
     /// What the previous agent left.
     pub(super) left: Option<BTreeSet<u8>>,
-    pub(super) kernel_events: VecDeque<Heard>,
+    pub(super) kernel_events: VecDeque<KernelEvents>,
     /// Somebody removed a route, and no turn has looked since.
     is_disturbed: bool,
     turns: usize,
@@ -262,8 +262,8 @@ impl World {
                 }
             }
             Channel::KernelEvents => {
-                if let Some(heard) = self.kernel_events.pop_front() {
-                    self.on(Event::Heard(heard));
+                if let Some(events) = self.kernel_events.pop_front() {
+                    self.on(Event::KernelEvents(events));
                 }
             }
             Channel::Turn => {
@@ -365,7 +365,7 @@ impl World {
     /// Somebody removes a route; the events of it are lost.
     pub(super) fn remove(&mut self, key: Key) {
         self.is_disturbed |= self.kernel.routes.remove(&key).is_some();
-        self.kernel_events.push_back(Heard { lost: true, ..Heard::default() });
+        self.kernel_events.push_back(KernelEvents { lost: true, ..KernelEvents::default() });
     }
 
     pub(super) fn pass(&mut self, time: Duration) {

@@ -98,7 +98,7 @@ impl Node {
 
     fn switch(&mut self, on: bool) {
         self.on = on;
-        self.on(Event::Heard(vec![Heard::Switched { family: Family::V4, link: None, on }]));
+        self.on(Event::KernelEvents(vec![KernelEvent::Switched { family: Family::V4, link: None, on }]));
     }
 
     fn sleep(&mut self, seconds: u64) {
@@ -163,20 +163,21 @@ fn where_it_is_not_to_be_kept_on_it_is_only_reported() {
 #[test]
 fn events_that_change_nothing_are_followed_by_no_look() {
     let mut node = Node::rested(true);
-    let switched = |link, on| Heard::Switched { family: Family::V4, link, on };
-    for event in [switched(None, true), switched(Some(9), false), Heard::Carrier { family: Family::V4, link: 8 }] {
-        node.on(Event::Heard(vec![event]));
+    let switched = |link, on| KernelEvent::Switched { family: Family::V4, link, on };
+    for event in [switched(None, true), switched(Some(9), false), KernelEvent::Carrier { family: Family::V4, link: 8 }]
+    {
+        node.on(Event::KernelEvents(vec![event]));
     }
     assert_eq!(node.observed, 0);
-    for event in [switched(Some(7), false), Heard::Overflow] {
-        node.on(Event::Heard(vec![event]));
+    for event in [switched(Some(7), false), KernelEvent::Overflow] {
+        node.on(Event::KernelEvents(vec![event]));
     }
     assert_eq!(node.observed, 4, "both families, twice");
     node.on = false;
-    node.on(Event::Heard(vec![Heard::Carrier { family: Family::V4, link: 10 }]));
+    node.on(Event::KernelEvents(vec![KernelEvent::Carrier { family: Family::V4, link: 10 }]));
     assert_eq!(node.switched.len(), 1, "a new link that does not forward");
     node.on = false;
-    node.on(Event::Heard(vec![Heard::Carrier { family: Family::V4, link: 7 }]));
+    node.on(Event::KernelEvents(vec![KernelEvent::Carrier { family: Family::V4, link: 7 }]));
     assert_eq!(node.switched.len(), 1, "a link that is known is not asked");
 }
 
@@ -212,7 +213,7 @@ proptest! {
             let event = match step {
                 0 => {
                     node.on = false;
-                    Event::Heard(vec![Heard::Switched { family: Family::V4, link: None, on: false }])
+                    Event::KernelEvents(vec![KernelEvent::Switched { family: Family::V4, link: None, on: false }])
                 }
                 1 => match old.pop() {
                     Some(number) => Event::Changed(number, Ok(())),

@@ -5,7 +5,7 @@ use crate::apply::Trouble;
 use crate::kernel_event::KernelEvent;
 use crate::{Key, Target};
 
-/// What news asks for.
+/// What is to be done after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Nothing has to be done.
@@ -17,8 +17,8 @@ pub enum Asked {
 }
 
 impl Reconciler {
-    /// Takes the kernel's news.
-    pub fn hear(&mut self, kernel_event: KernelEvent) -> Asked {
+    /// Takes in an event of the kernel.
+    pub fn take(&mut self, kernel_event: KernelEvent) -> Asked {
         match kernel_event {
             KernelEvent::Held(key, target) => {
                 let wrong =
@@ -29,7 +29,7 @@ impl Reconciler {
                 self.observed.remove(&key);
                 if self.desired.contains_key(&key) { self.heals(&key) } else { Asked::Nothing }
             }
-            // One that was put in the place of ours took ours away, and the kernel says no more of it.
+            // One that was put in the place of ours took ours away, and the kernel sends no other event of it.
             KernelEvent::Foreign { key: Some(key), .. } if self.observed.contains_key(&key) => self.look_again(),
             KernelEvent::Foreign { destination, table, .. } => {
                 let doubts = self.ways.doubt_route(destination, table);
@@ -52,7 +52,7 @@ impl Reconciler {
                 self.unsure.insert(index);
                 self.sight = VisibleNetns::Stale;
                 self.grounds = Grounds::New;
-                // A new link leads nowhere until it has addresses or routes, and these are news of their own.
+                // A new link leads nowhere until it has addresses or routes, and these are events of their own.
                 if known {
                     self.ways.doubt_all();
                 }
