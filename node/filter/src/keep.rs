@@ -123,6 +123,6 @@ fn log(notice: Notice) {
         Notice::Missing { rule, error } => tracing::warn!(rule, error, "a rule is not in place"),
         Notice::Restored => tracing::info!("somebody changed our rules; they are right again"),
         Notice::Dropped(finding) => tracing::warn!(%finding, "traffic between pods is dropped"),
-        Notice::NotRead(error) => tracing::debug!(error, "the chains of others at forward cannot be read now"),
+        Notice::NotRead(error) => tracing::debug!(error, "the forward chains of other programs cannot be read"),
     }
 }

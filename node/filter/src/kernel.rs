@@ -49,9 +49,11 @@ impl Kernel {
         self.with_socket(|socket| {
             let answered = if accepts { forward::accept(socket, &forwarded.own) } else { forward::withdraw(socket) };
             match answered {
-                Ok(true) if accepts => tracing::info!("pods pass chains whose policy is to drop"),
+                Ok(true) if accepts => tracing::info!(
+                    "rules that accept traffic of pods were added to forward chains whose policy is drop"
+                ),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the chains of others at forward stay as they are"),
+                Err(error) => tracing::warn!(%error, "the forward chains of other programs cannot be changed"),
             }
             forward::look(socket, &forwarded.packets)
         })

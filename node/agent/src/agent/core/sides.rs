@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 
 use super::Action;
 use filter::{Filtered, Forwarded, Sides, Wanted, forward};
+use netlink::Family;
 use nodes::Snapshot;
 use routes::desired::own_cidrs;
 use routes::reconcile::Reconciler;
@@ -109,8 +110,8 @@ fn forwarded(me: &str, reconciler: &Reconciler) -> Forwarded {
         Target::Hop { link, .. } => Some((key.destination, here.link_name(*link))),
         Target::Unreachable | Target::Foreign => None,
     };
-    let peer = |v6: bool| reconciler.desired().iter().filter_map(hop).find(|(peer, _)| peer.is_ipv6() == v6);
-    let peers = [peer(false), peer(true)];
+    let peer = |family: Family| reconciler.desired().iter().filter_map(hop).find(|(peer, _)| family.holds(peer.ip()));
+    let peers = Family::BOTH.map(peer);
     let peers: Vec<_> = peers.iter().flatten().map(|(peer, link)| (*peer, &**link)).collect();
     Forwarded { packets: forward::packets(&own, &peers), own }
 }
