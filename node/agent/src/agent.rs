@@ -202,7 +202,7 @@ impl Agent {
                 }
                 Wake::Parts => {
                     let reports = self.desk.part_reports();
-                    self.deliver(reports);
+                    self.deliver((!reports.is_empty()).then_some(Event::Parts(reports)));
                 }
                 Wake::Tend => self.tend(),
             }

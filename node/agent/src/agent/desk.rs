@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::Options;
-use super::core::{Event, PartReport};
+use super::core::PartReport;
 use super::state_files::{self, StateFiles};
 use crate::control::{self, Order};
 use filter::{self, Egress, Filtered, Wanted};
@@ -141,8 +141,9 @@ impl Desk {
             unwritten,
         }
     }
+
     /// What the parts report that is new.
-    pub(super) fn part_reports(&mut self) -> Vec<Event> {
+    pub(super) fn part_reports(&mut self) -> Vec<PartReport> {
         let reports = [
             latest(&mut self.filtered).map(PartReport::Filter),
             latest(&mut self.forwarding).map(PartReport::Forwarding),
@@ -151,7 +152,7 @@ impl Desk {
             latest(&mut self.former_mtus).map(PartReport::FormerMtus),
             latest(&mut self.unwritten).map(PartReport::Unwritten),
         ];
-        reports.into_iter().flatten().map(Event::Part).collect()
+        reports.into_iter().flatten().collect()
     }
 }
 

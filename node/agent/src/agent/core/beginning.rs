@@ -43,8 +43,8 @@ impl Beginning {
                 }
             }
             Event::Order(_) => actions.push(Action::Answer(NO_LIST)),
-            Event::Part(report) => {
-                known.parts.take(report);
+            Event::Parts(reports) => {
+                reports.into_iter().for_each(|report| known.parts.take(report));
                 return None;
             }
             Event::PartTroubles(troubles) => known.parts.troubles = troubles,

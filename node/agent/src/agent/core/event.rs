@@ -26,8 +26,8 @@ pub(in crate::agent) enum Event {
     KernelEvents(KernelEvents),
     /// An operator's command. It is answered at once.
     Order(Command),
-    /// A part reports.
-    Part(PartReport),
+    /// What parts report that is new, together.
+    Parts(Vec<PartReport>),
     /// The troubles of all parts, where they are other than before.
     PartTroubles(Vec<String>),
     /// The outcome of `Action::Turn`.

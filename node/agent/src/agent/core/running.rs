@@ -83,7 +83,7 @@ impl Running {
             }
             Event::KernelEvents(received) => self.take_events(known, received, now, actions),
             Event::Order(command) => self.order(command, actions),
-            Event::Part(report) => self.part(known, report, now, actions),
+            Event::Parts(reports) => self.parts(known, reports, now, actions),
             Event::PartTroubles(troubles) => {
                 known.parts.troubles = troubles;
                 self.describe(known, now, actions);
@@ -196,11 +196,14 @@ impl Running {
         }
     }
 
-    fn part(&mut self, known: &mut Known, report: PartReport, now: Now, actions: &mut Vec<Action>) {
-        if let PartReport::Leases(lease_counts) = &report {
-            self.count_leases(lease_counts, actions);
+    /// However many report at once, how everything stands is published once.
+    fn parts(&mut self, known: &mut Known, reports: Vec<PartReport>, now: Now, actions: &mut Vec<Action>) {
+        for report in reports {
+            if let PartReport::Leases(lease_counts) = &report {
+                self.count_leases(lease_counts, actions);
+            }
+            known.parts.take(report);
         }
-        known.parts.take(report);
         if !self.open_gates(known, now, actions) {
             self.describe(known, now, actions);
         }

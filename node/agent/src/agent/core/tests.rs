@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use routes::{Key, Target};
 use state::control::Command;
 
-use super::Event;
+use super::{Event, PartReport};
 use world::{CHANNELS, Channel, HOLD, List, World, cidr, hop};
 
 fn whole(nodes: impl IntoIterator<Item = u8>) -> List {
@@ -253,4 +253,17 @@ proptest! {
         world.wait(3 * HOLD);
         assert_done(&world, [1, 2, 5]);
     }
+}
+
+#[test]
+fn parts_that_report_together_have_the_state_published_once() {
+    let mut world = World::new([whole(1..=2)]);
+    world.settle(None);
+    let before = world.log.len();
+    let reports = [PartReport::FormerMtus(vec!["web".to_owned()]), PartReport::Unwritten(vec!["full".to_owned()])];
+    world.on(Event::Parts(reports.into()));
+    assert_eq!(world.log[before..], ["publish"]);
+    let state = world.published.unwrap();
+    assert_eq!(state.former_mtu_pods, 1);
+    assert!(state.warnings.contains(&"full".to_owned()), "{state:?}");
 }

@@ -289,17 +289,17 @@ impl World {
             Channel::ToFilter | Channel::ToLeases | Channel::ToFiles => self.work(channel),
             Channel::FromFilter => {
                 if let Some(filtered) = self.from_filter.take() {
-                    self.on(Event::Part(PartReport::Filter(filtered)));
+                    self.on(Event::Parts(vec![PartReport::Filter(filtered)]));
                 }
             }
             Channel::FromLeases => {
                 if let Some(lease_counts) = self.from_leases.take() {
-                    self.on(Event::Part(PartReport::Leases(lease_counts)));
+                    self.on(Event::Parts(vec![PartReport::Leases(lease_counts)]));
                 }
             }
             Channel::FromFiles => {
                 if let Some(files) = self.from_files.take() {
-                    self.on(Event::Part(PartReport::Files(Some(files))));
+                    self.on(Event::Parts(vec![PartReport::Files(Some(files))]));
                 }
             }
             Channel::Commands => {
