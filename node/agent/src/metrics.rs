@@ -109,8 +109,7 @@ impl Metrics {
         to.register("build", "The version of this agent", Info::new(version));
         to.register(
             "ready",
-            "1 when this node's own routes are in the kernel and its pools are unique in the \
-                              cluster",
+            "1 when this node's own routes are in the kernel and its pools are unique in the cluster",
             metrics.ready.clone(),
         );
         to.register("routes", "Routes by family and by state: desired, installed, failed", metrics.routes.clone());
@@ -144,8 +143,7 @@ impl Metrics {
         let synced = metrics.source_synced.clone();
         to.register_with_unit(
             "source_last_sync_timestamp",
-            "Time of the last complete list of \
-                                                             nodes",
+            "Time of the last complete list of nodes",
             Unit::Seconds,
             synced,
         );
@@ -154,8 +152,7 @@ impl Metrics {
         to.register("route_changes", "Routes added, replaced or removed", metrics.changes.clone());
         to.register(
             "leases_reclaimed",
-            "Leases taken back because their owners were provably \
-                                         gone",
+            "Leases taken back because their owners were provably gone",
             metrics.reclaimed.clone(),
         );
         let reconcile = metrics.reconcile.clone();

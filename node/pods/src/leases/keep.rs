@@ -52,7 +52,7 @@ pub struct Asked {
     /// What a sweep finds that began no earlier.
     pub since: Option<Instant>,
     /// How full these pools of a network are.
-    pub pools: Option<(NetworkName, Vec<IpNetwork>)>,
+    pub pools: Option<Pools>,
 }
 
 /// Looks after the leases for ever; ends when the loop no longer asks for them.

@@ -54,11 +54,7 @@ impl Beginning {
                     return None;
                 }
             }
-            Event::Time => {
-                if known.take_heartbeat(now.at) {
-                    known.published.state.beat(now.clocks);
-                }
-            }
+            Event::Time => drop(known.take_heartbeat(now)),
             Event::Turned(_) | Event::Mtu(_) | Event::Sources(_) => return None,
         }
         known.publish_beginning(now, actions);

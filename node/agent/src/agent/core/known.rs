@@ -1,6 +1,6 @@
 //! What the agent knows beside the routes, from its start on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::kernel_access::KernelAccess;
 use super::own_cidrs::OwnCidrs;
@@ -10,7 +10,6 @@ use super::sides::FilterOrder;
 use super::{Given, Now};
 use routes::reconcile::Settings;
 use state::HEARTBEAT;
-use std::time::Duration;
 
 pub(super) struct Known {
     pub(super) settings: Settings,
@@ -42,11 +41,12 @@ impl Known {
         }
     }
 
-    /// Whether a heartbeat is due now.
-    pub(super) fn take_heartbeat(&mut self, now: Instant) -> bool {
-        let is_due = self.heartbeat <= now;
+    /// Takes the heartbeat into the state where it is due; true then.
+    pub(super) fn take_heartbeat(&mut self, now: Now) -> bool {
+        let is_due = self.heartbeat <= now.at;
         if is_due {
-            self.heartbeat = now + HEARTBEAT;
+            self.heartbeat = now.at + HEARTBEAT;
+            self.published.state.beat(now.clocks);
         }
         is_due
     }

@@ -268,8 +268,7 @@ impl Running {
             self.reconciler.look_again();
             self.want(Task::Everything, actions);
         }
-        if known.take_heartbeat(now.at) {
-            known.published.state.beat(now.clocks);
+        if known.take_heartbeat(now) {
             self.describe(known, now, actions);
         }
     }
