@@ -116,7 +116,7 @@ impl Desk {
         let pods = mtu::Options { install, stores, asked: looks, output };
         parts.start_part("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
 
-        let state_files = StateFiles::new();
+        let state_files = StateFiles::default();
         let (output, unwritten) = Output::new(Vec::new(), changed.clone());
         let (run_dir, to_file) = (options.run_dir.clone(), state_files.clone());
         parts.start_part("reports", move |activity| {

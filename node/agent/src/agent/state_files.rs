@@ -14,18 +14,12 @@ use state::{RunDir, State, VerdictLine};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What is to be written. Large clusters have large verdicts: they are kept until they are written, and no longer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct StateFiles {
     pub(super) state: Slot<State>,
     pub(super) verdicts: Slot<Vec<VerdictLine>>,
     /// What the nodes have, as a list in JSON.
     pub(super) nodes: Slot<Vec<u8>>,
-}
-
-impl StateFiles {
-    pub(super) fn new() -> Self {
-        Self { state: Slot::default(), verdicts: Slot::default(), nodes: Slot::default() }
-    }
 }
 
 /// Writes for ever. The output is what could not be written.
@@ -44,27 +38,21 @@ pub(super) async fn keep(
             () = sleep(RETRY), if unwritten => {}
         }
         let _begun = activity.begin(format!("write to {}", run_dir.0.display()));
-        let mut failed = Vec::new();
-        if let Some(verdicts) = state_files.verdicts.take()
-            && let Err(error) = run_dir.write_verdicts(&verdicts)
-        {
-            state_files.verdicts.put_back(verdicts);
-            failed.push(text(&run_dir.verdicts_file(), &error));
-        }
-        if let Some(nodes) = state_files.nodes.take()
-            && let Err(error) = run_dir.write_kept(&nodes)
-        {
-            state_files.nodes.put_back(nodes);
-            failed.push(text(&run_dir.kept_file(), &error));
-        }
-        if let Some(state) = state_files.state.take()
-            && let Err(error) = run_dir.write_state(&state)
-        {
-            state_files.state.put_back(state);
-            failed.push(text(&run_dir.state_file(), &error));
-        }
-        output.set(failed);
+        let failed = [
+            write(&state_files.verdicts, &run_dir.verdicts_file(), |verdicts| run_dir.write_verdicts(verdicts)),
+            write(&state_files.nodes, &run_dir.kept_file(), |nodes| run_dir.write_kept(nodes)),
+            write(&state_files.state, &run_dir.state_file(), |state| run_dir.write_state(state)),
+        ];
+        output.set(failed.into_iter().flatten().collect());
     }
+}
+
+/// Writes what a slot holds; puts it back, and returns why, where that fails.
+fn write<T>(slot: &Slot<T>, path: &Path, write: impl FnOnce(&T) -> io::Result<()>) -> Option<String> {
+    let content = slot.take()?;
+    let error = write(&content).err()?;
+    slot.put_back(content);
+    Some(text(path, &error))
 }
 
 fn text(path: &Path, error: &io::Error) -> String {
