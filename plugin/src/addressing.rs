@@ -50,12 +50,7 @@ impl Addressing<'_, Settings> {
     pub(crate) fn claim(&self, attachment: &Attachment) -> Result<Option<Claim>, Error> {
         match self {
             Self::BuiltIn(settings) => Ok(Some(settings.place.claim(attachment)?)),
-            Self::Delegate(delegate) => match delegate.claims().claim(attachment) {
-                Ok(claim) => Ok(Some(claim)),
-                Err(busy @ ipam::Error::Store(ipam::StoreError::Claimed { .. })) => Err(busy.into()),
-                // A delegate's pods need no directory of ours.
-                Err(_) => Ok(None),
-            },
+            Self::Delegate(delegate) => optional(delegate.claims().claim(attachment).map(Some)),
         }
     }
 
@@ -141,11 +136,7 @@ impl Addressing<'_, Result<Place, Error>> {
     pub(crate) fn outlast_add(&self, attachment: &Attachment) -> Result<Option<Claim>, Error> {
         match self {
             Self::BuiltIn(_) => Ok(None),
-            Self::Delegate(delegate) => match delegate.claims().wait_for_add(attachment) {
-                Ok(claim) => Ok(claim),
-                Err(busy @ ipam::Error::Store(ipam::StoreError::Claimed { .. })) => Err(busy.into()),
-                Err(_) => Ok(None),
-            },
+            Self::Delegate(delegate) => optional(delegate.claims().wait_for_add(attachment)),
         }
     }
 
@@ -188,5 +179,14 @@ impl Addressing<'_, Result<Place, Error>> {
             Self::BuiltIn(place) => Ok(ipam::retain(place.place()?, keep, began, collector)?),
             Self::Delegate(delegate) => delegate.gc(),
         }
+    }
+}
+
+/// A claim for a delegate's pod, which needs no directory of podlan's: only that another process has it is an error.
+fn optional(claim: Result<Option<Claim>, ipam::Error>) -> Result<Option<Claim>, Error> {
+    match claim {
+        Ok(claim) => Ok(claim),
+        Err(busy @ ipam::Error::Store(ipam::StoreError::Claimed { .. })) => Err(busy.into()),
+        Err(_) => Ok(None),
     }
 }
