@@ -133,14 +133,15 @@ fn pools(file: &str, config: &Value) -> Vec<Pool> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::directory::Configuration;
     use super::*;
 
     const HERE: &dyn Fn(Chained) -> bool = &|_| true;
     const NOT_HERE: &dyn Fn(Chained) -> bool = &|_| false;
 
-    fn conflist() -> Conflist {
+    /// One with portmap where that is installed.
+    pub(crate) fn conflist() -> Conflist {
         Conflist {
             network: "podnet".into(),
             agent: "/run/podlan/node.json".into(),

@@ -162,18 +162,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::conflist::tests::conflist;
 
     fn install(root: &Path) -> Install {
-        let conflist = Conflist {
-            network: "podnet".into(),
-            agent: "/run/podlan/node.json".into(),
-            data_dir: "/run/podlan".into(),
-            mtu: None,
-            chain: Vec::new(),
-            chain_if_installed: vec![Chained::Portmap],
-        };
         let dir = |name: &str| root.join(name);
-        Install { from: dir("from"), bin_dir: Some(dir("bin")), conf_dir: Some(dir("net.d")), conflist }
+        Install { from: dir("from"), bin_dir: Some(dir("bin")), conf_dir: Some(dir("net.d")), conflist: conflist() }
     }
 
     #[test]
