@@ -4,12 +4,15 @@
 //!
 //! What is fuzzed is not known here: targets are beside the code that they test, are named `fuzz_…`, and call [`run`].
 
+mod call;
 #[cfg(feature = "libfuzzer")]
 mod driven;
 #[cfg(not(feature = "libfuzzer"))]
 mod mutation;
 #[cfg(not(feature = "libfuzzer"))]
 mod replay;
+
+pub use call::call;
 
 /// When set, a target only prints its name and its corpus.
 const LIST: &str = "PODLAN_FUZZ_LIST";

@@ -1,11 +1,7 @@
 //! Any environment and any stdin: one JSON object on stdout or none, an exit code that fits, and no panic.
-//!
-//! An input is lines of `NAME=VALUE`, an empty line, and what stdin holds.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::io::Cursor;
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -68,23 +64,8 @@ impl Plugin for Curious {
     }
 }
 
-/// Splits an input into the variables and what stdin holds.
-fn call(input: &[u8]) -> (Vec<(OsString, OsString)>, &[u8]) {
-    let mut variables = Vec::new();
-    let mut rest = input;
-    while !rest.is_empty() {
-        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        let Some(equals) = line.iter().position(|byte| *byte == b'=') else { break };
-        let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        variables.push((text(&line[..equals]), text(&line[equals + 1..])));
-    }
-    (variables, rest)
-}
-
 fn is_answered(input: &[u8]) {
-    let (variables, stdin) = call(input);
+    let (variables, stdin) = fuzz::call(input);
     for role in [Role::Main, Role::Ipam] {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let code = serve(&Curious(role), variables.clone(), &mut Cursor::new(stdin), &mut stdout, &mut stderr);

@@ -86,26 +86,35 @@ fn each<T: Send>(
         .collect()
 }
 
+/// Calls each verb with one family and with both; `differs` compares a count with the recorded one.
+fn all_are_as_recorded<T: Send>(
+    from: &str,
+    count: impl Fn(&Command, &[u8]) -> Result<T, Error> + Sync,
+    differs: impl Fn(&Cost, &T) -> Option<String>,
+) -> Result<(), Error> {
+    let lab = Lab::new(1)?;
+    let [node] = lab.these();
+    settle(node)?;
+    let mut wrong = Vec::new();
+    for families in [1, 2] {
+        let counts = each(node, &format!("pod{families}"), families, &count)?;
+        let seen = SEEN.iter().filter(|seen| seen.families == families);
+        wrong.extend(seen.zip(&counts).filter_map(|(seen, count)| differs(seen, count)));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Error::Unreadable { from: from.into(), said: wrong.join("\n") }) }
+}
+
 #[test]
 fn an_add_and_a_del_make_no_more_system_calls_than_recorded() {
     within(|| {
         if !binaries::are_release() || !has_strace() {
             return Ok(());
         }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        settle(node)?;
-        let mut wrong = Vec::new();
-        for families in [1, 2] {
-            let calls = each(node, &format!("calls{families}"), families, cost::calls)?;
-            for (seen, calls) in SEEN.iter().filter(|seen| seen.families == families).zip(calls) {
-                if calls.system.abs_diff(seen.system) > CALLS || calls.netlink != seen.netlink {
-                    let Cost { verb, system, netlink, .. } = seen;
-                    wrong.push(format!("{verb} of {families}: {calls:?}, and it was {system} and {netlink}"));
-                }
-            }
-        }
-        if wrong.is_empty() { Ok(()) } else { Err(Error::Unreadable { from: "strace".into(), said: wrong.join("\n") }) }
+        all_are_as_recorded("strace", cost::calls, |seen, calls| {
+            let Cost { verb, families, system, netlink, .. } = seen;
+            let differs = calls.system.abs_diff(*system) > CALLS || calls.netlink != *netlink;
+            differs.then(|| format!("{verb} of {families}: {calls:?}, and it was {system} and {netlink}"))
+        })
     });
 }
 
@@ -115,22 +124,10 @@ fn an_add_and_a_del_execute_no_more_instructions_than_recorded() {
         if !binaries::are_release() || !has_valgrind() {
             return Ok(());
         }
-        let lab = Lab::new(1)?;
-        let [node] = lab.these();
-        settle(node)?;
-        let mut wrong = Vec::new();
-        for families in [1, 2] {
-            let counts = each(node, &format!("steps{families}"), families, cost::instructions)?;
-            for (seen, count) in SEEN.iter().filter(|seen| seen.families == families).zip(counts) {
-                if count.abs_diff(seen.instructions) * 100 > seen.instructions * PERCENT {
-                    wrong.push(format!("{} of {families}: {count}, and it was {}", seen.verb, seen.instructions));
-                }
-            }
-        }
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Unreadable { from: "valgrind".into(), said: wrong.join("\n") })
-        }
+        all_are_as_recorded("valgrind", cost::instructions, |seen, count| {
+            let Cost { verb, families, instructions, .. } = seen;
+            let differs = count.abs_diff(*instructions) * 100 > instructions * PERCENT;
+            differs.then(|| format!("{verb} of {families}: {count}, and it was {instructions}"))
+        })
     });
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::record::PLUGINS;
 use crate::request::Request;
@@ -36,22 +36,13 @@ pub(crate) fn requests(count: usize, seed: u64) -> Vec<Request> {
     with_program.take(count).collect()
 }
 
-/// Lines of `NAME=VALUE`, an empty line, and the bytes of stdin: the format of `cni`'s corpus.
+/// A whole call, without the variables that a process cannot have.
 fn call(input: Vec<u8>) -> (Variables, Vec<u8>) {
-    let mut variables = Variables::new();
-    let mut rest = input.as_slice();
-    while !rest.is_empty() {
-        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        let Some(equals) = line.iter().position(|byte| *byte == b'=') else { break };
-        let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        // A process cannot have names or values of variables other than these.
-        if equals > 0 && !line.contains(&0) {
-            variables.insert(text(&line[..equals]), text(&line[equals + 1..]));
-        }
-    }
-    (variables, rest.to_vec())
+    let (variables, stdin) = fuzz::call(&input);
+    let is_possible = |(name, value): &(OsString, OsString)| {
+        !name.is_empty() && ![name, value].iter().any(|text| text.as_bytes().contains(&0))
+    };
+    (variables.into_iter().filter(is_possible).collect(), stdin.to_vec())
 }
 
 /// The variables of a valid ADD.
