@@ -39,7 +39,7 @@ pub struct Position {
     pub leased: Vec<IpAddr>,
     /// The source of the node's traffic to its pods, where the kernel would take another.
     pub host_source: Vec<IpAddr>,
-    /// This node's own routes are in, so that pods may come.
+    /// This node's own routes are in, and `node.json` says so: pods may come.
     pub routed: bool,
 }
 

@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | the masquerade sets have a node's pod CIDRs | the route to them | `Filtered::version` |
 //! | the first whole list of nodes | the first change of a route | the phase |
-//! | this node's own routes | the conflist | `Turned`, then `Position::routed` |
+//! | this node's own routes | `node.json` says so | `Turned` |
+//! | `node.json` says so | the conflist | `PartReport::Written`, then `Position::routed` |
 //! | the turn, and what it asked for | the state that reports it | `Turned`, `Mtu`, `Sources` |
 
 mod action;

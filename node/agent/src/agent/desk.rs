@@ -6,7 +6,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::Options;
 use super::core::PartReport;
-use super::state_files::{self, StateFiles};
+use super::state_files::{self, StateFiles, Written};
 use crate::control::{self, Order};
 use filter::{self, Egress, Filtered, Wanted};
 use install::housekeeping::{self, Position};
@@ -53,8 +53,7 @@ pub(super) struct Desk {
     /// Pods whose links keep a former MTU, and why.
     pub(super) former_mtus: watch::Receiver<Vec<String>>,
     pub(super) state_files: StateFiles,
-    /// What cannot be written to the run directory, and why.
-    pub(super) unwritten: watch::Receiver<Vec<String>>,
+    pub(super) written: watch::Receiver<Written>,
 }
 
 impl Desk {
@@ -117,7 +116,7 @@ impl Desk {
         parts.start_part("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
 
         let state_files = StateFiles::default();
-        let (output, unwritten) = Output::new(Vec::new(), changed.clone());
+        let (output, written) = Output::new(Written::default(), changed.clone());
         let (run_dir, to_file) = (options.run_dir.clone(), state_files.clone());
         parts.start_part("reports", move |activity| {
             state_files::keep(run_dir.clone(), to_file.clone(), output.clone(), activity)
@@ -138,7 +137,7 @@ impl Desk {
             mtus_asked,
             former_mtus,
             state_files,
-            unwritten,
+            written,
         }
     }
 
@@ -150,7 +149,7 @@ impl Desk {
             latest(&mut self.lease_counts).map(PartReport::Leases),
             latest(&mut self.files).map(PartReport::Files),
             latest(&mut self.former_mtus).map(PartReport::FormerMtus),
-            latest(&mut self.unwritten).map(PartReport::Unwritten),
+            latest(&mut self.written).map(PartReport::Written),
         ];
         reports.into_iter().flatten().collect()
     }

@@ -22,15 +22,25 @@ pub(super) struct StateFiles {
     pub(super) nodes: Slot<Vec<u8>>,
 }
 
-/// Writes for ever. The output is what could not be written.
+/// How the files stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// What could not be written, and why.
+    pub(super) failed: Vec<String>,
+    /// `node.json` says that this node's routes have been in: an ADD refuses pods before.
+    pub(super) routed: bool,
+}
+
+/// Writes for ever.
 pub(super) async fn keep(
     run_dir: RunDir,
     state_files: StateFiles,
-    output: Output<Vec<String>>,
+    output: Output<Written>,
     activity: Activity,
 ) -> String {
     loop {
-        let unwritten = output.latest(|failed| !failed.is_empty());
+        let unwritten = output.latest(|written| !written.failed.is_empty());
+        let mut routed = output.latest(|written| written.routed);
         tokio::select! {
             () = state_files.verdicts.filled() => {}
             () = state_files.nodes.filled() => {}
@@ -41,9 +51,13 @@ pub(super) async fn keep(
         let failed = [
             write(&state_files.verdicts, &run_dir.verdicts_file(), |verdicts| run_dir.write_verdicts(verdicts)),
             write(&state_files.nodes, &run_dir.kept_file(), |nodes| run_dir.write_kept(nodes)),
-            write(&state_files.state, &run_dir.state_file(), |state| run_dir.write_state(state)),
+            write(&state_files.state, &run_dir.state_file(), |state| {
+                run_dir.write_state(state)?;
+                routed = state.routed;
+                Ok(())
+            }),
         ];
-        output.set(failed.into_iter().flatten().collect());
+        output.set(Written { failed: failed.into_iter().flatten().collect(), routed });
     }
 }
 

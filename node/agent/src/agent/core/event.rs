@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netlink::InheritedMtu;
 
+use super::super::state_files::Written;
 use super::turn::Task;
 use filter::Filtered;
 use install::housekeeping::FilesState;
@@ -50,8 +51,7 @@ pub(in crate::agent) enum PartReport {
     Files(Option<FilesState>),
     /// Pods whose links keep a former MTU, and why.
     FormerMtus(Vec<String>),
-    /// What cannot be written to the run directory, and why.
-    Unwritten(Vec<String>),
+    Written(Written),
 }
 
 /// What the previous agent wrote of the nodes, and what the kernel holds of it.

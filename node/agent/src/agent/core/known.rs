@@ -23,6 +23,8 @@ pub(super) struct Known {
     pub(super) parts: PartReports,
     pub(super) kernel: KernelAccess,
     pub(super) published: Published,
+    /// The previous agent had the routes in.
+    was_routed: bool,
 }
 
 impl Known {
@@ -37,8 +39,14 @@ impl Known {
             own: OwnCidrs::new(now.at),
             parts: PartReports::default(),
             kernel: KernelAccess::default(),
+            was_routed: given.state.routed,
             published: Published::new(given.state, given.previous_agent, now.at),
         }
+    }
+
+    /// Whether `node.json` has said, by this agent or the one before, that this node's routes have been in.
+    pub(super) fn admits_pods(&self) -> bool {
+        self.was_routed || self.parts.written.routed
     }
 
     /// Takes the heartbeat into the state where it is due; true then.

@@ -1,5 +1,6 @@
 //! What each part reported last.
 
+use super::super::state_files::Written;
 use super::event::PartReport;
 use filter::Filtered;
 use install::housekeeping::FilesState;
@@ -14,7 +15,7 @@ pub(super) struct PartReports {
     /// None before the first look.
     pub(super) files: Option<FilesState>,
     pub(super) former_mtus: Vec<String>,
-    pub(super) unwritten: Vec<String>,
+    pub(super) written: Written,
     /// Parts that ended, panicked or are stuck.
     pub(super) troubles: Vec<String>,
 }
@@ -27,7 +28,7 @@ impl PartReports {
             PartReport::Leases(lease_counts) => self.lease_counts = lease_counts,
             PartReport::Files(files) => self.files = files,
             PartReport::FormerMtus(former_mtus) => self.former_mtus = former_mtus,
-            PartReport::Unwritten(unwritten) => self.unwritten = unwritten,
+            PartReport::Written(written) => self.written = written,
         }
     }
 }

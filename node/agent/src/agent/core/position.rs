@@ -28,7 +28,7 @@ pub(super) fn position(known: &Known, reconciler: &Reconciler, sources: &[IpAddr
         draining: own(me, reconciler, &Ruling::Draining),
         leased: known.parts.lease_counts.addresses(),
         host_source: host_source(internal, sources),
-        routed: unready(reconciler, me).is_empty(),
+        routed: unready(reconciler, me).is_empty() && known.admits_pods(),
     }
 }
 

@@ -123,7 +123,14 @@ impl Known {
     /// What is wrong with the agent itself.
     fn own_warnings(&self) -> Vec<String> {
         let parts = &self.parts;
-        parts.unwritten.iter().cloned().chain(self.kernel.warnings()).chain(parts.troubles.iter().cloned()).collect()
+        parts
+            .written
+            .failed
+            .iter()
+            .cloned()
+            .chain(self.kernel.warnings())
+            .chain(parts.troubles.iter().cloned())
+            .collect()
     }
 
     fn publish(&self, is_decided: bool, now: Now, actions: &mut Vec<Action>) {

@@ -198,11 +198,16 @@ impl Running {
 
     /// However many report at once, how everything stands is published once.
     fn parts(&mut self, known: &mut Known, reports: Vec<PartReport>, now: Now, actions: &mut Vec<Action>) {
+        let admitted = known.admits_pods();
         for report in reports {
             if let PartReport::Leases(lease_counts) = &report {
                 self.count_leases(lease_counts, actions);
             }
             known.parts.take(report);
+        }
+        if !admitted && known.admits_pods() {
+            // The conflist waits for it.
+            self.look_soon(actions);
         }
         if !self.open_gates(known, now, actions) {
             self.describe(known, now, actions);
@@ -212,14 +217,18 @@ impl Running {
     fn count_leases(&mut self, lease_counts: &LeaseCounts, actions: &mut Vec<Action>) {
         if self.position.as_ref().is_some_and(|position| position.leased != lease_counts.addresses()) {
             // What is leased belongs to the judgement on the pools.
-            self.follow.looks = true;
-            actions.push(Action::AskSources);
+            self.look_soon(actions);
         }
         if self.reconciler.drains() {
             // The last lease of a former CIDR may have gone, and its route with it.
             self.reconciler.look_again();
             self.want(Task::Everything, actions);
         }
+    }
+
+    fn look_soon(&mut self, actions: &mut Vec<Action>) {
+        self.follow.looks = true;
+        actions.push(Action::AskSources);
     }
 
     /// Has the files looked after.

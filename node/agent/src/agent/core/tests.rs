@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use routes::{Key, Target};
 use state::control::Command;
 
+use super::super::state_files::Written;
 use super::{Event, PartReport};
 use world::{CHANNELS, Channel, HOLD, List, World, cidr, hop};
 
@@ -260,7 +261,10 @@ fn parts_that_report_together_have_the_state_published_once() {
     let mut world = World::new([whole(1..=2)]);
     world.settle(None);
     let before = world.log.len();
-    let reports = [PartReport::FormerMtus(vec!["web".to_owned()]), PartReport::Unwritten(vec!["full".to_owned()])];
+    let reports = [
+        PartReport::FormerMtus(vec!["web".to_owned()]),
+        PartReport::Written(Written { failed: vec!["full".to_owned()], routed: true }),
+    ];
     world.on(Event::Parts(reports.into()));
     assert_eq!(world.log[before..], ["publish"]);
     let state = world.published.unwrap();

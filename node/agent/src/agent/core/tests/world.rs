@@ -17,6 +17,7 @@ use routes::{Key, Target};
 use state::State;
 use state::control::Command;
 
+use super::super::super::state_files::Written;
 use super::super::{Action, Core, Event, Given, KernelEvents, MtuLook, Now, PartReport, PreviousList, Turned};
 use super::kernel::SimulatedKernel;
 
@@ -39,10 +40,12 @@ pub(super) enum Channel {
     FromLeases,
     ToFiles,
     FromFiles,
+    ToStateFile,
+    FromStateFile,
     Commands,
 }
 
-pub(super) const CHANNELS: [Channel; 14] = [
+pub(super) const CHANNELS: [Channel; 16] = [
     Channel::Source,
     Channel::PreviousList,
     Channel::KernelEvents,
@@ -56,6 +59,8 @@ pub(super) const CHANNELS: [Channel; 14] = [
     Channel::FromLeases,
     Channel::ToFiles,
     Channel::FromFiles,
+    Channel::ToStateFile,
+    Channel::FromStateFile,
     Channel::Commands,
 ];
 
@@ -89,6 +94,10 @@ pub(super) struct World {
     from_leases: Option<LeaseCounts>,
     to_files: Option<Position>,
     from_files: Option<FilesState>,
+    to_state_file: Option<bool>,
+    from_state_file: Option<bool>,
+    /// `node.json` says that the node's routes have been in.
+    is_filed_as_routed: bool,
     commands: VecDeque<Command>,
     /// The CIDRs of the conflist, once it is written.
     pub(super) conflist: Option<Vec<IpNetwork>>,
@@ -144,6 +153,9 @@ impl World {
             from_leases: None,
             to_files: None,
             from_files: None,
+            to_state_file: None,
+            from_state_file: None,
+            is_filed_as_routed: false,
             commands: VecDeque::new(),
             conflist: None,
             published: None,
@@ -209,6 +221,7 @@ impl World {
             Action::NodeList(_) => "node list",
             Action::Publish(publication) => {
                 self.check_publication(&publication.state);
+                self.to_state_file = Some(publication.state.routed);
                 self.published = Some(publication.state);
                 "publish"
             }
@@ -246,6 +259,8 @@ impl World {
             Channel::FromLeases => self.from_leases.is_some(),
             Channel::ToFiles => self.to_files.is_some(),
             Channel::FromFiles => self.from_files.is_some(),
+            Channel::ToStateFile => self.to_state_file.is_some(),
+            Channel::FromStateFile => self.from_state_file.is_some(),
             Channel::Commands => !self.commands.is_empty(),
         }
     }
@@ -286,7 +301,7 @@ impl World {
                 self.sources = self.sources.saturating_sub(1);
                 self.on(Event::Sources(vec![IpAddr::from([10, 0, 0, 1])]));
             }
-            Channel::ToFilter | Channel::ToLeases | Channel::ToFiles => self.work(channel),
+            Channel::ToFilter | Channel::ToLeases | Channel::ToFiles | Channel::ToStateFile => self.work(channel),
             Channel::FromFilter => {
                 if let Some(filtered) = self.from_filter.take() {
                     self.on(Event::Parts(vec![PartReport::Filter(filtered)]));
@@ -300,6 +315,11 @@ impl World {
             Channel::FromFiles => {
                 if let Some(files) = self.from_files.take() {
                     self.on(Event::Parts(vec![PartReport::Files(Some(files))]));
+                }
+            }
+            Channel::FromStateFile => {
+                if let Some(routed) = self.from_state_file.take() {
+                    self.on(Event::Parts(vec![PartReport::Written(Written { failed: Vec::new(), routed })]));
                 }
             }
             Channel::Commands => {
@@ -340,9 +360,16 @@ impl World {
                 let begun = self.to_leases.take().map(|_| self.now.at);
                 self.from_leases = Some(LeaseCounts { begun, is_listed: true, ..LeaseCounts::default() });
             }
+            Channel::ToStateFile => {
+                let Some(routed) = self.to_state_file.take() else { return };
+                if routed != std::mem::replace(&mut self.is_filed_as_routed, routed) {
+                    self.from_state_file = Some(routed);
+                }
+            }
             _ => {
                 let Some(position) = self.to_files.take() else { return };
                 if position.routed && !position.own.is_empty() {
+                    assert!(self.is_filed_as_routed, "a conflist before node.json says that pods may come");
                     for cidr in &position.own {
                         let is_in = self.kernel.routes.contains_key(&Key::own(*cidr));
                         assert!(is_in || self.is_disturbed, "a conflist before the own route of {cidr}");
