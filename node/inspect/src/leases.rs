@@ -1,5 +1,7 @@
 //! The leases of this node, each with the state of its owner, as text and as JSON. Pure.
 
+pub mod release;
+
 use cni::NetworkName;
 use ipam::{Lease, Presence, Stamp};
 use serde::Serialize;
