@@ -37,11 +37,18 @@ fn is_refused(node: &Node, arguments: &[&str], expected: i32, words: &[&str]) ->
     Ok(())
 }
 
+/// The names of the pods' host links.
+fn pod_links(node: &Node) -> Result<Vec<String>, Error> {
+    let network = node.network()?;
+    let names = network.lines(&["link", "veth"]).into_iter().filter_map(|line| line.split(' ').nth(1));
+    Ok(names.filter(|name| name.starts_with("podl")).map(str::to_owned).collect())
+}
+
 /// The kernel removes the links of a deleted namespace a moment later.
 fn no_pod_link(node: &Node) -> Result<(), Error> {
     eventually(Duration::from_secs(20), "the pod's link is gone", || {
-        let network = node.network().map_err(|error| error.to_string())?;
-        if network.lines(&["link", "podl"]).is_empty() { Ok(()) } else { Err(network.to_string()) }
+        let links = pod_links(node).map_err(|error| error.to_string())?;
+        if links.is_empty() { Ok(()) } else { Err(format!("{links:?}")) }
     })
 }
 
@@ -53,10 +60,10 @@ fn an_address_is_released_by_its_operator_only_once_link_and_namespace_of_its_po
         let web = node.pod("web")?;
         let at = web.add(&node.podnet())?;
         let [v4, v6] = [at.v4()?.to_string(), at.v6()?.to_string()];
-        let link = node.network()?.lines(&["link", "podl"]).first().map(|line| line.to_string()).unwrap_or_default();
-        let link = link.split_whitespace().find(|word| word.starts_with("podl")).unwrap_or_default().to_owned();
+        let links = pod_links(node)?;
+        assert_eq!(links.len(), 1);
 
-        is_refused(node, &[&v4], 1, &["its link", link.trim_end_matches(':'), "delete the pod"])?;
+        is_refused(node, &[&v4], 1, &["its link", &links[0], "delete the pod"])?;
         let said = leases(node, &["--release", &v4, "--json"])?;
         let value: Value = serde_json::from_str(&said.stdout).unwrap_or(Value::Null);
         assert!(value["released"].is_null() && value["error"].to_string().contains("its link"), "{}", said.report());
