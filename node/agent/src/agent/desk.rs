@@ -8,6 +8,7 @@ use super::Options;
 use super::core::PartReport;
 use super::state_files::{self, StateFiles, Written};
 use crate::control::{self, Order};
+use crate::metrics::Metrics;
 use filter::{self, Egress, Filtered, Wanted};
 use install::housekeeping::{self, Position};
 use parts::{Activity, Output, Parts, Spare};
@@ -62,6 +63,7 @@ impl Desk {
         parts: &mut impl StartPart,
         options: &Options,
         state: &watch::Sender<State>,
+        metrics: &Arc<Metrics>,
         spare: Spare,
     ) -> Self {
         let (changed, refresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -74,8 +76,13 @@ impl Desk {
 
         let (order_sender, orders) = mpsc::channel(1);
         let socket = options.run_dir.control_socket();
-        let served =
-            control::Served { orders: order_sender, state: state.subscribe(), spare: Arc::new(Mutex::new(spare)) };
+        let served = control::Served {
+            orders: order_sender,
+            state: state.subscribe(),
+            metrics: metrics.clone(),
+            recent: options.recent.clone(),
+            spare: Arc::new(Mutex::new(spare)),
+        };
         parts.start_part("control", move |activity| control::keep(socket.clone(), served.clone(), activity));
 
         let (wanted, rules) = watch::channel(Wanted::default());
