@@ -239,29 +239,60 @@ impl Route {
     }
 }
 
-/// Prints it as `ip route` does, the link by its index.
-impl fmt::Display for Route {
+/// As `ip route` names it (`rtn_type`).
+impl fmt::Display for RouteKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match RouteType::from(*self) {
+            RouteType::Unicast => "unicast",
+            RouteType::Local => "local",
+            RouteType::Broadcast => "broadcast",
+            RouteType::Anycast => "anycast",
+            RouteType::Multicast => "multicast",
+            RouteType::BlackHole => "blackhole",
+            RouteType::Unreachable => "unreachable",
+            RouteType::Prohibit => "prohibit",
+            RouteType::Throw => "throw",
+            RouteType::Nat => "nat",
+            RouteType::ExternalResolve => "xresolve",
+            other => return write!(f, "type {}", u8::from(other)),
+        };
+        f.write_str(name)
+    }
+}
+
+impl Route {
+    /// The route as `ip route` prints it. `link` is the name of its link; where it is not known, the link is printed as
+    /// `ip` prints such a link: `if2`.
+    pub fn named(&self, link: Option<&str>) -> String {
+        let mut text = String::new();
         if self.kind != RouteKind::Unicast {
-            write!(f, "{:?} ", self.kind)?;
+            text += &format!("{} ", self.kind);
         }
-        write!(f, "{}", self.destination)?;
+        text += &self.destination.to_string();
         if let Some(gateway) = self.gateway {
-            write!(f, " via {gateway}")?;
+            text += &format!(" via {gateway}");
         }
-        if let Some(device) = self.device {
-            write!(f, " dev {device}")?;
+        match (self.device, link) {
+            (None, _) => {}
+            (Some(_), Some(name)) => text += &format!(" dev {name}"),
+            (Some(index), None) => text += &format!(" dev if{index}"),
         }
         if self.table != MAIN {
-            write!(f, " table {}", self.table)?;
+            text += &format!(" table {}", self.table);
         }
         if self.metric != 0 {
-            write!(f, " metric {}", self.metric)?;
+            text += &format!(" metric {}", self.metric);
         }
         if self.onlink {
-            write!(f, " onlink")?;
+            text += " onlink";
         }
-        Ok(())
+        text
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.named(None))
     }
 }
 
@@ -378,5 +409,26 @@ impl From<RouteScope> for Scope {
             RouteScope::Host => Self::Host,
             other => Self::Other(other.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_printed_with_its_kind_and_its_link_by_name() {
+        let blackhole = Route { kind: RouteKind::from_number(6), ..Route::to("10.244.2.2/32".parse().unwrap(), 4) };
+        assert_eq!(blackhole.named(None), "blackhole 10.244.2.2/32");
+        let hop = Route {
+            gateway: "172.31.0.9".parse().ok(),
+            device: Some(2),
+            metric: 110,
+            ..Route::to("10.244.2.0/24".parse().unwrap(), 4)
+        };
+        assert_eq!(hop.named(Some("eth0")), "10.244.2.0/24 via 172.31.0.9 dev eth0 metric 110");
+        assert_eq!(hop.named(None), "10.244.2.0/24 via 172.31.0.9 dev if2 metric 110");
+        let kinds = [1, 2, 5, 7, 8, 9, 12].map(|number| RouteKind::from_number(number).to_string());
+        assert_eq!(kinds, ["unicast", "local", "multicast", "unreachable", "prohibit", "throw", "type 12"]);
     }
 }

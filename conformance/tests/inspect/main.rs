@@ -1,4 +1,5 @@
-//! The commands of an operator: `podlan-node doctor` and `podlan-node trace`.
+//! The commands of an operator: `podlan-node doctor`, `trace`, `leases`.
 
 mod doctor;
+mod leases;
 mod trace;

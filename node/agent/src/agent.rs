@@ -45,14 +45,21 @@ const TEND: Duration = Duration::from_millis(250);
 pub(crate) enum Error {
     #[error("make the run directory {path}: {source}")]
     RunDir { path: String, source: io::Error },
-    #[error("lock {path}: {source} (does another agent run?)")]
+    #[error("lock {path}: {source}")]
     Lock { path: String, source: io::Error },
+    #[error("{path} is locked{}: does another agent run? Two agents would overwrite each other's routes", by(.pid))]
+    Taken { path: String, pid: String },
     #[error("find the own binary: {0}")]
     Binary(#[source] io::Error),
     #[error("start the runtime: {0}")]
     Runtime(#[source] io::Error),
     #[error("listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+}
+
+/// Names the process that holds a lock; `pid` is "" where it is not known.
+fn by(pid: &str) -> String {
+    if pid.is_empty() { String::new() } else { format!(" by process {pid}") }
 }
 
 /// What the agent is given.

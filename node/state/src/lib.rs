@@ -1,6 +1,7 @@
 //! The agent's state, as values and as the files in its run directory: `node.json`, small, which the plugin's STATUS
 //! reads, and `verdicts.json`, one verdict a line for each peer. Both are 0600 in a 0700 directory.
 
+pub mod ago;
 pub mod control;
 
 use std::collections::BTreeMap;

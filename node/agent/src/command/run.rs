@@ -1,6 +1,6 @@
 //! `podlan-node run`: the agent itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -207,9 +207,16 @@ fn start(args: Args) -> Result<(), agent::Error> {
 fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let path = run_dir.lock_file();
     let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
+    let refused = |refused| match refused {
+        TryLockError::WouldBlock => {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            agent::Error::Taken { path: path.display().to_string(), pid: holder.trim().to_owned() }
+        }
+        TryLockError::Error(source) => failed(source),
+    };
     let directory = match File::open(&run_dir.0) {
         Ok(directory) => {
-            directory.try_lock().map_err(|error| failed(error.into()))?;
+            directory.try_lock().map_err(refused)?;
             Some(directory)
         }
         Err(_) => None,
@@ -229,7 +236,7 @@ fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
         }
         Err(error) => return Err(failed(error)),
     };
-    file.try_lock().map_err(|error| failed(error.into()))?;
+    file.try_lock().map_err(refused)?;
     match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
         Err(error) if !is_full(&error) => Err(failed(error)),
         _ => Ok([directory, Some(file)]),

@@ -243,19 +243,11 @@ fn stolen(wrong: String, thief: &Route) -> Condition {
 
 /// As `ip route` shows it, links and protocols by name.
 pub(super) fn shown(route: &Route, leg: &Leg) -> String {
-    let kind = match route.kind {
-        netlink::RouteKind::Unicast => "",
-        netlink::RouteKind::Unreachable => "unreachable ",
-        // `RTN_BLACKHOLE`, `RTN_PROHIBIT`, `RTN_THROW`.
-        netlink::RouteKind::Other(6) => "blackhole ",
-        netlink::RouteKind::Other(8) => "prohibit ",
-        netlink::RouteKind::Other(9) => "throw ",
-        netlink::RouteKind::Other(_) => "special ",
-    };
+    let kind = if route.kind == netlink::RouteKind::Unicast { String::new() } else { format!("{} ", route.kind) };
     let links = [&leg.taken, &leg.outgoing, &leg.incoming];
     let link = route.device.map(|index| {
         let known = links.into_iter().flatten().find(|link| link.index == index);
-        known.map_or_else(|| format!("link {index}"), |link| link.name.clone())
+        known.map_or_else(|| format!("if{index}"), |link| link.name.clone())
     });
     let via = route.gateway.map(|via| format!(" via {via}")).unwrap_or_default();
     let dev = link.map(|link| format!(" dev {link}")).unwrap_or_default();

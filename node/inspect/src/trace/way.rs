@@ -49,10 +49,20 @@ impl Way {
             text.extend(hops.iter().map(hop));
         }
         text + &match self.kept {
-            Kept::Yes => format!("the address is kept: {other} sees {one}, {one} sees {other}\n\n"),
+            Kept::Yes if !self.passes() => {
+                "packets do not pass; no rule of this node would change their addresses\n\n".to_owned()
+            }
+            Kept::Yes => {
+                format!("the address is kept, as far as this node decides: {other} sees {one}, {one} sees {other}\n\n")
+            }
             Kept::No => "the address is NOT kept\n\n".to_owned(),
             Kept::Unknown => "it is unknown whether the address is kept\n\n".to_owned(),
         }
+    }
+
+    /// Whether no hop on this node is known to stop packets.
+    fn passes(&self) -> bool {
+        self.legs.iter().flatten().all(|hop| !matches!(hop.state, State::Wrong | State::Cut))
     }
 
     fn json(&self) -> Value {
