@@ -78,6 +78,17 @@ pub(crate) struct Options {
     pub(crate) accept_forward: bool,
     /// Whether forwarding is switched on again where somebody switches it off.
     pub(crate) keep_forwarding: bool,
+    pub(crate) probes: ProbeOptions,
+}
+
+/// How paths are probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeOptions {
+    pub(crate) on: bool,
+    /// The UDP port, the same on every node.
+    pub(crate) port: u16,
+    /// Requests in a second, at most.
+    pub(crate) rate: u32,
 }
 
 impl Options {
@@ -154,7 +165,7 @@ impl Agent {
         let previous_agent = previous.and_then(|previous| previous::confirmed(previous, &options.settings.me));
         state.routed = previous_agent.is_some();
         published.send_replace(state.clone());
-        let desk = Desk::start(&mut parts, &options, &published, for_orders);
+        let desk = Desk::start(&mut parts, &options, &published, &metrics, for_orders);
         let given = Given {
             settings: options.settings,
             writes_conflist: options.install.conf_dir.is_some(),

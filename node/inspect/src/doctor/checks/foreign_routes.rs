@@ -1,7 +1,7 @@
 //! Does another program route pod subnets on this node?
 
 use ipnetwork::IpNetwork;
-use netlink::{NODE_ROUTE, POD_ROUTE, Route};
+use netlink::{NODE_ROUTE, POD_ROUTE, PROBE_ROUTE, Route};
 
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
@@ -14,7 +14,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let own = facts.own_cidrs();
     let others: Vec<(&str, IpNetwork)> = said.others().collect();
     let mut problems = Vec::new();
-    for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE)) {
+    for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE | PROBE_ROUTE)) {
         // One in the place of a desired route is reported by the check `routes`.
         let inside = |cidr: &IpNetwork| within(route.destination, *cidr);
         if let Some((node, cidr)) = others.iter().find(|(_, cidr)| inside(cidr)) {
