@@ -121,6 +121,14 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
+    /// All routes of `protocol` in one table of one family; `ENOENT` from some kernels where there is no such table.
+    pub fn dump_table(family: Family, protocol: u8, table: u32) -> Request {
+        let mut message = Self::every(family);
+        message.header.protocol = RouteProtocol::from(protocol);
+        message.attributes.push(RouteAttribute::Table(table));
+        Request::dump(RouteNetlinkMessage::GetRoute(message))
+    }
+
     /// All routes of one family by one link, in every table and of every protocol; the kernel filters them.
     pub fn dump_by_device(family: Family, device: u32) -> Request {
         let mut message = Self::every(family);

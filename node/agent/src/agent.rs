@@ -82,6 +82,17 @@ pub(crate) struct Options {
     pub(crate) keep_forwarding: bool,
     /// The last lines of the log.
     pub(crate) recent: Recent,
+    pub(crate) probes: ProbeOptions,
+}
+
+/// How paths are probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeOptions {
+    pub(crate) on: bool,
+    /// The UDP port, the same on every node.
+    pub(crate) port: u16,
+    /// Requests in a second, at most.
+    pub(crate) rate: u32,
 }
 
 impl Options {

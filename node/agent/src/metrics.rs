@@ -16,6 +16,7 @@ use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::LeaseCounts;
+use probes::machine::{Counts, Verdict};
 use state::{RouteCounts, State, VerdictLine};
 
 /// Two labels and their values.
@@ -74,6 +75,10 @@ pub(crate) struct Metrics {
     reclaimed: Counter,
     /// The duration of a reconciliation.
     pub(crate) reconcile: Histogram,
+    paths: Family<Labels, Gauge>,
+    /// Round trips of probes.
+    pub(crate) round_trips: Histogram,
+    probe_packets: Family<Vec<(&'static str, String)>, Counter>,
 }
 
 impl Metrics {
@@ -103,6 +108,9 @@ impl Metrics {
             changes: Counter::default(),
             reclaimed: Counter::default(),
             reconcile: Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.2, 1.0]),
+            paths: Family::default(),
+            round_trips: Histogram::new([0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]),
+            probe_packets: Family::default(),
         };
         let to = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
@@ -157,6 +165,21 @@ impl Metrics {
         );
         let reconcile = metrics.reconcile.clone();
         to.register_with_unit("reconcile_duration", "Duration of a reconciliation", Unit::Seconds, reconcile);
+        let paths = metrics.paths.clone();
+        to.register("paths", "Paths to the pods of other nodes, by family and by what the probes found", paths);
+        let round_trips = metrics.round_trips.clone();
+        to.register_with_unit(
+            "path_round_trip",
+            "Round trips of full-size probes to the pods of other nodes",
+            Unit::Seconds,
+            round_trips,
+        );
+        let packets = metrics.probe_packets.clone();
+        to.register(
+            "probe_packets",
+            "Path probes: requests and answers sent; received and dropped: malformed, unlisted, unanswered",
+            packets,
+        );
         metrics
     }
 
@@ -174,6 +197,13 @@ impl Metrics {
         self.source_failing.set((!state.source.error.is_empty()).into());
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
+        self.paths.clear();
+        for (family, counts) in state.paths.iter().flat_map(|paths| &paths.counts) {
+            for word in Verdict::WORDS {
+                let count = counts.get(word).copied().unwrap_or_default();
+                self.paths.get_or_create(&labels(("family", family), ("state", word))).set(number(count as u64));
+            }
+        }
         self.leases.clear();
         self.pool_addresses.clear();
         for counts in &lease_counts.leases {
@@ -197,6 +227,22 @@ impl Metrics {
         let Drops { forged, loopback } = drops;
         for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
             let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
+            counter.inner().store(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the counters of probes.
+    pub(crate) fn set_probes(&self, counts: Counts) {
+        let Counts { requests, answers, malformed, unlisted, unanswered } = counts;
+        let kinds = [
+            ("request", requests),
+            ("answer", answers),
+            ("malformed", malformed),
+            ("unlisted", unlisted),
+            ("unanswered", unanswered),
+        ];
+        for (kind, packets) in kinds {
+            let counter = self.probe_packets.get_or_create(&vec![("kind", kind.to_owned())]);
             counter.inner().store(packets, Ordering::Relaxed);
         }
     }

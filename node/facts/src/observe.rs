@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{Family, HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
+use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, is_pod_link};
 use nftables::Nfnetlink;
 
 use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
@@ -156,8 +156,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
     let links = kernel.ok_or_else(|| "the pods' links are unknown".to_owned());
-    let pods =
-        links.map(|kernel| kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX)));
+    let pods = links.map(|kernel| kernel.links.iter().filter(|link| link.veth && is_pod_link(&link.name)));
     let rp_filter = pods.and_then(|pods| {
         let mut all = Vec::new();
         for link in pods {

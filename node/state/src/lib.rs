@@ -3,6 +3,7 @@
 
 pub mod ago;
 pub mod control;
+pub mod paths;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -83,6 +84,9 @@ pub struct State {
     /// The number of pods with an earlier one of these.
     #[serde(default)]
     pub former_mtu_pods: usize,
+    /// Whether packets of pods pass to the other nodes; `None` in the state of an agent that does not know of probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<paths::Paths>,
     /// Warnings for the operator, whether the agent is ready or not.
     pub warnings: Vec<String>,
 }
@@ -188,6 +192,7 @@ impl State {
             forward_drops: 0,
             pod_mtus: Vec::new(),
             former_mtu_pods: 0,
+            paths: None,
             warnings: Vec::new(),
         }
     }

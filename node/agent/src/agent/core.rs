@@ -24,6 +24,7 @@ mod part_reports;
 mod pod_mtu;
 mod position;
 mod previous_agent;
+mod probe_order;
 mod publication;
 mod running;
 mod sides;

@@ -1,12 +1,13 @@
 //! The parts of the agent and the loop's ends of the channels: what each part is given, and what each reports.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::Options;
 use super::core::PartReport;
 use super::state_files::{self, StateFiles, Written};
+use super::{Options, ProbeOptions};
 use crate::control::{self, Order};
 use crate::metrics::Metrics;
 use filter::{self, Egress, Filtered, Wanted};
@@ -15,6 +16,7 @@ use parts::{Activity, Output, Parts, Spare};
 use pods::forwarding::keep::{self as forwarding, Forwarding};
 use pods::leases::{self, Asked, LeaseCounts};
 use pods::mtu;
+use probes::Probed;
 use source::Report;
 use state::{HEARTBEAT, State};
 
@@ -53,6 +55,9 @@ pub(super) struct Desk {
     pub(super) mtus_asked: watch::Sender<Vec<u32>>,
     /// Pods whose links keep a former MTU, and why.
     pub(super) former_mtus: watch::Receiver<Vec<String>>,
+    /// Who is probed; None before the nodes are known.
+    pub(super) probes: watch::Sender<Option<probes::machine::Wanted>>,
+    pub(super) probed: watch::Receiver<Probed>,
     pub(super) state_files: StateFiles,
     pub(super) written: watch::Receiver<Written>,
 }
@@ -122,6 +127,14 @@ impl Desk {
         let pods = mtu::Options { install, stores, asked: looks, output };
         parts.start_part("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
 
+        let (probes, wanted_probes) = watch::channel(None);
+        let (output, probed) = Output::new(Probed::default(), changed.clone());
+        let ProbeOptions { on, port, rate } = options.probes;
+        let round_trips = metrics.round_trips.clone();
+        let sample = Arc::new(move |rtt: Duration| round_trips.observe(rtt.as_secs_f64()));
+        let to_peers = probes::Options { on, port, rate, wanted: wanted_probes, sample, output };
+        parts.start_part("probes", move |activity| probes::keep(to_peers.clone(), activity));
+
         let state_files = StateFiles::default();
         let (output, written) = Output::new(Written::default(), changed.clone());
         let (run_dir, to_file) = (options.run_dir.clone(), state_files.clone());
@@ -143,6 +156,8 @@ impl Desk {
             files,
             mtus_asked,
             former_mtus,
+            probes,
+            probed,
             state_files,
             written,
         }
@@ -156,6 +171,7 @@ impl Desk {
             latest(&mut self.lease_counts).map(PartReport::Leases),
             latest(&mut self.files).map(PartReport::Files),
             latest(&mut self.former_mtus).map(PartReport::FormerMtus),
+            latest(&mut self.probed).map(PartReport::Probed),
             latest(&mut self.written).map(PartReport::Written),
         ];
         reports.into_iter().flatten().collect()

@@ -194,6 +194,7 @@ impl Root {
             accept_forward: false,
             keep_forwarding: false,
             recent: Recent::default(),
+            probes: ProbeOptions { on: true, port: 10_111, rate: 200 },
         }
     }
 }

@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{duration, period, share, subnet};
-use crate::agent::{self, Agent, Options};
+use crate::agent::{self, Agent, Options, ProbeOptions};
 use crate::log::{Log, Recent};
 use files::replace::private_directory;
 use install::Install;
@@ -65,6 +65,15 @@ pub(crate) struct Args {
     /// When another program switches forwarding off while pods run, only warn, and leave it off
     #[arg(long)]
     no_keep_forwarding: bool,
+    /// Probe whether packets of pods pass to each other node: from the first address of this node's pod CIDR, over UDP
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    probe: Switch,
+    /// The UDP port of the probes, the same on every node
+    #[arg(long, value_name = "PORT", default_value_t = probes::PORT)]
+    probe_port: u16,
+    /// Send at most this many probes in a second
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=10_000))]
+    probe_rate: u32,
     /// Serve /healthz, /readyz and /metrics on this address
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -104,6 +113,15 @@ enum LogFormat {
     Text,
     /// `{"timestamp":…,"level":…,"message":…,"target":…}` and the fields of the line
     Json,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    /// It is done
+    On,
+    /// It is not done
+    Off,
 }
 
 /// A plugin that may be chained after podlan.
@@ -213,6 +231,7 @@ fn start(args: Args, recent: Recent) -> Result<(), agent::Error> {
         accept_forward: args.accept_forward,
         keep_forwarding: !args.no_keep_forwarding,
         recent,
+        probes: ProbeOptions { on: args.probe == Switch::On, port: args.probe_port, rate: args.probe_rate },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
     runtime.block_on(Agent::run(options))

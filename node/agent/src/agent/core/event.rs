@@ -12,6 +12,7 @@ use install::housekeeping::FilesState;
 use nodes::Snapshot;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::LeaseCounts;
+use probes::Probed;
 use routes::Routes;
 use routes::reconcile::Turn;
 use source::Report;
@@ -51,6 +52,7 @@ pub(in crate::agent) enum PartReport {
     Files(Option<FilesState>),
     /// Pods whose links keep a former MTU, and why.
     FormerMtus(Vec<String>),
+    Probed(Probed),
     Written(Written),
 }
 

@@ -6,6 +6,7 @@ use filter::Filtered;
 use install::housekeeping::FilesState;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::LeaseCounts;
+use probes::Probed;
 
 #[derive(Default)]
 pub(super) struct PartReports {
@@ -15,6 +16,7 @@ pub(super) struct PartReports {
     /// None before the first look.
     pub(super) files: Option<FilesState>,
     pub(super) former_mtus: Vec<String>,
+    pub(super) probed: Probed,
     pub(super) written: Written,
     /// Parts that ended, panicked or are stuck.
     pub(super) troubles: Vec<String>,
@@ -28,6 +30,7 @@ impl PartReports {
             PartReport::Leases(lease_counts) => self.lease_counts = lease_counts,
             PartReport::Files(files) => self.files = files,
             PartReport::FormerMtus(former_mtus) => self.former_mtus = former_mtus,
+            PartReport::Probed(probed) => self.probed = probed,
             PartReport::Written(written) => self.written = written,
         }
     }

@@ -74,6 +74,7 @@ impl Known {
         self.published.state.routed |= self.published.state.reasons.is_empty();
         self.judge_readiness(now);
         self.published.state.former_mtu_pods = self.parts.former_mtus.len();
+        self.published.state.paths = self.parts.probed.paths.clone();
         let (masquerade, dropping) =
             (masquerade(&self.parts.filtered.states.masquerade), dropping(&self.parts.filtered.states));
         self.published.state.masquerade = masquerade.to_owned();
@@ -117,6 +118,7 @@ impl Known {
         warnings.extend(self.parts.lease_counts.warnings.iter().cloned());
         warnings.extend(kept_values(reconciler.in_force()));
         warnings.extend(pod_mtu::former(&self.parts.former_mtus));
+        warnings.extend(self.parts.probed.warnings.iter().cloned());
         warnings.extend(self.kernel.left_out());
         warnings.extend(self.own_warnings());
         warnings
@@ -145,6 +147,7 @@ impl Known {
             lease_counts: parts.lease_counts.clone(),
             drops: parts.filtered.drops,
             forwarding: is_decided.then(|| parts.forwarding.clone()),
+            probes: parts.probed.counts,
             inner: Inner { unreadable: self.kernel.unreadable, part_troubles: parts.troubles.len() },
         })));
     }
