@@ -34,6 +34,33 @@ pub enum RouteKind {
     Other(u8),
 }
 
+impl RouteKind {
+    /// Whether packets end there: unreachable, blackhole, prohibit.
+    pub fn leads_nowhere(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Other(6 | 8))
+    }
+}
+
+/// Its name in ip-route(8).
+impl fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // linux/rtnetlink.h, `enum` of `RTN_…`.
+        f.write_str(match self {
+            Self::Unicast => "unicast",
+            Self::Unreachable => "unreachable",
+            Self::Other(2) => "local",
+            Self::Other(3) => "broadcast",
+            Self::Other(4) => "anycast",
+            Self::Other(5) => "multicast",
+            Self::Other(6) => "blackhole",
+            Self::Other(8) => "prohibit",
+            Self::Other(9) => "throw",
+            Self::Other(10) => "nat",
+            Self::Other(_) => "special",
+        })
+    }
+}
+
 /// How far the destination is (`rtm_scope`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -147,6 +174,17 @@ impl Route {
         Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
     }
 
+    /// All routes of one table of one family, of every protocol; the kernel filters them. `ENOENT` for a table that does not
+    /// exist.
+    pub fn dump_table(family: Family, table: u32) -> Request {
+        let mut message = Self::every(family);
+        match u8::try_from(table) {
+            Ok(table) => message.header.table = table,
+            Err(_) => message.attributes.push(RouteAttribute::Table(table)),
+        }
+        Request::dump(RouteNetlinkMessage::GetRoute(message))
+    }
+
     /// All routes of one family, in every table.
     pub(crate) fn dump_all(family: Family) -> Request {
         Request::dump(RouteNetlinkMessage::GetRoute(Self::every(family)))
@@ -239,18 +277,44 @@ impl Route {
     }
 }
 
-/// Prints it as `ip route` does, the link by its index.
+impl Route {
+    /// It as `ip route` prints it, its link named by `name`.
+    pub fn shown(&self, name: impl Fn(u32) -> String) -> String {
+        Shown { route: self, link: self.device.map(name) }.to_string()
+    }
+}
+
+/// Prints it as `ip route` does, the link by its index: for those who have no names.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown { route: self, link: self.device.map(|index| index.to_string()) }.fmt(f)
+    }
+}
+
+struct Shown<'a> {
+    route: &'a Route,
+    link: Option<String>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { route, link } = self;
+        route.fmt_with(link.as_deref(), f)
+    }
+}
+
+impl Route {
+    fn fmt_with(&self, link: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kind != RouteKind::Unicast {
-            write!(f, "{:?} ", self.kind)?;
+            write!(f, "{} ", self.kind)?;
         }
         write!(f, "{}", self.destination)?;
         if let Some(gateway) = self.gateway {
             write!(f, " via {gateway}")?;
         }
-        if let Some(device) = self.device {
-            write!(f, " dev {device}")?;
+        // The kernel shows the loopback link with IPv6 routes that lead nowhere.
+        if let Some(link) = link.filter(|_| !self.kind.leads_nowhere()) {
+            write!(f, " dev {link}")?;
         }
         if self.table != MAIN {
             write!(f, " table {}", self.table)?;
@@ -282,6 +346,30 @@ pub enum Lookup {
     Packet,
     /// The table's own entry that matches (`RTM_F_FIB_MATCH`).
     Entry,
+}
+
+/// A packet that a host looks up: one that it forwards, or one that it sends itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Its destination address.
+    pub destination: IpAddr,
+    /// Its source address, where it is chosen already.
+    pub source: Option<IpAddr>,
+    /// The index of the link that it came in by; none for a packet that this host sends.
+    pub incoming: Option<u32>,
+}
+
+impl Looked {
+    /// The question which entry of the routing tables decides (`RTM_F_FIB_MATCH`).
+    pub(crate) fn question(&self) -> Request {
+        let mut message = Lookup::Entry.message(self.destination);
+        if let Some(source) = self.source {
+            message.header.source_prefix_length = message.header.destination_prefix_length;
+            message.attributes.push(RouteAttribute::Source(source.into()));
+        }
+        message.attributes.extend(self.incoming.map(RouteAttribute::Iif));
+        Request::get(RouteNetlinkMessage::GetRoute(message))
+    }
 }
 
 impl Lookup {
