@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use netlink::{Family, ForwardingError, Procfs, Socket, ensure_forwarding};
 
-use super::finding::{Finding, Fix, Outcome, some};
+use super::finding::{Finding, Outcome, some};
+use conditions::Fix;
 use facts::observe::Places;
 use pods::forwarding::carry_out::carry_out as carry_out_change;
 use pods::forwarding::observe::observe as observe_forwarding;

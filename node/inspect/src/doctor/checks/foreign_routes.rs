@@ -3,7 +3,8 @@
 use ipnetwork::IpNetwork;
 use netlink::{NODE_ROUTE, POD_ROUTE, Route};
 
-use super::super::finding::{Finding, Outcome, Problem};
+use super::super::finding::{Finding, Outcome};
+use conditions::{Condition, Kind};
 use facts::Facts;
 use routes::{PEER_METRIC, protocol};
 
@@ -31,17 +32,17 @@ fn within(inner: IpNetwork, outer: IpNetwork) -> bool {
     inner.is_ipv4() == outer.is_ipv4() && outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }
 
-fn problem(route: &Route, place: &str) -> Problem {
+fn problem(route: &Route, place: &str) -> Condition {
     let (number, v6) = (route.protocol, if route.destination.is_ipv6() { "-6 " } else { "" });
-    Problem::new(
+    Condition::new(
+        Kind::ForeignRoute,
+        route.destination.to_string(),
         format!("`{route} proto {}` (protocol {number}) lies in {place}, and is not podlan's", protocol::name(number)),
-        "where it is more specific or has the lower metric, packets to those pods follow it instead of podlan's route",
-        format!(
-            "it was probably made by {}: two programs must not manage routes of one subnet; stop the other one, then: \
-             ip \
-             {v6}route del {} proto {number}",
-            protocol::maker(number),
-            route.destination,
-        ),
     )
+    .decided_by_a_person(format!(
+        "it was probably made by {}: two programs must not manage routes of one subnet; stop the other one, then: ip \
+         {v6}route del {} proto {number}",
+        protocol::maker(number),
+        route.destination,
+    ))
 }

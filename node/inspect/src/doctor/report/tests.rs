@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::doctor::checks::{self, healthy};
-use crate::doctor::finding::Fix;
 use crate::doctor::fix;
+use conditions::Fix;
 
 fn printed(report: &Report) -> String {
     let mut out = Vec::new();
