@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use conditions::Kind;
 use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
@@ -61,6 +62,7 @@ pub(crate) struct Metrics {
     forwarding_heals: Counter,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
+    conditions: Family<Labels, Gauge>,
     unreadable: Gauge,
     part_troubles: Gauge,
     source_synced: Level,
@@ -95,6 +97,7 @@ impl Metrics {
             forwarding_heals: Counter::default(),
             source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
+            conditions: Family::default(),
             unreadable: Gauge::default(),
             part_troubles: Gauge::default(),
             source_synced: Level::default(),
@@ -136,6 +139,8 @@ impl Metrics {
         );
         let former = metrics.former_mtu_pods.clone();
         to.register("former_mtu_pods", "Pods whose links have a former MTU of the node", former);
+        let conditions = metrics.conditions.clone();
+        to.register("conditions", "Conditions that `podlan-node status` lists, by kind and severity", conditions);
         let unreadable = metrics.unreadable.clone();
         to.register("unreadable_objects", "Links, addresses and routes in the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
@@ -174,6 +179,11 @@ impl Metrics {
         self.source_failing.set((!state.source.error.is_empty()).into());
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
+        for kind in Kind::ALL {
+            let count = state.conditions.iter().filter(|condition| condition.kind == *kind).count();
+            let level = labels(("kind", kind.name()), ("severity", kind.severity().name()));
+            self.conditions.get_or_create(&level).set(number(count as u64));
+        }
         self.leases.clear();
         self.pool_addresses.clear();
         for counts in &lease_counts.leases {

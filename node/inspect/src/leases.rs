@@ -53,7 +53,7 @@ fn state(link: Presence, whole: Presence) -> &'static str {
 }
 
 /// In the two largest units.
-fn shown(age: u64) -> String {
+pub(crate) fn shown(age: u64) -> String {
     let (days, hours, minutes) = (age / 86_400, age / 3600 % 24, age / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{age}s"),

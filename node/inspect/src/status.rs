@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::leases::shown;
 use crate::table::table;
+use conditions::Condition;
 use routes::compare::{InKernel, Shown, in_kernel, unwanted};
 use routes::here::Here;
 use routes::{Key, Routes};
-use state::{State, VerdictLine};
+use state::{Clocks, State, VerdictLine};
 
 /// What `podlan-node status` shows; serialized it is the output of `--json`.
 #[derive(Serialize)]
@@ -19,6 +21,9 @@ pub struct Status<'a> {
     peers: Vec<Peer<'a>>,
     /// Routes of podlan that no verdict wants: of a withdrawal that is held, or of an agent that no longer runs.
     unwanted: Vec<String>,
+    /// The time, in seconds since 1970.
+    #[serde(skip)]
+    unix: u64,
 }
 
 /// A verdict, and the kernel's route in its place.
@@ -61,14 +66,14 @@ impl Found {
 
 impl<'a> Status<'a> {
     /// Compares the agent's state and verdicts with what was found in the kernel, or could not be.
-    pub fn new(state: &'a State, stale: bool, lines: &'a [VerdictLine], found: &Result<Found, netlink::Error>) -> Self {
+    pub fn new(state: &'a State, now: Clocks, lines: &'a [VerdictLine], found: &Result<Found, netlink::Error>) -> Self {
         let find = |line| match found {
             Ok(found) => found.find(line),
             Err(error) => format!("unknown: failed to {error}"),
         };
         let peers = lines.iter().map(|line| Peer { line, found: find(line) }).collect();
         let unwanted = found.as_ref().map_or_else(|_| Vec::new(), |found| found.unwanted(lines));
-        Self { state, stale, peers, unwanted }
+        Self { state, stale: state.is_stale(now), peers, unwanted, unix: now.unix }
     }
 
     /// The status for people.
@@ -103,8 +108,19 @@ impl<'a> Status<'a> {
                 held.withdraws, held.of
             ));
         }
+        lines.extend(state.conditions.iter().map(|condition| self.condition(condition)));
+        lines.extend(state.unknown.iter().map(|unknown| format!("unknown   {}: {}", unknown.check, unknown.why)));
         lines.extend(state.warnings.iter().map(|warning| format!("warning   {warning}")));
         lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn condition(&self, condition: &Condition) -> String {
+        let Condition { kind, subject, severity, since, wrong, .. } = condition;
+        let subject = if subject.is_empty() { String::new() } else { format!(" {subject}") };
+        // A time of an unset clock is not known.
+        let age = self.unix.checked_sub(*since).filter(|_| *since > 0);
+        let age = age.map_or_else(String::new, |age| format!(", for {}", shown(age)));
+        format!("{:9} {}{subject}{age}: {wrong}", severity.name(), kind.name())
     }
 
     /// Each peer's desired route and the one that was found.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::Options;
+use super::conditions::{self, Found};
 use super::core::PartReport;
 use super::state_files::{self, StateFiles, Written};
 use crate::control::{self, Order};
@@ -15,7 +16,7 @@ use pods::forwarding::keep::{self as forwarding, Forwarding};
 use pods::leases::{self, Asked, LeaseCounts};
 use pods::mtu;
 use source::Report;
-use state::{HEARTBEAT, State};
+use state::{HEARTBEAT, State, VerdictLine};
 
 /// What starts a part. A test starts parts that it can stop.
 pub(super) trait StartPart {
@@ -54,6 +55,9 @@ pub(super) struct Desk {
     pub(super) former_mtus: watch::Receiver<Vec<String>>,
     pub(super) state_files: StateFiles,
     pub(super) written: watch::Receiver<Written>,
+    /// The verdicts that were published last, for the checks.
+    pub(super) verdicts: watch::Sender<Arc<Vec<VerdictLine>>>,
+    pub(super) found: watch::Receiver<Found>,
 }
 
 impl Desk {
@@ -122,6 +126,17 @@ impl Desk {
             state_files::keep(run_dir.clone(), to_file.clone(), output.clone(), activity)
         });
 
+        let (verdicts, published) = watch::channel(Arc::default());
+        let (output, found) = Output::new(Found::default(), changed.clone());
+        let looks = conditions::Options {
+            run_dir: options.run_dir.clone(),
+            paths: options.configured_paths(),
+            state: state.subscribe(),
+            verdicts: published,
+            output,
+        };
+        parts.start_part("conditions", move |activity| conditions::keep(looks.clone(), activity));
+
         Self {
             changed,
             reports,
@@ -138,6 +153,8 @@ impl Desk {
             former_mtus,
             state_files,
             written,
+            verdicts,
+            found,
         }
     }
 
@@ -150,6 +167,7 @@ impl Desk {
             latest(&mut self.files).map(PartReport::Files),
             latest(&mut self.former_mtus).map(PartReport::FormerMtus),
             latest(&mut self.written).map(PartReport::Written),
+            latest(&mut self.found).map(PartReport::Conditions),
         ];
         reports.into_iter().flatten().collect()
     }

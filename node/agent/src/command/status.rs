@@ -42,8 +42,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     // There are none before the first complete list of nodes.
     let lines = run_dir.read_verdicts().unwrap_or_default();
-    let stale = state.is_stale(Clocks::now());
-    let status = Status::new(&state, stale, &lines, &find(&lines));
+    let now = Clocks::now();
+    let stale = state.is_stale(now);
+    let status = Status::new(&state, now, &lines, &find(&lines));
     let mut out = io::stdout().lock();
     let printed = if args.json {
         serde_json::to_writer(&mut out, &status).map_err(io::Error::from).and_then(|()| writeln!(out))

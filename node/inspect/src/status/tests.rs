@@ -1,6 +1,7 @@
 //! The status as text.
 
 use super::*;
+use conditions::Kind;
 use routes::Target;
 
 #[test]
@@ -28,5 +29,10 @@ fn the_wanted_route_stands_beside_the_one_that_was_found() {
     };
     let mut state = State::starting("node1", "file /etc/podlan/nodes.yaml");
     state.pod_cidrs = vec!["10.244.1.0/24".into()];
-    assert_eq!(Status::new(&state, false, &lines, &Ok(found)).text(), include_str!("expected.txt"));
+    let condition = Condition::new(Kind::ForwardingOff, "IPv4", "IPv4 forwarding is off (net.ipv4.ip_forward = 0)");
+    state.conditions = vec![Condition { since: 1_000_000_000, ..condition }];
+    state.unknown = vec![state::UnknownCheck { check: "leases".into(), why: "no permission".into() }];
+    state.boot_time = 1000;
+    let now = Clocks { unix: 1_000_000_065, boot: 1001 };
+    assert_eq!(Status::new(&state, now, &lines, &Ok(found)).text(), include_str!("expected.txt"));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netlink::InheritedMtu;
 
+use super::super::conditions::Found;
 use super::super::state_files::Written;
 use super::turn::Task;
 use filter::Filtered;
@@ -52,6 +53,8 @@ pub(in crate::agent) enum PartReport {
     /// Pods whose links keep a former MTU, and why.
     FormerMtus(Vec<String>),
     Written(Written),
+    /// What is wrong.
+    Conditions(Found),
 }
 
 /// What the previous agent wrote of the nodes, and what the kernel holds of it.

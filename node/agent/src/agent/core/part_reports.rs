@@ -1,5 +1,6 @@
 //! What each part reported last.
 
+use super::super::conditions::Found;
 use super::super::state_files::Written;
 use super::event::PartReport;
 use filter::Filtered;
@@ -16,6 +17,7 @@ pub(super) struct PartReports {
     pub(super) files: Option<FilesState>,
     pub(super) former_mtus: Vec<String>,
     pub(super) written: Written,
+    pub(super) found: Found,
     /// Parts that ended, panicked or are stuck.
     pub(super) troubles: Vec<String>,
 }
@@ -29,6 +31,7 @@ impl PartReports {
             PartReport::Files(files) => self.files = files,
             PartReport::FormerMtus(former_mtus) => self.former_mtus = former_mtus,
             PartReport::Written(written) => self.written = written,
+            PartReport::Conditions(found) => self.found = found,
         }
     }
 }
