@@ -3,6 +3,7 @@
 
 mod broken_things;
 mod cleanup_killed_anywhere;
+mod conditions;
 mod http;
 mod install;
 mod killed_anywhere;

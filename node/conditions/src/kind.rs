@@ -15,6 +15,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The name in metrics, JSON and docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 macro_rules! kinds {
     ($($kind:ident $name:literal $severity:ident $why:literal $cure:literal;)*) => {
         /// A kind of condition. Its name is stable.
@@ -207,3 +218,6 @@ kinds! {
         "a plugin and an agent of different versions may disagree about the store's format or about podlan's objects"
         "install the plugin again";
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,10 +70,14 @@ impl Places {
 
 /// Gathers everything.
 pub fn observe(places: &Places) -> Facts {
+    observe_with(places, agent(&places.run_dir))
+}
+
+/// The same, given what the agent says of itself.
+pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
-    let agent = agent(&places.run_dir);
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
@@ -113,7 +117,8 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
     let failed = |error| format!("failed to read the rules of other programs: {error}");
     let mut socket = Nfnetlink::requests().map_err(failed)?;
-    forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
+    let bridges: Vec<String> = bridges(&kernel.links);
+    forward::look(&mut socket, &forward::packets(&own, &peers), &bridges).map(Some).map_err(failed)
 }
 
 fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {

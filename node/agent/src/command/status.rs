@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let now = Clocks::now();
     let stale = state.is_stale(now);
     let found = find(&lines);
-    let status = Status::new(&state, &[], stale, &lines, &found);
+    let status = Status::new(&state, stale, &lines, &found);
     let detail = if args.all { Detail::All } else { Detail::Summary };
     let mut out = io::stdout().lock();
     let printed = if args.json {

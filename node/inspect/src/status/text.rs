@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::peers::{Peer, counts, troubled};
 use super::{Detail, Status};
 use crate::table::table;
-use conditions::Severity;
 use state::Clocks;
 use state::ago::{ago, for_how_long};
 use state::paths::Paths;
@@ -105,19 +104,16 @@ fn paths(paths: &Paths, now: Clocks) -> Vec<String> {
 
 /// What is wrong, the worst first, each with what to do.
 fn conditions(status: &Status<'_>, now: Clocks) -> String {
-    let mut all: Vec<_> = status.conditions.iter().collect();
+    let mut all: Vec<_> = status.state.conditions.iter().collect();
     all.sort_by_key(|condition| std::cmp::Reverse(condition.severity));
     let mut text = String::new();
     for condition in all {
         let since = for_how_long(condition.since, now.unix).map(|age| format!(", for {age}")).unwrap_or_default();
-        let severity = match condition.severity {
-            Severity::Critical => "critical",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        };
+        let severity = condition.severity.name();
         text += &format!("WRONG     {} ({severity}{since}): {}\n", condition.kind.name(), condition.wrong);
         text += &format!("          why: {}\n          fix: {}\n", condition.why, condition.cure);
     }
+    text.extend(status.state.unknown.iter().map(|unknown| format!("unknown   {}: {}\n", unknown.check, unknown.why)));
     text
 }
 

@@ -3,8 +3,6 @@
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
 use facts::Facts;
-use state::Clocks;
-use state::ago::ago;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else {
@@ -57,16 +55,13 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         problems.push(
             Condition::new(
                 Kind::NodeListUnreadable,
-                state.source.name.as_str(),
+                "",
                 format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
             )
-            .because(match state.source.last_sync {
-                0 => "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
-                    .to_owned(),
-                last => format!(
-                    "the last good list, read {}, stays in force: nodes that joined or moved since then are unreachable",
-                    ago(last, Clocks::now().unix)
-                ),
+            .because(if state.source.last_sync == 0 {
+                "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
+            } else {
+                Kind::NodeListUnreadable.why()
             })
             .decided_by_a_person(
                 "fix what the error names: the line of the file, or the connection to the API server and the agent's \
