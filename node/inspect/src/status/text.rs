@@ -7,6 +7,7 @@ use super::{Detail, Status};
 use crate::table::table;
 use state::Clocks;
 use state::ago::{ago, for_how_long};
+use state::paths::Paths;
 
 /// Up to this many pod CIDRs each has a line.
 const FEW: usize = 16;
@@ -64,6 +65,7 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
         known => known,
     };
     lines.push(format!("egress    masquerade {masquerade}"));
+    lines.extend(state.paths.iter().flat_map(|probed| paths(probed, now)));
     if let Some(held) = &state.held {
         lines.push(format!(
             "held      a list of nodes that would withdraw {} of {} peers' routes (release-withdrawal applies it)",
@@ -72,6 +74,32 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
     }
     lines.extend(state.warnings.iter().map(|warning| format!("warning   {warning}")));
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// What the path probes found: counts, and the worst by name.
+fn paths(paths: &Paths, now: Clocks) -> Vec<String> {
+    if !paths.probed {
+        return vec!["paths     not probed (--probe off): whether packets pass between pods is unknown".to_owned()];
+    }
+    let family = |family: &str| if family == "ipv6" { "IPv6" } else { "IPv4" };
+    let mut lines = Vec::new();
+    for (name, counts) in &paths.counts {
+        let counts: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        lines.push(format!(
+            "paths     {}: {}",
+            family(name),
+            if counts.is_empty() { "none yet".into() } else { counts.join(", ") }
+        ));
+    }
+    lines.extend(paths.not_probed.iter().map(|(name, why)| format!("paths     {}: not probed: {why}", family(name))));
+    for path in paths.worst.iter().take(NAMED) {
+        let since = for_how_long(path.since, now.unix).map(|age| format!(", for {age}")).unwrap_or_default();
+        lines.push(format!("          {} {} ({}{since}): {}", path.node, family(&path.family), path.state, path.text));
+    }
+    if let Some(more @ 1..) = paths.worst.len().checked_sub(NAMED) {
+        lines.push(format!("          and at least {more} more: podlan-node status --json"));
+    }
+    lines
 }
 
 /// What is wrong, the worst first, each with what to do.
