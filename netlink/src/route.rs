@@ -34,6 +34,13 @@ pub enum RouteKind {
     Other(u8),
 }
 
+impl RouteKind {
+    /// Whether packets end there: unreachable, blackhole, prohibit.
+    pub fn leads_nowhere(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Other(6 | 8))
+    }
+}
+
 /// How far the destination is (`rtm_scope`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -121,14 +128,6 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
-    /// All routes of `protocol` in one table of one family; `ENOENT` from some kernels where there is no such table.
-    pub fn dump_table(family: Family, protocol: u8, table: u32) -> Request {
-        let mut message = Self::every(family);
-        message.header.protocol = RouteProtocol::from(protocol);
-        message.attributes.push(RouteAttribute::Table(table));
-        Request::dump(RouteNetlinkMessage::GetRoute(message))
-    }
-
     /// All routes of one family by one link, in every table and of every protocol; the kernel filters them.
     pub fn dump_by_device(family: Family, device: u32) -> Request {
         let mut message = Self::every(family);
@@ -153,6 +152,20 @@ impl Route {
         packet: &Forwarded,
     ) -> Result<Result<Option<Self>, KernelError>, Error> {
         Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
+    }
+
+    /// All routes of one table of one family, of every protocol or of one; the kernel filters them. `ENOENT` for a table that
+    /// does not exist.
+    pub fn dump_table(family: Family, table: u32, protocol: Option<u8>) -> Request {
+        let mut message = Self::every(family);
+        if let Some(protocol) = protocol {
+            message.header.protocol = RouteProtocol::from(protocol);
+        }
+        match u8::try_from(table) {
+            Ok(table) => message.header.table = table,
+            Err(_) => message.attributes.push(RouteAttribute::Table(table)),
+        }
+        Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
     /// All routes of one family, in every table.
@@ -269,6 +282,11 @@ impl fmt::Display for RouteKind {
 }
 
 impl Route {
+    /// The route as `ip route` prints it, its link named by `name`.
+    pub fn shown(&self, name: impl Fn(u32) -> String) -> String {
+        self.named(self.device.map(name).as_deref())
+    }
+
     /// The route as `ip route` prints it. `link` is the name of its link; where it is not known, the link is printed as
     /// `ip` prints such a link: `if2`.
     pub fn named(&self, link: Option<&str>) -> String {
@@ -282,6 +300,8 @@ impl Route {
         }
         match (self.device, link) {
             (None, _) => {}
+            // The kernel shows the loopback link with IPv6 routes that lead nowhere.
+            _ if self.kind.leads_nowhere() => {}
             (Some(_), Some(name)) => text += &format!(" dev {name}"),
             (Some(index), None) => text += &format!(" dev if{index}"),
         }
@@ -321,6 +341,30 @@ pub enum Lookup {
     Packet,
     /// The table's own entry that matches (`RTM_F_FIB_MATCH`).
     Entry,
+}
+
+/// A packet that a host looks up: one that it forwards, or one that it sends itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Its destination address.
+    pub destination: IpAddr,
+    /// Its source address, where it is chosen already.
+    pub source: Option<IpAddr>,
+    /// The index of the link that it came in by; none for a packet that this host sends.
+    pub incoming: Option<u32>,
+}
+
+impl Looked {
+    /// The question which entry of the routing tables decides (`RTM_F_FIB_MATCH`).
+    pub(crate) fn question(&self) -> Request {
+        let mut message = Lookup::Entry.message(self.destination);
+        if let Some(source) = self.source {
+            message.header.source_prefix_length = message.header.destination_prefix_length;
+            message.attributes.push(RouteAttribute::Source(source.into()));
+        }
+        message.attributes.extend(self.incoming.map(RouteAttribute::Iif));
+        Request::get(RouteNetlinkMessage::GetRoute(message))
+    }
 }
 
 impl Lookup {

@@ -9,7 +9,7 @@ use super::observed::{comment, subnets};
 use super::subnets::Subnets;
 use super::table::{INTERVAL_END, Rule, TableFamily, new_rule};
 
-/// A chain at a hook of the IP families.
+/// A chain at a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseChain {
     /// The family of its table.
@@ -20,6 +20,12 @@ pub struct BaseChain {
     pub name: String,
     /// What no rule decides is dropped.
     pub drops: bool,
+    /// The hook's number within the family (linux/netfilter.h).
+    pub hook: u32,
+    /// Its type: `filter`, `nat`, `route`.
+    pub kind: String,
+    /// The names of the links whose packets it sees, in the family `netdev` and at the ingress of `inet`.
+    pub devices: Vec<String>,
 }
 
 /// A rule of a chain.
@@ -45,6 +51,8 @@ pub enum Step {
     Compare { register: u32, op: Cmp, value: Vec<u8> },
     /// Compares with every value of a set of single values.
     Lookup { register: u32, op: Cmp, values: Vec<Vec<u8>> },
+    /// Goes on when the register's first bytes lie between the two, these included.
+    Range { register: u32, op: Cmp, from: Vec<u8>, to: Vec<u8> },
     /// Asks whether an address lies in one of the subnets of a set.
     Within { register: u32, op: Cmp, subnets: Subnets },
     /// An extension of iptables by name, with its parameters.
@@ -67,7 +75,18 @@ pub enum Field {
     EtherType,
     TransportProtocol,
     Mark,
-    NetworkHeader { offset: u32, length: u32 },
+    IncomingLink,
+    OutgoingLink,
+    /// What kind of address of this node the destination is (`RTN_…`).
+    AddressType,
+    NetworkHeader {
+        offset: u32,
+        length: u32,
+    },
+    TransportHeader {
+        offset: u32,
+        length: u32,
+    },
     ConnectionState,
     ConnectionStatus,
     Unknown,
@@ -90,20 +109,42 @@ pub enum End {
     Goto(String),
 }
 
-/// The chains of the IP families at a hook, but for our own tables.
+/// The chains of the IP families at a hook.
 pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, Error> {
+    let ip = |chain: &BaseChain| matches!(chain.family, TableFamily::Inet | TableFamily::Ipv4 | TableFamily::Ipv6);
+    Ok(all_base_chains(socket)?.into_iter().filter(|chain| chain.hook == hook && ip(chain)).collect())
+}
+
+/// The chains at all hooks of all families.
+pub fn all_base_chains(socket: &mut Nfnetlink) -> Result<Vec<BaseChain>, Error> {
+    use TableFamily::{Arp, Bridge, Inet, Ipv4, Ipv6, Netdev};
     let all = socket.dump(0, nfnetlink::GET_CHAIN, &[])?;
     let read = |(family, chain): &(u8, Vec<u8>)| {
-        let family = [TableFamily::Inet, TableFamily::Ipv4, TableFamily::Ipv6]
-            .into_iter()
-            .find(|known| *known as u8 == *family)?;
+        let known = [Inet, Ipv4, Ipv6, Netdev, Bridge, Arp];
+        let family = known.into_iter().find(|known| *known as u8 == *family)?;
         let chain = Attributes(chain);
-        // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1}, _POLICY 5: NF_DROP 0.
-        (chain.inside(4).be32(1)? == hook).then_some(())?;
-        let (table, name) = (chain.text(1)?.to_owned(), chain.text(3)?.to_owned());
-        Some(BaseChain { family, table, name, drops: chain.be32(5) == Some(0) })
+        // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1, _DEV 3, _DEVS 4 {NFTA_DEVICE_NAME 1}}, _POLICY 5: NF_DROP 0,
+        // _TYPE 7.
+        let at = chain.inside(4);
+        let mut devices: Vec<String> = at.text(3).map(str::to_owned).into_iter().collect();
+        devices.extend(at.inside(4).filter_map(|(_, name)| text(name)));
+        devices.sort_unstable();
+        devices.dedup();
+        Some(BaseChain {
+            family,
+            table: chain.text(1)?.to_owned(),
+            name: chain.text(3)?.to_owned(),
+            drops: chain.be32(5) == Some(0),
+            hook: at.be32(1)?,
+            kind: chain.text(7).unwrap_or_default().to_owned(),
+            devices,
+        })
     };
     Ok(all.iter().filter_map(read).collect())
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(|text| text.trim_end_matches('\0').to_owned())
 }
 
 /// The rules of a chain, in order.
@@ -189,6 +230,14 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
             let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
             load(Field::NetworkHeader { offset, length })
         }
+        "payload" if data.be32(2) == Some(2) => {
+            let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
+            load(Field::TransportHeader { offset, length })
+        }
+        // NFTA_FIB_RESULT 2: NFT_FIB_RESULT_ADDRTYPE 3, _FLAGS 3: DADDR 2.
+        "fib" if data.be32(2) == Some(3) && data.be32(3).is_some_and(|flags| flags & 2 != 0) => {
+            load(Field::AddressType)
+        }
         // NFTA_CT_DREG 1, _KEY 2: NFT_CT_STATE 0, NFT_CT_STATUS 2.
         "ct" => load(match data.be32(2) {
             Some(0) => Field::ConnectionState,
@@ -199,13 +248,14 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
         "bitwise" => mask(data).unwrap_or(Step::Unknown),
         "cmp" => compare(data).unwrap_or(Step::Unknown),
         "immediate" => end(data),
-        "counter" | "log" | "notrack" => Step::Neutral,
+        "range" => range(data).unwrap_or(Step::Unknown),
+        "counter" | "log" | "notrack" | "flow_offload" => Step::Neutral,
         "reject" => Step::End(End::Drop),
-        "masq" | "nat" => Step::End(End::Translate),
+        "masq" | "nat" | "redir" => Step::End(End::Translate),
         // NFTA_TARGET_NAME 1.
         "target" => match data.text(1).unwrap_or_default() {
             "REJECT" => Step::End(End::Drop),
-            "MASQUERADE" | "SNAT" | "NETMAP" => Step::End(End::Translate),
+            "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => Step::End(End::Translate),
             "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
             _ => Step::Unknown,
         },
@@ -222,6 +272,8 @@ fn meta(key: Option<u32>) -> Field {
     match key {
         Some(1) => Field::EtherType,
         Some(3) => Field::Mark,
+        Some(4) => Field::IncomingLink,
+        Some(5) => Field::OutgoingLink,
         Some(6) => Field::IncomingLinkName,
         Some(7) => Field::OutgoingLinkName,
         Some(15) => Field::AddressFamily,
@@ -237,6 +289,13 @@ fn mask(data: Attributes<'_>) -> Option<Step> {
     }
     let (mask, xor) = (data.inside(4).find(1)?.to_vec(), data.inside(5).find(1)?.to_vec());
     Some(Step::Mask { from: data.be32(1)?, to: data.be32(2)?, mask, xor })
+}
+
+/// NFTA_RANGE_SREG 1, _OP 2, _FROM_DATA 3, _TO_DATA 4.
+fn range(data: Attributes<'_>) -> Option<Step> {
+    let op = if data.be32(2)? == 0 { Cmp::Equal } else { Cmp::NotEqual };
+    let (from, to) = (data.inside(3).find(1)?.to_vec(), data.inside(4).find(1)?.to_vec());
+    Some(Step::Range { register: data.be32(1)?, op, from, to })
 }
 
 /// Greater and less are not known here.

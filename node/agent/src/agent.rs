@@ -25,7 +25,9 @@ pub(crate) use self::core::Now;
 use self::core::{Core, Event, Given, PreviousList};
 use crate::control::Order;
 use crate::http::{self, Served};
+use crate::log::Recent;
 use crate::metrics::Metrics;
+use crate::version::COMMIT;
 use desk::{Desk, StartPart};
 use host_kernel::HostKernel;
 use install::Install;
@@ -78,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) accept_forward: bool,
     /// Whether forwarding is switched on again where somebody switches it off.
     pub(crate) keep_forwarding: bool,
+    /// The last lines of the log.
+    pub(crate) recent: Recent,
     pub(crate) probes: ProbeOptions,
 }
 
@@ -132,16 +136,19 @@ enum Wake {
     Parts,
     /// The parts must be looked after.
     Tend,
-    Stop,
 }
 
 impl Agent {
     /// Runs until a signal ends it.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), COMMIT);
+        let (node, source) = (options.settings.me.clone(), options.source.to_string());
+        tracing::info!(version, commit, node = %node, source, pid = std::process::id(), "podlan-node starts");
         let mut agent = Self::start(options, Parts::default()).await?;
-        agent.run_until(stop.wait()).await;
+        let signal = agent.run_until(stop.wait()).await;
         agent.parts.stop().await;
+        tracing::info!(signal, version, commit, node = %node, "podlan-node ends; the routes stay");
         Ok(())
     }
 
@@ -194,17 +201,16 @@ impl Agent {
     }
 
     /// Turns what happens into events, until `stop` is ready.
-    async fn run_until(&mut self, stop: impl Future<Output = ()>) {
+    async fn run_until<T>(&mut self, stop: impl Future<Output = T>) -> T {
         let mut stop = std::pin::pin!(stop);
         self.deliver([Event::Time]);
         loop {
             let wake = tokio::select! {
                 biased;
-                () = &mut stop => Wake::Stop,
+                stopped = &mut stop => return stopped,
                 wake = self.next() => wake,
             };
             match wake {
-                Wake::Stop => return,
                 Wake::Event(event) => self.deliver([event]),
                 Wake::KernelEvents => {
                     let events = self.listener.read();

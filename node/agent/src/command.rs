@@ -16,9 +16,11 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use ipnetwork::IpNetwork;
 
+use crate::version::version;
+
 /// podlan's node agent.
 #[derive(Debug, Parser)]
-#[command(name = "podlan-node", version, about)]
+#[command(name = "podlan-node", version = version(), about)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -113,7 +113,8 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
     let failed = |error| format!("failed to read the rules of other programs: {error}");
     let mut socket = Nfnetlink::requests().map_err(failed)?;
-    forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
+    let bridges: Vec<String> = bridges(&kernel.links);
+    forward::look(&mut socket, &forward::packets(&own, &peers), &bridges).map(Some).map_err(failed)
 }
 
 fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {

@@ -68,7 +68,7 @@ impl Desk {
         parts: &mut impl StartPart,
         options: &Options,
         state: &watch::Sender<State>,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
         spare: Spare,
     ) -> Self {
         let (changed, refresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -81,8 +81,13 @@ impl Desk {
 
         let (order_sender, orders) = mpsc::channel(1);
         let socket = options.run_dir.control_socket();
-        let served =
-            control::Served { orders: order_sender, state: state.subscribe(), spare: Arc::new(Mutex::new(spare)) };
+        let served = control::Served {
+            orders: order_sender,
+            state: state.subscribe(),
+            metrics: metrics.clone(),
+            recent: options.recent.clone(),
+            spare: Arc::new(Mutex::new(spare)),
+        };
         parts.start_part("control", move |activity| control::keep(socket.clone(), served.clone(), activity));
 
         let (wanted, rules) = watch::channel(Wanted::default());

@@ -193,6 +193,7 @@ impl Root {
             no_masquerade_to: Some(Vec::new()),
             accept_forward: false,
             keep_forwarding: false,
+            recent: Recent::default(),
             probes: ProbeOptions { on: true, port: 10_111, rate: 200 },
         }
     }

@@ -79,7 +79,7 @@ fn stay(args: &Args) -> Result<(), Error> {
         io::stdout().lock().write_all(&printed)?;
         loop {
             tokio::select! {
-                () = stop.wait() => return Ok(()),
+                _ = stop.wait() => return Ok(()),
                 () = tokio::time::sleep(AGAIN) => {}
             }
             let mut output = Vec::new();

@@ -11,12 +11,13 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{duration, period, share, subnet};
 use crate::agent::{self, Agent, Options, ProbeOptions};
-use crate::log::Log;
+use crate::log::{Log, Recent};
 use files::replace::private_directory;
 use install::Install;
 use install::conflist::{Chained, Conflist};
@@ -100,6 +101,18 @@ pub(crate) struct Args {
     /// The log level: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
+    /// The form of the log's lines: text, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// `{"timestamp":…,"level":…,"message":…,"target":…}` and the fields of the line
+    Json,
 }
 
 /// Whether something is done.
@@ -158,8 +171,9 @@ impl SourceArgs {
 
 /// Runs until SIGTERM or SIGINT. The routes stay.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let log = log(args.log_level);
-    let code = match start(args) {
+    let log = log(args.log_level, args.log_format);
+    let recent = log.as_ref().map(Log::recent).unwrap_or_default();
+    let code = match start(args, recent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the agent stops");
@@ -171,19 +185,20 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 /// Logs on stderr. The API server's client would log each failed attempt; the agent logs it once.
-fn log(level: Level) -> Option<Log> {
+fn log(level: Level, format: LogFormat) -> Option<Log> {
     let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(level).with_target("kube_client", client);
     let log = Log::start(io::stderr());
-    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-    match &log {
-        Some(log) => to_stderr.with_writer(log.clone()).finish().with(targets).init(),
-        None => to_stderr.with_writer(io::stderr).finish().with(targets).init(),
+    let writer = log.clone().map_or_else(|| BoxMakeWriter::new(io::stderr), BoxMakeWriter::new);
+    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(writer);
+    match format {
+        LogFormat::Text => to_stderr.finish().with(targets).init(),
+        LogFormat::Json => to_stderr.json().flatten_event(true).finish().with(targets).init(),
     }
     log
 }
 
-fn start(args: Args) -> Result<(), agent::Error> {
+fn start(args: Args, recent: Recent) -> Result<(), agent::Error> {
     let run_dir = RunDir(args.run_dir);
     private_directory(&run_dir.0)
         .map_err(|source| agent::Error::RunDir { path: run_dir.0.display().to_string(), source })?;
@@ -215,6 +230,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
         no_masquerade_to: args.masquerade.then_some(args.no_masquerade_to),
         accept_forward: args.accept_forward,
         keep_forwarding: !args.no_keep_forwarding,
+        recent,
         probes: ProbeOptions { on: args.probe == Switch::On, port: args.probe_port, rate: args.probe_rate },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;

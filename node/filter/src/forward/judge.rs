@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use netlink::Family;
 use nftables::{Cmp, End, Field, ForeignRule, Step, octets};
 
-/// The first packet of a TCP connection that the node forwards.
+mod extension;
+
+/// The first packet of a connection that the node forwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// The pod that sends.
@@ -18,6 +21,35 @@ pub struct Packet {
     pub incoming: String,
     /// The name of the link by which it leaves; "" where it is unknown.
     pub outgoing: String,
+    /// The indexes of the two, where they are known.
+    pub indexes: [Option<u32>; 2],
+    /// What it carries.
+    pub transport: Transport,
+}
+
+/// What a packet carries. Rules by a port apply only where the port is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The destination port.
+    pub port: Option<u16>,
+}
+
+/// The transport protocol, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `IPPROTO_TCP`
+    Tcp = 6,
+    /// `IPPROTO_UDP`
+    Udp = 17,
+}
+
+/// TCP to some port.
+impl Default for Transport {
+    fn default() -> Self {
+        Self { protocol: Protocol::Tcp, port: None }
+    }
 }
 
 /// What happens to it.
@@ -33,10 +65,21 @@ pub(crate) enum Fate {
 }
 
 /// A fate, and whether it is certain: no rule that podlan cannot interpret could have decided earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Judgement {
     pub(crate) fate: Fate,
     pub(crate) certain: bool,
+    /// The rule that decides; `None` where none does.
+    pub(crate) rule: Option<RulePlace>,
+}
+
+/// Where a rule is in its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulePlace {
+    /// The chain's name.
+    pub chain: String,
+    /// The rule's handle: `nft -a list chain FAMILY TABLE CHAIN` shows it.
+    pub handle: u64,
 }
 
 /// How deep jumps are followed; the kernel allows 16.
@@ -46,7 +89,7 @@ const DEPTH: usize = 16;
 pub(crate) fn judge<E>(
     packet: &Packet,
     chain: &str,
-    rules: &mut dyn FnMut(&str) -> Result<Vec<ForeignRule>, E>,
+    rules: &mut dyn FnMut(&str) -> Result<Rc<[ForeignRule]>, E>,
 ) -> Result<Judgement, E> {
     walk(packet, chain, rules, DEPTH)
 }
@@ -54,16 +97,18 @@ pub(crate) fn judge<E>(
 fn walk<E>(
     packet: &Packet,
     chain: &str,
-    rules: &mut dyn FnMut(&str) -> Result<Vec<ForeignRule>, E>,
+    rules: &mut dyn FnMut(&str) -> Result<Rc<[ForeignRule]>, E>,
     depth: usize,
 ) -> Result<Judgement, E> {
     let mut certain = true;
-    let judgement = |fate, certain| Ok(Judgement { fate, certain });
+    let undecided = |certain| Ok(Judgement { fate: Fate::Undecided, certain, rule: None });
     if depth == 0 {
-        return judgement(Fate::Undecided, false);
+        return undecided(false);
     }
-    for rule in rules(chain)? {
-        let (end, sure) = match apply(packet, &rule) {
+    for rule in rules(chain)?.iter() {
+        let place = RulePlace { chain: chain.to_owned(), handle: rule.handle };
+        let decided = |fate, certain| Ok(Judgement { fate, certain, rule: Some(place) });
+        let (end, sure) = match apply(packet, rule) {
             Applied::Goes(on) => {
                 certain &= on;
                 continue;
@@ -71,11 +116,11 @@ fn walk<E>(
             Applied::Ends(end, sure) => (end, sure),
         };
         match (end, sure) {
-            (End::Accept, true) => return judgement(Fate::Accepted, certain),
+            (End::Accept, true) => return decided(Fate::Accepted, certain),
             (End::Accept, false) => certain = false,
-            (End::Drop, true) => return judgement(Fate::Dropped, certain),
-            (End::Translate, true) => return judgement(Fate::Translated, certain),
-            (End::Return, true) => return judgement(Fate::Undecided, certain),
+            (End::Drop, true) => return decided(Fate::Dropped, certain),
+            (End::Translate, true) => return decided(Fate::Translated, certain),
+            (End::Return, true) => return undecided(certain),
             // A rule that only may drop, or only may skip the rest, does not count as a drop.
             (End::Drop | End::Return, false) => {}
             (End::Translate, false) => certain = false,
@@ -83,7 +128,7 @@ fn walk<E>(
                 let inner = walk(packet, &to, rules, depth - 1)?;
                 match inner.fate {
                     Fate::Accepted | Fate::Dropped | Fate::Translated if sure => {
-                        return judgement(inner.fate, certain && inner.certain);
+                        return Ok(Judgement { certain: certain && inner.certain, ..inner });
                     }
                     Fate::Accepted | Fate::Translated => certain = false,
                     Fate::Dropped | Fate::Undecided => certain &= inner.certain,
@@ -91,12 +136,12 @@ fn walk<E>(
             }
             (End::Goto(to), true) => {
                 let inner = walk(packet, &to, rules, depth - 1)?;
-                return judgement(inner.fate, certain && inner.certain);
+                return Ok(Judgement { certain: certain && inner.certain, ..inner });
             }
             (End::Goto(_), false) => certain = false,
         }
     }
-    judgement(Fate::Undecided, certain)
+    undecided(certain)
 }
 
 /// What one rule does.
@@ -138,12 +183,19 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
                 Some(_) => return Applied::Goes(true),
                 None => sure = false,
             },
+            Step::Range { register, op, from, to } => {
+                match registers.get(register).and_then(|held| held.get(..from.len().min(to.len()))) {
+                    Some(held) if (from.as_slice() <= held && held <= to.as_slice()) == (*op == Cmp::Equal) => {}
+                    Some(_) => return Applied::Goes(true),
+                    None => sure = false,
+                }
+            }
             Step::Within { register, op, subnets } => match registers.get(register).and_then(|held| address(held)) {
                 Some(held) if subnets.iter().any(|subnet| subnet.contains(held)) == (*op == Cmp::Equal) => {}
                 Some(_) => return Applied::Goes(true),
                 None => sure = false,
             },
-            Step::Extension { name, parameters } => match extension(name, parameters) {
+            Step::Extension { name, parameters } => match extension::matches(packet, name, parameters) {
                 Some(true) => {}
                 Some(false) => return Applied::Goes(true),
                 None => sure = false,
@@ -168,19 +220,34 @@ const NEW: u32 = 8;
 fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
     let family = Family::of(packet.source);
     let name = |name: &str| {
+        if name.is_empty() {
+            return None;
+        }
         let mut bytes = name.as_bytes().to_vec();
         bytes.resize(16, 0);
-        bytes
+        Some(bytes)
     };
     match what {
-        Field::IncomingLinkName => Some(name(&packet.incoming)),
-        Field::OutgoingLinkName => Some(name(&packet.outgoing)),
+        Field::IncomingLinkName => name(&packet.incoming),
+        Field::OutgoingLinkName => name(&packet.outgoing),
         Field::AddressFamily => Some(vec![family.number()]),
         Field::EtherType => Some(match family {
             Family::V4 => vec![0x08, 0x00],
             Family::V6 => vec![0x86, 0xdd],
         }),
-        Field::TransportProtocol => Some(vec![6]),
+        Field::TransportProtocol => Some(vec![packet.transport.protocol as u8]),
+        Field::IncomingLink => packet.indexes[0].map(|index| index.to_ne_bytes().to_vec()),
+        Field::OutgoingLink => packet.indexes[1].map(|index| index.to_ne_bytes().to_vec()),
+        // `RTN_UNICAST`: a pod's address is none of the node's own.
+        Field::AddressType => Some(1u32.to_ne_bytes().to_vec()),
+        Field::TransportHeader { offset: 2, length: 2 } => {
+            packet.transport.port.map(|port| port.to_be_bytes().to_vec())
+        }
+        Field::TransportHeader { .. } => None,
+        // RFC 791, RFC 8200: the protocol, or the first header behind.
+        Field::NetworkHeader { offset, length: 1 } if offset == if family == Family::V4 { 9 } else { 6 } => {
+            Some(vec![packet.transport.protocol as u8])
+        }
         Field::Mark | Field::ConnectionStatus => Some(vec![0; 4]),
         Field::ConnectionState => Some(NEW.to_ne_bytes().to_vec()),
         Field::NetworkHeader { offset, length } => {
@@ -194,25 +261,6 @@ fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
             addresses.get(start..start.checked_add(usize::try_from(length).ok()?)?).map(<[u8]>::to_vec)
         }
         Field::Unknown => None,
-    }
-}
-
-/// Whether an extension of iptables matches a new connection without a mark; `None` where that is not known.
-fn extension(name: &str, parameters: &[u8]) -> Option<bool> {
-    let half = |at: usize| parameters.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
-    let whole = |at: usize| parameters.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
-    match name {
-        "comment" => Some(true),
-        // linux/netfilter/xt_conntrack.h, `xt_conntrack_mtinfo3`: match_flags, invert_flags, state_mask.
-        "conntrack" => match (half(146)?, half(148)?) {
-            (1, 0) => Some(u32::from(half(150)?) & NEW != 0),
-            (1, 1) => Some(u32::from(half(150)?) & NEW == 0),
-            _ => None,
-        },
-        "state" => Some(whole(0)? & NEW != 0),
-        // linux/netfilter/xt_mark.h, `xt_mark_mtinfo1`: mark, mask, invert.
-        "mark" => Some((whole(0)? == 0) != (*parameters.get(8)? != 0)),
-        _ => None,
     }
 }
 

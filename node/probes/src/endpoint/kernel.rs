@@ -199,7 +199,7 @@ fn observe(socket: &mut Socket, _ends: Ends) -> Result<Objects, Error> {
         let tables = [254, RECEIVE, SEND];
         let ours = |route: Route| (route.protocol == PROBE_ROUTE && tables.contains(&route.table)).then_some(route);
         for table in tables {
-            let found = socket.dump(Route::dump_table(family, PROBE_ROUTE, table), |message| {
+            let found = socket.dump(Route::dump_table(family, table, Some(PROBE_ROUTE)), |message| {
                 Route::from_message(&message).and_then(ours)
             });
             match found {

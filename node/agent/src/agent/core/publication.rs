@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::action::Publication;
 use super::known::Known;
 use super::previous_agent::PreviousAgent;
-use super::{Action, Now, pod_mtu};
+use super::{Action, Now, journal, pod_mtu};
 use crate::describe::{describe, lines};
 use crate::metrics::Inner;
 use filter::{RuleState, RuleStates};
@@ -69,6 +69,7 @@ impl Known {
     /// Publishes how everything stands.
     pub(super) fn describe(&mut self, reconciler: &Reconciler, now: Now, actions: &mut Vec<Action>) {
         let was_ready = self.published.state.ready;
+        let was_held = self.published.state.held.clone();
         describe(reconciler, &self.settings.me, now, &mut self.published.state);
         self.published.state.routed |= self.published.state.reasons.is_empty();
         self.judge_readiness(now);
@@ -83,6 +84,7 @@ impl Known {
         if was_ready != state.ready {
             tracing::info!(ready = state.ready, reasons = state.reasons.join("; "), "readiness");
         }
+        journal::held(was_held.as_ref(), self.published.state.held.as_ref());
         self.publish(true, now, actions);
     }
 

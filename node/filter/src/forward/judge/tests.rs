@@ -11,6 +11,8 @@ fn packet() -> Packet {
         destination: "10.244.2.2".parse().unwrap(),
         incoming: "podl0".into(),
         outgoing: "eth0".into(),
+        indexes: [Some(9), Some(2)],
+        transport: Transport::default(),
     }
 }
 
@@ -30,7 +32,7 @@ fn to(chain: &str) -> Step {
 fn judged(chains: &[(&str, Vec<ForeignRule>)]) -> (Fate, bool) {
     let mut ask = |name: &str| -> Result<_, Infallible> {
         let found = chains.iter().find(|(chain, _)| *chain == name);
-        Ok(found.map(|(_, rules)| rules.clone()).unwrap_or_default())
+        Ok(found.map(|(_, rules)| rules.clone()).unwrap_or_default().into())
     };
     let Ok(judgement) = judge(&packet(), "FORWARD", &mut ask);
     (judgement.fate, judgement.certain)
