@@ -53,7 +53,7 @@ const FAULT: &str = "nft add table netdev canary
 nft 'add chain netdev canary c { type filter hook egress device \"eth0\" priority -500; }'
 nft 'add rule netdev canary c ip daddr 10.244.2.0/24 drop'";
 const UNDO: &str = "nft delete table netdev canary";
-const KIND: &str = "hook-drop";
+const KIND: &str = "forward-drop";
 
 /// Proves that nothing is said of a node that works.
 pub(crate) fn prove(row: &Healthy) -> Result<(), Error> {

@@ -3,13 +3,13 @@
 use crate::row::{At, Fault, Row};
 use crate::stage::{IN, OUT};
 
-const DROPS: &str = "hook-drop";
+const DROPS: &str = "forward-drop";
 
 rows! {
     forward_policy: Row {
         broken: "a forward chain drops by its policy",
         fault: Fault::on_node("nft add table inet x\nnft 'add chain inet x c { type filter hook forward priority 0; policy drop; }'", "nft delete table inet x"),
-        kind: "forward-drop",
+        kind: DROPS,
         names: &["inet x c", "policy"],
         harmed: OUT,
         ..Row::PLAIN
@@ -17,7 +17,7 @@ rows! {
     forward_rule: Row {
         broken: "a rule of a forward chain drops",
         fault: Fault::on_node(nft_rule!("ip", "filter hook forward priority 0", "ip saddr 10.244.0.0/16 drop"), "nft delete table ip x"),
-        kind: "forward-drop",
+        kind: DROPS,
         names: &["ip x c", "handle $ID"],
         harmed: OUT,
         ..Row::PLAIN
@@ -29,7 +29,7 @@ rows! {
              nft -a list chain ip filter FORWARD | sed -n 's/.*drop # handle //p'",
             "nft delete table ip filter",
         ),
-        kind: "forward-drop",
+        kind: DROPS,
         names: &["ip filter FORWARD", "handle $ID"],
         harmed: OUT,
         ..Row::PLAIN
@@ -69,7 +69,7 @@ rows! {
              nft -a list chain ip mangle FORWARD | sed -n 's/.*drop # handle //p'",
             "nft delete table ip mangle",
         ),
-        kind: "forward-drop",
+        kind: DROPS,
         names: &["ip mangle FORWARD", "handle $ID"],
         harmed: OUT,
         ..Row::PLAIN

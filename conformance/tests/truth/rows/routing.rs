@@ -4,7 +4,7 @@ use crate::row::{Cure, Fault, Row};
 use crate::stage::{FROM_NODE, OUT, OUT_46};
 
 const WINS: &str = "foreign-route";
-const RULE: &str = "foreign-rule";
+const RULE: &str = "policy-rule";
 
 rows! {
     a_better_route: Row {
@@ -60,6 +60,7 @@ rows! {
         kind: RULE,
         names: &["50", "52"],
         harmed: OUT,
+        cure: Cure::Command,
         ..Row::PLAIN
     };
     a_rule_for_one_pod_link: Row {
@@ -68,6 +69,7 @@ rows! {
         kind: RULE,
         names: &["51", "$LINK"],
         harmed: OUT,
+        cure: Cure::Command,
         ..Row::PLAIN
     };
     a_rule_for_the_node: Row {
@@ -79,6 +81,7 @@ rows! {
         kind: RULE,
         names: &["50", "100", "172.31.0.1"],
         harmed: FROM_NODE,
+        cure: Cure::Command,
         ..Row::PLAIN
     };
     our_route_is_deleted: Row {
