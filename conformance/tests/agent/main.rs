@@ -9,5 +9,6 @@ mod install;
 mod killed_anywhere;
 mod leases;
 mod least_privilege;
+mod log;
 mod pod_mtu;
 mod threads;
