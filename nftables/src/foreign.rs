@@ -79,8 +79,14 @@ pub enum Field {
     OutgoingLink,
     /// What kind of address of this node the destination is (`RTN_…`).
     AddressType,
-    NetworkHeader { offset: u32, length: u32 },
-    TransportHeader { offset: u32, length: u32 },
+    NetworkHeader {
+        offset: u32,
+        length: u32,
+    },
+    TransportHeader {
+        offset: u32,
+        length: u32,
+    },
     ConnectionState,
     ConnectionStatus,
     Unknown,
@@ -229,7 +235,9 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
             load(Field::TransportHeader { offset, length })
         }
         // NFTA_FIB_RESULT 2: NFT_FIB_RESULT_ADDRTYPE 3, _FLAGS 3: DADDR 2.
-        "fib" if data.be32(2) == Some(3) && data.be32(3).is_some_and(|flags| flags & 2 != 0) => load(Field::AddressType),
+        "fib" if data.be32(2) == Some(3) && data.be32(3).is_some_and(|flags| flags & 2 != 0) => {
+            load(Field::AddressType)
+        }
         // NFTA_CT_DREG 1, _KEY 2: NFT_CT_STATE 0, NFT_CT_STATUS 2.
         "ct" => load(match data.be32(2) {
             Some(0) => Field::ConnectionState,

@@ -101,7 +101,13 @@ impl PolicyRule {
     }
 
     /// A rule by addresses, as a test writes it down.
-    pub fn by_addresses(family: Family, priority: u32, act: RuleAct, from: Option<IpNetwork>, to: Option<IpNetwork>) -> Self {
+    pub fn by_addresses(
+        family: Family,
+        priority: u32,
+        act: RuleAct,
+        from: Option<IpNetwork>,
+        to: Option<IpNetwork>,
+    ) -> Self {
         let rule = Self {
             family,
             priority,

@@ -21,8 +21,8 @@ use netlink::HOST_LINK_PREFIX;
 use nftables::{BaseChain, Error, ForeignRule, Nfnetlink, all_base_chains, rules};
 
 pub(super) use accept::{accept, withdraw};
-pub use judge::{Packet, Protocol, RulePlace, Transport};
 pub(super) use judge::{Fate, Judgement, judge};
+pub use judge::{Packet, Protocol, RulePlace, Transport};
 use stage::Stage;
 
 /// `NF_INET_FORWARD`.

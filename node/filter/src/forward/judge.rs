@@ -240,7 +240,9 @@ fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
         Field::OutgoingLink => packet.indexes[1].map(|index| index.to_ne_bytes().to_vec()),
         // `RTN_UNICAST`: a pod's address is none of the node's own.
         Field::AddressType => Some(1u32.to_ne_bytes().to_vec()),
-        Field::TransportHeader { offset: 2, length: 2 } => packet.transport.port.map(|port| port.to_be_bytes().to_vec()),
+        Field::TransportHeader { offset: 2, length: 2 } => {
+            packet.transport.port.map(|port| port.to_be_bytes().to_vec())
+        }
         Field::TransportHeader { .. } => None,
         // RFC 791, RFC 8200: the protocol, or the first header behind.
         Field::NetworkHeader { offset, length: 1 } if offset == if family == Family::V4 { 9 } else { 6 } => {

@@ -105,7 +105,8 @@ mod tests {
             transport: Transport::default(),
         };
         let bridges = ["br0".to_owned()];
-        let meets = |chain: BaseChain| Stage::of(&chain).is_some_and(|stage| stage.sees(&chain, &packet, &bridges).is_some());
+        let meets =
+            |chain: BaseChain| Stage::of(&chain).is_some_and(|stage| stage.sees(&chain, &packet, &bridges).is_some());
         assert!(meets(chain(TableFamily::Netdev, 0, &["podl0"])));
         assert!(!meets(chain(TableFamily::Netdev, 0, &["eth1", "br0"])), "it does not arrive there");
         assert!(meets(chain(TableFamily::Netdev, 1, &["br0"])));
