@@ -9,6 +9,7 @@ use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::{LeaseCounts, Room};
+use probes::machine::Counts;
 use state::paths::Paths;
 use state::{State, VerdictLine};
 
@@ -28,9 +29,11 @@ fn served() -> String {
     let room = Some(("podnet".to_owned(), Room::default()));
     let lease_counts = LeaseCounts { leases: vec![leases], room, ..LeaseCounts::default() };
     let mut state = State::starting("n1", "file x");
-    let counts = BTreeMap::from([("ipv4".to_owned(), BTreeMap::from([("open".to_owned(), 1)]))]);
+    let counts = ["ipv4", "ipv6"].map(|family| (family.to_owned(), BTreeMap::new())).into();
     state.paths = Some(Paths { counts, ..Paths::default() });
     metrics.set_state(&state, &Dangers::default(), &lease_counts, Inner::default());
+    metrics.set_probes(Counts::default());
+    metrics.round_trips.observe(0.001);
     metrics.set_drops(Drops::default());
     metrics.set_forwarding(&Forwarding::default());
     metrics.set_verdicts(&verdicts);
