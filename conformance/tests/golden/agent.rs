@@ -117,6 +117,12 @@ fn the_keys_of_all_json_that_the_agent_and_its_commands_write_are_as_recorded() 
     within(|| {
         let lab = Lab::new(2)?;
         let rig = Rig::start(&lab)?;
+        // The other node has no pods, so that it does not probe; this one has the pod by now.
+        eventually(SOON, "the paths are judged", || {
+            let paths = ask(rig.node, &["status", "--json"])?["paths"].clone();
+            let judged = ["ipv4", "ipv6"].iter().all(|family| paths["counts"][family]["not-probed"] == 1);
+            if judged && paths["notProbed"].is_null() { Ok(()) } else { Err(paths.to_string()) }
+        })?;
         for name in ["node", "verdicts"] {
             let text = read(rig.node, &format!("/run/podlan/{name}.json"))?;
             // One document, or one a line.

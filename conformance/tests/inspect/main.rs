@@ -1,5 +1,6 @@
-//! The commands of an operator: `podlan-node doctor`, `trace`, `leases`.
+//! The commands of an operator: `podlan-node doctor`, `trace`, `leases`, `report`.
 
 mod doctor;
 mod leases;
+mod report;
 mod trace;

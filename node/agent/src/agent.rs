@@ -3,6 +3,7 @@
 //! the kernel takes for an answer is a part's, on a thread of its own. Once it runs, only a signal ends it.
 
 mod carry_out;
+mod conditions;
 mod core;
 mod desk;
 mod host_kernel;

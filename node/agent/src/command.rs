@@ -5,6 +5,7 @@ mod cleanup;
 mod doctor;
 mod leases;
 mod release;
+mod report;
 mod run;
 mod status;
 mod trace;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Trace(trace::Args),
     /// Take over the leases of another IPAM plugin, so that its pods keep running with their addresses.
     Adopt(adopt::Args),
+    /// Write one archive with what is needed to understand this node from elsewhere, without secrets; needs no agent.
+    Report(report::Args),
     /// Apply a large route withdrawal that the running agent holds, and forget the values that it keeps for nodes whose
     /// list entry lacks them.
     ReleaseWithdrawal(release::Args),
@@ -58,6 +61,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Trace(args) => trace::run(&args),
             Command::Adopt(args) => adopt::run(&args),
+            Command::Report(args) => report::run(&args),
             Command::ReleaseWithdrawal(args) => release::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),
         }

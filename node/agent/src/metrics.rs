@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use conditions::Kind;
 use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
@@ -62,6 +63,7 @@ pub(crate) struct Metrics {
     forwarding_heals: Counter,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
+    conditions: Family<Labels, Gauge>,
     unreadable: Gauge,
     part_troubles: Gauge,
     source_synced: Level,
@@ -100,6 +102,7 @@ impl Metrics {
             forwarding_heals: Counter::default(),
             source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
+            conditions: Family::default(),
             unreadable: Gauge::default(),
             part_troubles: Gauge::default(),
             source_synced: Level::default(),
@@ -144,6 +147,8 @@ impl Metrics {
         );
         let former = metrics.former_mtu_pods.clone();
         to.register("former_mtu_pods", "Pods whose links have a former MTU of the node", former);
+        let conditions = metrics.conditions.clone();
+        to.register("conditions", "Conditions that `podlan-node status` lists, by kind and severity", conditions);
         let unreadable = metrics.unreadable.clone();
         to.register("unreadable_objects", "Links, addresses and routes in the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
@@ -203,6 +208,11 @@ impl Metrics {
                 let count = counts.get(word).copied().unwrap_or_default();
                 self.paths.get_or_create(&labels(("family", family), ("state", word))).set(number(count as u64));
             }
+        }
+        for kind in Kind::ALL {
+            let count = state.conditions.iter().filter(|condition| condition.kind == *kind).count();
+            let level = labels(("kind", kind.name()), ("severity", kind.severity().name()));
+            self.conditions.get_or_create(&level).set(number(count as u64));
         }
         self.leases.clear();
         self.pool_addresses.clear();

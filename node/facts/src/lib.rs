@@ -120,6 +120,15 @@ pub struct Leases {
     pub unreadable: Vec<String>,
 }
 
+impl Kernel {
+    /// A route of the main table as `ip route` prints it, links and protocols by name.
+    pub fn shown(&self, route: &Route) -> String {
+        let link = route.device.and_then(|index| self.links.iter().find(|link| link.index == index));
+        let route_text = route.named(link.map(|link| link.name.as_str()));
+        format!("{route_text} proto {}", routes::protocol::name(route.protocol))
+    }
+}
+
 impl Facts {
     /// The agent's report, where there is one.
     pub fn said(&self) -> Seen<Option<&AgentSaid>> {

@@ -70,10 +70,14 @@ impl Places {
 
 /// Gathers everything.
 pub fn observe(places: &Places) -> Facts {
+    observe_with(places, agent(&places.run_dir))
+}
+
+/// The same, given what the agent says of itself.
+pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
-    let agent = agent(&places.run_dir);
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =

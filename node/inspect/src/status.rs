@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use conditions::Condition;
 use peers::Peer;
 use routes::compare::{InKernel, Shown, in_kernel, unwanted};
 use routes::here::Here;
@@ -24,9 +23,6 @@ pub struct Status<'a> {
     peers: Vec<Peer<'a>>,
     /// Routes of podlan that no verdict wants: of a withdrawal that is held, or of an agent that no longer runs.
     unwanted: Vec<String>,
-    /// What is wrong; the state has it already in JSON.
-    #[serde(skip)]
-    conditions: &'a [Condition],
     /// Why the kernel could not be asked for its routes.
     #[serde(skip)]
     blind: Option<String>,
@@ -71,13 +67,7 @@ impl Found {
 
 impl<'a> Status<'a> {
     /// Compares the agent's state and verdicts with what was found in the kernel, or could not be.
-    pub fn new(
-        state: &'a State,
-        conditions: &'a [Condition],
-        stale: bool,
-        lines: &'a [VerdictLine],
-        found: &Result<Found, netlink::Error>,
-    ) -> Self {
+    pub fn new(state: &'a State, stale: bool, lines: &'a [VerdictLine], found: &Result<Found, netlink::Error>) -> Self {
         let blind = found.as_ref().err().map(|error| format!("failed to {error}"));
         let find = |line| match found {
             Ok(found) => found.find(line),
@@ -85,7 +75,7 @@ impl<'a> Status<'a> {
         };
         let peers = lines.iter().map(|line| Peer { line, found: find(line) }).collect();
         let unwanted = found.as_ref().map_or_else(|_| Vec::new(), |found| found.unwanted(lines));
-        Self { state, stale, peers, unwanted, conditions, blind }
+        Self { state, stale, peers, unwanted, blind }
     }
 
     /// The status for people at `now`.

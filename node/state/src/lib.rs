@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use conditions::Condition;
 use files::regular;
 use files::replace::{Lasting, replace};
 use routes::{Key, Target};
@@ -89,6 +90,21 @@ pub struct State {
     pub paths: Option<paths::Paths>,
     /// Warnings for the operator, whether the agent is ready or not.
     pub warnings: Vec<String>,
+    /// What is wrong, the worst first; of each kind the first few.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Checks that could not run.
+    #[serde(default)]
+    pub unknown: Vec<UnknownCheck>,
+}
+
+/// A check that could not run. Unknown is not fine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownCheck {
+    /// The check's name, as `podlan-node doctor` has it.
+    pub check: String,
+    /// Why it could not run.
+    pub why: String,
 }
 
 /// Paths of the agent's command line that the operator's commands need too.
@@ -194,6 +210,8 @@ impl State {
             former_mtu_pods: 0,
             paths: None,
             warnings: Vec::new(),
+            conditions: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 

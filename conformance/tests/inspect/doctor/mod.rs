@@ -6,7 +6,7 @@
 //!     └── web                            lan
 //! ```
 
-mod rig;
+pub(crate) mod rig;
 
 use netlink::Route;
 use nix::sys::signal::Signal;

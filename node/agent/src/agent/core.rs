@@ -14,6 +14,7 @@
 
 mod action;
 mod beginning;
+mod conditions;
 mod due;
 mod event;
 mod journal;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::conditions::{self, Found};
 use super::core::PartReport;
 use super::state_files::{self, StateFiles, Written};
 use super::{Options, ProbeOptions};
@@ -18,7 +19,7 @@ use pods::leases::{self, Asked, LeaseCounts};
 use pods::mtu;
 use probes::Probed;
 use source::Report;
-use state::{HEARTBEAT, State};
+use state::{HEARTBEAT, State, VerdictLine};
 
 /// What starts a part. A test starts parts that it can stop.
 pub(super) trait StartPart {
@@ -60,6 +61,9 @@ pub(super) struct Desk {
     pub(super) probed: watch::Receiver<Probed>,
     pub(super) state_files: StateFiles,
     pub(super) written: watch::Receiver<Written>,
+    /// The verdicts that were published last, for the checks.
+    pub(super) verdicts: watch::Sender<Arc<Vec<VerdictLine>>>,
+    pub(super) found: watch::Receiver<Found>,
 }
 
 impl Desk {
@@ -142,6 +146,17 @@ impl Desk {
             state_files::keep(run_dir.clone(), to_file.clone(), output.clone(), activity)
         });
 
+        let (verdicts, published) = watch::channel(Arc::default());
+        let (output, found) = Output::new(Found::default(), changed.clone());
+        let looks = conditions::Options {
+            run_dir: options.run_dir.clone(),
+            paths: options.configured_paths(),
+            state: state.subscribe(),
+            verdicts: published,
+            output,
+        };
+        parts.start_part("conditions", move |activity| conditions::keep(looks.clone(), activity));
+
         Self {
             changed,
             reports,
@@ -160,6 +175,8 @@ impl Desk {
             probed,
             state_files,
             written,
+            verdicts,
+            found,
         }
     }
 
@@ -173,6 +190,7 @@ impl Desk {
             latest(&mut self.former_mtus).map(PartReport::FormerMtus),
             latest(&mut self.probed).map(PartReport::Probed),
             latest(&mut self.written).map(PartReport::Written),
+            latest(&mut self.found).map(PartReport::Conditions),
         ];
         reports.into_iter().flatten().collect()
     }

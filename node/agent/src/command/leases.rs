@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if let Some(address) = args.release {
         return release::run(&places(args).data_dirs, address, args.network.as_deref(), args.json);
     }
-    let (lines, unread) = lines(args);
+    let (lines, unread) = lines(places(args).data_dirs);
     let printed = print(args.json, &lines).map_err(|error| error.to_string());
     let errors: Vec<String> = unread.into_iter().chain(printed.err()).collect();
     for error in &errors {
@@ -73,13 +73,12 @@ fn places(args: &Args) -> Places {
 }
 
 /// All leases, and why some could not be read.
-fn lines(args: &Args) -> (Vec<Line>, Vec<String>) {
-    let places = places(args);
+pub(super) fn lines(data_dirs: Vec<PathBuf>) -> (Vec<Line>, Vec<String>) {
     let now = match Stamp::now() {
         Ok(now) => now,
         Err(error) => return (Vec::new(), vec![error.to_string()]),
     };
-    let stores: Vec<Stores> = places.data_dirs.into_iter().map(Stores::below).collect();
+    let stores: Vec<Stores> = data_dirs.into_iter().map(Stores::below).collect();
     let mut visible = VisibleNetns::default();
     stores.iter().for_each(|stores| stores.show(&mut visible));
     // Without a socket nothing is known of any link.

@@ -11,7 +11,7 @@ use inspect::status::{Detail, Found, Status};
 use routes::Key;
 use routes::kernel::{Kernel, Rtnetlink};
 use state::control;
-use state::{Clocks, RUN_DIR, RunDir, VerdictLine};
+use state::{Clocks, RUN_DIR, RunDir, State, VerdictLine};
 
 /// The agent's directory, and how to print.
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,7 @@ pub(crate) struct Args {
 /// Prints the agent's last state.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let run_dir = RunDir(args.run_dir.clone());
-    // Its present state, where it answers: it may be unable to write the file.
-    let asked = control::state(&run_dir.control_socket());
-    let state = match asked.or_else(|_| run_dir.read_state()) {
+    let state = match read(&run_dir) {
         Ok(state) => state,
         Err(error) => {
             // An error cannot be reported if stderr is closed too.
@@ -49,7 +47,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let now = Clocks::now();
     let stale = state.is_stale(now);
     let found = find(&lines);
-    let status = Status::new(&state, &[], stale, &lines, &found);
+    let status = Status::new(&state, stale, &lines, &found);
     let detail = if args.all { Detail::All } else { Detail::Summary };
     let mut out = io::stdout().lock();
     let printed = if args.json {
@@ -64,8 +62,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// The agent's present state, where it answers: it may be unable to write the file. Otherwise its last one.
+pub(super) fn read(run_dir: &RunDir) -> io::Result<State> {
+    control::state(&run_dir.control_socket()).or_else(|_| run_dir.read_state())
+}
+
 /// Reads the kernel's routes.
-fn find(lines: &[VerdictLine]) -> Result<Found, netlink::Error> {
+pub(super) fn find(lines: &[VerdictLine]) -> Result<Found, netlink::Error> {
     let mut kernel = Rtnetlink::open()?;
     let (here, routes) = (kernel.here()?, kernel.routes()?);
     let wanted = lines.iter().filter_map(VerdictLine::route).map(|(key, _)| key);

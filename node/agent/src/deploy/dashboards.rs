@@ -1,6 +1,6 @@
 //! Tests of ../../../../deploy's dashboards and rules: the agent serves every metric that they use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::{LeaseCounts, Room};
+use state::paths::Paths;
 use state::{State, VerdictLine};
 
 const RULES: &str = include_str!("../../../../deploy/prometheus/podlan.rules.yaml");
@@ -26,7 +27,10 @@ fn served() -> String {
     let leases = pods::leases::NetworkLeases { network: "podnet".into(), ..Default::default() };
     let room = Some(("podnet".to_owned(), Room::default()));
     let lease_counts = LeaseCounts { leases: vec![leases], room, ..LeaseCounts::default() };
-    metrics.set_state(&State::starting("n1", "file x"), &Dangers::default(), &lease_counts, Inner::default());
+    let mut state = State::starting("n1", "file x");
+    let counts = BTreeMap::from([("ipv4".to_owned(), BTreeMap::from([("open".to_owned(), 1)]))]);
+    state.paths = Some(Paths { counts, ..Paths::default() });
+    metrics.set_state(&state, &Dangers::default(), &lease_counts, Inner::default());
     metrics.set_drops(Drops::default());
     metrics.set_forwarding(&Forwarding::default());
     metrics.set_verdicts(&verdicts);

@@ -10,6 +10,7 @@ mod leases;
 mod mtu;
 mod neighbours;
 mod nodes;
+mod paths;
 mod plugins;
 mod pools;
 mod reverse_path;
@@ -26,7 +27,7 @@ use facts::Facts;
 pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
 
 /// All checks, in the order of a packet's path, then of the configuration.
-pub const ALL: [Check; 18] = [
+pub const ALL: [Check; 19] = [
     ("agent", agent::judge),
     ("nodes", nodes::judge),
     ("routes", routes::judge),
@@ -38,6 +39,7 @@ pub const ALL: [Check; 18] = [
     ("source-rule", source_rule::judge),
     ("forward-policy", forward_policy::judge),
     ("mtu", mtu::judge),
+    ("paths", paths::judge),
     ("neighbours", neighbours::judge),
     ("source-address", source_address::judge),
     ("conflist", conflist::judge),

@@ -34,7 +34,7 @@ fn the_wanted_route_stands_beside_the_one_that_was_found() {
     };
     let mut state = State::starting("node1", "file /etc/podlan/nodes.yaml");
     state.pod_cidrs = vec!["10.244.1.0/24".into()];
-    let text = Status::new(&state, &[], false, &lines, &Ok(found)).text(Detail::Summary, NOW);
+    let text = Status::new(&state, false, &lines, &Ok(found)).text(Detail::Summary, NOW);
     assert_eq!(text, include_str!("expected.txt"));
 }
 
@@ -70,7 +70,7 @@ fn found(routes: Routes) -> Result<Found, netlink::Error> {
 fn five_thousand_nodes_of_which_all_is_well_are_a_short_summary_and_on_request_a_line_each() {
     let (lines, routes) = large();
     let (state, found) = (ready(), found(routes));
-    let status = Status::new(&state, &[], false, &lines, &found);
+    let status = Status::new(&state, false, &lines, &found);
     let text = status.text(Detail::Summary, NOW);
     assert!(text.lines().count() < 40, "{text}");
     assert!(text.contains("each route is as wanted") && text.contains("last read 1m30s ago"), "{text}");
@@ -92,21 +92,24 @@ fn one_skipped_one_missing_and_one_refused_peer_of_five_thousand_nodes_are_named
     skipped(&mut lines[4000]);
     routes.remove(&lines[6000].route().unwrap().0);
     lines[8000].reason = "refused-by-kernel".into();
-    let (state, found) = (ready(), found(routes));
+    let (mut state, found) = (ready(), found(routes));
     let mut gone = Condition::new(Kind::AgentGone, "", "the agent's process 7 has ended");
     gone.since = NOW.unix - 61;
     let never = Condition::new(Kind::AgentNotReady, "", "it is not ready");
-    let conditions = [never, gone];
-    let text = Status::new(&state, &conditions, false, &lines, &found).text(Detail::Summary, NOW);
+    state.conditions = vec![never, gone];
+    state.unknown = vec![UnknownCheck { check: "leases".into(), why: "no permission".into() }];
+    let text = Status::new(&state, false, &lines, &found).text(Detail::Summary, NOW);
     assert!(text.lines().count() < 40, "{text}");
     for word in ["node2000", "node3000", "node4000", "missing", "node9 has the same CIDR"] {
         assert!(text.contains(word), "{word} is missing in {text}");
     }
     assert!(text.contains("WRONG     agent-gone (critical, for 1m1s): the agent's process 7 has ended"), "{text}");
     assert!(text.contains("WRONG     agent-not-ready (critical): it is not ready"), "0 is no time: {text}");
+    assert!(text.contains("unknown   leases: no permission"), "{text}");
+    (state.conditions, state.unknown) = (Vec::new(), Vec::new());
 
     lines[1000..9000].iter_mut().for_each(skipped);
-    let text = Status::new(&state, &[], false, &lines, &found).text(Detail::Summary, NOW);
+    let text = Status::new(&state, false, &lines, &found).text(Detail::Summary, NOW);
     assert!(text.lines().count() < 40 && text.contains("and 7990 more (skipped: duplicate-cidr)"), "{text}");
 }
 
@@ -114,7 +117,7 @@ fn one_skipped_one_missing_and_one_refused_peer_of_five_thousand_nodes_are_named
 fn where_the_kernel_could_not_be_asked_no_peer_counts_as_wanted_or_wrong_and_it_says_how_to_know() {
     let (lines, _) = large();
     let (state, blind) = (ready(), Err(netlink::Error::Open(std::io::ErrorKind::PermissionDenied.into())));
-    let text = Status::new(&state, &[], false, &lines, &blind).text(Detail::Summary, NOW);
+    let text = Status::new(&state, false, &lines, &blind).text(Detail::Summary, NOW);
     assert!(text.lines().count() < 40, "{text}");
     assert!(text.contains("found     unknown: failed to open a route netlink socket"), "{text}");
     assert!(text.contains("run podlan-node status as root") && !text.contains("as wanted;"), "{text}");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::peers::{Peer, counts, troubled};
 use super::{Detail, Status};
 use crate::table::table;
-use conditions::Severity;
 use state::Clocks;
 use state::ago::{ago, for_how_long};
+use state::paths::Paths;
 
 /// Up to this many pod CIDRs each has a line.
 const FEW: usize = 16;
@@ -65,6 +65,7 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
         known => known,
     };
     lines.push(format!("egress    masquerade {masquerade}"));
+    lines.extend(state.paths.iter().flat_map(|probed| paths(probed, now)));
     if let Some(held) = &state.held {
         lines.push(format!(
             "held      a list of nodes that would withdraw {} of {} peers' routes (release-withdrawal applies it)",
@@ -75,21 +76,44 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
+/// What the path probes found: counts, and the worst by name.
+fn paths(paths: &Paths, now: Clocks) -> Vec<String> {
+    if !paths.probed {
+        return vec!["paths     not probed (--probe off): whether packets pass between pods is unknown".to_owned()];
+    }
+    let family = |family: &str| if family == "ipv6" { "IPv6" } else { "IPv4" };
+    let mut lines = Vec::new();
+    for (name, counts) in &paths.counts {
+        let counts: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        lines.push(format!(
+            "paths     {}: {}",
+            family(name),
+            if counts.is_empty() { "none yet".into() } else { counts.join(", ") }
+        ));
+    }
+    lines.extend(paths.not_probed.iter().map(|(name, why)| format!("paths     {}: not probed: {why}", family(name))));
+    for path in paths.worst.iter().take(NAMED) {
+        let since = for_how_long(path.since, now.unix).map(|age| format!(", for {age}")).unwrap_or_default();
+        lines.push(format!("          {} {} ({}{since}): {}", path.node, family(&path.family), path.state, path.text));
+    }
+    if let Some(more @ 1..) = paths.worst.len().checked_sub(NAMED) {
+        lines.push(format!("          and at least {more} more: podlan-node status --json"));
+    }
+    lines
+}
+
 /// What is wrong, the worst first, each with what to do.
 fn conditions(status: &Status<'_>, now: Clocks) -> String {
-    let mut all: Vec<_> = status.conditions.iter().collect();
+    let mut all: Vec<_> = status.state.conditions.iter().collect();
     all.sort_by_key(|condition| std::cmp::Reverse(condition.severity));
     let mut text = String::new();
     for condition in all {
         let since = for_how_long(condition.since, now.unix).map(|age| format!(", for {age}")).unwrap_or_default();
-        let severity = match condition.severity {
-            Severity::Critical => "critical",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        };
+        let severity = condition.severity.name();
         text += &format!("WRONG     {} ({severity}{since}): {}\n", condition.kind.name(), condition.wrong);
         text += &format!("          why: {}\n          fix: {}\n", condition.why, condition.cure);
     }
+    text.extend(status.state.unknown.iter().map(|unknown| format!("unknown   {}: {}\n", unknown.check, unknown.why)));
     text
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netlink::InheritedMtu;
 
+use super::super::conditions::Found;
 use super::super::state_files::Written;
 use super::turn::Task;
 use filter::Filtered;
@@ -54,6 +55,8 @@ pub(in crate::agent) enum PartReport {
     FormerMtus(Vec<String>),
     Probed(Probed),
     Written(Written),
+    /// What is wrong.
+    Conditions(Found),
 }
 
 /// What the previous agent wrote of the nodes, and what the kernel holds of it.

@@ -1,5 +1,6 @@
 //! What each part reported last.
 
+use super::super::conditions::Found;
 use super::super::state_files::Written;
 use super::event::PartReport;
 use filter::Filtered;
@@ -18,6 +19,7 @@ pub(super) struct PartReports {
     pub(super) former_mtus: Vec<String>,
     pub(super) probed: Probed,
     pub(super) written: Written,
+    pub(super) found: Found,
     /// Parts that ended, panicked or are stuck.
     pub(super) troubles: Vec<String>,
 }
@@ -32,6 +34,7 @@ impl PartReports {
             PartReport::FormerMtus(former_mtus) => self.former_mtus = former_mtus,
             PartReport::Probed(probed) => self.probed = probed,
             PartReport::Written(written) => self.written = written,
+            PartReport::Conditions(found) => self.found = found,
         }
     }
 }

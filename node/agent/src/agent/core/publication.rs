@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::action::Publication;
 use super::known::Known;
 use super::previous_agent::PreviousAgent;
-use super::{Action, Now, journal, pod_mtu};
+use super::{Action, Now, conditions, journal, pod_mtu};
 use crate::describe::{describe, lines};
 use crate::metrics::Inner;
 use filter::{RuleState, RuleStates};
@@ -63,6 +63,7 @@ impl Known {
     /// Publishes how everything stands before the routes are decided.
     pub(super) fn publish_beginning(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.published.state.warnings = self.own_warnings();
+        self.take_conditions(now);
         self.publish(false, now, actions);
     }
 
@@ -80,6 +81,7 @@ impl Known {
         self.published.state.masquerade = masquerade.to_owned();
         self.published.state.forward_drops = dropping.len();
         self.published.state.warnings = self.warnings(reconciler, dropping);
+        self.take_conditions(now);
         let state = &self.published.state;
         if was_ready != state.ready {
             tracing::info!(ready = state.ready, reasons = state.reasons.join("; "), "readiness");
@@ -135,6 +137,12 @@ impl Known {
             .chain(self.kernel.warnings())
             .chain(parts.troubles.iter().cloned())
             .collect()
+    }
+
+    fn take_conditions(&mut self, now: Now) {
+        let state = &mut self.published.state;
+        conditions::follow(&mut state.conditions, &self.parts.found.conditions, now.clocks.unix);
+        state.unknown.clone_from(&self.parts.found.unknown);
     }
 
     fn publish(&self, is_decided: bool, now: Now, actions: &mut Vec<Action>) {

@@ -5,7 +5,7 @@ use netlink::{NODE_ROUTE, POD_ROUTE, PROBE_ROUTE, Route};
 
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
-use facts::Facts;
+use facts::{Facts, Kernel};
 use routes::{PEER_METRIC, protocol};
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -19,10 +19,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         let inside = |cidr: &IpNetwork| within(route.destination, *cidr);
         if let Some((node, cidr)) = others.iter().find(|(_, cidr)| inside(cidr)) {
             if route.destination != *cidr || route.metric != PEER_METRIC {
-                problems.push(problem(route, &format!("{cidr}, the pod subnet of {node}")));
+                problems.push(problem(kernel, route, &format!("{cidr}, the pod subnet of {node}")));
             }
         } else if let Some(cidr) = own.iter().find(|cidr| inside(cidr)) {
-            problems.push(problem(route, &format!("{cidr}, the pod subnet of this node")));
+            problems.push(problem(kernel, route, &format!("{cidr}, the pod subnet of this node")));
         }
     }
     Ok(Finding::of(problems, "no other program routes pod subnets"))
@@ -32,12 +32,12 @@ fn within(inner: IpNetwork, outer: IpNetwork) -> bool {
     inner.is_ipv4() == outer.is_ipv4() && outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }
 
-fn problem(route: &Route, place: &str) -> Condition {
+fn problem(kernel: &Kernel, route: &Route, place: &str) -> Condition {
     let (number, v6) = (route.protocol, if route.destination.is_ipv6() { "-6 " } else { "" });
     Condition::new(
         Kind::ForeignRoute,
         route.destination.to_string(),
-        format!("`{route} proto {}` (protocol {number}) lies in {place}, and is not podlan's", protocol::name(number)),
+        format!("`{}` (protocol {number}) lies in {place}, and is not podlan's", kernel.shown(route)),
     )
     .decided_by_a_person(format!(
         "it was probably made by {}: two programs must not manage routes of one subnet; stop the other one, then: ip \

@@ -41,7 +41,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             (Kind::RouteMissing, "pods of that node are unreachable from this node")
         };
         problems.push(match kernel.routes.iter().find(|route| holds(route, &key)) {
-            Some(thief) => stolen(wrong, why, thief),
+            Some(thief) => stolen(wrong, why, thief, &kernel.shown(thief)),
             None if line.reason == "refused-by-kernel" => refused(wrong, why, line),
             None => Condition::new(kind, key.destination.to_string(), wrong)
                 .because(why)
@@ -73,21 +73,17 @@ fn refused(wrong: String, why: &str, line: &VerdictLine) -> Condition {
         .left_because("the kernel refuses the route, and would refuse it again")
 }
 
-fn stolen(wrong: String, why: &str, thief: &Route) -> Condition {
-    Condition::new(
-        Kind::RouteReplaced,
-        thief.destination.to_string(),
-        format!("{wrong}; in its place is `{thief} proto {}`", protocol::name(thief.protocol)),
-    )
-    .because(format!("{why}; podlan never removes a route that it did not make"))
-    .decided_by_a_person(format!(
-        "find the program that made it (protocol {}: {}), stop it, then: ip {}route del {} metric {} proto {}; the \
+fn stolen(wrong: String, why: &str, thief: &Route, shown: &str) -> Condition {
+    Condition::new(Kind::RouteReplaced, thief.destination.to_string(), format!("{wrong}; in its place is `{shown}`"))
+        .because(format!("{why}; podlan never removes a route that it did not make"))
+        .decided_by_a_person(format!(
+            "find the program that made it (protocol {}: {}), stop it, then: ip {}route del {} metric {} proto {}; the \
          agent restores its own at once",
-        thief.protocol,
-        protocol::maker(thief.protocol),
-        if thief.destination.is_ipv6() { "-6 " } else { "" },
-        thief.destination,
-        thief.metric,
-        thief.protocol,
-    ))
+            thief.protocol,
+            protocol::maker(thief.protocol),
+            if thief.destination.is_ipv6() { "-6 " } else { "" },
+            thief.destination,
+            thief.metric,
+            thief.protocol,
+        ))
 }
