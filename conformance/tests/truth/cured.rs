@@ -12,7 +12,7 @@ use crate::told::Told;
 /// Runs the condition's command as root of the node, that very string, or undoes the fault where a person must decide.
 /// That packets pass afterwards is the caller's to see.
 pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, outcome: &mut Outcome) {
-    outcome.cure.clone_from(&told.cure);
+    outcome.cure.clone_from(told.command.as_ref().unwrap_or(&told.cure));
     outcome.has_command = told.command.is_some();
     match (row.cure, &told.command) {
         (Cure::Command, Some(command)) => match stage.run(At::Node, command, id) {
