@@ -12,7 +12,7 @@ use podlan_conformance::lab::{Lab, binaries, eventually, within};
 const SOON: Duration = Duration::from_secs(20);
 
 /// The parts, the log's writer, and the worker for the one lease store there is. The main thread is the process.
-const THREADS: [&str; 12] = [
+const THREADS: [&str; 13] = [
     "conditions",
     "control",
     "files",
@@ -22,6 +22,7 @@ const THREADS: [&str; 12] = [
     "packet filter",
     "pod MTU",
     "podlan-node",
+    "probes",
     "reports",
     "source",
     "store",

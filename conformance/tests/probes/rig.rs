@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use podlan_conformance::agent::state;
-use podlan_conformance::lab::{Added, Error, Lab, Node, Place, Pod, Running, eventually};
+use podlan_conformance::lab::{Added, Error, Node, Place, Pod, Running, eventually};
 use serde_json::Value;
 
 /// Long enough for a busy machine. How long a verdict takes is printed, not limited.
@@ -27,6 +27,11 @@ impl<'a> Here<'a> {
         let serves = pod.serve()?;
         let agent = node.agent(options)?;
         Ok(Self { node, pod, at, agent, _serves: serves })
+    }
+
+    /// The same of an agent that was started otherwise.
+    pub(crate) fn of(node: &'a Node, pod: &'a Pod<'a>, at: Added, agent: Running, serves: Running) -> Self {
+        Self { node, pod, at, agent, _serves: serves }
     }
 
     /// Whether the pod reaches the other's, in both families, and is seen with its own addresses.
@@ -96,9 +101,4 @@ pub(crate) fn on_the_lan(script: &str) -> Result<String, Error> {
 pub(crate) fn set(node: &Node, path: &str, value: &str) -> Result<(), Error> {
     let written = node.place().enter(|| fs::write(path, value))?;
     written.map_err(|source| Error::System { doing: format!("write {path} on {}", node.name()), source })
-}
-
-/// A lab of this many nodes.
-pub(crate) fn lab(nodes: u8) -> Result<Lab, Error> {
-    Lab::new(nodes)
 }

@@ -154,6 +154,8 @@ struct Shell {
     sample: Arc<dyn Fn(Duration) + Send + Sync>,
     output: Output<Probed>,
     warnings: Vec<String>,
+    /// Where no port could be had for this round.
+    no_ports: Vec<String>,
 }
 
 impl Shell {
@@ -174,6 +176,7 @@ impl Shell {
             sample,
             output,
             warnings: Vec::new(),
+            no_ports: Vec::new(),
         })
     }
 
@@ -242,14 +245,19 @@ impl Shell {
                 }
                 Action::Answer(outgoing) => self.sockets.answer(&outgoing),
                 Action::TestSelf { from, to, bytes } => {
-                    // What cannot be sent does not come in.
-                    let _lost = Sockets::send_as(from, SocketAddr::new(to, self.port), &bytes);
+                    if self.sockets.send_as(from, SocketAddr::new(to, self.port), &bytes).is_err() {
+                        self.deliver(Event::NotTested(Family::of(to)));
+                    }
                 }
                 Action::NewPorts => {
                     let nodes = self.wanted.iter().flat_map(|wanted| wanted.node).flatten();
                     let places: Vec<_> =
                         nodes.map(|address| (Place::Node, address)).chain(ready(&self.endpoints)).collect();
-                    self.sockets.ask_from(&places, Instant::now());
+                    let failed = self.sockets.ask_from(&places, Instant::now());
+                    if self.no_ports != failed {
+                        self.no_ports = failed;
+                        self.publish();
+                    }
                 }
                 Action::Sample(rtt) => (self.sample)(rtt),
                 Action::Publish => self.publish(),
@@ -261,7 +269,7 @@ impl Shell {
         self.output.set(Probed {
             paths: self.wanted.is_some().then(|| self.machine.report(self.port)),
             counts: self.machine.counts,
-            warnings: self.warnings.clone(),
+            warnings: self.warnings.iter().chain(&self.no_ports).cloned().collect(),
         });
     }
 }

@@ -137,6 +137,8 @@ pub enum Event<'a> {
         /// Why.
         refusal: Refusal,
     },
+    /// The test of this node's own packet filter could not be sent.
+    NotTested(Family),
     /// Time has passed.
     Tick,
 }
@@ -252,6 +254,7 @@ impl Machine {
             Event::Neighbours(limits) => self.schedule.limit(limits),
             Event::Received { place, from, bytes } => self.received(place, from, bytes, now, &mut actions),
             Event::Refused { place, to, nonce, refusal } => self.refused(place, to, nonce, refusal, now, &mut actions),
+            Event::NotTested(family) => self.tests[family.index()].forget(),
             Event::Tick => self.tick(now, &mut actions),
         }
         if self.publishes(now.at) {

@@ -47,6 +47,8 @@ pub(super) struct Sockets {
     asking: Vec<Probe>,
     /// Those of earlier rounds, with the time until which they are read.
     former: VecDeque<(Instant, Vec<Probe>)>,
+    /// Sockets at addresses of peers, by which this node sends to itself.
+    pretending: Vec<(IpAddr, UdpSocket)>,
     buffer: Vec<u8>,
 }
 
@@ -57,6 +59,7 @@ impl Sockets {
             answering: Vec::new(),
             asking: Vec::new(),
             former: VecDeque::new(),
+            pretending: Vec::new(),
             buffer: vec![0; LONGEST],
         })
     }
@@ -81,14 +84,22 @@ impl Sockets {
         failed
     }
 
-    /// Takes new ports at each of these.
-    pub(super) fn ask_from(&mut self, places: &[(Place, IpAddr)], now: Instant) {
-        let opened = places.iter().filter_map(|(place, address)| self.open(*place, *address, 0).ok()).collect();
+    /// Takes new ports at each of these. Returns where none could be had.
+    pub(super) fn ask_from(&mut self, places: &[(Place, IpAddr)], now: Instant) -> Vec<String> {
+        let (mut opened, mut failed) = (Vec::new(), Vec::new());
+        for (place, address) in places {
+            match self.open(*place, *address, 0) {
+                Ok(probe) => opened.push(probe),
+                Err(error) => failed.push(format!("open a UDP port at {address}: {error}")),
+            }
+        }
+        self.pretending.clear();
         let former = std::mem::replace(&mut self.asking, opened);
         self.former.push_back((now + AFTERWARDS, former));
         while self.former.front().is_some_and(|(until, _)| *until <= now) {
             self.former.pop_front();
         }
+        failed
     }
 
     fn open(&self, place: Place, address: IpAddr, port: u16) -> io::Result<Probe> {
@@ -109,9 +120,21 @@ impl Sockets {
         let _lost = send(&self.answering, outgoing, outgoing.to);
     }
 
-    /// Sends one datagram from an address that is not this node's; nothing comes back for it.
-    pub(super) fn send_as(from: IpAddr, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        open(Place::Probe, from, 0)?.send_to(bytes, to).map(drop)
+    /// Sends one datagram to this node from an address that is not its own; nothing comes back for it. An error is one of the
+    /// socket, not of the way.
+    pub(super) fn send_as(&mut self, from: IpAddr, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let known = self.pretending.iter().position(|(address, _)| *address == from);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                self.pretending.retain(|(address, _)| address.is_ipv4() != from.is_ipv4());
+                self.pretending.push((from, open(Place::Probe, from, 0)?));
+                self.pretending.len() - 1
+            }
+        };
+        // What a packet filter refuses does not come in.
+        let _refused = self.pretending[index].1.send_to(bytes, to);
+        Ok(())
     }
 
     /// Gives everything that waits to `take`.
@@ -190,12 +213,8 @@ fn read_errors(probe: &Probe, buffer: &mut [u8], take: &mut impl FnMut(Read<'_>)
         let mut refusal = None;
         for error in errors {
             refusal = refusal.or(match error {
-                ControlMessageOwned::Ipv4RecvErr(error, offender) => {
-                    of_icmp(&error, to, offender.map(|at| IpAddr::V4(u32::from_be(at.sin_addr.s_addr).into())))
-                }
-                ControlMessageOwned::Ipv6RecvErr(error, offender) => {
-                    of_icmp(&error, to, offender.map(|at| IpAddr::V6(at.sin6_addr.s6_addr.into())))
-                }
+                ControlMessageOwned::Ipv4RecvErr(error, _) => of_icmp(&error),
+                ControlMessageOwned::Ipv6RecvErr(error, _) => of_icmp(&error),
                 _ => None,
             });
         }
@@ -212,14 +231,13 @@ fn ip(address: SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
-/// What an ICMP error says (RFC 792, RFC 4443); of the port only the host itself can say that nobody listens.
-fn of_icmp(error: &sock_extended_err, to: IpAddr, offender: Option<IpAddr>) -> Option<Refusal> {
+/// What an ICMP error says (RFC 792, RFC 4443).
+fn of_icmp(error: &sock_extended_err) -> Option<Refusal> {
     const LOCAL: u8 = 1;
     const ICMP: u8 = 2;
     const ICMP6: u8 = 3;
-    let port = if offender == Some(to) { Refusal::Port } else { Refusal::Prohibited };
     Some(match (error.ee_origin, error.ee_type, error.ee_code) {
-        (ICMP, 3, 3) | (ICMP6, 1, 4) => port,
+        (ICMP, 3, 3) | (ICMP6, 1, 4) => Refusal::Port,
         (ICMP, 3, 4) | (ICMP6, 2, _) => Refusal::TooBig(error.ee_info),
         (ICMP, 3, 9 | 10 | 13) | (ICMP6, 1, 1 | 5 | 6) => Refusal::Prohibited,
         (ICMP, 3, _) | (ICMP6, 1, _) => Refusal::Unreachable,

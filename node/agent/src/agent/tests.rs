@@ -102,8 +102,18 @@ async fn inside() {
 
 async fn scenario(root: &Root, state: watch::Receiver<State>, breakers: &BTreeMap<&'static str, Breaker>) {
     let names: Vec<&str> = breakers.keys().copied().collect();
-    let all =
-        ["conditions", "control", "files", "forwarding", "leases", "packet filter", "pod MTU", "reports", "source"];
+    let all = [
+        "conditions",
+        "control",
+        "files",
+        "forwarding",
+        "leases",
+        "packet filter",
+        "pod MTU",
+        "probes",
+        "reports",
+        "source",
+    ];
     assert_eq!(names, all, "a part is missing here");
     works(root, &state, 1).await;
     for (round, (name, breaker)) in (2..).zip(breakers) {

@@ -184,12 +184,12 @@ impl Machine {
             was_heard: path.heard.is_some(),
             is_heard,
         });
+        let silent_since = path.heard.unwrap_or(losing);
+        let may_come = now.at < silent_since + round + BEYOND;
         let waits = match verdict {
             // Its requests may still say that its packet filter is closed.
-            Verdict::PeerDead if node == Answer::Silence => now.at < losing + round + BEYOND,
-            Verdict::NotProbed(Why::NeverHeard | Why::BothClosed) if path.verdict == Verdict::Unknown => {
-                now.at < losing + round + BEYOND
-            }
+            Verdict::PeerDead => node == Answer::Silence && may_come,
+            Verdict::NotProbed(Why::NeverHeard | Why::BothClosed) => path.verdict == Verdict::Unknown && may_come,
             _ => false,
         };
         let is_confirmed = !verdict.is_bad() || path.verdict == verdict || path.suspected == Some(verdict);

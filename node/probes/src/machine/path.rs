@@ -169,7 +169,6 @@ impl Path {
             Some(refusal @ (Refusal::Port | Refusal::Prohibited)) => Step::Done(Answer::Refused(refusal)),
             _ => Step::Queued,
         };
-        let node = if matches!(small, Step::Done(_)) { Step::Done(Answer::Silence) } else { node };
         self.stage = Stage::Follow { lost, small, node };
     }
 }

@@ -31,7 +31,8 @@ impl Machine {
     pub fn report(&self, port: u16) -> Paths {
         let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
         for path in self.paths.values() {
-            let of_family = counts.entry(name(path.peer.family).to_owned()).or_default();
+            let all = || Verdict::WORDS.map(|word| (word.to_owned(), 0)).into();
+            let of_family = counts.entry(name(path.peer.family).to_owned()).or_insert_with(all);
             *of_family.entry(path.verdict.word().to_owned()).or_default() += 1;
         }
         let not_probed = Family::BOTH.into_iter().filter_map(|family| match &self.endpoints[family.index()] {

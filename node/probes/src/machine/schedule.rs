@@ -1,7 +1,7 @@
 //! When which request is sent: never more than the rate in any second, what follows a loss before the round, and a round that
 //! takes each path once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use netlink::Family;
@@ -9,7 +9,13 @@ use netlink::Family;
 use super::What;
 
 /// The shortest round.
-pub(super) const SHORTEST: Duration = Duration::from_secs(3);
+pub(super) const SHORTEST: Duration = Duration::from_millis(2500);
+
+/// So many paths are few: with all families of 400 peers.
+const FEW: usize = 800;
+
+/// So many neighbours that go in turn may go at once, because they are new.
+const AT_ONCE: usize = 50;
 
 /// Requests are sent in slots of this length.
 const SLOT: Duration = Duration::from_millis(50);
@@ -100,7 +106,8 @@ impl Schedule {
                 next: self.near[family.index()].as_ref().map_or(self.began, |near| near.next),
             });
         }
-        // Sixth of the rate is left for what follows a loss.
+        self.keep_neighbours_in_turn();
+        // A sixth of the rate is left for what follows a loss.
         let rate = self.per_slot * SLOTS_PER_SECOND;
         let paths = u32::try_from(self.in_round().count()).unwrap_or(u32::MAX);
         self.length = SHORTEST.max(Duration::from_secs(1) * paths * 6 / (rate * 5));
@@ -108,6 +115,22 @@ impl Schedule {
 
     fn in_round(&self) -> impl Iterator<Item = &(u32, Family, bool)> {
         self.order.iter().filter(|(_, family, near)| !near || self.near[family.index()].is_none())
+    }
+
+    /// Begins the round again, with all paths as soon as the rate allows where they are few.
+    pub(super) fn restart_at_once(&mut self, now: Instant) {
+        self.restart(now);
+        if self.order.len() <= FEW {
+            self.urgent = self.order.iter().map(|path| path.0).collect();
+            self.keep_neighbours_in_turn();
+        }
+    }
+
+    /// However many neighbours are new, few of those that go in turn go at once.
+    fn keep_neighbours_in_turn(&mut self) {
+        let limited: BTreeSet<u32> = self.near.iter().flatten().flat_map(|near| &near.paths).copied().collect();
+        let mut room = AT_ONCE;
+        self.urgent.retain(|id| !limited.contains(id) || room.checked_sub(1).inspect(|left| room = *left).is_some());
     }
 
     /// Sends to this path as soon as the rate allows.

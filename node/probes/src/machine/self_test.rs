@@ -29,6 +29,11 @@ impl SelfTest {
         self.is_closed
     }
 
+    /// The last one was not sent.
+    pub(super) fn forget(&mut self) {
+        self.waiting = None;
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         match self.waiting {
             Some((_, sent)) => Some(sent + PATIENCE),
@@ -86,7 +91,7 @@ impl Machine {
     /// The peers hear of it at once.
     fn stands_otherwise(&mut self, now: Now) {
         self.is_changed = true;
-        self.schedule.restart(now.at);
+        self.schedule.restart_at_once(now.at);
     }
 
     fn a_peer(&self, family: Family) -> Option<IpAddr> {

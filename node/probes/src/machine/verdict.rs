@@ -199,28 +199,28 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     match probe {
         Answer::Came(seen) if seen != own => return Verdict::Translated(Some(seen)),
         Answer::Came(_) | Answer::Refused(Refusal::TooBig(_)) => return Verdict::TooBig,
-        Answer::Refused(Refusal::Port) => return Verdict::NoAgent,
-        Answer::Refused(Refusal::Prohibited) => return Verdict::PortFiltered,
-        Answer::Refused(Refusal::Unreachable) | Answer::Silence => {}
+        Answer::Refused(_) | Answer::Silence => {}
     }
     match peer {
         Some((Standing::Closed, opinion)) => return of_closed(standing, opinion),
         Some((Standing::Open, _)) | None => {}
         Some((standing, _)) => return Verdict::NotProbed(Why::Peer(standing)),
     }
-    match node {
-        Some(Answer::Came(Some(seen))) if seen != own => Verdict::Translated(Some(seen)),
-        Some(Answer::Came(Some(_))) => Verdict::LostBack,
-        Some(Answer::Came(None)) => Verdict::LostThere,
-        Some(Answer::Refused(Refusal::Port)) => Verdict::NotProbed(Why::NoAgentThere),
-        Some(Answer::Refused(Refusal::Prohibited)) => Verdict::NotProbed(Why::Peer(Standing::Closed)),
-        Some(Answer::Refused(Refusal::Unreachable)) => Verdict::PeerDead,
-        Some(Answer::Silence | Answer::Refused(Refusal::TooBig(_))) | None => match (was_heard, is_heard) {
-            (_, true) => Verdict::Lost,
-            (true, false) => Verdict::PeerDead,
-            (false, false) if standing == Standing::Closed => Verdict::NotProbed(Why::BothClosed),
-            (false, false) => Verdict::NotProbed(Why::NeverHeard),
-        },
+    match (probe, node) {
+        (_, Some(Answer::Came(Some(seen)))) if seen != own => Verdict::Translated(Some(seen)),
+        (_, Some(Answer::Came(Some(_)))) => Verdict::LostBack,
+        // Its own packet filter lets probes in: who refuses them refuses what is forwarded.
+        (_, Some(Answer::Came(None))) => Verdict::LostThere,
+        (Answer::Refused(Refusal::Port), Some(Answer::Refused(Refusal::Port))) => Verdict::NoAgent,
+        (Answer::Refused(Refusal::Port | Refusal::Prohibited), _) => Verdict::PortFiltered,
+        (_, Some(Answer::Refused(Refusal::Port))) => Verdict::NotProbed(Why::NoAgentThere),
+        (_, Some(Answer::Refused(Refusal::Prohibited))) => Verdict::NotProbed(Why::Peer(Standing::Closed)),
+        (_, Some(Answer::Refused(Refusal::Unreachable))) => Verdict::PeerDead,
+        (_, Some(Answer::Silence | Answer::Refused(Refusal::TooBig(_))) | None) if is_heard => Verdict::Lost,
+        // The peer's may be closed too, and cannot say so.
+        (..) if standing == Standing::Closed => Verdict::NotProbed(Why::BothClosed),
+        (..) if was_heard => Verdict::PeerDead,
+        (..) => Verdict::NotProbed(Why::NeverHeard),
     }
 }
 
@@ -272,7 +272,10 @@ mod tests {
             (Evidence { is_heard: true, ..lost }, Verdict::Lost),
             (Evidence { node: None, is_heard: true, ..lost }, Verdict::Lost),
             (node(Refused(Refusal::Unreachable)), Verdict::PeerDead),
-            (probe(Refused(Refusal::Port)), Verdict::NoAgent),
+            (Evidence { probe: Refused(Refusal::Port), ..node(Refused(Refusal::Port)) }, Verdict::NoAgent),
+            (Evidence { probe: Refused(Refusal::Port), ..node(Came(None)) }, Verdict::LostThere),
+            (Evidence { probe: Refused(Refusal::Prohibited), ..node(Came(None)) }, Verdict::LostThere),
+            (Evidence { standing: Standing::Closed, ..lost }, Verdict::NotProbed(Why::BothClosed)),
             (probe(Refused(Refusal::Prohibited)), Verdict::PortFiltered),
             (node(Refused(Refusal::Port)), Verdict::NotProbed(Why::NoAgentThere)),
             (stranger, Verdict::NotProbed(Why::NeverHeard)),

@@ -24,6 +24,26 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         });
     };
     let state = &said.state;
+    if said.gone {
+        return Ok(Finding::Wrong(vec![
+            Condition::new(
+                Kind::AgentGone,
+                "",
+                format!(
+                    "the agent (its pid was {}) has ended: nothing holds node.lock in its run directory",
+                    state.pid
+                ),
+            )
+            .because(
+                "routes are no longer maintained: new nodes are unreachable, and a route that another program \
+                 removes is not restored",
+            )
+            .decided_by_a_person(
+                "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
+                 podlan-node",
+            ),
+        ]));
+    }
     if said.stale {
         return Ok(Finding::Wrong(vec![
             Condition::new(
@@ -58,10 +78,11 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                 "",
                 format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
             )
-            .because(if state.source.last_sync == 0 {
-                "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
-            } else {
-                Kind::NodeListUnreadable.why()
+            .because(match state.source.last_sync {
+                0 => {
+                    "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
+                }
+                _ => "the last good list stays in force: nodes that joined or moved since then are unreachable",
             })
             .decided_by_a_person(
                 "fix what the error names: the line of the file, or the connection to the API server and the agent's \
