@@ -84,7 +84,8 @@ fn paths(paths: &Paths, now: Clocks) -> Vec<String> {
     let family = |family: &str| if family == "ipv6" { "IPv6" } else { "IPv4" };
     let mut lines = Vec::new();
     for (name, counts) in &paths.counts {
-        let counts: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let counts = counts.iter().filter(|(_, count)| **count > 0);
+        let counts: Vec<String> = counts.map(|(state, count)| format!("{count} {state}")).collect();
         lines.push(format!(
             "paths     {}: {}",
             family(name),
