@@ -24,8 +24,8 @@ fn served() -> String {
         ..VerdictLine::default()
     });
     let leases = pods::leases::NetworkLeases { network: "podnet".into(), ..Default::default() };
-    let room = Some(("podnet".to_owned(), Room::default()));
-    let lease_counts = LeaseCounts { leases: vec![leases], room, ..LeaseCounts::default() };
+    let rooms = Some(("podnet".to_owned(), [Some(Room::default()); 2]));
+    let lease_counts = LeaseCounts { leases: vec![leases], rooms, ..LeaseCounts::default() };
     metrics.set_state(&State::starting("n1", "file x"), &Dangers::default(), &lease_counts, Inner::default());
     metrics.set_drops(Drops::default());
     metrics.set_forwarding(&Forwarding::default());
