@@ -1,4 +1,6 @@
-//! The commands of an operator: `podlan-node doctor` and `podlan-node trace`.
+//! The commands of an operator: `podlan-node doctor`, `trace`, `leases`, `report`.
 
 mod doctor;
+mod leases;
+mod report;
 mod trace;

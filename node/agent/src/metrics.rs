@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family as Series;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use conditions::Kind;
 use filter::Drops;
 use install::pools::Dangers;
-use netlink::Family;
+use netlink::Family as AddressFamily;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::{LeaseCounts, Room, Rooms};
+use probes::machine::{Counts, Verdict};
 use state::{RouteCounts, State, VerdictLine};
 
 /// Two labels and their values.
@@ -48,22 +50,23 @@ pub(crate) struct Inner {
 pub(crate) struct Metrics {
     registry: Registry,
     ready: Gauge,
-    routes: Series<Labels, Gauge>,
-    verdicts: Series<Labels, Gauge>,
-    leases: Series<Labels, Gauge>,
+    routes: Family<Labels, Gauge>,
+    verdicts: Family<Labels, Gauge>,
+    leases: Family<Labels, Gauge>,
     held: Gauge,
     dangers: Gauge,
     warnings: Gauge,
     source_failing: Gauge,
-    pool_addresses: Series<Vec<(&'static str, String)>, Gauge>,
-    pool_size: Series<Vec<(&'static str, String)>, Level>,
-    pool_free: Series<Vec<(&'static str, String)>, Level>,
+    pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
+    pool_size: Family<Vec<(&'static str, String)>, Level>,
+    pool_free: Family<Vec<(&'static str, String)>, Level>,
     masquerade: Gauge,
     forward_drops: Gauge,
-    forwarding: Series<Vec<(&'static str, String)>, Gauge>,
+    forwarding: Family<Vec<(&'static str, String)>, Gauge>,
     forwarding_heals: Counter,
-    source_rule_drops: Series<Vec<(&'static str, String)>, Counter>,
+    source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
+    conditions: Family<Labels, Gauge>,
     unreadable: Gauge,
     part_troubles: Gauge,
     source_synced: Level,
@@ -77,6 +80,10 @@ pub(crate) struct Metrics {
     reclaimed: Counter,
     /// The duration of a reconciliation.
     pub(crate) reconcile: Histogram,
+    paths: Family<Labels, Gauge>,
+    /// Round trips of probes.
+    pub(crate) round_trips: Histogram,
+    probe_packets: Family<Vec<(&'static str, String)>, Counter>,
 }
 
 impl Metrics {
@@ -84,22 +91,23 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("podlan_node"),
             ready: Gauge::default(),
-            routes: Series::default(),
-            verdicts: Series::default(),
-            leases: Series::default(),
+            routes: Family::default(),
+            verdicts: Family::default(),
+            leases: Family::default(),
             held: Gauge::default(),
             dangers: Gauge::default(),
             warnings: Gauge::default(),
             source_failing: Gauge::default(),
-            pool_addresses: Series::default(),
-            pool_size: Series::default(),
-            pool_free: Series::default(),
+            pool_addresses: Family::default(),
+            pool_size: Family::default(),
+            pool_free: Family::default(),
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
-            forwarding: Series::default(),
+            forwarding: Family::default(),
             forwarding_heals: Counter::default(),
-            source_rule_drops: Series::default(),
+            source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
+            conditions: Family::default(),
             unreadable: Gauge::default(),
             part_troubles: Gauge::default(),
             source_synced: Level::default(),
@@ -108,6 +116,9 @@ impl Metrics {
             changes: Counter::default(),
             reclaimed: Counter::default(),
             reconcile: Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.2, 1.0]),
+            paths: Family::default(),
+            round_trips: Histogram::new([0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]),
+            probe_packets: Family::default(),
         };
         let to = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
@@ -149,6 +160,8 @@ impl Metrics {
         );
         let former = metrics.former_mtu_pods.clone();
         to.register("former_mtu_pods", "Pods whose links have a former MTU of the node", former);
+        let conditions = metrics.conditions.clone();
+        to.register("conditions", "Conditions that `podlan-node status` lists, by kind and severity", conditions);
         let unreadable = metrics.unreadable.clone();
         to.register("unreadable_objects", "Links, addresses and routes in the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
@@ -170,6 +183,21 @@ impl Metrics {
         );
         let reconcile = metrics.reconcile.clone();
         to.register_with_unit("reconcile_duration", "Duration of a reconciliation", Unit::Seconds, reconcile);
+        let paths = metrics.paths.clone();
+        to.register("paths", "Paths to the pods of other nodes, by family and by what the probes found", paths);
+        let round_trips = metrics.round_trips.clone();
+        to.register_with_unit(
+            "path_round_trip",
+            "Round trips of full-size probes to the pods of other nodes",
+            Unit::Seconds,
+            round_trips,
+        );
+        let packets = metrics.probe_packets.clone();
+        to.register(
+            "probe_packets",
+            "Path probes: requests and answers sent; received and dropped: malformed, unlisted, unanswered",
+            packets,
+        );
         metrics
     }
 
@@ -187,6 +215,18 @@ impl Metrics {
         self.source_failing.set((!state.source.error.is_empty()).into());
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
+        self.paths.clear();
+        for (family, counts) in state.paths.iter().flat_map(|paths| &paths.counts) {
+            for word in Verdict::WORDS {
+                let count = counts.get(word).copied().unwrap_or_default();
+                self.paths.get_or_create(&labels(("family", family), ("state", word))).set(number(count as u64));
+            }
+        }
+        for kind in Kind::ALL {
+            let count = state.conditions.iter().filter(|condition| condition.kind == *kind).count();
+            let level = labels(("kind", kind.name()), ("severity", kind.severity().name()));
+            self.conditions.get_or_create(&level).set(number(count as u64));
+        }
         self.leases.clear();
         self.pool_addresses.clear();
         self.pool_size.clear();
@@ -207,7 +247,7 @@ impl Metrics {
     /// How full the pools are: by family, and, as before there were families, of the fullest one, which is exhausted first.
     fn rooms(&self, network: &str, rooms: &Rooms) {
         let free = |room: &Room| room.capacity.saturating_sub(room.used);
-        let families = [Family::V4, Family::V6];
+        let families = AddressFamily::BOTH;
         for (family, room) in
             families.into_iter().zip(rooms).filter_map(|(family, room)| Some((family, room.as_ref()?)))
         {
@@ -227,6 +267,22 @@ impl Metrics {
         let Drops { forged, loopback } = drops;
         for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
             let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
+            counter.inner().store(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the counters of probes.
+    pub(crate) fn set_probes(&self, counts: Counts) {
+        let Counts { requests, answers, malformed, unlisted, unanswered } = counts;
+        let kinds = [
+            ("request", requests),
+            ("answer", answers),
+            ("malformed", malformed),
+            ("unlisted", unlisted),
+            ("unanswered", unanswered),
+        ];
+        for (kind, packets) in kinds {
+            let counter = self.probe_packets.get_or_create(&vec![("kind", kind.to_owned())]);
             counter.inner().store(packets, Ordering::Relaxed);
         }
     }

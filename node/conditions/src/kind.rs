@@ -15,6 +15,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The name in metrics, JSON and docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 macro_rules! kinds {
     ($($kind:ident $name:literal $severity:ident $why:literal $cure:literal;)*) => {
         /// A kind of condition. Its name is stable.
@@ -184,6 +195,23 @@ kinds! {
         "a pod with a larger MTU than its path sends packets that are lost on the way: connections open and then hang"
         "podlan-node doctor --fix, or create the pods again";
 
+    // Paths between the nodes, as the agents' probes find.
+    PathsLost "paths-lost" Critical
+        "pods of this node and of those nodes do not reach each other"
+        "find who drops packets with pod addresses between the nodes: podlan-node doctor on both, then the network";
+    PathsTranslated "paths-translated" Warning
+        "pods are not seen with their own address: network policies and logs mean somebody else"
+        "let the rule that translates leave out the pod CIDRs";
+    PathsTooBig "paths-too-big" Warning
+        "connections open and hang as soon as they carry much"
+        "give the network between the nodes the pods' MTU, or the pods a smaller one";
+    PeersDead "peers-dead" Warning
+        "pods of those nodes are unreachable from this node"
+        "see whether those nodes run";
+    ProbePortClosed "probe-port-closed" Info
+        "whether packets of pods pass to those nodes is unknown"
+        "allow the probes' UDP port there, or switch the probes off on every node";
+
     // Addresses, the store and files.
     PoolShared "pool-shared" Critical
         "each network leases independently: two pods of this node can get the same address"
@@ -240,3 +268,6 @@ kinds! {
         "a plugin and an agent of different versions may disagree about the store's format or about podlan's objects"
         "install the plugin again";
 }
+
+#[cfg(test)]
+mod tests;

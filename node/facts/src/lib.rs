@@ -91,10 +91,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// A link's name; `link N` where it is not known.
+    /// A link's name; `ifN`, as `ip` prints it, where it is not known.
     pub fn link_name(&self, index: u32) -> String {
         let known = self.links.iter().find(|link| link.index == index);
-        known.map_or_else(|| format!("link {index}"), |link| link.name.clone())
+        known.map_or_else(|| format!("if{index}"), |link| link.name.clone())
     }
 
     /// A route as `ip route` shows it, with its protocol.

@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{Family, HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl, Unanswered};
+use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, Unanswered, is_pod_link};
 use nftables::Nfnetlink;
 
 use crate::attached::{self, Attached};
@@ -73,10 +73,14 @@ impl Places {
 
 /// Gathers everything.
 pub fn observe(places: &Places) -> Facts {
+    observe_with(places, agent(&places.run_dir))
+}
+
+/// The same, given what the agent says of itself.
+pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
-    let agent = agent(&places.run_dir);
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
@@ -233,8 +237,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
     let links = kernel.ok_or_else(|| "the pods' links are unknown".to_owned());
-    let pods =
-        links.map(|kernel| kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX)));
+    let pods = links.map(|kernel| kernel.links.iter().filter(|link| link.veth && is_pod_link(&link.name)));
     let rp_filter = pods.and_then(|pods| {
         let mut all = Vec::new();
         for link in pods {

@@ -72,9 +72,9 @@ impl Here {
         self.addresses.iter().map(|(_, own)| *own).find(|own| own.is_ipv4() == cidr.is_ipv4() && swallowed(*own))
     }
 
-    /// The name of a link; `link N` where it is not known.
+    /// The name of a link; `ifN` where it is not known, as `ip` prints it.
     pub fn link_name(&self, index: u32) -> Arc<str> {
-        self.links.get(&index).map_or_else(|| format!("link {index}").into(), |link| link.name.clone())
+        self.links.get(&index).map_or_else(|| format!("if{index}").into(), |link| link.name.clone())
     }
 
     /// The subnets with room for somebody else that hold `address`.

@@ -75,7 +75,7 @@ fn tables(socket: &mut Socket, rules: &[PolicyRule]) -> Result<Vec<Route>, netli
     let mut routes = Vec::new();
     for (v6, table) in looked_up.into_iter().take(TABLES) {
         let family = if v6 { Family::V6 } else { Family::V4 };
-        match socket.dump(Route::dump_table(family, table), |message| Route::from_message(&message)) {
+        match socket.dump(Route::dump_table(family, table, None), |message| Route::from_message(&message)) {
             Ok(of_table) => routes.extend(of_table.into_iter().filter(|route| route.table == table)),
             // The table has no route.
             Err(netlink::Error::Dump(refused)) if refused.errno == Errno::ENOENT => {}

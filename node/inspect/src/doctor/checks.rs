@@ -12,6 +12,7 @@ mod mtu;
 mod neighbours;
 mod next_hops;
 mod nodes;
+mod paths;
 mod plugins;
 
 mod policy_rules;
@@ -33,7 +34,7 @@ use facts::Facts;
 pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
 
 /// All checks, in the order of a packet's path, then of the configuration.
-pub const ALL: [Check; 24] = [
+pub const ALL: [Check; 25] = [
     ("agent", agent::judge),
     ("nodes", nodes::judge),
     ("routes", routes::judge),
@@ -48,6 +49,7 @@ pub const ALL: [Check; 24] = [
     ("forward-policy", forward_policy::judge),
     ("translation", translation::judge),
     ("mtu", mtu::judge),
+    ("paths", paths::judge),
     ("neighbours", neighbours::judge),
     ("source-address", source_address::judge),
     ("pods", attachments::judge),

@@ -279,7 +279,7 @@ pub(super) fn shown(route: &Route, leg: &Leg) -> String {
     let links = [&leg.taken, &leg.outgoing, &leg.incoming];
     let name = |index| {
         let known = links.into_iter().flatten().find(|link| link.index == index);
-        known.map_or_else(|| format!("link {index}"), |link| link.name.clone())
+        known.map_or_else(|| format!("if{index}"), |link| link.name.clone())
     };
     format!("{} proto {}", route.shown(name), protocol::name(route.protocol))
 }

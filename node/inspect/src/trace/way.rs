@@ -55,13 +55,21 @@ impl Way {
             text.extend(hops.iter().map(hop));
         }
         let blind = self.blind.join("; ");
-        let passes = self.legs.iter().flatten().all(|hop| !matches!(hop.state, State::Wrong | State::Cut));
         text + &match self.kept {
-            Kept::Yes if passes => format!("the address is kept: {other} sees {one}, {one} sees {other}\n"),
-            Kept::Yes => "no rule here changes the addresses; whether packets pass is said above\n".to_owned(),
+            Kept::Yes if !self.passes() => {
+                "packets do not pass; no rule of this node would change their addresses\n".to_owned()
+            }
+            Kept::Yes => {
+                format!("the address is kept, as far as this node decides: {other} sees {one}, {one} sees {other}\n")
+            }
             Kept::No => "the address is NOT kept\n".to_owned(),
             Kept::Unknown => "it is unknown whether the address is kept\n".to_owned(),
         } + &format!("not looked at: {blind}\n\n")
+    }
+
+    /// Whether no hop on this node is known to stop packets.
+    fn passes(&self) -> bool {
+        self.legs.iter().flatten().all(|hop| !matches!(hop.state, State::Wrong | State::Cut))
     }
 
     fn json(&self) -> Value {

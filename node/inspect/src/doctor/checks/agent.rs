@@ -3,7 +3,6 @@
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
 use facts::Facts;
-use state::Clocks;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else {
@@ -73,17 +72,18 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         );
     }
     if !state.source.error.is_empty() {
-        let age = Clocks::now().unix.saturating_sub(state.source.last_sync);
         problems.push(
             Condition::new(
                 Kind::NodeListUnreadable,
-                state.source.name.as_str(),
+                "",
                 format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
             )
-            .because(format!(
-                "the last good list, {age} s old, stays in force: nodes that joined or moved since then are \
-                 unreachable"
-            ))
+            .because(match state.source.last_sync {
+                0 => {
+                    "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
+                }
+                _ => "the last good list stays in force: nodes that joined or moved since then are unreachable",
+            })
             .decided_by_a_person(
                 "fix what the error names: the line of the file, or the connection to the API server and the agent's \
                  permissions there",

@@ -4,7 +4,7 @@
 //! segment's), one that goes the same way, and those of pods that were adopted are as they should be.
 
 use ipnetwork::IpNetwork;
-use netlink::{NODE_ROUTE, POD_ROUTE, Route};
+use netlink::{NODE_ROUTE, POD_ROUTE, PROBE_ROUTE, Route};
 
 use super::super::finding::{Finding, Outcome};
 use crate::cure;
@@ -27,7 +27,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         .filter_map(|line| Some((line, line.cidr.parse().ok()?)))
         .collect();
     let mut problems = Vec::new();
-    for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE)) {
+    for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE | PROBE_ROUTE)) {
         let inside = |cidr: &IpNetwork| within(route.destination, *cidr);
         if let Some((line, cidr)) = others.iter().find(|(_, cidr)| inside(cidr)) {
             if wins_over_peer(route, *cidr, line.wanted) {

@@ -1,6 +1,6 @@
 //! Do packets of pods fit the links of their paths?
 
-use netlink::HOST_LINK_PREFIX;
+use netlink::is_pod_link;
 
 use super::super::finding::{Finding, Outcome, some};
 use conditions::{Condition, Fix, Kind};
@@ -17,7 +17,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         None => (kernel.inherited_mtu.mtu.into(), kernel.inherited_mtu.of.to_string()),
     };
     let mut problems = Vec::new();
-    let pods = || kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX));
+    let pods = || kernel.links.iter().filter(|link| link.veth && is_pod_link(&link.name));
     let odd: Vec<String> = pods()
         .filter(|link| u64::from(link.mtu) != wanted)
         .map(|link| format!("{} has {}{}", link.name, link.mtu, whose(&link.alias)))

@@ -75,6 +75,9 @@ pub(crate) fn healthy() -> Facts {
     (state.pid, state.ready, state.reasons) = (42, true, Vec::new());
     state.pod_cidrs = vec!["10.244.1.0/24".into(), "fd00:10:244:1::/64".into()];
     state.addresses = vec!["172.31.0.1".parse().unwrap(), "fd31::1".parse().unwrap()];
+    let open = |family: &str| (family.to_owned(), [("open".to_owned(), 1)].into());
+    let counts = [open("ipv4"), open("ipv6")].into();
+    state.paths = Some(state::paths::Paths { probed: true, counts, ..state::paths::Paths::default() });
     let verdicts = vec![
         line("node1", "10.244.1.0/24", Target::Unreachable),
         line("node1", "fd00:10:244:1::/64", Target::Unreachable),

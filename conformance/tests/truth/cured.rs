@@ -1,0 +1,57 @@
+//! How a row ends: by the command that its condition prints, by a person, or by the agent itself.
+
+use std::time::{Duration, Instant};
+
+use podlan_conformance::lab::eventually;
+
+use crate::outcome::Outcome;
+use crate::row::{At, Cure, Row};
+use crate::stage::Stage;
+use crate::told::Told;
+
+/// Runs the condition's command as root of the node, that very string, or undoes the fault where a person must decide.
+/// That packets pass afterwards is the caller's to see.
+pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, outcome: &mut Outcome) {
+    outcome.cure.clone_from(told.command.as_ref().unwrap_or(&told.cure));
+    outcome.has_command = told.command.is_some();
+    match (row.cure, &told.command) {
+        (Cure::Command, Some(command)) => match stage.run(At::Node, command, id) {
+            Ok(output) if output.success() => {}
+            Ok(output) => outcome.lacks(&format!("`{command}` fails: {}{}", output.stdout, output.stderr)),
+            Err(error) => outcome.lacks(&error.to_string()),
+        },
+        (Cure::Command, None) => outcome.lacks(&format!("no command is printed, only: {}", told.cure)),
+        (_, Some(command)) => outcome.lacks(&format!("a person must decide, but a command is printed: {command}")),
+        (_, None) => {
+            if told.cure.split_whitespace().count() < 4 {
+                outcome.lacks(&format!("no command and no sentence says what to do: {:?}", told.cure));
+            }
+        }
+    }
+    // Where the command did not work the fault ends here, so that the rest is still seen.
+    if row.cure == Cure::Person || (!outcome.is_whole() && !row.fault.undo.is_empty()) {
+        outcome.lacks_err(stage.script(row.fault.at, row.fault.undo, id));
+    }
+    outcome.lacks_err(stage.revive());
+}
+
+/// The agent ends the fault by itself: all packets pass, and the log says what was put back.
+pub(crate) fn by_the_agent(
+    stage: &Stage<'_>,
+    names: &[String],
+    begun: Instant,
+    within: Duration,
+    outcome: &mut Outcome,
+) {
+    "the agent, by itself".clone_into(&mut outcome.cure);
+    let logged = eventually(within, &format!("the log names {names:?}"), || {
+        let log = stage.log();
+        let said = |line: &&str| names.iter().all(|name| line.contains(name));
+        log.lines().find(said).map(str::to_owned).ok_or(log)
+    });
+    match logged {
+        Ok(line) => outcome.healed(begun.elapsed(), &line),
+        Err(error) => outcome.lacks(&error.to_string()),
+    }
+    outcome.lacks_err(stage.all_pass());
+}
