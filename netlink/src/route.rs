@@ -363,6 +363,8 @@ impl Looked {
             message.attributes.push(RouteAttribute::Source(source.into()));
         }
         message.attributes.extend(self.incoming.map(RouteAttribute::Iif));
+        // Without it the kernel says `main` for every table.
+        message.header.flags |= RouteFlags::LookupTable;
         Request::get(RouteNetlinkMessage::GetRoute(message))
     }
 }
@@ -373,6 +375,7 @@ impl Lookup {
         message.header.source_prefix_length = message.header.destination_prefix_length;
         message.attributes.push(RouteAttribute::Source(packet.source.into()));
         message.attributes.push(RouteAttribute::Iif(packet.incoming));
+        message.header.flags |= RouteFlags::LookupTable;
         Request::get(RouteNetlinkMessage::GetRoute(message))
     }
 

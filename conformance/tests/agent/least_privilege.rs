@@ -67,7 +67,10 @@ fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_ag
             .args(["--listen", &METRICS.to_string(), "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
             .spawn()?;
         eventually(SOON, "it is ready: its routes are in", || {
-            serves_ready(node, METRICS).map_err(|answer| format!("{answer}\n{}", agent.stderr()))
+            serves_ready(node, METRICS).map_err(|answer| format!("{answer}\n{}", agent.stderr()))?;
+            // It comes after node.json, which says that it is ready.
+            let conflist = node.path("/run/net.d/10-podlan.conflist").exists();
+            if conflist { Ok(()) } else { Err(format!("no conflist\n{}", agent.stderr())) }
         })?;
         let whole = routes(node)?;
         assert!(whole.len() >= 4, "{whole:?}");

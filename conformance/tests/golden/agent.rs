@@ -77,6 +77,12 @@ impl<'a> Rig<'a> {
         }
         let web = node.pod("web")?;
         let at = web.add(&Self::config(node)?)?;
+        // The keys of a condition are recorded: the conflist chains a plugin that is not installed.
+        eventually(SOON, "the agent reports a condition", || {
+            let said = ask(node, &["status", "--json"])?;
+            let mut kinds = said["conditions"].as_array().into_iter().flatten().map(|condition| &condition["kind"]);
+            if kinds.any(|kind| kind == "plugin-missing") { Ok(()) } else { Err(said.to_string()) }
+        })?;
         Ok(Self { node, web, at, _agents: agents })
     }
 

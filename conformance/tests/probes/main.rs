@@ -6,5 +6,6 @@
 //!                       lan: a bridge, on which a test drops what it likes
 //! ```
 
+mod endpoint;
 mod faults;
 mod rig;

@@ -29,6 +29,11 @@ impl<'a> Here<'a> {
         Ok(Self { node, pod, at, agent, _serves: serves })
     }
 
+    /// The same of an agent that was started otherwise.
+    pub(crate) fn of(node: &'a Node, pod: &'a Pod<'a>, at: Added, agent: Running, serves: Running) -> Self {
+        Self { node, pod, at, agent, _serves: serves }
+    }
+
     /// Whether the pod reaches the other's, in both families, and is seen with its own addresses.
     pub(crate) fn reaches(&self, other: &Self) -> Result<(), Error> {
         self.pod.reaches(&self.at, &other.at.ips())

@@ -112,6 +112,15 @@ kinds! {
     PeerNotRouted "peer-not-routed" Critical
         "pods of that node are unreachable from this node"
         "podlan-node status and podlan-node doctor, check nodes, say why podlan makes no route";
+    PolicyRule "policy-rule" Critical
+        "packets to those pods follow another table than the one with podlan's routes"
+        "except the pod CIDRs from the rule where it is configured, or add a rule for them before it";
+    NextHopSilent "next-hop-silent" Warning
+        "packets to the pods of that node are lost: the kernel does not know its link-layer address"
+        "see whether that node is up and on this link's segment";
+    DuplicateAddress "duplicate-address" Critical
+        "packets to the pods of both nodes go to whichever of them answers"
+        "give each node an InternalIP of its own";
     NeighbourTableSmall "neighbour-table-small" Warning
         "when the neighbour table is full, packets to nodes that are not in it are dropped"
         "raise gc_thresh3 of that family above the number of neighbours";
@@ -173,6 +182,12 @@ kinds! {
     PodSourceRoute "pod-source-route" Critical
         "a pod's packet counts as forged unless its source address is routed back to the pod's link"
         "restore the pod's route, or create the pod again";
+    PodAddressLost "pod-address-lost" Critical
+        "packets to the pod are answered by nobody, and it cannot send with its address"
+        "put the address back in the pod's namespace, or create the pod again";
+    PodDefaultRouteLost "pod-default-route-lost" Critical
+        "the pod reaches nobody, not even the node"
+        "put the route back in the pod's namespace, or create the pod again";
     PodRouteMissing "pod-route-missing" Critical
         "the plugin made that route with the pod, and another program removed it"
         "restore the pod's route, or create the pod again";
@@ -204,12 +219,27 @@ kinds! {
     PoolOutside "pool-outside" Critical
         "addresses are unique in the cluster only while each node leases from its own pod CIDRs"
         "set the pool in that file to one of this node's own CIDRs, and create those pods again";
+    PoolExhausted "pool-exhausted" Critical
+        "new pods of that network fail with \"no IP addresses available\""
+        "take back what is dead (podlan-node leases), run fewer pods here, or give the node a larger pod CIDR";
+    PoolNearlyExhausted "pool-nearly-exhausted" Warning
+        "new pods of that network will soon fail with \"no IP addresses available\""
+        "take back what is dead (podlan-node leases), run fewer pods here, or give the node a larger pod CIDR";
     LeaseDead "lease-dead" Warning
         "no other pod gets those addresses; when no address is left, new pods fail"
         "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir";
     StoreUnreadable "store-unreadable" Critical
         "pods of that network can be neither created nor removed while its store cannot be read"
         "ipam/store/FORMAT.md, \"Damage\": the store is a text file, and the named line is the damaged one";
+    StoreLocked "store-locked" Critical
+        "pods of that network can be neither created nor removed while another process holds the lock of its store"
+        "see why that process does not end";
+    DiskFull "disk-full" Critical
+        "the agent cannot write its state, and the plugin no lease: no pod can start"
+        "free room in that file system";
+    DiskNearlyFull "disk-nearly-full" Warning
+        "when the file system is full, the agent cannot write its state, and the plugin no lease"
+        "free room in that file system";
     StoreClock "store-clock" Warning
         "cooldowns end at the wrong time, so that an address may be given again too early"
         "run the runtime's CNI plugins in the node's own time namespace, or move the store away once its pods are gone";
@@ -231,6 +261,9 @@ kinds! {
     PluginNotExecutable "plugin-not-executable" Critical
         "the runtime can neither start nor cleanly stop pods of that network"
         "make the file executable, or install it again";
+    LoopbackMissing "loopback-missing" Critical
+        "containerd runs it for each pod beside podlan: no pod can start"
+        "install the reference plugins, or set use_internal_loopback = true in containerd's configuration";
     PluginVersion "plugin-version" Warning
         "a plugin and an agent of different versions may disagree about the store's format or about podlan's objects"
         "install the plugin again";

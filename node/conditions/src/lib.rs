@@ -49,6 +49,8 @@ pub enum Fix {
     TakeBackLeases,
     /// Give pods' links the MTU that the node's pods inherit.
     PodMtu,
+    /// Set pods' host links up and put the routes to pods back.
+    PodLinks,
     /// Have the running agent compare everything again.
     WakeAgent,
 }

@@ -10,10 +10,13 @@ use std::{fs, io};
 
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, is_pod_link};
+use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, Unanswered, is_pod_link};
 use nftables::Nfnetlink;
 
-use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
+use crate::attached::{self, Attached};
+use crate::decisions::{self, Decisions};
+use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings, machine};
+use filter::translation::{self, Translation};
 use filter::{self, forward};
 use install::conflist::{self, directory};
 use install::{BINARIES, same};
@@ -82,8 +85,46 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
         filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
-    let forward = forward(&agent, kernel.as_ref().ok());
-    Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
+    let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok());
+    let pods = pods(&leases, &kernel);
+    let decisions = decisions(&agent, &kernel, &pods, leases.as_ref().ok());
+    let mut directories = vec![places.run_dir.0.clone()];
+    directories.extend(places.data_dirs.iter().cloned());
+    Facts {
+        agent,
+        kernel,
+        settings,
+        packet_filter,
+        forward,
+        translated,
+        decisions,
+        pods,
+        space: machine::observe::space(&directories),
+        holders: machine::observe::holders(&places.data_dirs),
+        loopback: machine::observe::loopback(&places.bin_dir),
+        configurations,
+        plugins,
+        leases,
+    }
+}
+
+fn pods(leases: &Seen<Leases>, kernel: &Seen<Kernel>) -> Seen<Vec<Attached>> {
+    let (leases, kernel) = (leases.as_ref().map_err(Clone::clone)?, kernel.as_ref().map_err(Clone::clone)?);
+    Ok(attached::observe::observe(leases, &kernel.links))
+}
+
+fn decisions(
+    agent: &Seen<Option<AgentSaid>>,
+    kernel: &Seen<Kernel>,
+    pods: &Seen<Vec<Attached>>,
+    leases: Option<&Leases>,
+) -> Seen<Option<Decisions>> {
+    let Some(said) = agent.as_ref().map_err(Clone::clone)? else { return Ok(None) };
+    let kernel = kernel.as_ref().map_err(Clone::clone)?;
+    let living: Vec<Attached> = pods.iter().flatten().filter(|pod| pod.is_podlans() && pod.lives()).cloned().collect();
+    // Another part of many peers each time.
+    let turn = leases.map_or(0, |leases| leases.now.millis / 1000);
+    decisions::observe::observe(said, kernel, &living, turn).map(Some)
 }
 
 fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
@@ -99,12 +140,32 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
-    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), state, verdicts }))
+    let gone = machine::observe::is_agent_running(run_dir) == Some(false);
+    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), gone, state, verdicts }))
 }
 
-/// Follows packets between pods through the rules of other programs, as the agent does.
-fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::ForwardDrop>>> {
-    let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
+/// What rules of other programs drop between pods, and what they translate.
+type ForeignRules = (Seen<Option<Vec<forward::ForwardDrop>>>, Seen<Option<Vec<Translation>>>);
+
+/// Follows packets between pods through the rules of other programs.
+fn foreign_rules(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> ForeignRules {
+    let (said, kernel) = match (agent, kernel) {
+        (Err(why), _) => return (Err(why.clone()), Err(why.clone())),
+        (Ok(Some(said)), Some(kernel)) => (said, kernel),
+        (Ok(None), _) | (_, None) => return (Ok(None), Ok(None)),
+    };
+    let packets = packets(said, kernel);
+    let bridges: Vec<String> = bridges(&kernel.links);
+    let failed = |error: nftables::Error| format!("failed to read the rules of other programs: {error}");
+    let mut socket = match Nfnetlink::requests() {
+        Ok(socket) => socket,
+        Err(error) => return (Err(failed(error)), Err("the packet filter cannot be read".to_owned())),
+    };
+    let dropped = forward::look(&mut socket, &packets, &bridges).map(Some).map_err(failed);
+    (dropped, translation::look_at(&mut socket, &packets).map(Some).map_err(failed))
+}
+
+fn packets(said: &AgentSaid, kernel: &Kernel) -> Vec<forward::Packet> {
     let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
     let names: Vec<(IpNetwork, Arc<str>)> = said
         .verdicts
@@ -115,10 +176,17 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
         })
         .collect();
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
-    let failed = |error| format!("failed to read the rules of other programs: {error}");
-    let mut socket = Nfnetlink::requests().map_err(failed)?;
-    let bridges: Vec<String> = bridges(&kernel.links);
-    forward::look(&mut socket, &forward::packets(&own, &peers), &bridges).map(Some).map_err(failed)
+    let mut packets = forward::packets(&own, &peers);
+    let index = |name: &str| kernel.links.iter().find(|link| link.name == name).map(|link| link.index);
+    for packet in &mut packets {
+        packet.indexes = [index(&packet.incoming), index(&packet.outgoing)];
+    }
+    packets
+}
+
+/// The names of the links that are bridges.
+pub(crate) fn bridges(links: &[netlink::Link]) -> Vec<String> {
+    links.iter().filter(|link| link.bridge).map(|link| link.name.clone()).collect()
 }
 
 fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
@@ -136,7 +204,15 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
             }
         }
         let inherited_mtu = netlink::inherited_mtu(&mut socket, || said?.state.pod_mtus.last().copied())?;
-        Ok(Kernel { links, here: rtnetlink.here()?, routes: rtnetlink.all_routes()?, inherited_mtu, sources })
+        let unanswered = Unanswered::all(&mut socket)?;
+        Ok(Kernel {
+            links,
+            here: rtnetlink.here()?,
+            routes: rtnetlink.all_routes()?,
+            inherited_mtu,
+            sources,
+            unanswered,
+        })
     };
     look().map_err(|error| format!("failed to query the kernel: {error}"))
 }

@@ -49,8 +49,6 @@ pub struct End {
     pub index: u32,
     /// Its MAC.
     pub mac: [u8; 6],
-    /// Whether it is up.
-    pub up: bool,
 }
 
 /// What the kernel has under the number of the probe endpoint, or should have.
@@ -145,7 +143,7 @@ mod tests {
     use super::*;
 
     fn ends() -> Ends {
-        let end = |index: u8| End { index: index.into(), mac: [2, 0, 0, 0, 0, index], up: true };
+        let end = |index: u8| End { index: index.into(), mac: [2, 0, 0, 0, 0, index] };
         Ends { outer: end(5), inner: end(6) }
     }
 

@@ -67,7 +67,7 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
             events = listen();
         }
         let begun = activity.begin("look for what is wrong");
-        let said = AgentSaid { state: state.borrow().clone(), stale: false, verdicts: verdicts.borrow().to_vec() };
+        let said = AgentSaid { state: state.borrow().clone(), stale: false, gone: false, verdicts: verdicts.borrow().to_vec() };
         let before = spent();
         let ConfiguredPaths { cni_bin_dir, cni_conf_dir, data_dir } = paths.clone();
         let places = Places::new(run_dir.clone(), cni_conf_dir, cni_bin_dir, data_dir);

@@ -18,7 +18,7 @@ in `--json`, in `node.json`, in the agent's log (one line when it appears and on
 - `info`: worth knowing; nothing is lost yet. There is no alert.
 
 The agent looks 0.1 s after an event of the kernel (links, addresses, routes, rules, forwarding) and every 4 s whatever events say, and
-reports what a second look, 0.5 s later, still finds. Looks take at most 5 % of one processor: where one costs more than 0.2 s of
+reports what a second look, 0.5 s later, still finds; the first look is 3 s after its start. Looks take at most 5 % of one processor: where one costs more than 0.2 s of
 processor time, the time between two is 20 times that. It reports at most 20 conditions of one kind, and the number of the others.
 A check that could not run is listed as `unknown`, with the reason; what it found before stays.
 What packets between two named pods meet is judged by `podlan-node trace` alone.

@@ -1,13 +1,17 @@
 //! Fixes what is safe to fix, with the same code as the plugin or the agent; never a route or a file of other programs.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use netlink::{Family, ForwardingError, Procfs, Socket, ensure_forwarding};
+use ipnetwork::IpNetwork;
+use netlink::{Address, Family, ForwardingError, Link, POD_ROUTE, Procfs, Route, Socket, ensure_forwarding};
+use nix::errno::Errno;
 
+use super::checks::attachments::host_source;
 use super::finding::{Finding, Outcome, some};
-use conditions::Fix;
-use facts::observe::Places;
+use conditions::{Condition, Fix};
+use facts::observe::{Places, observe};
 use pods::forwarding::carry_out::carry_out as carry_out_change;
 use pods::forwarding::observe::observe as observe_forwarding;
 use pods::forwarding::{self, ForwardingState};
@@ -34,6 +38,7 @@ pub fn carry_out(fix: Fix, places: &Places) -> Result<String, String> {
         Fix::ForwardV6 => forward(Family::V6),
         Fix::TakeBackLeases => take_back(places),
         Fix::PodMtu => pod_mtu(places),
+        Fix::PodLinks => pod_links(places),
         Fix::WakeAgent => wake(places),
     }
 }
@@ -85,6 +90,67 @@ fn pod_mtu(places: &Places) -> Result<String, String> {
         (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
         (false, true) => Ok(format!("set the MTU {wanted} on {}", some(&changed))),
     }
+}
+
+/// Sets host links up and puts routes to pods back, as the plugin makes them.
+fn pod_links(places: &Places) -> Result<String, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("failed to put the links and routes of pods back: {error}");
+    let facts = observe(places);
+    let pods = facts.pods().map_err(|error| failed(&error))?.iter().filter(|pod| pod.is_podlans() && pod.lives());
+    let mut requests = Vec::new();
+    for pod in pods {
+        let Some(link) = &pod.link else { continue };
+        let address = pod.lease.address.ip();
+        if !link.up {
+            requests.push(Link::up(link.index));
+        }
+        if !link.up && address.is_ipv6() {
+            let fe80_1 = IpNetwork::from(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)));
+            requests.push(Address { address: fe80_1, device: link.index, link_scope: true }.add());
+            let route = Route::to(pod.link_local().into(), POD_ROUTE);
+            requests.push(Route { device: Some(link.index), metric: link.index, ..route }.replace());
+        }
+        let is_there = |route: &Route| route.destination.ip() == address && route.device == Some(link.index);
+        if !link.up || !facts.kernel().is_ok_and(|kernel| kernel.routes.iter().any(is_there)) {
+            let source = host_source(&facts, &pod.network, address);
+            let route = Route { device: Some(link.index), source, ..Route::to(address.into(), POD_ROUTE) };
+            requests.push(route.replace());
+        }
+    }
+    let mut host = Socket::open().map_err(|error| failed(&error))?;
+    let verdicts = host.request(&mut requests).map_err(|error| failed(&error))?;
+    match verdicts.into_iter().filter_map(Result::err).find(|refused| refused.errno != Errno::EEXIST) {
+        Some(refused) => Err(failed(&refused)),
+        None => Ok("put the links and routes of pods back".to_owned()),
+    }
+}
+
+/// What is left of the problems after `--fix`: those that it should have fixed say what root of the node runs instead, and
+/// do not recommend it again.
+pub fn left(outcomes: Vec<(&'static str, Outcome)>) -> Vec<(&'static str, Outcome)> {
+    let again = |problem: Condition| {
+        if problem.fix.is_none() {
+            return problem;
+        }
+        let command = problem.command.clone().filter(|command| !command.contains("doctor --fix"));
+        let (cure, left) = match &command {
+            Some(command) => (
+                format!("as root of the node (not in the agent's container): {command}"),
+                "this process could not, or it did not last",
+            ),
+            None => (
+                "`not fixed` above says what prevents it: remove that cause".to_owned(),
+                "this process could not, or it did not last",
+            ),
+        };
+        let problem = Condition { fix: None, command: None, ..problem }.decided_by_a_person(cure).left_because(left);
+        Condition { command, ..problem }
+    };
+    let outcome = |outcome: Outcome| match outcome {
+        Ok(Finding::Wrong(problems)) => Ok(Finding::Wrong(problems.into_iter().map(again).collect())),
+        other => other,
+    };
+    outcomes.into_iter().map(|(check, found)| (check, outcome(found))).collect()
 }
 
 fn wake(places: &Places) -> Result<String, String> {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use conditions::Kind;
+use conditions::{Condition, Kind};
 use routes::Target;
+use state::UnknownCheck;
 
 const NOW: Clocks = Clocks { unix: 1_800_000_000, boot: 5000 };
 

@@ -6,6 +6,7 @@ use netlink::{Known, Link};
 
 use super::hop::{Hop, State};
 use super::node;
+use crate::cure;
 use conditions::{Condition, Kind};
 use facts::legs::{At, End, Leg, Peer};
 use routes::Target;
@@ -87,10 +88,12 @@ fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop
         return Hop::at("host-link", name).with([problem]);
     };
     if !link.up {
-        let cure =
-            format!("ip link set {} up, then create the pod again: its routes were removed with the link", link.name);
+        let route = cure::pod_route(end.address, &link.name, pod.host_source);
         let problem = Condition::new(Kind::PodLinkDown, link.name.as_str(), format!("{} is down", link.name))
-            .decided_by_a_person(cure);
+            .decided_by_a_person(format!(
+                "podlan-node doctor, check pods, has the commands that put it back: ip link set {} up && {route}",
+                link.name
+            ));
         return at_link("host-link", link, String::new()).with([problem]);
     }
     of_link(end, link, leg)
@@ -152,12 +155,7 @@ fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Condition {
         end.address.to_string(),
         format!("{} is not routed back to {}, but {back}: {who} drops its packets", end.address, link.name),
     )
-    .decided_by_a_person(format!(
-        "ip route replace {} dev {} proto {} restores the pod's route; or create the pod again",
-        end.address,
-        link.name,
-        netlink::POD_ROUTE
-    ))
+    .cured_by(cure::pod_route(end.address, &link.name, end.pod().and_then(|pod| pod.host_source)))
 }
 
 fn sender(end: &End, peer: &Peer, leg: &Leg) -> Hop {
@@ -210,7 +208,19 @@ fn uplink_out(peer: &Peer, leg: &Leg) -> Hop {
         _ => leg.answer.as_ref().and_then(|answer| answer.as_ref().ok()?.gateway),
     };
     let text = via.map_or_else(|| "up".to_owned(), |via| format!("up, next hop {via}"));
-    Hop { next_hop: via, ..at_link("uplink", link, text) }.with(broken(link))
+    let silent = via.filter(|_| broken(link).is_none() && leg.neighbour == Some(Known::Silent));
+    let silent = silent.map(|via| {
+        Condition::new(
+            Kind::NextHopSilent,
+            peer.node.as_str(),
+            format!(
+                "{via}, the next hop to {}, does not answer on {}: its neighbour entry is FAILED or INCOMPLETE",
+                peer.node, link.name
+            ),
+        )
+        .decided_by_a_person("see whether that node is up, has this address, and answers on that segment")
+    });
+    Hop { next_hop: via, ..at_link("uplink", link, text) }.with(broken(link).into_iter().chain(silent))
 }
 
 fn broken(link: &Link) -> Option<Condition> {

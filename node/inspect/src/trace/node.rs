@@ -1,13 +1,14 @@
 //! The node's own decision on a packet: whether it forwards, by which route, through which rules, and with which source
 //! address. Pure.
 
-use netlink::{Family, NODE_ROUTE, POD_ROUTE, Route};
+use netlink::{Family, NODE_ROUTE, POD_ROUTE, PolicyRule, Route};
 use nix::errno::Errno;
 
 use super::hop::{Hop, State};
+use crate::cure;
 use conditions::{Condition, Kind};
 use facts::legs::{At, Leg};
-use filter::forward::By;
+use filter::translation::Side;
 use pods::forwarding::Off;
 use routes::Target;
 use routes::protocol;
@@ -20,17 +21,16 @@ pub(super) fn node(leg: &Leg) -> Hop {
     match &leg.dropped {
         Ok(dropped) => {
             problems.extend(dropped.iter().filter(|found| found.certain).map(|found| {
-                let by = if found.by == By::Policy { "by its policy" } else { "by a rule" };
                 Condition::new(
                     Kind::ForwardDrop,
                     found.chain.as_str(),
-                    format!("the chain {} drops it {by}", found.chain),
+                    format!("the chain {} drops it {}", found.place(), found.by()),
                 )
                 .because("it does not pass, whatever the routes and podlan's own rules are")
                 .decided_by_a_person(found.cure.clone())
             }));
             blind.extend(
-                dropped.iter().filter(|found| !found.certain).map(|found| format!("{} may drop it", found.chain)),
+                dropped.iter().filter(|found| !found.certain).map(|found| format!("{} may drop it", found.place())),
             );
         }
         Err(error) => blind.push(error.clone()),
@@ -41,9 +41,14 @@ pub(super) fn node(leg: &Leg) -> Hop {
                 Condition::new(
                     Kind::AddressTranslated,
                     found.chain.as_str(),
-                    format!("the chain {} translates its source address", found.chain),
+                    format!("the chain {} translates its {} address", found.place(), side(found.side)),
                 )
-                .because(format!("{} does not see {}, but an address of this node", leg.to.address, leg.from.address))
+                .because(match found.side {
+                    Side::Source => {
+                        format!("{} does not see {}, but an address of this node", leg.to.address, leg.from.address)
+                    }
+                    Side::Destination => format!("it does not reach {}", leg.to.address),
+                })
                 .decided_by_a_person(
                     "find the program that made the rule: nft list ruleset; traffic between pods must not be \
                      translated",
@@ -65,6 +70,13 @@ pub(super) fn node(leg: &Leg) -> Hop {
         hop.state = if hop.state == State::Ok { State::Unknown } else { hop.state };
     }
     hop.with(problems)
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Source => "source",
+        Side::Destination => "destination",
+    }
 }
 
 fn forwarding(leg: &Leg) -> Option<Condition> {
@@ -199,6 +211,9 @@ fn unroutable(leg: &Leg, errno: Errno) -> Condition {
         .decided_by_a_person(cure);
     };
     let wrong = format!("{} is not routed, {is}; it should go {}", leg.to.address, should_be(&wanted, leg));
+    if let Some((rule, route)) = &leg.rule {
+        return ruled(rule, route.as_ref(), &wanted, leg);
+    }
     match leg.entry.as_ref().filter(|entry| ![NODE_ROUTE, POD_ROUTE].contains(&entry.protocol)) {
         Some(thief) if thief.destination.prefix() > 0 => stolen(wrong, thief),
         _ => missing(wrong, &wanted, leg),
@@ -206,16 +221,36 @@ fn unroutable(leg: &Leg, errno: Errno) -> Condition {
 }
 
 fn astray(shown: &str, entry: &Route, wanted: &Wanted, leg: &Leg) -> Condition {
+    if let Some((rule, route)) = &leg.rule {
+        return ruled(rule, route.as_ref(), wanted, leg);
+    }
     let wrong = format!("it goes by `{shown}`, it should go {} by podlan's own route", should_be(wanted, leg));
     let ours = [NODE_ROUTE, POD_ROUTE].contains(&entry.protocol);
     if ours || entry.destination.prefix() == 0 { missing(wrong, wanted, leg) } else { stolen(wrong, entry) }
 }
 
+/// A policy rule leads it to another table.
+fn ruled(rule: &PolicyRule, route: Option<&Route>, wanted: &Wanted, leg: &Leg) -> Condition {
+    let by = route.map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", shown(route, leg)));
+    let wrong = format!(
+        "the policy rule `{rule}` sends it {by}; it should go {} by podlan's own route",
+        should_be(wanted, leg)
+    );
+    Condition::new(Kind::PolicyRule, rule.priority.to_string(), wrong).decided_by_a_person(
+        "except the pod CIDRs from that rule where it is configured (netplan, cloud-init, NetworkManager, a VPN); \
+         podlan-node doctor, check policy-rules, has the commands",
+    )
+}
+
 fn missing(wrong: String, wanted: &Wanted, leg: &Leg) -> Condition {
     if wanted.protocol == POD_ROUTE {
         let link = leg.outgoing.as_ref().map_or("", |link| link.name.as_str());
-        let cure = format!("ip route replace {} dev {link} proto {POD_ROUTE}; or create the pod again", leg.to.address);
-        return Condition::new(Kind::PodRouteMissing, leg.to.address.to_string(), wrong).decided_by_a_person(cure);
+        let source = leg.to.pod().and_then(|pod| pod.host_source);
+        return Condition::new(Kind::PodRouteMissing, leg.to.address.to_string(), wrong).cured_by(cure::pod_route(
+            leg.to.address,
+            link,
+            source,
+        ));
     }
     Condition::new(Kind::RouteMissing, leg.to.address.to_string(), wrong)
         .decided_by_a_person(
@@ -233,23 +268,18 @@ fn stolen(wrong: String, thief: &Route) -> Condition {
              make",
         )
         .decided_by_a_person(format!(
-            "find the program that made it (protocol {number}: {}), stop it, then: ip {}route del {destination} \
-             metric {} proto {number}",
+            "find the program that made it (protocol {number}: {}), and stop it or have it leave out this subnet; \
+             podlan-node doctor, check foreign-routes or routes, has the command where one is safe",
             protocol::maker(number),
-            if destination.is_ipv6() { "-6 " } else { "" },
-            thief.metric,
         ))
 }
 
 /// As `ip route` shows it, links and protocols by name.
 pub(super) fn shown(route: &Route, leg: &Leg) -> String {
-    let kind = if route.kind == netlink::RouteKind::Unicast { String::new() } else { format!("{} ", route.kind) };
     let links = [&leg.taken, &leg.outgoing, &leg.incoming];
-    let link = route.device.map(|index| {
+    let name = |index| {
         let known = links.into_iter().flatten().find(|link| link.index == index);
         known.map_or_else(|| format!("if{index}"), |link| link.name.clone())
-    });
-    let via = route.gateway.map(|via| format!(" via {via}")).unwrap_or_default();
-    let dev = link.map(|link| format!(" dev {link}")).unwrap_or_default();
-    format!("{kind}{}{via}{dev} proto {}", route.destination, protocol::name(route.protocol))
+    };
+    format!("{} proto {}", route.shown(name), protocol::name(route.protocol))
 }

@@ -54,7 +54,7 @@ pub struct Holder(pub String);
 pub fn ensure(socket: &mut Socket, addresses: &[IpAddr]) -> Result<bool, Error> {
     let (ends, mut changed) = ensure_links(socket)?;
     let Desired { objects, neighbours } = desired(ends, addresses);
-    for change in plan(&objects, &observe(socket, ends)?) {
+    for change in plan(&objects, &observe(socket)?) {
         apply(socket, &change)?;
         changed = true;
     }
@@ -70,8 +70,7 @@ pub fn ensure(socket: &mut Socket, addresses: &[IpAddr]) -> Result<bool, Error> 
 pub fn remove() -> Result<Vec<String>, Error> {
     let mut socket = Socket::open()?;
     let mut removed = Vec::new();
-    let nobody = End { index: 0, mac: [0; 6], up: false };
-    let observed = observe(&mut socket, Ends { outer: nobody, inner: nobody })?;
+    let observed = observe(&mut socket)?;
     for change in plan(&Objects::default(), &observed) {
         match apply(&mut socket, &change) {
             Ok(()) => removed.push(match &change {
@@ -133,29 +132,39 @@ pub fn has_pods(socket: &mut Socket, family: Family) -> Result<bool, Error> {
     Ok(!pods.is_empty())
 }
 
+/// Makes the pair where it is not whole. A pair without our text is one that a killed agent made.
 fn ensure_links(socket: &mut Socket) -> Result<(Ends, bool), Error> {
     let mut changed = false;
     if let Some(link) = Link::find(socket, Selector::Name(OUTER_LINK))? {
         let inner = Link::find(socket, Selector::Name(INNER_LINK))?;
-        let pair = inner.as_ref().is_some_and(|inner| link.peer == Some(inner.index) || link.peer.is_none());
-        if !is_ours(&link) && !(link.veth && pair) {
-            return Err(Error::Foreign(OUTER_LINK.to_owned()));
-        }
-        if !pair {
-            let remove = Link::remove(Selector::Index(link.index));
-            request(socket, remove, || format!("remove {OUTER_LINK}"), &[Errno::ENODEV])?;
+        let is_pair = link.veth && inner.is_some_and(|inner| link.peer == Some(inner.index));
+        match (is_ours(&link), is_pair) {
+            (_, true) => {}
+            (true, false) => {
+                let remove = Link::remove(Selector::Index(link.index));
+                request(socket, remove, || format!("remove {OUTER_LINK}"), &[Errno::ENODEV])?;
+            }
+            (false, false) => return Err(Error::Foreign(OUTER_LINK.to_owned())),
         }
     }
     if Link::find(socket, Selector::Name(OUTER_LINK))?.is_none() {
         make_links(socket)?;
         changed = true;
     }
-    let ends = Ends { outer: end(socket, OUTER_LINK)?, inner: end(socket, INNER_LINK)? };
-    for end in [ends.inner, ends.outer].into_iter().filter(|end| !end.up) {
-        request(socket, Link::up(end.index), || "set the probe link up".to_owned(), &[])?;
-        changed = true;
+    let hardening = Hardening { forward_v4: false, kernel_has_v6: netlink::kernel_has_v6() };
+    for name in [INNER_LINK, OUTER_LINK] {
+        let found = Link::find(socket, Selector::Name(name))?;
+        let link = found.ok_or_else(|| Error::Foreign(name.to_owned()))?;
+        if !is_ours(&link) {
+            request(socket, Link::harden(link.index, hardening, ALIAS), || format!("harden {name}"), &[])?;
+            changed = true;
+        }
+        if !link.up {
+            request(socket, Link::up(link.index), || format!("set {name} up"), &[])?;
+            changed = true;
+        }
     }
-    Ok((ends, changed))
+    Ok((Ends { outer: end(socket, OUTER_LINK)?, inner: end(socket, INNER_LINK)? }, changed))
 }
 
 fn is_ours(link: &Link) -> bool {
@@ -167,7 +176,7 @@ fn make_links(socket: &mut Socket) -> Result<(), Error> {
         doing: "open the own network namespace".to_owned(),
         why: error.to_string(),
     })?;
-    // Locally administered; "pod" and the end.
+    // Locally administered; "podl" and the end.
     let pair = NewVeth {
         name: OUTER_LINK,
         mac: [0x02, 0x70, 0x6f, 0x64, 0x6c, 0x01],
@@ -177,23 +186,17 @@ fn make_links(socket: &mut Socket) -> Result<(), Error> {
         peer_netns: netns.as_fd(),
         mtu: MTU,
     };
-    request(socket, pair.add(), || format!("make the links {OUTER_LINK} and {INNER_LINK}"), &[])?;
-    let hardening = Hardening { forward_v4: false, kernel_has_v6: netlink::kernel_has_v6() };
-    for name in [OUTER_LINK, INNER_LINK] {
-        let index = end(socket, name)?.index;
-        request(socket, Link::harden(index, hardening, ALIAS), || format!("harden {name}"), &[])?;
-    }
-    Ok(())
+    request(socket, pair.add(), || format!("make the links {OUTER_LINK} and {INNER_LINK}"), &[])
 }
 
 fn end(socket: &mut Socket, name: &str) -> Result<End, Error> {
     let link = Link::find(socket, Selector::Name(name))?;
-    let found = link.and_then(|link| Some(End { index: link.index, mac: link.mac.try_into().ok()?, up: link.up }));
+    let found = link.and_then(|link| Some(End { index: link.index, mac: link.mac.try_into().ok()? }));
     found.ok_or_else(|| Error::Refused { doing: format!("look for {name}"), why: "it is gone again".to_owned() })
 }
 
 /// What is in the kernel under our number.
-fn observe(socket: &mut Socket, _ends: Ends) -> Result<Objects, Error> {
+fn observe(socket: &mut Socket) -> Result<Objects, Error> {
     let mut objects = Objects::default();
     for family in Family::BOTH {
         let tables = [254, RECEIVE, SEND];

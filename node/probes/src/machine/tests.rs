@@ -190,7 +190,7 @@ fn after(fate: &Fate<'_>, closed: &[usize], wanted: [Verdict; 2]) -> Duration {
     for _ in 0..2000 {
         world.pass(Duration::from_millis(10), fate);
         let is_right = [world.verdict(0, 1), world.verdict(1, 0)] == wanted;
-        right = right.filter(|_| is_right).or(is_right.then(|| world.now.at));
+        right = right.filter(|_| is_right).or(is_right.then_some(world.now.at));
     }
     let right =
         right.unwrap_or_else(|| panic!("{:?} and {:?}, not {wanted:?}", world.verdict(0, 1), world.verdict(1, 0)));
@@ -413,6 +413,40 @@ fn neighbours_in_turn_stay_below_half_of_the_table() {
         assert!(peers.len() <= 512, "{} at {:?}", peers.len(), *at - sent[0].0);
     }
     assert!(sent.len() > 1000, "{}", sent.len());
+}
+
+#[test]
+fn an_answer_is_as_long_as_its_request_and_goes_to_listed_peers_alone() {
+    let now = Now { at: Instant::now(), unix: 0 };
+    let mut machine = Machine::new(200, RandomState::new(), now);
+    machine.on(Event::Wanted(wanted(0, 3, false)), now);
+    let request = Datagram {
+        nonce: 7,
+        standing: Standing::Open,
+        opinion: Opinion::None,
+        message: Message::Request { about: None },
+    };
+    let mut answers = |place, from: IpAddr, size: usize| -> Vec<usize> {
+        let bytes = request.write(size);
+        let from = SocketAddr::new(from, 40_000);
+        let actions = machine.on(Event::Received { place, from, bytes: &bytes }, now);
+        let answer = |action: &Action| match action {
+            Action::Answer(outgoing) => Some((outgoing.to, outgoing.bytes.len())),
+            _ => None,
+        };
+        let answers: Vec<_> = actions.iter().filter_map(answer).collect();
+        assert!(answers.iter().all(|(to, _)| *to == from));
+        answers.into_iter().map(|(_, size)| size).collect()
+    };
+    for size in [HEAD, 700, 1472] {
+        assert_eq!(answers(Place::Probe, probe_of(1), size), [size]);
+        assert_eq!(answers(Place::Probe, address_of(1), size), [size], "it was translated");
+        assert_eq!(answers(Place::Node, address_of(2), size), [size]);
+        assert!(answers(Place::Probe, [192, 0, 2, 1].into(), size).is_empty());
+        assert!(answers(Place::Node, probe_of(1), size).is_empty());
+    }
+    let many = (0..3000).filter(|_| !answers(Place::Probe, probe_of(1), HEAD).is_empty()).count();
+    assert!(many <= 1000, "{many} in one moment");
 }
 
 proptest! {

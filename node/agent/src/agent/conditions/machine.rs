@@ -14,6 +14,9 @@ use conditions::{Condition, Kind};
 use inspect::doctor::finding::{Finding, Outcome};
 use state::UnknownCheck;
 
+/// How long after its start to look first: an agent that starts puts right what it finds.
+const START: Duration = Duration::from_secs(3);
+
 /// How long after an event to look: events come in bursts, and the agent corrects what is its own to correct.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -66,9 +69,9 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// The first look is due at once. `before` is what was found before the part was started again.
+    /// The first look is due after [`START`]. `before` is what was found before the part was started again.
     pub(super) fn new(before: Found, now: Instant) -> Self {
-        Self { found: before, seen: BTreeMap::new(), due: now, rested: now }
+        Self { found: before, seen: BTreeMap::new(), due: now + START, rested: now + START }
     }
 
     /// When it wants [`Event::Tick`].

@@ -24,6 +24,26 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         });
     };
     let state = &said.state;
+    if said.gone {
+        return Ok(Finding::Wrong(vec![
+            Condition::new(
+                Kind::AgentGone,
+                "",
+                format!(
+                    "the agent (its pid was {}) has ended: nothing holds node.lock in its run directory",
+                    state.pid
+                ),
+            )
+            .because(
+                "routes are no longer maintained: new nodes are unreachable, and a route that another program \
+                 removes is not restored",
+            )
+            .decided_by_a_person(
+                "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
+                 podlan-node",
+            ),
+        ]));
+    }
     if said.stale {
         return Ok(Finding::Wrong(vec![
             Condition::new(

@@ -16,7 +16,19 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         ]));
     };
     let ours = &files[first];
+    let mut fine = format!("{} comes first by name", ours.file);
     for winner in &files[..first] {
+        match winner.delegates_to(ours) {
+            Some(true) => {
+                fine = format!("{} (Multus) comes first by name and hands pods to {}", winner.file, ours.file);
+                continue;
+            }
+            Some(false) => {
+                problems.push(elsewhere(winner, ours));
+                continue;
+            }
+            None => {}
+        }
         let broken = match (&winner.unread, &winner.json) {
             (Some(why), _) => format!(", which cannot be read: {why}"),
             (None, None) => ", which is not JSON".to_owned(),
@@ -51,7 +63,22 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             problems.push(second(twin, file));
         }
     }
-    Ok(Finding::of(problems, format!("{} comes first by name", ours.file)))
+    Ok(Finding::of(problems, fine))
+}
+
+/// Multus comes first, and hands pods to another network.
+fn elsewhere(multus: &Configuration, ours: &Configuration) -> Condition {
+    Condition::new(
+        Kind::ConflistNotFirst,
+        multus.file.as_str(),
+        format!("{} (Multus) comes first by name, and its default network is not that of {}", multus.file, ours.file),
+    )
+    .because("pods get the other network, or none")
+    .decided_by_a_person(format!(
+        "if podlan is to be this node's network, name {} as Multus' default network (clusterNetwork, or the first of its \
+         delegates; Multus writes that file anew when it starts)",
+        ours.file
+    ))
 }
 
 fn second(first: &Configuration, second: &Configuration) -> Condition {

@@ -15,15 +15,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let found = facts.forward.as_ref().map_err(Clone::clone)?;
     let Some(found) = found else { return Ok(Finding::moot("no agent knows the pod CIDRs")) };
     let problem = |drop: &filter::forward::ForwardDrop| {
-        let by = match drop.by {
-            By::Policy => "by its policy",
-            By::Rule => "by a rule",
-            By::Legacy => "(its rules cannot be read)",
-        };
         let problem = Condition::new(
             Kind::ForwardDrop,
             drop.chain.as_str(),
-            format!("the chain {} drops traffic between pods {by}", drop.chain),
+            format!("the chain {} drops traffic between pods {}", drop.place(), drop.by()),
         )
         .decided_by_a_person(drop.cure.clone());
         match drop.by {
@@ -31,7 +26,8 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             By::Policy | By::Rule | By::Legacy => problem.left_because(RULE),
         }
     };
-    let unsure: Vec<&str> = found.iter().filter(|drop| !drop.certain).map(|drop| drop.chain.as_str()).collect();
+    let unsure: Vec<String> =
+        found.iter().filter(|drop| !drop.certain).map(|drop| format!("{} ({})", drop.place(), drop.cure)).collect();
     let problems: Vec<Condition> = found.iter().filter(|drop| drop.certain).map(problem).collect();
     if problems.is_empty() && !unsure.is_empty() {
         return Err(format!("some rules cannot be read in: {}", unsure.join(", ")));

@@ -1,8 +1,12 @@
 //! Are the nodes consistent? Two nodes with one pod CIDR, a CIDR that covers a node, a node that cannot be read.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
-use facts::Facts;
+use facts::{AgentSaid, Facts};
+use routes::Target;
 use state::VerdictLine;
 
 /// Reasons of a verdict that are mistakes of configuration, not facts of the network.
@@ -21,10 +25,36 @@ const FAULTS: [&str; 9] = [
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent has a list of nodes")) };
     let at_fault = said.verdicts.iter().filter(|line| FAULTS.contains(&line.reason.as_str()));
-    let problems: Vec<Condition> = at_fault.map(problem).collect();
+    let mut problems: Vec<Condition> = at_fault.map(problem).collect();
+    problems.extend(duplicates(said));
     let mut names: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     names.dedup();
     Ok(Finding::of(problems, format!("{} nodes, each with pod CIDRs of its own", names.len())))
+}
+
+/// Nodes that are reached at one address. A router is the next hop of many.
+fn duplicates(said: &AgentSaid) -> Vec<Condition> {
+    let mut at: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
+    for line in said.verdicts.iter().filter(|line| ["direct", "onlink"].contains(&line.verdict.as_str())) {
+        let Some(Target::Hop { via, .. }) = line.wanted else { continue };
+        let nodes = at.entry(via).or_default();
+        if !nodes.contains(&line.node) {
+            nodes.push(line.node.clone());
+        }
+    }
+    let twice = at.into_iter().filter(|(_, nodes)| nodes.len() > 1);
+    twice
+        .map(|(address, nodes)| {
+            Condition::new(
+                Kind::DuplicateAddress,
+                address.to_string(),
+                format!("{} have the same InternalIP {address}", nodes.join(" and ")),
+            )
+            .decided_by_a_person(
+                "give each node an InternalIP of its own (kubelet --node-ip, kubectl get nodes -o wide, or the nodes file)",
+            )
+        })
+        .collect()
 }
 
 fn problem(line: &VerdictLine) -> Condition {

@@ -47,6 +47,17 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             PluginFile::Present { .. } => {}
         }
     }
+    problems.extend(facts.loopback.as_ref().filter(|loopback| !loopback.there).map(|loopback| {
+        Condition::new(
+            Kind::LoopbackMissing,
+            loopback.path.as_str(),
+            format!("{} is missing, and containerd listens on {}", loopback.path, loopback.socket),
+        )
+        .decided_by_a_person(
+            "install the reference plugins (containernetworking-plugins) there, or set use_internal_loopback = true in \
+             containerd's configuration (containerd 2) and start it again",
+        )
+    }));
     let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let unsure = plugins
         .iter()

@@ -3,13 +3,14 @@
 use netlink::{NODE_ROUTE, Route};
 
 use super::super::finding::{Finding, Outcome};
+use crate::cure;
 use conditions::{Condition, Fix, Kind};
-use facts::Facts;
+use facts::{Facts, Kernel};
 use routes::apply::REFUSED;
 use routes::compare::{InKernel, Shown, in_kernel};
 use routes::kernel::observed;
 use routes::protocol;
-use routes::{Key, Routes};
+use routes::{Key, Routes, Target};
 use state::VerdictLine;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -41,19 +42,28 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             (Kind::RouteMissing, "pods of that node are unreachable from this node")
         };
         problems.push(match kernel.routes.iter().find(|route| holds(route, &key)) {
-            Some(thief) => stolen(wrong, why, thief, &kernel.shown(thief)),
+            Some(thief) => stolen(wrong, why, thief, kernel),
             None if line.reason == "refused-by-kernel" => refused(wrong, why, line),
-            None => Condition::new(kind, key.destination.to_string(), wrong)
-                .because(why)
-                .decided_by_a_person(
-                    "podlan-node doctor --fix has the agent restore it; if it disappears again, another program \
-                     removes it: ip monitor route",
-                )
-                .by_command("podlan-node doctor --fix")
-                .fixed_by(Fix::WakeAgent),
+            None => {
+                missing(Condition::new(kind, key.destination.to_string(), wrong).because(why), &key, target, kernel)
+            }
         });
     }
     Ok(Finding::of(problems, format!("{wanted} of {wanted} desired routes are in the kernel")))
+}
+
+/// The agent restores it; so does the very route by hand, which the agent takes for its own.
+fn missing(condition: Condition, key: &Key, target: Target, kernel: &Kernel) -> Condition {
+    let condition = condition
+        .decided_by_a_person(
+            "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes it: ip \
+             monitor route",
+        )
+        .fixed_by(Fix::WakeAgent);
+    match cure::node_route(key.destination, target, |index| kernel.link_name(index)) {
+        Some(command) => condition.by_command(command),
+        None => condition,
+    }
 }
 
 /// Whether it is a foreign route in the place of a desired one.
@@ -73,17 +83,23 @@ fn refused(wrong: String, why: &str, line: &VerdictLine) -> Condition {
         .left_because("the kernel refuses the route, and would refuse it again")
 }
 
-fn stolen(wrong: String, why: &str, thief: &Route, shown: &str) -> Condition {
-    Condition::new(Kind::RouteReplaced, thief.destination.to_string(), format!("{wrong}; in its place is `{shown}`"))
-        .because(format!("{why}; podlan never removes a route that it did not make"))
-        .decided_by_a_person(format!(
-            "find the program that made it (protocol {}: {}), stop it, then: ip {}route del {} metric {} proto {}; the \
-         agent restores its own at once",
-            thief.protocol,
-            protocol::maker(thief.protocol),
-            if thief.destination.is_ipv6() { "-6 " } else { "" },
-            thief.destination,
-            thief.metric,
-            thief.protocol,
-        ))
+fn stolen(wrong: String, why: &str, thief: &Route, kernel: &Kernel) -> Condition {
+    let condition = Condition::new(
+        Kind::RouteReplaced,
+        thief.destination.to_string(),
+        format!("{wrong}; in its place is `{}`", kernel.shown(thief)),
+    )
+    .because(format!("{why}; podlan never removes a route that it did not make"))
+    .left_because("podlan never removes a route that it did not make");
+    let cure = format!(
+        "find the program that made it (protocol {}: {}), and stop it or have it leave out this subnet",
+        thief.protocol,
+        protocol::maker(thief.protocol),
+    );
+    match cure::remove_route(thief, |index| kernel.link_name(index)) {
+        Some(command) => condition
+            .decided_by_a_person(format!("{cure}; then: {command}; the agent restores its own at once"))
+            .by_command(command),
+        None => condition.decided_by_a_person(cure),
+    }
 }

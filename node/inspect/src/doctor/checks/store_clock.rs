@@ -3,6 +3,7 @@
 use super::super::finding::{Finding, Outcome, some};
 use conditions::{Condition, Kind};
 use facts::Facts;
+use facts::machine::Holder;
 
 /// A lease may be created during the check.
 const MEANWHILE: u64 = 60_000;
@@ -18,6 +19,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             )
         })
         .collect();
+    problems.extend(facts.holders.iter().map(locked));
     let now = leases.now;
     let future: Vec<String> = leases
         .all
@@ -43,4 +45,25 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let former = leases.all.iter().filter(|(_, lease, _)| lease.since.boot != now.boot).count();
     let suspect = if former == 0 { String::new() } else { format!("; {former} leases are of an earlier boot") };
     Ok(Finding::of(problems, format!("readable, on this boot's clock{suspect}")))
+}
+
+fn locked(holder: &Holder) -> Condition {
+    let Holder { lock, pid, command, stopped } = holder;
+    let who = match (pid, command.as_str()) {
+        (0, _) => "a process of another pid namespace".to_owned(),
+        (pid, "") => format!("the process {pid}"),
+        (pid, command) => format!("the process {pid} (`{command}`)"),
+    };
+    let how = if *stopped { ", which is stopped," } else { "" };
+    let condition =
+        Condition::new(Kind::StoreLocked, lock.as_str(), format!("{who}{how} has held the lock {lock} for a while"));
+    if *stopped {
+        return condition
+            .decided_by_a_person(format!("kill -CONT {pid} has it go on, kill -9 {pid} ends it; the lock ends with it"))
+            .by_command(format!("kill -CONT {pid}"));
+    }
+    condition.decided_by_a_person(format!(
+        "see what it waits for (cat /proc/{pid}/wchan; ls -l /proc/{pid}/fd); a plugin ends within its deadline; the lock \
+         ends with the process: kill {pid}"
+    ))
 }

@@ -27,9 +27,12 @@ fn after(start: Instant, millis: u64) -> Instant {
 }
 
 #[test]
-fn it_looks_at_once_then_at_intervals_and_soon_after_a_burst_of_events() {
+fn it_looks_once_the_agent_has_settled_then_at_intervals_and_soon_after_a_burst_of_events() {
     let start = Instant::now();
     let mut machine = Machine::new(Found::default(), start);
+    machine.on(Event::Woken, start);
+    assert_eq!(machine.due(), start + START);
+    let start = start + START;
     assert!(machine.on(Event::Tick, start));
     machine.on(looked(wrong(&[]), 1), start);
     assert_eq!(machine.due(), start + PERIOD);
