@@ -26,6 +26,8 @@ pub struct FilesState {
     pub dangers: Dangers,
     /// What could not be done, and configurations that come before ours.
     pub warnings: Vec<String>,
+    /// They were looked after with [`Position::routed`]: the configuration is there.
+    pub routed: bool,
 }
 
 /// This node in the cluster.
