@@ -75,7 +75,7 @@ fn an_address_is_released_by_its_operator_only_once_link_and_namespace_of_its_po
 
         let released = leases(node, &["--release", &v4])?;
         assert!(released.success() && released.stdout.contains(&format!("released {v4}")), "{}", released.report());
-        assert_eq!(addresses(node)?, [v6.clone()], "the other address of the pod is a lease of its own");
+        assert_eq!(addresses(node)?, *std::slice::from_ref(&v6), "the other address of the pod is a lease of its own");
         let released = leases(node, &["--release", &v6, "--network", "podnet", "--json"])?;
         let value: Value = serde_json::from_str(&released.stdout).unwrap_or(Value::Null);
         assert_eq!(value["released"]["address"], json!(v6), "{}", released.report());

@@ -14,22 +14,24 @@ use crate::told::Told;
 pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, outcome: &mut Outcome) {
     outcome.cure.clone_from(told.command.as_ref().unwrap_or(&told.cure));
     outcome.has_command = told.command.is_some();
-    match (row.cure, &told.command) {
+    let cured = match (row.cure, &told.command) {
         (Cure::Command, Some(command)) => match stage.run(At::Node, command, id) {
-            Ok(output) if output.success() => {}
-            Ok(output) => outcome.lacks(&format!("`{command}` fails: {}{}", output.stdout, output.stderr)),
-            Err(error) => outcome.lacks(&error.to_string()),
+            Ok(output) if output.success() => match stage.all_pass() {
+                Ok(()) => true,
+                Err(error) => outcome.fails(&format!("after `{command}`: {error}")),
+            },
+            Ok(output) => outcome.fails(&format!("`{command}` fails: {}{}", output.stdout, output.stderr)),
+            Err(error) => outcome.fails(&error.to_string()),
         },
-        (Cure::Command, None) => outcome.lacks(&format!("no command is printed, only: {}", told.cure)),
-        (_, Some(command)) => outcome.lacks(&format!("a person must decide, but a command is printed: {command}")),
-        (_, None) => {
-            if told.cure.split_whitespace().count() < 4 {
-                outcome.lacks(&format!("no command and no sentence says what to do: {:?}", told.cure));
-            }
+        (Cure::Command, None) => outcome.fails(&format!("no command is printed, only: {}", told.cure)),
+        (_, Some(command)) => outcome.fails(&format!("a person must decide, but a command is printed: {command}")),
+        (_, None) if told.cure.split_whitespace().count() < 4 => {
+            outcome.fails(&format!("no command and no sentence says what to do: {:?}", told.cure))
         }
-    }
+        (_, None) => false,
+    };
     // Where the command did not work the fault ends here, so that the rest is still seen.
-    if row.cure == Cure::Person || (!outcome.is_whole() && !row.fault.undo.is_empty()) {
+    if !cured {
         outcome.lacks_err(stage.script(row.fault.at, row.fault.undo, id));
     }
     outcome.lacks_err(stage.revive());
@@ -39,13 +41,13 @@ pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, ou
 pub(crate) fn by_the_agent(
     stage: &Stage<'_>,
     names: &[String],
-    begun: Instant,
+    (begun, before): (Instant, usize),
     within: Duration,
     outcome: &mut Outcome,
 ) {
     "the agent, by itself".clone_into(&mut outcome.cure);
     let logged = eventually(within, &format!("the log names {names:?}"), || {
-        let log = stage.log();
+        let log = stage.log_after(before);
         let said = |line: &&str| names.iter().all(|name| line.contains(name));
         log.lines().find(said).map(str::to_owned).ok_or(log)
     });

@@ -67,6 +67,12 @@ impl Outcome {
         self.lacking.push(what.to_owned());
     }
 
+    /// Something is missing, so that the fault is not cured.
+    pub(crate) fn fails(&mut self, what: &str) -> bool {
+        self.lacks(what);
+        false
+    }
+
     /// What failed is missing.
     pub(crate) fn lacks_err<T>(&mut self, done: Result<T, Error>) {
         if let Err(error) = done {
@@ -76,7 +82,7 @@ impl Outcome {
     }
 
     /// Whether nothing is missing so far.
-    pub(crate) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.lacking.is_empty()
     }
 

@@ -27,12 +27,12 @@ pub(crate) fn prove(name: &str, row: &Row) -> Result<(), Error> {
     let stage = Stage::start(&lab, &row.options)?;
     let mut outcome = Outcome::of(name, row);
     outcome.lacks_err(is_well(&stage, "before the fault"));
-    let begun = Instant::now();
+    let (begun, logged) = (Instant::now(), stage.log().len());
     let id = stage.script(row.fault.at, row.fault.make, "")?;
     let names: Vec<String> = row.names.iter().map(|name| stage.resolve(name, &id)).collect();
     outcome.names.clone_from(&names);
     match row.cure {
-        Cure::Agent => cured::by_the_agent(&stage, &names, begun, row.within * PATIENCE, &mut outcome),
+        Cure::Agent => cured::by_the_agent(&stage, &names, (begun, logged), row.within * PATIENCE, &mut outcome),
         Cure::Command | Cure::Person => {
             match look(&stage, row, &names, begun, &mut outcome) {
                 Some(told) => cured::as_printed(&stage, row, &told, &id, &mut outcome),

@@ -42,7 +42,7 @@ pub(crate) struct Options {
 pub(crate) enum Conflist {
     /// The agent.
     Agent,
-    /// Somebody else: the agent installs nothing, and doctor is told where it lies.
+    /// Somebody else, at the default place: the agent installs nothing.
     ByHand,
     /// Somebody else, who chose another gateway than the first address of the range.
     Gateway,
@@ -98,8 +98,6 @@ pub(crate) struct Stage<'lab> {
     pub(crate) node: &'lab Node,
     agent: Mutex<Running>,
     arguments: Vec<String>,
-    /// What `doctor` is told of the node's folders.
-    pub(crate) folders: &'static [&'static str],
     web: (Pod<'lab>, Added),
     side: (Pod<'lab>, Added),
     far: (Pod<'lab>, Added),
@@ -112,6 +110,9 @@ impl<'lab> Stage<'lab> {
         let [node, peer] = [&lab.nodes()[0], &lab.nodes()[1]];
         list(lab, options)?;
         node.shell("mkdir -p /run/net.d /run/bin")?;
+        if options.conflist != Conflist::Agent {
+            node.shell(DEFAULTS)?;
+        }
         node.shell(options.before)?;
         let mut others = lab.nodes().iter().skip(1).map(|other| other.agent(&[])).collect::<Result<Vec<_>, _>>()?;
         let arguments = arguments(options);
@@ -130,11 +131,7 @@ impl<'lab> Stage<'lab> {
         for (pod, _) in [&web, &side, &far] {
             others.push(pod.serve()?);
         }
-        let folders: &[&str] = match options.conflist {
-            Conflist::Agent => &[],
-            Conflist::ByHand | Conflist::Gateway => &["--cni-conf-dir", "/run/net.d", "--cni-bin-dir", "/run/bin"],
-        };
-        let stage = Self { node, agent: Mutex::new(agent), arguments, folders, web, side, far, _others: others };
+        let stage = Self { node, agent: Mutex::new(agent), arguments, web, side, far, _others: others };
         stage.all_pass()?;
         Ok(stage)
     }
@@ -146,6 +143,11 @@ impl<'lab> Stage<'lab> {
     /// The agent's log so far.
     pub(crate) fn log(&self) -> String {
         self.agent().stderr()
+    }
+
+    /// What the agent logged after it had logged this much.
+    pub(crate) fn log_after(&self, length: usize) -> String {
+        self.log().get(length..).unwrap_or_default().to_owned()
     }
 
     /// Starts the agent again where it has ended.
@@ -260,6 +262,16 @@ fn arguments(options: &Options) -> Vec<String> {
 fn run_agent(node: &Node, arguments: &[String]) -> Result<Running, Error> {
     node.agent(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
+
+/// Shows the node's own folders at the runtime's default places.
+const DEFAULTS: &str = "for folder in etc opt; do
+  mkdir -p /run/own/$folder /run/work/$folder
+  mount -t overlay overlay -o userxattr,lowerdir=/$folder,upperdir=/run/own/$folder,workdir=/run/work/$folder /$folder
+done
+mkdir -p /etc/cni /opt/cni
+rm -rf /etc/cni/net.d /opt/cni/bin
+ln -s /run/net.d /etc/cni/net.d
+ln -s /run/bin /opt/cni/bin";
 
 /// Writes the nodes file, with the node's CIDR as the row has it.
 fn list(lab: &Lab, options: &Options) -> Result<(), Error> {

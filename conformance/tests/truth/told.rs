@@ -65,8 +65,7 @@ pub(crate) fn by_agent(stage: &Stage<'_>) -> Result<Vec<Told>, String> {
 /// The conditions of `podlan-node doctor --json`, and whether its exit code says that nothing is wrong.
 pub(crate) fn by_doctor(stage: &Stage<'_>) -> Result<(Vec<Told>, bool, String), String> {
     let text = |error: podlan_conformance::lab::Error| error.to_string();
-    let command =
-        stage.node.command(binaries::find("podlan-node").map_err(text)?).args(["doctor", "--json"]).args(stage.folders);
+    let command = stage.node.command(binaries::find("podlan-node").map_err(text)?).args(["doctor", "--json"]);
     let output = command.run().map_err(text)?;
     let said: Value = serde_json::from_str(&output.stdout).map_err(|error| format!("{error}: {}", output.stdout))?;
     Ok((all(&said), output.success(), output.stdout))
@@ -99,7 +98,8 @@ pub(crate) fn says(surface: Surface, stage: &Stage<'_>, kind: &str, names: &[Str
         }
         Surface::Status => {
             let said = words(&by_status(stage)?);
-            match named(&said) && (said.contains(kind) || said.contains("wrong")) {
+            // That the agent is gone is the line of its readiness.
+            match named(&said) && (said.contains(kind) || (kind == "agent-gone" && !said.contains("ready yes"))) {
                 true => Ok(Told::default()),
                 false => Err(said.lines().take(12).collect::<Vec<_>>().join(" / ")),
             }

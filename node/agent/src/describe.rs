@@ -82,6 +82,11 @@ fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
         counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
         counts.failed += usize::from(reconciler.trouble(key).is_some());
     }
+    // What is wanted does not shrink with a link.
+    let of_family = |verdict: &&Verdict| verdict.cidr.is_some_and(|cidr| family.holds(cidr.ip()));
+    let cut_off = reconciler.verdicts().iter().filter(of_family).filter(|verdict| verdict.ruling.is_cut_off()).count();
+    counts.desired += cut_off;
+    counts.failed += cut_off;
     counts
 }
 

@@ -15,8 +15,9 @@ use prometheus_client::registry::{Registry, Unit};
 use conditions::Kind;
 use filter::Drops;
 use install::pools::Dangers;
+use netlink::Family as AddressFamily;
 use pods::forwarding::keep::Forwarding;
-use pods::leases::LeaseCounts;
+use pods::leases::{LeaseCounts, Room, Rooms};
 use probes::machine::{Counts, Verdict};
 use state::{RouteCounts, State, VerdictLine};
 
@@ -57,6 +58,8 @@ pub(crate) struct Metrics {
     warnings: Gauge,
     source_failing: Gauge,
     pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
+    pool_size: Family<Vec<(&'static str, String)>, Level>,
+    pool_free: Family<Vec<(&'static str, String)>, Level>,
     masquerade: Gauge,
     forward_drops: Gauge,
     forwarding: Family<Vec<(&'static str, String)>, Gauge>,
@@ -96,6 +99,8 @@ impl Metrics {
             warnings: Gauge::default(),
             source_failing: Gauge::default(),
             pool_addresses: Family::default(),
+            pool_size: Family::default(),
+            pool_free: Family::default(),
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
             forwarding: Family::default(),
@@ -131,7 +136,15 @@ impl Metrics {
         to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
         to.register("warnings", "Warnings that `podlan-node status` shows", metrics.warnings.clone());
         let pool = metrics.pool_addresses.clone();
-        to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
+        to.register(
+            "pool_addresses",
+            "Addresses that this node can give to pods, by network: of its fullest pool",
+            pool,
+        );
+        let size = metrics.pool_size.clone();
+        to.register("pool_size", "Addresses that this node can give to pods, by network and family", size);
+        let free = metrics.pool_free.clone();
+        to.register("pool_free", "Those of them that are not leased, by network and family", free);
         to.register("source_failing", "1 while the list of nodes cannot be read", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
         to.register("forward_drops", "Chains of other programs that drop traffic between pods", drops);
@@ -216,6 +229,8 @@ impl Metrics {
         }
         self.leases.clear();
         self.pool_addresses.clear();
+        self.pool_size.clear();
+        self.pool_free.clear();
         for counts in &lease_counts.leases {
             let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
             level("alive").set(number(counts.alive));
@@ -224,12 +239,27 @@ impl Metrics {
         self.reclaimed.inner().store(lease_counts.reclaimed, Ordering::Relaxed);
         self.unreadable.set(number(inner.unreadable));
         self.part_troubles.set(number(inner.part_troubles as u64));
-        if let Some((network, room)) = &lease_counts.room {
-            let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
-            level("cooling").set(number(room.cooling));
-            level("free").set(number(room.capacity.saturating_sub(room.used)));
-            self.pool_addresses.get_or_create(&vec![("network", network.clone())]).set(number(room.capacity));
+        if let Some((network, rooms)) = &lease_counts.rooms {
+            self.rooms(network, rooms);
         }
+    }
+
+    /// How full the pools are: by family, and, as before there were families, of the fullest one, which is exhausted first.
+    fn rooms(&self, network: &str, rooms: &Rooms) {
+        let free = |room: &Room| room.capacity.saturating_sub(room.used);
+        let families = AddressFamily::BOTH;
+        for (family, room) in
+            families.into_iter().zip(rooms).filter_map(|(family, room)| Some((family, room.as_ref()?)))
+        {
+            let labels = || vec![("network", network.to_owned()), ("family", family.to_string().to_lowercase())];
+            self.pool_size.get_or_create(&labels()).set(level_of(room.capacity));
+            self.pool_free.get_or_create(&labels()).set(level_of(free(room)));
+        }
+        let Some(room) = rooms.iter().flatten().min_by_key(|room| free(room)) else { return };
+        let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
+        level("cooling").set(number(room.cooling));
+        level("free").set(number(free(room)));
+        self.pool_addresses.get_or_create(&vec![("network", network.to_owned())]).set(number(room.capacity));
     }
 
     /// Sets the kernel's counters; they start at 0 when the rules are created again.
@@ -288,6 +318,12 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// Exact up to 2^53; beyond that nobody counts them.
+#[expect(clippy::cast_precision_loss, reason = "a pool of more than 2^53 addresses is never nearly full")]
+fn level_of(value: u64) -> f64 {
+    value as f64
 }
 
 fn number(value: u64) -> i64 {

@@ -27,7 +27,7 @@ rows! {
     the_host_route_goes_elsewhere: Row {
         broken: "a foreign route takes a living pod's address",
         fault: Fault::on_node("ip route replace $POD/32 via 172.31.0.99 metric 0", "ip route del $POD/32 via 172.31.0.99"),
-        kind: "pod-source-route",
+        kind: "foreign-route",
         names: &["$POD", "172.31.0.99"],
         harmed: FROM_NODE,
         cure: Cure::Command,

@@ -26,8 +26,8 @@ fn served() -> String {
         ..VerdictLine::default()
     });
     let leases = pods::leases::NetworkLeases { network: "podnet".into(), ..Default::default() };
-    let room = Some(("podnet".to_owned(), Room::default()));
-    let lease_counts = LeaseCounts { leases: vec![leases], room, ..LeaseCounts::default() };
+    let rooms = Some(("podnet".to_owned(), [Some(Room::default()); 2]));
+    let lease_counts = LeaseCounts { leases: vec![leases], rooms, ..LeaseCounts::default() };
     let mut state = State::starting("n1", "file x");
     let counts = ["ipv4", "ipv6"].map(|family| (family.to_owned(), BTreeMap::new())).into();
     state.paths = Some(Paths { counts, ..Paths::default() });

@@ -85,21 +85,15 @@ pub struct RulePlace {
 /// How deep jumps are followed; the kernel allows 16.
 const DEPTH: usize = 16;
 
+/// Returns the rules of a chain.
+type RulesOf<'a, E> = dyn FnMut(&str) -> Result<Rc<[ForeignRule]>, E> + 'a;
+
 /// Walks through `chain`; `rules` returns the rules of a chain.
-pub(crate) fn judge<E>(
-    packet: &Packet,
-    chain: &str,
-    rules: &mut dyn FnMut(&str) -> Result<Rc<[ForeignRule]>, E>,
-) -> Result<Judgement, E> {
+pub(crate) fn judge<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>) -> Result<Judgement, E> {
     walk(packet, chain, rules, DEPTH)
 }
 
-fn walk<E>(
-    packet: &Packet,
-    chain: &str,
-    rules: &mut dyn FnMut(&str) -> Result<Rc<[ForeignRule]>, E>,
-    depth: usize,
-) -> Result<Judgement, E> {
+fn walk<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>, depth: usize) -> Result<Judgement, E> {
     let mut certain = true;
     let undecided = |certain| Ok(Judgement { fate: Fate::Undecided, certain, rule: None });
     if depth == 0 {

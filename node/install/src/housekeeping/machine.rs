@@ -95,7 +95,8 @@ impl Machine {
             return None;
         }
         let position = self.next.take()?;
-        self.check = Some(Check { position, step: Step::Binaries, state: FilesState::default() });
+        let state = FilesState { routed: position.routed, ..FilesState::default() };
+        self.check = Some(Check { position, step: Step::Binaries, state });
         Some(self.ask(Request::Binaries))
     }
 

@@ -15,8 +15,9 @@ use routes::reconcile::Reconciler;
 use source::object;
 use state::State;
 
-/// How long readiness waits for the first look at the files, which shows whether the pools are this node's.
-const FILES: Duration = Duration::from_secs(2);
+/// How long readiness waits for the configuration, and for the look at the files that shows whether the pools are this
+/// node's.
+pub(super) const FILES: Duration = Duration::from_secs(2);
 
 /// How many kept values are listed one by one.
 const WARNED: usize = 20;
@@ -90,10 +91,10 @@ impl Known {
         self.publish(true, now, actions);
     }
 
-    /// The node is ready once its own routes are in and its pools are known to be its own.
+    /// The node is ready once its own routes are in, its configuration is written, and its pools are known to be its own.
     fn judge_readiness(&mut self, now: Now) {
         let Published { state, previous_agent, patient_until, .. } = &mut self.published;
-        if self.parts.files.is_some() || now.at > *patient_until {
+        if self.parts.files.as_ref().is_some_and(|files| files.routed) || now.at > *patient_until {
             *previous_agent = None;
         } else {
             state.reasons.push("the pools of this node were not looked at yet".to_owned());

@@ -78,11 +78,10 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                 "",
                 format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
             )
-            .because(match state.source.last_sync {
-                0 => {
-                    "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
-                }
-                _ => "the last good list stays in force: nodes that joined or moved since then are unreachable",
+            .because(if state.source.last_sync == 0 {
+                "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
+            } else {
+                Kind::NodeListUnreadable.why()
             })
             .decided_by_a_person(
                 "fix what the error names: the line of the file, or the connection to the API server and the agent's \

@@ -51,9 +51,10 @@ fn the_conflist_is_written_after_the_binaries_and_only_once_the_own_routes_are_i
     let (asked, published) = run(&mut machine, Event::Position(position(1, false)), works);
     assert_eq!(asked, [Request::Binaries, Request::Winners, Request::Pools]);
     assert_eq!(published, [FilesState::default()]);
-    let (asked, _) = run(&mut machine, Event::Position(position(1, true)), works);
+    let (asked, published) = run(&mut machine, Event::Position(position(1, true)), works);
     let conflist = Request::Conflist { own: vec![cidr(1)], host_source: Vec::new() };
     assert_eq!(asked, [Request::Binaries, conflist, Request::Winners, Request::Pools]);
+    assert_eq!(published, [FilesState { routed: true, ..FilesState::default() }]);
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn pools_are_judged_by_the_position_and_leases_that_drain_are_no_danger() {
         other => works(other),
     };
     let (_, published) = run(&mut Machine::default(), Event::Position(position(1, true)), answer);
-    let FilesState { dangers, warnings } = &published[0];
+    let FilesState { dangers, warnings, .. } = &published[0];
     assert_eq!((dangers.grave.len(), dangers.slight.len()), (1, 0), "{dangers:?}");
     assert!(warnings[0].starts_with("the runtime takes 05-other.conflist before") && warnings[1] == "unread");
 }

@@ -18,6 +18,7 @@ use state::State;
 use state::control::Command;
 
 use super::super::super::state_files::Written;
+use super::super::publication::FILES;
 use super::super::{Action, Core, Event, Given, KernelEvents, MtuLook, Now, PartReport, PreviousList, Turned};
 use super::kernel::SimulatedKernel;
 
@@ -74,6 +75,7 @@ pub(super) struct List {
 pub(super) struct World {
     pub(super) core: Core,
     pub(super) now: Now,
+    began: Instant,
     pub(super) kernel: SimulatedKernel,
     source: VecDeque<List>,
     last_list: Option<List>,
@@ -136,6 +138,7 @@ impl World {
         let mut world = Self {
             core: Core::new(given, now),
             now,
+            began: now.at,
             kernel: SimulatedKernel::default(),
             source: lists.into_iter().collect(),
             last_list: None,
@@ -238,7 +241,8 @@ impl World {
                 let key = Key::own(cidr.parse().unwrap());
                 assert!(self.is_disturbed || self.kernel.routes.contains_key(&key), "ready without {cidr}");
             }
-            assert!(self.log.contains(&"files"), "ready before the files were looked after");
+            let late = self.now.at > self.began + FILES;
+            assert!(self.conflist.is_some() || late, "ready before the configuration is written");
         }
         if !self.is_disturbed {
             assert!(state.v4.installed <= self.kernel.routes.len(), "{state:?} reports routes that are not there");
@@ -377,7 +381,7 @@ impl World {
                     }
                     self.conflist = Some(position.own);
                 }
-                self.from_files = Some(FilesState::default());
+                self.from_files = Some(FilesState { routed: position.routed, ..FilesState::default() });
             }
         }
     }
