@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use podlan_conformance::lab::eventually;
+use podlan_conformance::lab::{Error, eventually};
 
 use crate::outcome::Outcome;
 use crate::row::{At, Cure, Row};
 use crate::stage::Stage;
-use crate::told::Told;
+use crate::told::{Told, by_doctor};
 
 /// Runs the condition's command as root of the node, that very string, or undoes the fault where a person must decide.
 /// That packets pass afterwards is the caller's to see.
@@ -16,7 +16,7 @@ pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, ou
     outcome.has_command = told.command.is_some();
     let cured = match (row.cure, &told.command) {
         (Cure::Command, Some(command)) => match stage.run(At::Node, command, id) {
-            Ok(output) if output.success() => match stage.all_pass() {
+            Ok(output) if output.success() => match rest(stage).and_then(|()| stage.all_pass()) {
                 Ok(()) => true,
                 Err(error) => outcome.fails(&format!("after `{command}`: {error}")),
             },
@@ -35,6 +35,14 @@ pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, ou
         outcome.lacks_err(stage.script(row.fault.at, row.fault.undo, id));
     }
     outcome.lacks_err(stage.revive());
+}
+
+/// Runs the commands of what is still wrong, as an operator does: a pod without a link has lost the addresses of both
+/// families.
+fn rest(stage: &Stage<'_>) -> Result<(), Error> {
+    let (left, ..) = by_doctor(stage).map_err(|said| Error::Unreadable { from: "doctor".to_owned(), said })?;
+    let commands = left.iter().filter_map(|one| one.command.as_ref());
+    commands.into_iter().try_for_each(|command| stage.script(At::Node, command, "").map(drop))
 }
 
 /// The agent ends the fault by itself: all packets pass, and the log says what was put back.

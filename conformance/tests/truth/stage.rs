@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use podlan_conformance::agent::METRICS;
+use podlan_conformance::agent::{METRICS, state};
 use podlan_conformance::lab::{Added, Error, Lab, Node, Output, Place, Pod, Running, binaries, eventually};
 use podlan_conformance::traffic::{Answer, Protocol, Target};
 use serde_json::{Value, json};
@@ -133,6 +133,7 @@ impl<'lab> Stage<'lab> {
         }
         let stage = Self { node, agent: Mutex::new(agent), arguments, web, side, far, _others: others };
         stage.all_pass()?;
+        stage.is_probed(lab.nodes().len() - 1)?;
         Ok(stage)
     }
 
@@ -239,6 +240,15 @@ impl<'lab> Stage<'lab> {
             Answer::Saw(seen) => Err(format!("{from:?} to {to:?}, IPv{family}: seen as {seen}")),
             Answer::Silent(why) => Err(format!("{from:?} to {to:?}, IPv{family}: {why}")),
         }
+    }
+
+    /// Waits until the probes have judged the path to each peer: what was never heard of is not lost.
+    fn is_probed(&self, peers: usize) -> Result<(), Error> {
+        eventually(SOON, "every path is probed and open", || {
+            let paths = state(self.node)["paths"].clone();
+            let open = |family: &str| paths["counts"][family]["open"] == peers;
+            if ["ipv4", "ipv6"].into_iter().all(open) { Ok(()) } else { Err(paths.to_string()) }
+        })
     }
 
     /// Waits until packets pass on every way.

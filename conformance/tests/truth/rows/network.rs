@@ -72,7 +72,8 @@ rows! {
         ..Row::PLAIN
     };
     the_uplink_is_down: Row {
-        broken: "the only uplink is set down",
+        broken: "the only uplink is set down (it keeps its IPv6 addresses)",
+        options: Options { before: "sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1", ..Options::PLAIN },
         fault: Fault::on_node("ip link set eth0 down", "ip link set eth0 up"),
         kind: "uplink-down",
         names: &["eth0"],

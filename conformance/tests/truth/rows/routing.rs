@@ -46,7 +46,7 @@ rows! {
     no_route_to_the_peer: Row {
         broken: "the peer's own address is unreachable by a route",
         fault: Fault::on_node("ip route add unreachable 172.31.0.2/32", "ip route del unreachable 172.31.0.2/32"),
-        kind: "no-route-to-node",
+        kind: "node-unusable",
         names: &["node2", "172.31.0.2"],
         harmed: OUT,
         ..Row::PLAIN

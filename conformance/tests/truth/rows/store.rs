@@ -9,7 +9,7 @@ rows! {
     the_store_is_locked: Row {
         broken: "a process that hangs holds the store's lock",
         fault: Fault::on_node(
-            "exec 9</run/podlan/podnet/lock\nflock -x 9\nsleep 1000 >/dev/null 2>&1 &\necho $!",
+            "flock --no-fork -x /run/podlan/podnet/lock sleep 1000 >/dev/null 2>&1 &\necho $!",
             "kill $ID",
         ),
         kind: "store-locked",
