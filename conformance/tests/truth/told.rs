@@ -1,7 +1,5 @@
 //! What each surface says of a condition.
 
-use std::fs;
-
 use podlan_conformance::agent::{METRICS, metrics_at};
 use podlan_conformance::lab::binaries;
 use serde_json::Value;
@@ -53,9 +51,7 @@ pub(crate) fn all(value: &Value) -> Vec<Told> {
 
 /// The conditions of node.json.
 pub(crate) fn by_agent(stage: &Stage<'_>) -> Result<Vec<Told>, String> {
-    let read = stage.node.place().enter(|| fs::read_to_string("/run/podlan/node.json"));
-    let text = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let state: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let state = stage.state()?;
     match &state["conditions"] {
         Value::Array(_) => Ok(all(&state["conditions"])),
         _ => Err("node.json has no conditions".to_owned()),
