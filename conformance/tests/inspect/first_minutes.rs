@@ -9,9 +9,7 @@
 mod page;
 mod stories;
 
-use std::fs;
-
-use podlan_conformance::lab::{Error, Lab, within};
+use podlan_conformance::lab::{Lab, within};
 
 use super::doctor::rig::Rig;
 use page::Page;
@@ -34,7 +32,7 @@ fn the_transcripts_of_the_ten_commonest_outages_are_those_of_a_run() {
             fault(&shell, &mut rig)?;
             let mut transcript = String::new();
             for step in steps {
-                transcript += &shell.step(step)?;
+                transcript += &shell.step(step, &page)?;
             }
             heal(&shell, &mut rig)?;
             // Each outage is the only one, and what was printed as its cure is one.
@@ -44,9 +42,4 @@ fn the_transcripts_of_the_ten_commonest_outages_are_those_of_a_run() {
         page.is_as_seen();
         Ok(())
     });
-}
-
-/// The contents of a file of the node.
-fn read(path: &std::path::Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(Error::system("read a file"))
 }

@@ -21,6 +21,16 @@ impl Page {
         Self { path, text, seen: String::new() }
     }
 
+    /// Whether this run writes the page.
+    pub(super) fn is_recorded_now() -> bool {
+        std::env::var("PODLAN_GOLDEN").is_ok_and(|word| word == "record")
+    }
+
+    /// Whether the page has this command with this output.
+    pub(super) fn has(&self, step: &str) -> bool {
+        self.text.contains(step)
+    }
+
     /// Adds one outage.
     pub(super) fn put(&mut self, title: &str, cause: &str, transcript: &str) {
         self.seen += &format!("\n### {title}\n\n{cause}\n\n```\n{}\n```\n", transcript.trim_end());
@@ -32,7 +42,7 @@ impl Page {
         let (before, rest) = self.text.split_once(BEGIN).unwrap_or_else(|| panic!("the page has no {BEGIN}"));
         let (recorded, after) = rest.split_once(END).unwrap_or_else(|| panic!("the page has no {END}"));
         let seen = format!("{}\n", self.seen);
-        if std::env::var("PODLAN_GOLDEN").is_ok_and(|word| word == "record") {
+        if Self::is_recorded_now() {
             let text = format!("{before}{BEGIN}{seen}{END}{after}");
             return fs::write(&self.path, text).unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
         }

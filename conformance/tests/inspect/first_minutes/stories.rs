@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually};
 use serde_json::{Value, json};
 
-use super::page::masked;
-use super::read;
+use super::page::{Page, masked};
 use crate::doctor::rig::Rig;
-use nix::sys::signal::Signal;
 
-const SOON: Duration = Duration::from_secs(40);
+const SOON: Duration = Duration::from_secs(60);
+
+/// How long an output must not change to be recorded: twice that is longer than the agent and the probes take.
+const SETTLES: Duration = Duration::from_secs(3);
 
 type Change = fn(&Shell<'_>, &mut Rig<'_>) -> Result<(), Error>;
 
@@ -23,8 +25,15 @@ pub(super) struct Story {
     pub(super) heal: Change,
 }
 
-/// A command on node1, which is repeated until its output has the words that follow.
-pub(super) type Step = (&'static str, &'static str);
+/// A command on node1.
+pub(super) enum Step {
+    /// Repeated until its output has the words.
+    Look(&'static str, &'static str),
+    /// It changes something: it is run once, and its output has the words.
+    Act(&'static str, &'static str),
+}
+
+use Step::{Act, Look};
 
 /// A shell on node1.
 pub(super) struct Shell<'a> {
@@ -46,13 +55,29 @@ impl<'a> Shell<'a> {
         Ok(node.command("sh").args(["-c", &script]).run()?.stdout)
     }
 
-    /// The command and its output, once that has the words.
-    pub(super) fn step(&self, (run, until): &Step) -> Result<String, Error> {
-        let output = eventually(SOON, &format!("`{run}` says {until:?}"), || {
+    /// The command and its output, once that has the words and is as on the page: what the agent finds by itself follows
+    /// some seconds later. A recording waits until the output changes no more.
+    pub(super) fn step(&self, step: &Step, page: &Page) -> Result<String, Error> {
+        let (run, until) = match step {
+            Look(run, until) => (run, until),
+            Act(run, until) => {
+                let output = self.run(self.one, run)?;
+                assert!(output.contains(until), "`{run}` does not say {until:?}: {output}");
+                return Ok(format!("node1# {run}\n{}", masked(&output)));
+            }
+        };
+        let mut before = String::new();
+        eventually(SOON, &format!("`{run}` says {until:?} and what is on the page"), || {
             let output = self.run(self.one, run).map_err(|error| error.to_string())?;
-            if output.contains(until) { Ok(output) } else { Err(output) }
-        })?;
-        Ok(format!("node1# {run}\n{}", masked(&output)))
+            let step = format!("node1# {run}\n{}", masked(&output));
+            let settled = if Page::is_recorded_now() {
+                std::thread::sleep(SETTLES);
+                std::mem::replace(&mut before, step.clone()) == step
+            } else {
+                page.has(&step)
+            };
+            if output.contains(until) && settled { Ok(step) } else { Err(step) }
+        })
     }
 
     fn list(&self, items: &[Value]) -> Result<(), Error> {
@@ -82,7 +107,7 @@ pub(super) fn all() -> [Story; 10] {
                             nft add rule ip lan pre iifname eth0 ip saddr 10.244.1.0/24 drop";
                 shell.run(shell.two, rule).map(drop)
             },
-            steps: &[("podlan-node status | grep ^paths", "IPv4: 1 lost-there"), (WRONG, "do not arrive")],
+            steps: &[Look("podlan-node status | grep ^paths", "IPv4: 1 lost-there"), Look(WRONG, "do not arrive")],
             heal: |shell, _| shell.run(shell.two, "nft delete table ip lan").map(drop),
         },
         Story {
@@ -90,8 +115,8 @@ pub(super) fn all() -> [Story; 10] {
             cause: "No pod of the node reaches another node: a hardening script set the sysctl.",
             fault: |_, rig| rig.write("/proc/sys/net/ipv4/ip_forward", "0"),
             steps: &[
-                (WRONG, "forwarding is off"),
-                ("podlan-node doctor --fix | grep '^fixed'", "switched IPv4 forwarding on"),
+                Look(WRONG, "forwarding is off"),
+                Act("podlan-node doctor --fix | grep '^fixed'", "switched IPv4 forwarding on"),
             ],
             heal: nothing,
         },
@@ -103,7 +128,7 @@ pub(super) fn all() -> [Story; 10] {
                             '{ type filter hook forward priority 0; policy drop; }'";
                 shell.run(shell.one, rule).map(drop)
             },
-            steps: &[(WRONG, "drops traffic between pods by its policy")],
+            steps: &[Look(WRONG, "drops traffic between pods by its policy")],
             heal: |shell, _| shell.run(shell.one, "nft delete table ip docker").map(drop),
         },
         Story {
@@ -117,7 +142,7 @@ pub(super) fn all() -> [Story; 10] {
                 };
                 rig.replace(&route)
             },
-            steps: &[(WRONG, "in its place is")],
+            steps: &[Look(WRONG, "in its place is")],
             heal: |shell, _| shell.one.place().remove_route(shell.two.pod_cidrs()[0]),
         },
         Story {
@@ -127,14 +152,14 @@ pub(super) fn all() -> [Story; 10] {
                 rig.agent.signal(Signal::SIGSTOP)?;
                 rig.silence()
             },
-            steps: &[("podlan-node status | head -3; podlan-node doctor | grep -A2 'WRONG.*agent'", "WRONG")],
+            steps: &[Look("podlan-node status | head -3; podlan-node doctor | grep -A2 'WRONG.*agent'", "WRONG")],
             heal: |_, rig| rig.agent.signal(Signal::SIGCONT),
         },
         Story {
             title: "The list of nodes cannot be read",
             cause: "New nodes are unreachable: the file, or the answer of the API server, is damaged.",
             fault: |shell, _| shell.lab.write_nodes("{\"kind\": \"NodeList\", \"items\": [{\"metadata\": 7}"),
-            steps: &[("podlan-node status | grep -A1 ^source", "stays in force")],
+            steps: &[Look("podlan-node status | grep -A1 ^source", "stays in force")],
             heal: |shell, _| shell.both(),
         },
         Story {
@@ -142,8 +167,8 @@ pub(super) fn all() -> [Story; 10] {
             cause: "Usually a mistake; the agent holds such a list for a minute.",
             fault: |shell, _| shell.list(&[shell.one.as_kubernetes()]),
             steps: &[
-                ("podlan-node status | grep ^held", "would withdraw"),
-                ("podlan-node release-withdrawal", "released"),
+                Look("podlan-node status | grep ^held", "would withdraw"),
+                Act("podlan-node release-withdrawal", "released"),
             ],
             heal: |shell, _| shell.both(),
         },
@@ -156,14 +181,14 @@ pub(super) fn all() -> [Story; 10] {
                 twin["status"]["addresses"] = json!([{ "type": "InternalIP", "address": "172.31.0.77" }]);
                 shell.list(&[shell.one.as_kubernetes(), shell.two.as_kubernetes(), twin])
             },
-            steps: &[("podlan-node status | grep skipped", "has the same CIDR")],
+            steps: &[Look("podlan-node status | grep skipped", "has the same CIDR")],
             heal: |shell, _| shell.both(),
         },
         Story {
             title: "The runtime takes another network",
             cause: "Pods get addresses that are not of the node's pod CIDR: another configuration comes first by name.",
             fault: |_, rig| rig.put("net.d/05-flannel.conflist", r#"{"name":"old","plugins":[{"type":"bridge"}]}"#),
-            steps: &[(WRONG, "05-flannel.conflist")],
+            steps: &[Look(WRONG, "05-flannel.conflist")],
             heal: |_, rig| rig.remove("net.d/05-flannel.conflist"),
         },
         Story {
@@ -173,8 +198,8 @@ pub(super) fn all() -> [Story; 10] {
                 let link = rig.pod_link()?;
                 rig.write(&format!("/sys/class/net/{link}/mtu"), "1400")
             },
-            steps: &[(WRONG, "the MTU of pod links"), ("podlan-node doctor --fix | grep '^fixed'", "MTU 1500")],
-            heal: |shell, _| read(&shell.one.path("/run/podlan/node.json")).map(drop),
+            steps: &[Look(WRONG, "the MTU of pod links"), Act("podlan-node doctor --fix | grep '^fixed'", "MTU 1500")],
+            heal: nothing,
         },
     ]
 }
