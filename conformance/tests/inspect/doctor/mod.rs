@@ -6,8 +6,7 @@
 //!     └── web                            lan
 //! ```
 
-pub(crate) mod cures;
-mod rig;
+pub(crate) mod rig;
 
 use netlink::Route;
 use nix::sys::signal::Signal;
