@@ -335,6 +335,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pool_is_counted_by_family_and_the_fullest_one_is_the_networks() {
+        let metrics = Metrics::new();
+        let v4 = Room { used: 250, cooling: 1, capacity: 253 };
+        let v6 = Room { used: 250, cooling: 1, capacity: u64::MAX };
+        let rooms = Some(("podnet".to_owned(), [Some(v4), Some(v6)]));
+        let counts = LeaseCounts { rooms, ..LeaseCounts::default() };
+        metrics.set_state(&State::starting("n1", "file x"), &Dangers::default(), &counts, Inner::default());
+        let text = metrics.text();
+        for line in [
+            "podlan_node_pool_addresses{network=\"podnet\"} 253",
+            "podlan_node_leases{network=\"podnet\",state=\"free\"} 3",
+            "podlan_node_pool_free{network=\"podnet\",family=\"ipv4\"} 3.0",
+            "podlan_node_pool_size{network=\"podnet\",family=\"ipv4\"} 253.0",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+        assert!(!text.contains("9223372036854775807"), "{text}");
+    }
+
+    #[test]
     fn the_text_has_the_values_that_were_set() {
         let metrics = Metrics::new();
         let mut state = State::starting("n1", "file x");

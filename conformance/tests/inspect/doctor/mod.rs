@@ -6,7 +6,8 @@
 //!     └── web                            lan
 //! ```
 
-pub(crate) mod rig;
+pub(crate) mod cures;
+mod rig;
 
 use netlink::Route;
 use nix::sys::signal::Signal;
