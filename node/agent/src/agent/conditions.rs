@@ -2,7 +2,7 @@
 //! `podlan-node doctor`, after events of the kernel and at intervals. A part of the agent.
 //!
 //! `machine` decides when to look and what to report; this is its shell, which waits, looks and publishes. It changes
-//! nothing.
+//! nothing but what podlan itself made for living pods, links and routes, which it puts back.
 
 mod machine;
 
@@ -17,9 +17,12 @@ use tokio::sync::watch;
 
 pub(super) use self::machine::Found;
 use self::machine::{Event, Looked, Machine};
-use facts::AgentSaid;
+use conditions::Fix;
 use facts::observe::{Places, observe_with};
-use inspect::doctor::checks;
+use facts::{AgentSaid, Facts};
+use inspect::doctor::finding::Outcome;
+use inspect::doctor::fix::pod_links;
+use inspect::doctor::{checks, fix};
 use parts::{Activity, Output, Readiness, at};
 use state::{ConfiguredPaths, RunDir, State, VerdictLine};
 
@@ -76,11 +79,24 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
         let before = spent();
         let ConfiguredPaths { cni_bin_dir, cni_conf_dir, data_dir } = paths.clone();
         let places = Places::new(run_dir.clone(), cni_conf_dir, cni_bin_dir, data_dir);
-        let outcomes = checks::judge(&observe_with(&places, Ok(Some(said))));
+        let facts = observe_with(&places, Ok(Some(said)));
+        let outcomes = checks::judge(&facts);
+        put_back(&facts, &outcomes);
         let cost = spent().saturating_sub(before);
         drop(begun);
         machine.on(Event::Looked(Looked { outcomes, cost }), Instant::now());
         output.set(machine.found());
+    }
+}
+
+/// Puts back what the plugin made for living pods; the next look finds it there.
+fn put_back(facts: &Facts, outcomes: &[(&'static str, Outcome)]) {
+    if !fix::due(outcomes.iter().map(|(_, outcome)| outcome)).contains(&Fix::PodLinks) {
+        return;
+    }
+    match pod_links::put_back(facts) {
+        Ok(done) => done.iter().for_each(|done| tracing::info!(done, "what a living pod lacked was put back")),
+        Err(error) => tracing::warn!(error, "what a living pod lacks could not be put back"),
     }
 }
 

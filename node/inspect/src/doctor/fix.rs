@@ -1,14 +1,12 @@
 //! Fixes what is safe to fix, with the same code as the plugin or the agent; never a route or a file of other programs.
 
+pub mod pod_links;
+
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnetwork::IpNetwork;
-use netlink::{Address, Family, ForwardingError, Link, POD_ROUTE, Procfs, Route, Socket, ensure_forwarding};
-use nix::errno::Errno;
+use netlink::{Family, ForwardingError, Procfs, Socket, ensure_forwarding};
 
-use super::checks::attachments::host_source;
 use super::finding::{Finding, Outcome, some};
 use conditions::{Condition, Fix};
 use facts::observe::{Places, observe};
@@ -92,37 +90,9 @@ fn pod_mtu(places: &Places) -> Result<String, String> {
     }
 }
 
-/// Sets host links up and puts routes to pods back, as the plugin makes them.
 fn pod_links(places: &Places) -> Result<String, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("failed to put the links and routes of pods back: {error}");
-    let facts = observe(places);
-    let pods = facts.pods().map_err(|error| failed(&error))?.iter().filter(|pod| pod.is_podlans() && pod.lives());
-    let mut requests = Vec::new();
-    for pod in pods {
-        let Some(link) = &pod.link else { continue };
-        let address = pod.lease.address.ip();
-        if !link.up {
-            requests.push(Link::up(link.index));
-        }
-        if !link.up && address.is_ipv6() {
-            let fe80_1 = IpNetwork::from(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)));
-            requests.push(Address { address: fe80_1, device: link.index, link_scope: true }.add());
-            let route = Route::to(pod.link_local().into(), POD_ROUTE);
-            requests.push(Route { device: Some(link.index), metric: link.index, ..route }.replace());
-        }
-        let is_there = |route: &Route| route.destination.ip() == address && route.device == Some(link.index);
-        if !link.up || !facts.kernel().is_ok_and(|kernel| kernel.routes.iter().any(is_there)) {
-            let source = host_source(&facts, &pod.network, address);
-            let route = Route { device: Some(link.index), source, ..Route::to(address.into(), POD_ROUTE) };
-            requests.push(route.replace());
-        }
-    }
-    let mut host = Socket::open().map_err(|error| failed(&error))?;
-    let verdicts = host.request(&mut requests).map_err(|error| failed(&error))?;
-    match verdicts.into_iter().filter_map(Result::err).find(|refused| refused.errno != Errno::EEXIST) {
-        Some(refused) => Err(failed(&refused)),
-        None => Ok("put the links and routes of pods back".to_owned()),
-    }
+    let done = pod_links::put_back(&observe(places))?;
+    if done.is_empty() { Ok("the links and routes of pods are there".to_owned()) } else { Ok(done.join("; ")) }
 }
 
 /// What is left of the problems after `--fix`: those that it should have fixed say what root of the node runs instead, and
