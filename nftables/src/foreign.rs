@@ -57,6 +57,12 @@ pub enum Step {
     Within { register: u32, op: Cmp, subnets: Subnets },
     /// An extension of iptables by name, with its parameters.
     Extension { name: String, parameters: Vec<u8> },
+    /// Loads a value that the rule gives.
+    Value { register: u32, value: Vec<u8> },
+    /// The packet's mark becomes `mark & ~mask ^ value`.
+    SetMark { value: u32, mask: u32 },
+    /// The packet's mark becomes that of the register.
+    StoreMark { register: u32 },
     /// Ends the rule.
     End(End),
     /// Counts or logs; the packet goes on.
@@ -77,7 +83,7 @@ pub enum Field {
     Mark,
     IncomingLink,
     OutgoingLink,
-    /// What kind of address of this node the destination is (`RTN_…`).
+    /// Of which type the source, or the destination, is for this node (`RTN_…`).
     AddressType,
     NetworkHeader {
         offset: u32,
@@ -225,7 +231,12 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
     let data = expression.inside(2);
     let load = |what| data.be32(1).map_or(Step::Unknown, |register| Step::Load { register, what });
     match expression.text(1).unwrap_or_default() {
-        "meta" => load(meta(data.be32(2))),
+        // NFTA_META_KEY 2: NFT_META_MARK 3, _SREG 3 where the packet is changed.
+        "meta" => match (data.be32(3), data.be32(2)) {
+            (Some(register), Some(3)) => Step::StoreMark { register },
+            (Some(_), _) => Step::Neutral,
+            (None, key) => load(meta(key)),
+        },
         "payload" if data.be32(2) == Some(1) => {
             let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
             load(Field::NetworkHeader { offset, length })
@@ -234,10 +245,8 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
             let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
             load(Field::TransportHeader { offset, length })
         }
-        // NFTA_FIB_RESULT 2: NFT_FIB_RESULT_ADDRTYPE 3, _FLAGS 3: DADDR 2.
-        "fib" if data.be32(2) == Some(3) && data.be32(3).is_some_and(|flags| flags & 2 != 0) => {
-            load(Field::AddressType)
-        }
+        // NFTA_FIB_RESULT 2: NFT_FIB_RESULT_ADDRTYPE 3, of the source or of the destination.
+        "fib" if data.be32(2) == Some(3) => load(Field::AddressType),
         // NFTA_CT_DREG 1, _KEY 2: NFT_CT_STATE 0, NFT_CT_STATUS 2.
         "ct" => load(match data.be32(2) {
             Some(0) => Field::ConnectionState,
@@ -256,7 +265,9 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
         "target" => match data.text(1).unwrap_or_default() {
             "REJECT" => Step::End(End::Drop),
             "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => Step::End(End::Translate),
-            "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
+            // linux/netfilter/xt_mark.h, `xt_mark_tginfo2`, in NFTA_TARGET_INFO 3: mark, mask.
+            "MARK" => mark(data.find(3).unwrap_or_default()).unwrap_or(Step::Unknown),
+            "LOG" | "NFLOG" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
             _ => Step::Unknown,
         },
         // NFTA_MATCH_NAME 1, _INFO 3.
@@ -291,6 +302,11 @@ fn mask(data: Attributes<'_>) -> Option<Step> {
     Some(Step::Mask { from: data.be32(1)?, to: data.be32(2)?, mask, xor })
 }
 
+fn mark(parameters: &[u8]) -> Option<Step> {
+    let word = |at: usize| parameters.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+    Some(Step::SetMark { value: word(0)?, mask: word(4)? })
+}
+
 /// NFTA_RANGE_SREG 1, _OP 2, _FROM_DATA 3, _TO_DATA 4.
 fn range(data: Attributes<'_>) -> Option<Step> {
     let op = if data.be32(2)? == 0 { Cmp::Equal } else { Cmp::NotEqual };
@@ -320,7 +336,11 @@ fn end(data: Attributes<'_>) -> Step {
         (Some(0), Some(-3)) => Step::End(End::Jump(chain())),
         (Some(0), Some(-4)) => Step::End(End::Goto(chain())),
         (Some(0), Some(-5)) => Step::End(End::Return),
-        // A value for another expression, or a queue.
+        (Some(register), None) => match data.inside(2).find(1) {
+            Some(value) => Step::Value { register, value: value.to_vec() },
+            None => Step::Unknown,
+        },
+        // A queue.
         _ => Step::Unknown,
     }
 }

@@ -85,8 +85,8 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
     let settings = settings(kernel.as_ref().ok());
     let packet_filter =
         filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
-    let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok());
     let pods = pods(&leases, &kernel);
+    let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok(), pods.as_deref().unwrap_or_default());
     let decisions = decisions(&agent, &kernel, &pods, leases.as_ref().ok());
     let mut directories = vec![places.run_dir.0.clone()];
     directories.extend(places.data_dirs.iter().cloned());
@@ -148,13 +148,13 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
 type ForeignRules = (Seen<Option<Vec<forward::ForwardDrop>>>, Seen<Option<Vec<Translation>>>);
 
 /// Follows packets between pods through the rules of other programs.
-fn foreign_rules(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> ForeignRules {
+fn foreign_rules(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>, pods: &[Attached]) -> ForeignRules {
     let (said, kernel) = match (agent, kernel) {
         (Err(why), _) => return (Err(why.clone()), Err(why.clone())),
         (Ok(Some(said)), Some(kernel)) => (said, kernel),
         (Ok(None), _) | (_, None) => return (Ok(None), Ok(None)),
     };
-    let packets = packets(said, kernel);
+    let packets = packets(said, kernel, pods);
     let bridges: Vec<String> = bridges(&kernel.links);
     let failed = |error: nftables::Error| format!("failed to read the rules of other programs: {error}");
     let mut socket = match Nfnetlink::requests() {
@@ -165,7 +165,7 @@ fn foreign_rules(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Fo
     (dropped, translation::look_at(&mut socket, &packets).map(Some).map_err(failed))
 }
 
-fn packets(said: &AgentSaid, kernel: &Kernel) -> Vec<forward::Packet> {
+fn packets(said: &AgentSaid, kernel: &Kernel, pods: &[Attached]) -> Vec<forward::Packet> {
     let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
     let names: Vec<(IpNetwork, Arc<str>)> = said
         .verdicts
@@ -176,7 +176,10 @@ fn packets(said: &AgentSaid, kernel: &Kernel) -> Vec<forward::Packet> {
         })
         .collect();
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
-    let mut packets = forward::packets(&own, &peers);
+    let living = pods.iter().filter(|pod| pod.is_podlans() && pod.lives());
+    let living: Vec<(IpAddr, &str)> =
+        living.filter_map(|pod| Some((pod.lease.address.ip(), pod.link.as_ref()?.name.as_str()))).collect();
+    let mut packets = forward::packets(&own, &peers, &living);
     let index = |name: &str| kernel.links.iter().find(|link| link.name == name).map(|link| link.index);
     for packet in &mut packets {
         packet.indexes = [index(&packet.incoming), index(&packet.outgoing)];

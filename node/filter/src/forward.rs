@@ -13,6 +13,7 @@ mod stage;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use ipnetwork::IpNetwork;
@@ -90,22 +91,26 @@ impl fmt::Display for ForwardDrop {
 
 /// The packets by which chains are judged: between two pods of this node, and both directions between a pod of this
 /// node and one of a peer, of many peers some. `peers` are pod CIDRs, each with the name of the link to it.
-pub fn packets(own: &[IpNetwork], peers: &[(IpNetwork, &str)]) -> Vec<Packet> {
+///
+/// `pods` are living pods of this node, each with the name of its host link. Without any the packets are those of some pod,
+/// of whose link only the beginning of the name is known.
+pub fn packets(own: &[IpNetwork], peers: &[(IpNetwork, &str)], pods: &[(IpAddr, &str)]) -> Vec<Packet> {
     let pod = |cidr: &IpNetwork, number| cidr.iter().nth(number).unwrap_or(cidr.ip());
-    let link = format!("{HOST_LINK_PREFIX}0");
     let mut packets = Vec::new();
     for cidr in own {
-        let (one, other) = (pod(cidr, 2), pod(cidr, 3));
+        let mut living = pods.iter().filter(|(pod, _)| cidr.contains(*pod)).copied();
+        let (one, link) = living.next().unwrap_or((pod(cidr, 2), HOST_LINK_PREFIX));
+        let (other, other_link) = living.next().unwrap_or((pod(cidr, 3), HOST_LINK_PREFIX));
         let mut packet = |source, destination, incoming: &str, outgoing: &str| {
             let (indexes, transport) = ([None; 2], Transport::default());
             let (incoming, outgoing) = (incoming.into(), outgoing.into());
             packets.push(Packet { source, destination, incoming, outgoing, indexes, transport });
         };
-        packet(one, other, &link, &link);
+        packet(one, other, link, other_link);
         let of_family = || peers.iter().filter(|(peer, _)| peer.is_ipv4() == cidr.is_ipv4());
         for (peer, uplink) in of_family().step_by(of_family().count().div_ceil(PEERS).max(1)) {
-            packet(one, pod(peer, 2), &link, uplink);
-            packet(pod(peer, 2), one, uplink, &link);
+            packet(one, pod(peer, 2), link, uplink);
+            packet(pod(peer, 2), one, uplink, link);
         }
     }
     packets

@@ -71,23 +71,19 @@ pub(crate) fn pod_link(link: &str, link_local: IpAddr, addresses: &[(IpAddr, Opt
     commands.join(" && ")
 }
 
-/// The interface in the pod, its address and its routes by the gateway.
-pub(crate) fn inside(netns: &Path, ifname: &str, address: IpAddr) -> String {
-    let enter = facts::attached::observe::nsenter(netns);
-    let protocol = netlink::POD_ROUTE;
-    let commands = if address.is_ipv4() {
-        vec![
-            format!("ip link set {ifname} up"),
-            format!("ip addr replace {address}/32 dev {ifname}"),
-            format!("ip route replace 169.254.1.1 dev {ifname} scope link proto {protocol}"),
-            format!("ip route replace default via 169.254.1.1 dev {ifname} proto {protocol}"),
-        ]
-    } else {
-        vec![
-            format!("ip link set {ifname} up"),
-            format!("ip -6 addr replace {address}/128 dev {ifname} nodad"),
-            format!("ip -6 route replace default via fe80::1 dev {ifname} proto {protocol}"),
-        ]
-    };
+/// The interface in the pod, its addresses and its routes by the gateway.
+pub(crate) fn inside(netns: &Path, ifname: &str, addresses: &[IpAddr]) -> String {
+    let (enter, protocol) = (facts::attached::observe::nsenter(netns), netlink::POD_ROUTE);
+    let mut commands = vec![format!("ip link set {ifname} up")];
+    for address in addresses {
+        if address.is_ipv4() {
+            commands.push(format!("ip addr replace {address}/32 dev {ifname}"));
+            commands.push(format!("ip route replace 169.254.1.1 dev {ifname} scope link proto {protocol}"));
+            commands.push(format!("ip route replace default via 169.254.1.1 dev {ifname} proto {protocol}"));
+        } else {
+            commands.push(format!("ip -6 addr replace {address}/128 dev {ifname} nodad"));
+            commands.push(format!("ip -6 route replace default via fe80::1 dev {ifname} proto {protocol}"));
+        }
+    }
     commands.iter().map(|command| format!("{enter} {command}")).collect::<Vec<_>>().join(" && ")
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use facts::machine::observe::is_agent_running;
 use inspect::status::{Detail, Found, Status};
 use routes::Key;
 use routes::kernel::{Kernel, Rtnetlink};
@@ -45,7 +46,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     // There are none before the first complete list of nodes.
     let lines = run_dir.read_verdicts().unwrap_or_default();
     let now = Clocks::now();
-    let stale = state.is_stale(now);
+    // An agent that has ended is not alive for as long as its last report is fresh.
+    let gone = is_agent_running(&run_dir) == Some(false);
+    let stale = state.is_stale(now) || gone;
     let found = find(&lines);
     let status = Status::new(&state, stale, &lines, &found);
     let detail = if args.all { Detail::All } else { Detail::Summary };

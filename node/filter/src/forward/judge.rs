@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use netlink::Family;
+use netlink::{Family, HOST_LINK_PREFIX};
 use nftables::{Cmp, End, Field, ForeignRule, Step, octets};
 
 mod extension;
@@ -90,10 +90,17 @@ type RulesOf<'a, E> = dyn FnMut(&str) -> Result<Rc<[ForeignRule]>, E> + 'a;
 
 /// Walks through `chain`; `rules` returns the rules of a chain.
 pub(crate) fn judge<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>) -> Result<Judgement, E> {
-    walk(packet, chain, rules, DEPTH)
+    walk(packet, &mut Some(0), chain, rules, DEPTH)
 }
 
-fn walk<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>, depth: usize) -> Result<Judgement, E> {
+/// `mark` is the packet's mark; `None` where a rule that may not apply changes it.
+fn walk<E>(
+    packet: &Packet,
+    mark: &mut Option<u32>,
+    chain: &str,
+    rules: &mut RulesOf<'_, E>,
+    depth: usize,
+) -> Result<Judgement, E> {
     let mut certain = true;
     let undecided = |certain| Ok(Judgement { fate: Fate::Undecided, certain, rule: None });
     if depth == 0 {
@@ -102,7 +109,7 @@ fn walk<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>, depth: usiz
     for rule in rules(chain)?.iter() {
         let place = RulePlace { chain: chain.to_owned(), handle: rule.handle };
         let decided = |fate, certain| Ok(Judgement { fate, certain, rule: Some(place) });
-        let (end, sure) = match apply(packet, rule) {
+        let (end, sure) = match apply(packet, mark, rule) {
             Applied::Goes(on) => {
                 certain &= on;
                 continue;
@@ -119,7 +126,11 @@ fn walk<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>, depth: usiz
             (End::Drop | End::Return, false) => {}
             (End::Translate, false) => certain = false,
             (End::Jump(to), sure) => {
-                let inner = walk(packet, &to, rules, depth - 1)?;
+                let before = *mark;
+                let inner = walk(packet, mark, &to, rules, depth - 1)?;
+                if !sure && *mark != before {
+                    *mark = None;
+                }
                 match inner.fate {
                     Fate::Accepted | Fate::Dropped | Fate::Translated if sure => {
                         return Ok(Judgement { certain: certain && inner.certain, ..inner });
@@ -129,7 +140,7 @@ fn walk<E>(packet: &Packet, chain: &str, rules: &mut RulesOf<'_, E>, depth: usiz
                 }
             }
             (End::Goto(to), true) => {
-                let inner = walk(packet, &to, rules, depth - 1)?;
+                let inner = walk(packet, mark, &to, rules, depth - 1)?;
                 return Ok(Judgement { certain: certain && inner.certain, ..inner });
             }
             (End::Goto(_), false) => certain = false,
@@ -146,12 +157,12 @@ enum Applied {
     Ends(End, bool),
 }
 
-fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
+fn apply(packet: &Packet, mark: &mut Option<u32>, rule: &ForeignRule) -> Applied {
     let mut registers: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
     let mut sure = true;
     for step in &rule.steps {
         match step {
-            Step::Load { register, what } => match value(packet, *what) {
+            Step::Load { register, what } => match value(packet, *mark, *what) {
                 Some(value) => drop(registers.insert(*register, value)),
                 None => drop(registers.remove(register)),
             },
@@ -166,17 +177,25 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
                 }
             }
             Step::Compare { register, op, value } => {
-                match registers.get(register).and_then(|held| held.get(..value.len())) {
-                    Some(held) if (held == value) == (*op == Cmp::Equal) => {}
+                match registers.get(register).and_then(|held| begins(held, value)) {
+                    Some(equal) if equal == (*op == Cmp::Equal) => {}
                     Some(_) => return Applied::Goes(true),
                     None => sure = false,
                 }
             }
             Step::Lookup { register, op, values } => match registers.get(register) {
                 Some(held) if values.contains(held) == (*op == Cmp::Equal) => {}
+                // A link of some pod, and a set that names links of pods.
+                Some(held) if values.iter().any(|value| begins(held, value).is_none()) => sure = false,
                 Some(_) => return Applied::Goes(true),
                 None => sure = false,
             },
+            Step::Value { register, value } => drop(registers.insert(*register, value.clone())),
+            Step::SetMark { value, mask } => *mark = mark.filter(|_| sure).map(|mark| (mark & !mask) ^ value),
+            Step::StoreMark { register } => {
+                let stored = registers.get(register).and_then(|value| value.get(..4)?.try_into().ok());
+                *mark = stored.filter(|_| sure).map(u32::from_ne_bytes);
+            }
             Step::Range { register, op, from, to } => {
                 match registers.get(register).and_then(|held| held.get(..from.len().min(to.len()))) {
                     Some(held) if (from.as_slice() <= held && held <= to.as_slice()) == (*op == Cmp::Equal) => {}
@@ -189,7 +208,7 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
                 Some(_) => return Applied::Goes(true),
                 None => sure = false,
             },
-            Step::Extension { name, parameters } => match extension::matches(packet, name, parameters) {
+            Step::Extension { name, parameters } => match extension::matches(packet, *mark, name, parameters) {
                 Some(true) => {}
                 Some(false) => return Applied::Goes(true),
                 None => sure = false,
@@ -203,6 +222,15 @@ fn apply(packet: &Packet, rule: &ForeignRule) -> Applied {
     Applied::Goes(!matches!(rule.steps.last(), Some(Step::Unknown)))
 }
 
+/// Whether a register begins with a value; `None` where it holds less: the beginning of the name of some pod's link.
+fn begins(held: &[u8], value: &[u8]) -> Option<bool> {
+    match held.get(..value.len()) {
+        Some(held) => Some(held == value),
+        None if value.starts_with(held) => None,
+        None => Some(false),
+    }
+}
+
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
@@ -211,14 +239,17 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 /// `IP_CT_NEW` as a bit of the state.
 const NEW: u32 = 8;
 
-fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
+fn value(packet: &Packet, mark: Option<u32>, what: Field) -> Option<Vec<u8>> {
     let family = Family::of(packet.source);
     let name = |name: &str| {
         if name.is_empty() {
             return None;
         }
         let mut bytes = name.as_bytes().to_vec();
-        bytes.resize(16, 0);
+        // Of some pod's link only the beginning of the name is known.
+        if name != HOST_LINK_PREFIX {
+            bytes.resize(16, 0);
+        }
         Some(bytes)
     };
     match what {
@@ -242,7 +273,8 @@ fn value(packet: &Packet, what: Field) -> Option<Vec<u8>> {
         Field::NetworkHeader { offset, length: 1 } if offset == if family == Family::V4 { 9 } else { 6 } => {
             Some(vec![packet.transport.protocol as u8])
         }
-        Field::Mark | Field::ConnectionStatus => Some(vec![0; 4]),
+        Field::Mark => mark.map(|mark| mark.to_ne_bytes().to_vec()),
+        Field::ConnectionStatus => Some(vec![0; 4]),
         Field::ConnectionState => Some(NEW.to_ne_bytes().to_vec()),
         Field::NetworkHeader { offset, length } => {
             // RFC 791, RFC 8200: the source, followed by the destination.

@@ -37,8 +37,8 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
     let state = status.state;
     let ready = match (status.stale, state.ready) {
         (true, _) => format!(
-            "unknown: the agent (pid {}) has not updated its state for more than {} s; start it again, or see with \
-             podlan-node doctor what it lacks",
+            "unknown: the agent (pid {}) has ended, or has not updated its state for more than {} s; start it again, or \
+             see with podlan-node doctor what it lacks",
             state.pid, state.stale_after
         ),
         (false, true) => "yes".to_owned(),

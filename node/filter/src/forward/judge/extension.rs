@@ -3,7 +3,7 @@
 use super::{NEW, Packet, Protocol};
 
 /// Whether it matches; `None` where that is not known.
-pub(super) fn matches(packet: &Packet, name: &str, parameters: &[u8]) -> Option<bool> {
+pub(super) fn matches(packet: &Packet, mark: Option<u32>, name: &str, parameters: &[u8]) -> Option<bool> {
     let half = |at: usize| parameters.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
     let whole = |at: usize| parameters.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
     match name {
@@ -16,7 +16,7 @@ pub(super) fn matches(packet: &Packet, name: &str, parameters: &[u8]) -> Option<
         },
         "state" => Some(whole(0)? & NEW != 0),
         // linux/netfilter/xt_mark.h, `xt_mark_mtinfo1`: mark, mask, invert.
-        "mark" => Some((whole(0)? == 0) != (*parameters.get(8)? != 0)),
+        "mark" => Some((mark? & whole(4)? == whole(0)?) != (*parameters.get(8)? != 0)),
         "addrtype" => address_type(half(0)?, half(2)?, parameters),
         // linux/netfilter/xt_tcpudp.h: spts, dpts; of TCP option, flg_mask, flg_cmp, invflags; of UDP invflags.
         "tcp" => ports(packet, Protocol::Tcp, parameters.get(..8)?, *parameters.get(11)?, *parameters.get(8)? == 0),

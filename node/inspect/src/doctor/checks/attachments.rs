@@ -23,7 +23,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             continue;
         }
         match &pod.inside {
-            Some(Ok(_)) => problems.extend(inside(pod)),
+            Some(Ok(_)) => problems.extend(inside(pod, &pods)),
             Some(Err(error)) => {
                 unseen += 1;
                 why.clone_from(error);
@@ -78,11 +78,16 @@ fn outside(pod: &Attached, all: &[&Attached], facts: &Facts, kernel: &Kernel) ->
 }
 
 /// What is wrong with the pod's end.
-fn inside(pod: &Attached) -> Option<Condition> {
+fn inside(pod: &Attached, all: &[&Attached]) -> Option<Condition> {
     let Some(Ok(inside)) = &pod.inside else { return None };
     let (lease, address) = (&pod.lease, pod.lease.address.ip());
     let (ifname, netns) = (lease.owner.ifname.as_str(), lease.proof.netns.display());
-    let command = || cure::inside(&lease.proof.netns, ifname, address);
+    // The interface's addresses of both families: what takes one often takes the other.
+    let same = |other: &&&Attached| other.lease.owner == lease.owner && other.network == pod.network;
+    let command = || {
+        let addresses: Vec<IpAddr> = all.iter().filter(same).map(|other| other.lease.address.ip()).collect();
+        cure::inside(&lease.proof.netns, ifname, &addresses)
+    };
     let subject = format!("{} {address}", pod.name());
     let of = format!("{} (in {netns})", pod.name());
     if !inside.there {

@@ -73,11 +73,18 @@ fn down(said: &AgentSaid, kernel: &Kernel) -> Vec<Condition> {
                     link.name.as_str(),
                     format!("{} is down, and {} can be reached by it only", link.name, some(&nodes)),
                 )
-                .cured_by(format!("ip link set {} up", link.name)),
+                .cured_by(up(said, kernel, &link.name)),
             );
         }
     }
     problems
+}
+
+/// Sets the link up. IPv6 addresses go with a link: this node's InternalIP is put back, in a subnet of /64 (RFC 4291).
+fn up(said: &AgentSaid, kernel: &Kernel, link: &str) -> String {
+    let lost = said.state.addresses.iter().filter(|address| address.is_ipv6() && !kernel.here.is_own(**address));
+    let back = lost.map(|address| format!("ip -6 addr replace {address}/64 dev {link}"));
+    std::iter::once(format!("ip link set {link} up")).chain(back).collect::<Vec<_>>().join(" && ")
 }
 
 fn without_carrier(said: &AgentSaid, kernel: &Kernel) -> Vec<Condition> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::finding::{Finding, Outcome};
+use crate::cure;
 use conditions::{Condition, Kind};
 use facts::{AgentSaid, Facts};
 use routes::Target;
@@ -22,14 +23,42 @@ const FAULTS: [&str; 9] = [
     "not-listed",
 ];
 
+/// Reasons of a verdict that are in the way of packets to a listed node.
+const NO_WAY: [&str; 4] = ["no-way", "overlaps", "no-host-address", "next-hop-unknown"];
+
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent has a list of nodes")) };
     let at_fault = said.verdicts.iter().filter(|line| FAULTS.contains(&line.reason.as_str()));
     let mut problems: Vec<Condition> = at_fault.map(problem).collect();
     problems.extend(duplicates(said));
+    let in_the_way = said.verdicts.iter().filter(|line| NO_WAY.contains(&line.reason.as_str()));
+    problems.extend(in_the_way.map(|line| no_way(line, facts)));
     let mut names: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     names.dedup();
     Ok(Finding::of(problems, format!("{} nodes, each with pod CIDRs of its own", names.len())))
+}
+
+/// The kernel reaches that node's address in a way that no route to its pods can follow.
+fn no_way(line: &VerdictLine, facts: &Facts) -> Condition {
+    let wrong = format!("{} {} has no route: {}", line.node, line.cidr, line.text);
+    let condition = Condition::new(Kind::PeerNotRouted, format!("{} {}", line.node, line.cidr), wrong);
+    let address = line.text.split_whitespace().find_map(|word| word.parse::<IpAddr>().ok());
+    let in_the_way = address.and_then(|address| {
+        let kernel = facts.kernel().ok()?;
+        let holds = kernel.routes.iter().filter(|route| route.destination.contains(address));
+        let best = holds.min_by_key(|route| (u8::MAX - route.destination.prefix(), route.metric))?;
+        Some((kernel, best)).filter(|(_, route)| route.kind.leads_nowhere())
+    });
+    let Some((kernel, route)) = in_the_way else {
+        return condition.decided_by_a_person(
+            "see how the kernel reaches that node's address (ip route get ADDRESS), and correct that route or address",
+        );
+    };
+    let cure = format!("the route `{}` is in the way: find who made it, and remove it", kernel.shown(route));
+    match cure::remove_route(route, |index| kernel.link_name(index)) {
+        Some(command) => condition.decided_by_a_person(format!("{cure}: {command}")).by_command(command),
+        None => condition.decided_by_a_person(cure),
+    }
 }
 
 /// Nodes that are reached at one address. A router is the next hop of many.
