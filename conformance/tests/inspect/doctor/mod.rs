@@ -6,8 +6,8 @@
 //!     └── web                            lan
 //! ```
 
-pub(crate) mod cures;
-mod rig;
+mod cures;
+pub(crate) mod rig;
 
 use netlink::Route;
 use nix::sys::signal::Signal;
