@@ -41,7 +41,8 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
 /// The kernel reaches that node's address in a way that no route to its pods can follow.
 fn no_way(line: &VerdictLine, facts: &Facts) -> Condition {
     let wrong = format!("{} {} has no route: {}", line.node, line.cidr, line.text);
-    let condition = Condition::new(Kind::PeerNotRouted, format!("{} {}", line.node, line.cidr), wrong);
+    let condition = Condition::new(Kind::NodeUnusable, format!("{} {}", line.node, line.cidr), wrong)
+        .because("there is no route to that node: its pods are unreachable");
     let address = line.text.split_whitespace().find_map(|word| word.parse::<IpAddr>().ok());
     let in_the_way = address.and_then(|address| {
         let kernel = facts.kernel().ok()?;
