@@ -114,7 +114,7 @@ fn what_is_wanted_does_not_shrink_with_the_uplink() {
             (desired, installed) if desired == wanted && installed != wanted => Ok(()),
             other => Err(format!("{other:?} of {wanted:?}")),
         })?;
-        stage.script(At::Node, "ip link set eth0 up", "")?;
+        stage.script(At::Node, "ip link set eth0 up\nip -6 addr replace fd31::1/64 dev eth0 nodad", "")?;
         stage.all_pass()
     });
 }

@@ -127,7 +127,7 @@ fn each_fault_is_found_by_its_own_check_and_its_command_run_as_printed_makes_the
             return Ok(());
         }
         for row in &NAMED {
-            one.shell(&format!("nft -f - <<'X'\ntable {}\nX", row.fault))?;
+            one.shell(&format!("nft -f - <<'X'\ntable {}\nX", row.fault.replace("} ", "}\n")))?;
             let command = rig.named(row, &says)?;
             assert_eq!(command, None, "a rule of another program is not removed by a printed command");
             one.shell(row.undo)?;

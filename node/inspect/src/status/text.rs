@@ -36,9 +36,14 @@ pub(super) fn text(status: &Status<'_>, detail: Detail, now: Clocks) -> String {
 fn agent(status: &Status<'_>, now: Clocks) -> String {
     let state = status.state;
     let ready = match (status.stale, state.ready) {
+        (true, _) if !state.is_stale(now) => format!(
+            "unknown: the agent (pid {}) has ended: nothing holds node.lock in its run directory; start it again, and \
+             read the end of its log",
+            state.pid
+        ),
         (true, _) => format!(
-            "unknown: the agent (pid {}) has ended, or has not updated its state for more than {} s; start it again, or \
-             see with podlan-node doctor what it lacks",
+            "unknown: the agent (pid {}) has not updated its state for more than {} s; start it again, or see with \
+             podlan-node doctor what it lacks",
             state.pid, state.stale_after
         ),
         (false, true) => "yes".to_owned(),

@@ -274,3 +274,36 @@ fn the_rule_that_decides_is_named_by_its_chain_and_handle() {
     let Ok(judgement) = judge(&packet(), "FORWARD", &mut ask);
     assert_eq!(judgement.rule, Some(RulePlace { chain: "inner".into(), handle: 7 }));
 }
+
+/// Calico's policy-only mode: each pod's chain accepts by a mark, and what no chain is for is dropped.
+#[test]
+fn calico_lets_a_pod_pass_by_its_own_link_and_some_pod_is_not_said_to_be_dropped() {
+    let set = |value, mask| rule(vec![], Step::SetMark { value, mask });
+    // -m mark --mark 0x10000/0x10000
+    let marked = || extension("mark", &[0x10000u32.to_ne_bytes(), 0x10000u32.to_ne_bytes(), [0; 4]].concat());
+    let goto = |chain: &str| Step::End(End::Goto(chain.into()));
+    let calico = |profile: Vec<ForeignRule>| {
+        let own = rule(compare(IN, b"podl0\0\0\0\0\0\0\0\0\0\0\0"), goto("cali-fw-podl0"));
+        vec![
+            ("FORWARD", vec![rule(vec![], to("cali-FORWARD")), rule(marked(), ACCEPT)]),
+            ("cali-FORWARD", vec![set(0, 0xe0000), rule(compare(IN, b"podl"), to("cali-from-wl-dispatch"))]),
+            ("cali-from-wl-dispatch", vec![own, rule(vec![], DROP)]),
+            (
+                "cali-fw-podl0",
+                vec![
+                    rule(vec![established()], ACCEPT),
+                    set(0, 0x10000),
+                    rule(vec![], to("cali-pro")),
+                    rule(marked(), Step::End(End::Return)),
+                    rule(vec![], DROP),
+                ],
+            ),
+            ("cali-pro", profile),
+        ]
+    };
+    let accepts = || vec![set(0x10000, 0x10000)];
+    assert_eq!(judged(&calico(accepts())), (Fate::Accepted, true));
+    assert_eq!(judged(&calico(vec![])), (Fate::Dropped, true), "a policy that selects it and lets nothing pass");
+    let some_pod = Packet { incoming: HOST_LINK_PREFIX.into(), ..packet() };
+    assert_eq!(judged_of(&some_pod, &calico(accepts())), (Fate::Dropped, false), "it may be a pod that has a chain");
+}

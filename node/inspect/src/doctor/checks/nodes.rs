@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::finding::{Finding, Outcome};
-use crate::cure;
 use conditions::{Condition, Kind};
 use facts::{AgentSaid, Facts};
 use routes::Target;
@@ -55,11 +54,9 @@ fn no_way(line: &VerdictLine, facts: &Facts) -> Condition {
             "see how the kernel reaches that node's address (ip route get ADDRESS), and correct that route or address",
         );
     };
-    let cure = format!("the route `{}` is in the way: find who made it, and remove it", kernel.shown(route));
-    match cure::remove_route(route, |index| kernel.link_name(index)) {
-        Some(command) => condition.decided_by_a_person(format!("{cure}: {command}")).by_command(command),
-        None => condition.decided_by_a_person(cure),
-    }
+    let cure = format!("the route `{}` is in the way: find who made it and why, and remove it", kernel.shown(route));
+    // Somebody may mean to keep that node away: no command is offered.
+    condition.decided_by_a_person(cure)
 }
 
 /// Nodes that are reached at one address. A router is the next hop of many.
