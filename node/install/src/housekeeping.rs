@@ -24,7 +24,7 @@ pub struct FilesState {
     pub dangers: Dangers,
     /// What could not be done, and configurations that come before ours.
     pub warnings: Vec<String>,
-    /// They were looked after with [`Position::routed`]: the configuration is there.
+    /// They were looked after with [`Position::routed`]: the configuration is written, or a warning says why not.
     pub routed: bool,
 }
 

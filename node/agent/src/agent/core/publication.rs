@@ -123,15 +123,8 @@ impl Known {
 
     /// What is wrong with the agent itself.
     fn own_warnings(&self) -> Vec<String> {
-        let parts = &self.parts;
-        parts
-            .written
-            .failed
-            .iter()
-            .cloned()
-            .chain(self.kernel.warnings())
-            .chain(parts.troubles.iter().cloned())
-            .collect()
+        let (failed, troubles) = (&self.parts.written.failed, &self.parts.troubles);
+        failed.iter().cloned().chain(self.kernel.warnings()).chain(troubles.iter().cloned()).collect()
     }
 
     fn publish(&self, is_decided: bool, now: Now, actions: &mut Vec<Action>) {

@@ -240,6 +240,7 @@ impl World {
                 let key = Key::own(cidr.parse().unwrap());
                 assert!(self.is_disturbed || self.kernel.routes.contains_key(&key), "ready without {cidr}");
             }
+            assert!(self.log.contains(&"files"), "ready before the files were looked after");
             let late = self.now.at > self.began + FILES;
             assert!(self.conflist.is_some() || late, "ready before the configuration is written");
         }
