@@ -101,6 +101,8 @@ pub struct Link {
     pub operational: bool,
     /// One end of a veth pair.
     pub veth: bool,
+    /// A bridge: packets pass through the chains of the family `bridge` too.
+    pub bridge: bool,
     /// The veth peer's index in its own namespace, where the kernel gives it (`IFLA_LINK`).
     pub peer: Option<u32>,
     /// The text for people (`ifalias`), "" when there is none.
@@ -203,6 +205,7 @@ impl Link {
             carrier: message.header.flags.contains(LinkFlags::LowerUp),
             operational: false,
             veth: false,
+            bridge: false,
             peer: None,
             alias: String::new(),
         };
@@ -215,7 +218,10 @@ impl Link {
                 LinkAttribute::Link(peer) => link.peer = Some(*peer),
                 LinkAttribute::OperState(state) => link.operational = *state == State::Up,
                 LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
-                LinkAttribute::LinkInfo(info) => link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth)),
+                LinkAttribute::LinkInfo(info) => {
+                    link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
+                    link.bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge));
+                }
                 _ => {}
             }
         }

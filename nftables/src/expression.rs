@@ -30,6 +30,8 @@ pub enum Verdict {
 pub enum Expression {
     /// Loads the name of the link that the packet came in by.
     IncomingLinkName,
+    /// Loads the name of the link that the packet leaves by.
+    OutgoingLinkName,
     /// Loads the packet's family, one byte (`AF_INET` 2, `AF_INET6` 10).
     AddressFamily,
     /// Loads 1 when the packet's source is routed back to the link that it came in by, else 0.
@@ -51,6 +53,10 @@ pub enum Expression {
     Counter,
     /// Ends with a verdict.
     Decide(Verdict),
+    /// Loads this value.
+    Load(Vec<u8>),
+    /// Has connection tracking look for the packet in the zone whose number is loaded (16 bits, in the host's order).
+    SetConnectionZone,
     /// Gives the connection an address of the link that it leaves by as its source, and a port by chance.
     Masquerade,
 }
@@ -65,6 +71,8 @@ impl Expression {
         let (name, data) = match self {
             // NFTA_META_DREG 1, NFTA_META_KEY 2: NFT_META_IIFNAME 6, NFT_META_NFPROTO 15.
             Self::IncomingLinkName => ("meta", into_register(&[(2, 6)])),
+            // NFT_META_OIFNAME 7.
+            Self::OutgoingLinkName => ("meta", into_register(&[(2, 7)])),
             Self::AddressFamily => ("meta", into_register(&[(2, 15)])),
             // NFTA_FIB_DREG 1, _RESULT 2: NFT_FIB_RESULT_OIF 1, _FLAGS 3: SADDR 1 | IIF 8 | PRESENT 32.
             Self::RouteBackToLinkExists => ("fib", into_register(&[(2, 1), (3, 1 | 8 | 32)])),
@@ -95,6 +103,14 @@ impl Expression {
                 let verdict = Attribute::nested(2, &[Attribute::be32(1, *code as u32)]);
                 ("immediate", vec![Attribute::be32(1, VERDICT), Attribute::nested(2, &[verdict])])
             }
+            // NFTA_IMMEDIATE_DREG 1, _DATA 2 {NFTA_DATA_VALUE 1}.
+            Self::Load(value) => {
+                let mut data = into_register(&[]);
+                data.push(Attribute::nested(2, &[Attribute::bytes(1, value)]));
+                ("immediate", data)
+            }
+            // NFTA_CT_KEY 2: NFT_CT_ZONE 17, _SREG 4.
+            Self::SetConnectionZone => ("ct", vec![Attribute::be32(2, 17), Attribute::be32(4, REGISTER)]),
             // NFTA_MASQ_FLAGS 1: NF_NAT_RANGE_PROTO_RANDOM_FULLY 16.
             Self::Masquerade => ("masq", vec![Attribute::be32(1, 16)]),
         };

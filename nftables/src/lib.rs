@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 pub use counted::counted;
 pub use expression::{Cmp, Expression, Verdict};
-pub use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
+pub use foreign::{BaseChain, End, Field, ForeignRule, Step, all_base_chains, base_chains, change, rules};
 pub use nfnetlink::{Error, Event, Nfnetlink};
 pub use subnets::Subnets;
 pub use table::{Chain, Hook, Rule, Set, Table, TableFamily, octets};

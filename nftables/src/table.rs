@@ -20,6 +20,10 @@ pub enum TableFamily {
     Ipv4 = 2,
     /// `NFPROTO_ARP`.
     Arp = 3,
+    /// `NFPROTO_NETDEV`: everything on one link.
+    Netdev = 5,
+    /// `NFPROTO_BRIDGE`: everything that passes through a bridge.
+    Bridge = 7,
     /// `NFPROTO_IPV6`.
     Ipv6 = 10,
 }
@@ -28,7 +32,7 @@ impl TableFamily {
     /// Whether the table's chains see packets of an address family.
     pub fn sees(self, family: Family) -> bool {
         match self {
-            Self::Inet => true,
+            Self::Inet | Self::Netdev | Self::Bridge => true,
             Self::Ipv4 => family == Family::V4,
             Self::Ipv6 => family == Family::V6,
             Self::Arp => false,
@@ -41,6 +45,8 @@ impl TableFamily {
             Self::Inet => "inet",
             Self::Ipv4 => "ip",
             Self::Arp => "arp",
+            Self::Netdev => "netdev",
+            Self::Bridge => "bridge",
             Self::Ipv6 => "ip6",
         }
     }

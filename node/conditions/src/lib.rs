@@ -18,7 +18,7 @@ pub struct Condition {
     /// How bad it is.
     pub severity: Severity,
     /// When the agent saw it first, in seconds since 1970; 0 where that is unknown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_unknown")]
     pub since: u64,
     /// What is wrong, in one sentence that names the cause: the rule, table, address, file or process.
     pub wrong: String,
@@ -49,6 +49,8 @@ pub enum Fix {
     TakeBackLeases,
     /// Give pods' links the MTU that the node's pods inherit.
     PodMtu,
+    /// Set pods' host links up and put the routes to pods back.
+    PodLinks,
     /// Have the running agent compare everything again.
     WakeAgent,
 }
@@ -83,6 +85,12 @@ impl Condition {
         Self { cure: command.clone(), command: Some(command), ..self }
     }
 
+    /// This command cures it; the cure stays as it is, because it says more than the command.
+    #[must_use]
+    pub fn by_command(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
+    }
+
     /// A person must decide, and what.
     #[must_use]
     pub fn decided_by_a_person(self, what: impl Into<String>) -> Self {
@@ -105,4 +113,9 @@ impl Condition {
     pub fn is_same(&self, other: &Self) -> bool {
         (self.kind, &self.subject) == (other.kind, &other.subject)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_unknown(since: &u64) -> bool {
+    *since == 0
 }

@@ -55,7 +55,8 @@ impl Kernel {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the forward chains of other programs cannot be changed"),
             }
-            forward::look(socket, &forwarded.packets)
+            // The checks of the whole node know of bridges.
+            forward::look(socket, &forwarded.packets, &[])
         })
     }
 

@@ -84,10 +84,17 @@ impl Install {
         self.bin_dir.as_ref().is_some_and(there)
     }
 
-    /// The configurations that a runtime takes before podlan's.
+    /// The configurations that a runtime takes before podlan's; not Multus', where it hands pods to podlan's.
     pub(crate) fn winners(&self) -> Result<Vec<String>, Error> {
-        let names = self.configurations()?;
-        Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
+        if !self.configurations()?.iter().any(|name| name.as_str() < FILE) {
+            return Ok(Vec::new());
+        }
+        let Some(dir) = &self.conf_dir else { return Ok(Vec::new()) };
+        let files = read(dir)?;
+        let ours = files.iter().find(|file| file.file == FILE);
+        let hands_over = |file: &Configuration| ours.is_some_and(|ours| file.delegates_to(ours) == Some(true));
+        let before = files.iter().filter(|file| file.file.as_str() < FILE && !hands_over(file));
+        Ok(before.map(|file| file.file.clone()).collect())
     }
 
     /// The pools that the existing configurations give this node, and the errors of those that cannot be read.

@@ -20,7 +20,7 @@ use podlink::HostLinks;
 pub use keep::{Asked, Options, keep};
 pub use lease_counts::LeaseCounts;
 use sweep::Witness;
-pub use sweep::{NetworkLeases, Room, SweepError};
+pub use sweep::{NetworkLeases, Room, Rooms, SweepError};
 pub use visible_netns::VisibleNetns;
 
 /// The agent does not wait for a lock that a plugin holds: it retries later.

@@ -11,6 +11,7 @@ mod backoff;
 mod bounds;
 mod list;
 mod machine;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -35,6 +36,7 @@ use super::{Error, Report};
 use machine::{Action, Event, Machine, WatchResult};
 use nodes::Node;
 use parts::at;
+use words::with_causes;
 
 /// Where the API server and the credentials for it are described.
 #[derive(Clone, Debug)]
@@ -136,15 +138,6 @@ fn watch(client: Client, streams: bool) -> Events {
         ..watcher::Config::default()
     };
     Box::pin(watcher(Api::<NodeWatched>::all(client), config))
-}
-
-/// The text of an error with those of its causes: for a server that is not reached the error itself holds no reason.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let beneath = std::iter::successors(error.source(), |cause| cause.source());
-    beneath.map(ToString::to_string).fold(error.to_string(), |text, cause| match text.contains(&cause) {
-        true => text,
-        false => format!("{text}: {cause}"),
-    })
 }
 
 /// Whether the server refuses `sendInitialEvents` (feature gate WatchList).

@@ -1,7 +1,9 @@
 //! The agent's state, as values and as the files in its run directory: `node.json`, small, which the plugin's STATUS
 //! reads, and `verdicts.json`, one verdict a line for each peer. Both are 0600 in a 0700 directory.
 
+pub mod ago;
 pub mod control;
+pub mod paths;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use conditions::Condition;
 use files::regular;
 use files::replace::{Lasting, replace};
 use routes::{Key, Target};
@@ -82,8 +85,26 @@ pub struct State {
     /// The number of pods with an earlier one of these.
     #[serde(default)]
     pub former_mtu_pods: usize,
+    /// Whether packets of pods pass to the other nodes; `None` in the state of an agent that does not know of probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<paths::Paths>,
     /// Warnings for the operator, whether the agent is ready or not.
     pub warnings: Vec<String>,
+    /// What is wrong, the worst first; of each kind the first few.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Checks that could not run.
+    #[serde(default)]
+    pub unknown: Vec<UnknownCheck>,
+}
+
+/// A check that could not run. Unknown is not fine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownCheck {
+    /// The check's name, as `podlan-node doctor` has it.
+    pub check: String,
+    /// Why it could not run.
+    pub why: String,
 }
 
 /// Paths of the agent's command line that the operator's commands need too.
@@ -187,7 +208,10 @@ impl State {
             forward_drops: 0,
             pod_mtus: Vec::new(),
             former_mtu_pods: 0,
+            paths: None,
             warnings: Vec::new(),
+            conditions: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::addressing::Addressing;
 use crate::agent;
 use crate::apply::{apply, apply_with_v6, make_pair};
 use crate::config::{Config, Keys};
-use crate::error::Error;
+use crate::error::{Activity, Error, set_up};
 use crate::host;
 use crate::inputs;
 use crate::namespaces::{Namespaces, Pod};
@@ -49,9 +49,9 @@ pub(crate) fn add(
     }
     let previous = result::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Namespaces { host, own, pod } = Namespaces::open(netns)?;
+    let Namespaces { host, own, pod } = Namespaces::open(netns).map_err(set_up)?;
     let _claim = addressing.claim(attachment)?;
-    if pod.has_interface(attachment.ifname.as_str())? {
+    if pod.has_interface(attachment.ifname.as_str()).map_err(set_up)? {
         return Err(taken(&addressing, attachment));
     }
 
@@ -103,11 +103,11 @@ fn attach<'a>(
         mtu,
     };
     undo.linking(identity);
-    make_pair(&mut host, &pair, identity)?;
+    make_pair(&mut host, &pair, identity).map_err(set_up)?;
     undo.linked(&host);
-    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
-    make_pod_end(&mut pod, &procfs, &plan, attachment.ifname.as_str())?;
-    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
+    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name).map_err(set_up)?;
+    make_pod_end(&mut pod, &procfs, &plan, attachment.ifname.as_str()).map_err(set_up)?;
+    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device)).map_err(set_up)?;
 
     addressing.confirm(attachment, &assignment)?;
     let made = Made { netns, attachment, identity, plan: &plan, mtu };
@@ -121,15 +121,15 @@ fn taken(addressing: &Addressing<'_, Settings>, attachment: &Attachment) -> CniE
             let details = format!("{} of {} holds {held:?}", attachment.ifname, attachment.container_id);
             CniError::new(Code::DuplicateAttachment, "attachment exists already").with_details(details)
         }
-        _ => Error::InterfaceExists { ifname: attachment.ifname.to_string() }.into(),
+        _ => set_up(Error::InterfaceExists { ifname: attachment.ifname.to_string() }),
     }
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
 fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, keys: &Keys) -> Result<u32, CniError> {
-    let mtu = host::pod_mtu(host, keys, plan.has(Family::V6))?;
+    let mtu = host::pod_mtu(host, keys, plan.has(Family::V6), Activity::SetUp)?;
     for family in plan.families() {
-        netlink::ensure_forwarding(host, procfs, family).map_err(Error::from)?;
+        netlink::ensure_forwarding(host, procfs, family).map_err(set_up)?;
     }
     Ok(mtu)
 }

@@ -94,7 +94,7 @@ fn a_pod_that_ends_during_its_add_is_removed_completely_by_a_sweep_and_by_the_ne
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let mut agent = node.agent(&["--listen", &METRICS.to_string(), "--resync", "1s"])?;
+        let mut agent = node.agent(&["--listen", &METRICS.to_string(), "--resync", "1s", "--probe", "off"])?;
         let rig = Rig::new(node)?;
         let next = node.pod("next")?;
         // Nothing is released before the namespace of a living pod was seen: otherwise the agent might simply not see

@@ -46,6 +46,8 @@ enum Error {
     Routes(#[from] netlink::Error),
     #[error("remove the rules of the packet filter: {0}")]
     PacketFilter(#[from] nftables::Error),
+    #[error("remove the probe endpoint: {0}")]
+    Probes(#[from] probes::endpoint::kernel::Error),
     #[error("remove {path}: {source}")]
     File { path: String, source: io::Error },
     #[error("print: {0}")]
@@ -77,7 +79,7 @@ fn stay(args: &Args) -> Result<(), Error> {
         io::stdout().lock().write_all(&printed)?;
         loop {
             tokio::select! {
-                () = stop.wait() => return Ok(()),
+                _ = stop.wait() => return Ok(()),
                 () = tokio::time::sleep(AGAIN) => {}
             }
             let mut output = Vec::new();
@@ -105,6 +107,9 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         remove(&dir.join(conflist::FILE), out)?;
     }
     routes(out)?;
+    for what in probes::endpoint::kernel::remove()? {
+        writeln!(out, "removed {what} of the path probes")?;
+    }
     for what in filter::remove()? {
         writeln!(out, "removed {what} from the packet filter")?;
     }

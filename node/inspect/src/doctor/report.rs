@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::finding::{Finding, Outcome, Problem};
+use super::finding::{Finding, Outcome};
+use conditions::Condition;
 
 /// What the checks found, and what was fixed before.
 pub struct Report {
@@ -29,7 +30,7 @@ impl Report {
     }
 
     /// The problems that `--fix` leaves to the operator, each with the reason.
-    fn left(&self) -> Vec<(&'static str, &Problem)> {
+    fn left(&self) -> Vec<(&'static str, &Condition)> {
         let problems = self.outcomes.iter().filter(|_| self.fixed);
         let problems = problems.filter_map(|outcome| match &outcome.1 {
             Ok(Finding::Wrong(problems)) => Some((outcome.0, problems)),

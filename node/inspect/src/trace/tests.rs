@@ -11,7 +11,8 @@ use super::hop::State;
 use crate::doctor::checks::healthy;
 use facts::Facts;
 use facts::legs::{At, End, Leg};
-use filter::translation::Translation;
+use filter::forward::Transport;
+use filter::translation::{Side, Translation};
 
 fn settled(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, String> {
     settle(one, other, facts)
@@ -67,7 +68,14 @@ fn leg() -> Leg {
         source_rule: Ok(true),
         dropped: Ok(Vec::new()),
         translated: Ok(Vec::new()),
+        rule: None,
+        transport: Transport::default(),
+        blind: Vec::new(),
     }
+}
+
+fn translation(certain: bool) -> Translation {
+    Translation { chain: "ip nat POSTROUTING".into(), rule: None, side: Side::Source, certain }
 }
 
 fn states(leg: &Leg) -> Vec<State> {
@@ -109,14 +117,14 @@ fn what_is_wrong_is_shown_at_its_hop_and_what_follows_from_it_is_cut_off() {
         (
             "a translation",
             |leg| {
-                leg.translated = Ok(vec![Translation { chain: "ip nat POSTROUTING".into(), certain: true }]);
+                leg.translated = Ok(vec![translation(true)]);
             },
             [Fine, Fine, Wrong, Fine, Elsewhere],
         ),
         (
             "a rule that nobody understands",
             |leg| {
-                leg.translated = Ok(vec![Translation { chain: "ip nat POSTROUTING".into(), certain: false }]);
+                leg.translated = Ok(vec![translation(false)]);
             },
             [Fine, Fine, Unknown, Fine, Elsewhere],
         ),

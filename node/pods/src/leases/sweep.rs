@@ -9,7 +9,7 @@ use std::time::Duration;
 use cni::NetworkName;
 use ipam::{Error, Lease, Liveness, Place, Presence, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
-use netlink::Socket;
+use netlink::{Family, Socket};
 use podlink::HostLinks;
 
 use super::visible_netns::{self, Id, VisibleNetns};
@@ -25,7 +25,10 @@ pub struct NetworkLeases {
     pub unknown: u64,
 }
 
-/// How full the agent's own pools are.
+/// How full the agent's own pools are: IPv4 and IPv6, each where there is a pool. A pod needs an address of each.
+pub type Rooms = [Option<Room>; 2];
+
+/// How full the agent's own pools of one family are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     /// Addresses that are leased.
@@ -106,12 +109,13 @@ pub(super) fn sweep(
 }
 
 /// How full the pools of `network` in the agent's conflist are. Full pools are not an error here.
-pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
-    let mut room = Room::default();
+pub(super) fn rooms(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Rooms, Error> {
+    let mut rooms = Rooms::default();
     for cidr in cidrs {
         let Ok(set) = Range::new(*cidr, None, None, None).and_then(|range| RangeSet::new(vec![range])) else {
             continue;
         };
+        let room = rooms[Family::of(cidr.ip()).index()].get_or_insert_default();
         room.capacity = set.ranges().iter().fold(room.capacity, |sum, range| sum.saturating_add(range.capacity()));
         let want = Want::new(&[set], &[], Duration::ZERO, Require::Both)?;
         for set in ipam::counts(&Place::new(data_dir, network.clone()), &want)?.sets {
@@ -119,5 +123,5 @@ pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) 
             room.cooling = room.cooling.saturating_add(set.released);
         }
     }
-    Ok(room)
+    Ok(rooms)
 }

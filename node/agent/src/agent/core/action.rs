@@ -7,6 +7,7 @@ use install::housekeeping::Position;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::{Asked, LeaseCounts};
+use probes::machine::{Counts as ProbeCounts, Wanted as ProbesWanted};
 use state::{State, VerdictLine};
 
 use crate::metrics::Inner;
@@ -29,6 +30,8 @@ pub(in crate::agent) enum Action {
     Files(Position),
     /// Look after the MTU of pods: all that they inherited since the boot, the present one last.
     PodMtus(Vec<u32>),
+    /// Probe the paths to these peers.
+    Probe(ProbesWanted),
     /// Ask the source for a snapshot of now.
     Refresh,
     /// Answer the operator's command.
@@ -63,5 +66,6 @@ pub(in crate::agent) struct Publication {
     pub(in crate::agent) drops: Option<Drops>,
     /// None before the routes are decided.
     pub(in crate::agent) forwarding: Option<Forwarding>,
+    pub(in crate::agent) probes: ProbeCounts,
     pub(in crate::agent) inner: Inner,
 }

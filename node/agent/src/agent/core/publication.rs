@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::action::Publication;
 use super::known::Known;
 use super::previous_agent::PreviousAgent;
-use super::{Action, Now, pod_mtu};
+use super::{Action, Now, conditions, journal, pod_mtu};
 use crate::describe::{describe, lines};
 use crate::metrics::Inner;
 use filter::{RuleState, RuleStates};
@@ -64,25 +64,30 @@ impl Known {
     /// Publishes how everything stands before the routes are decided.
     pub(super) fn publish_beginning(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.published.state.warnings = self.own_warnings();
+        self.take_conditions(now);
         self.publish(false, now, actions);
     }
 
     /// Publishes how everything stands.
     pub(super) fn describe(&mut self, reconciler: &Reconciler, now: Now, actions: &mut Vec<Action>) {
         let was_ready = self.published.state.ready;
+        let was_held = self.published.state.held.clone();
         describe(reconciler, &self.settings.me, now, &mut self.published.state);
         self.published.state.routed |= self.published.state.reasons.is_empty();
         self.judge_readiness(now);
         self.published.state.former_mtu_pods = self.parts.former_mtus.len();
+        self.published.state.paths = self.parts.probed.paths.clone();
         let (masquerade, dropping) =
             (masquerade(&self.parts.filtered.states.masquerade), dropping(&self.parts.filtered.states));
         self.published.state.masquerade = masquerade.to_owned();
         self.published.state.forward_drops = dropping.len();
         self.published.state.warnings = self.warnings(reconciler, dropping);
+        self.take_conditions(now);
         let state = &self.published.state;
         if was_ready != state.ready {
             tracing::info!(ready = state.ready, reasons = state.reasons.join("; "), "readiness");
         }
+        journal::held(was_held.as_ref(), self.published.state.held.as_ref());
         self.publish(true, now, actions);
     }
 
@@ -116,6 +121,7 @@ impl Known {
         warnings.extend(self.parts.lease_counts.warnings.iter().cloned());
         warnings.extend(kept_values(reconciler.in_force()));
         warnings.extend(pod_mtu::former(&self.parts.former_mtus));
+        warnings.extend(self.parts.probed.warnings.iter().cloned());
         warnings.extend(self.kernel.left_out());
         warnings.extend(self.own_warnings());
         warnings
@@ -125,6 +131,12 @@ impl Known {
     fn own_warnings(&self) -> Vec<String> {
         let (failed, troubles) = (&self.parts.written.failed, &self.parts.troubles);
         failed.iter().cloned().chain(self.kernel.warnings()).chain(troubles.iter().cloned()).collect()
+    }
+
+    fn take_conditions(&mut self, now: Now) {
+        let state = &mut self.published.state;
+        conditions::follow(&mut state.conditions, &self.parts.found.conditions, now.clocks.unix);
+        state.unknown.clone_from(&self.parts.found.unknown);
     }
 
     fn publish(&self, is_decided: bool, now: Now, actions: &mut Vec<Action>) {
@@ -137,6 +149,7 @@ impl Known {
             lease_counts: parts.lease_counts.clone(),
             drops: parts.filtered.drops,
             forwarding: is_decided.then(|| parts.forwarding.clone()),
+            probes: parts.probed.counts,
             inner: Inner { unreadable: self.kernel.unreadable, part_troubles: parts.troubles.len() },
         })));
     }

@@ -241,7 +241,8 @@ fn foreign_rules_are_read_soon_after_a_change_and_no_more_often_than_every_three
 #[test]
 fn what_drops_traffic_is_logged_once_and_published() {
     let mut run = Run::in_place(Egress::Off);
-    let found = ForwardDrop { chain: "c".to_owned(), by: By::Policy, certain: true, cure: String::new() };
+    let (chain, cure) = ("c".to_owned(), String::new());
+    let found = ForwardDrop { chain, hook: "forward", rule: None, by: By::Policy, certain: true, cure };
     let drops = |request: &Request| match request {
         Request::Look { .. } => Answer::Looked(Ok(vec![found.clone()])),
         other => obeys(other),

@@ -1,6 +1,7 @@
 //! Does the node forward the families that its pods have, by every link that carries their packets?
 
-use super::super::finding::{Finding, Fix, Outcome, Problem};
+use super::super::finding::{Finding, Outcome};
+use conditions::{Condition, Fix, Kind};
 use facts::Facts;
 use netlink::Family;
 use pods::forwarding::Off;
@@ -23,7 +24,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     Ok(Finding::of(problems, format!("on for {}", on.join(" and "))))
 }
 
-fn problem(family: Family, off: &Off) -> Problem {
+fn problem(family: Family, off: &Off) -> Condition {
     let why = match off {
         Off::NodeV4(_) | Off::V6(_) => {
             format!("the node drops every {family} packet between its pods and between them and other nodes")
@@ -34,10 +35,13 @@ fn problem(family: Family, off: &Off) -> Problem {
         }
     };
     let cure = format!(
-        "podlan-node doctor --fix, or: {}; then find what switched it off: grep -rs {} /etc/sysctl.conf /etc/sysctl.d \
-         /run/sysctl.d /usr/lib/sysctl.d",
+        "podlan-node doctor --fix, or: {}; then find what switched it off: grep -rs {} /etc/sysctl.conf \
+         /etc/sysctl.d /run/sysctl.d /usr/lib/sysctl.d",
         off.cure(),
         off.settings().first().map_or("forwarding", String::as_str),
     );
-    Problem::new(off.to_string(), why, cure)
+    Condition::new(Kind::ForwardingOff, family.to_string(), off.to_string())
+        .because(why)
+        .decided_by_a_person(cure)
+        .by_command(off.cure())
 }

@@ -1,0 +1,39 @@
+//! The lease store and the directory that it lies in.
+
+use std::time::Duration;
+
+use crate::row::{Fault, Row, Surface};
+use crate::stage::Options;
+
+rows! {
+    the_store_is_locked: Row {
+        broken: "a process that hangs holds the store's lock",
+        fault: Fault::on_node(
+            "flock --no-fork -x /run/podlan/podnet/lock sleep 1000 >/dev/null 2>&1 &\necho $!",
+            "kill $ID",
+        ),
+        kind: "store-locked",
+        names: &["/run/podlan/podnet/lock", "$ID"],
+        within: Duration::from_secs(15),
+        ..Row::PLAIN
+    };
+    the_store_is_damaged: Row {
+        broken: "the store is damaged: no pod can start",
+        fault: Fault::on_node(
+            "cp -p /run/podlan/podnet/store /run/store.good\nhead -c 4096 /dev/zero | tr '\\0' x | dd of=/run/podlan/podnet/store conv=notrunc 2>/dev/null",
+            "cp -p /run/store.good /run/podlan/podnet/store",
+        ),
+        kind: "store-unreadable",
+        names: &["/run/podlan/podnet/store"],
+        ..Row::PLAIN
+    };
+    the_disk_is_full: Row {
+        broken: "the file system of /run/podlan is full",
+        options: Options { before: "mkdir -p /run/podlan\nmount -t tmpfs -o size=1m tmpfs /run/podlan", ..Options::PLAIN },
+        fault: Fault::on_node("cat /dev/zero > /run/podlan/fill 2>/dev/null || true", "rm /run/podlan/fill"),
+        kind: "disk-full",
+        names: &["/run/podlan"],
+        not_by: &[Surface::NodeJson],
+        ..Row::PLAIN
+    };
+}

@@ -1,0 +1,141 @@
+//! Asks the kernel. Decides nothing.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink::{Family, FibEntry, Looked, NODE_ROUTE, POD_ROUTE, PolicyRule, Route, RuleAct, Socket};
+use nix::errno::Errno;
+
+use super::{Asked, Decisions, OF_EACH_NODE, Wanted, is_foreign};
+use crate::attached::Attached;
+use crate::{AgentSaid, Kernel};
+use routes::Target;
+
+/// So many tables are read.
+const TABLES: usize = 32;
+
+/// Up to so many peers' CIDRs are all asked for in one look. Of more, all where another program's rules or routes may
+/// concern some of them; otherwise so many in turn.
+const AT_ONCE: usize = 1000;
+
+/// Asks for one packet for each peer's CIDR and each pod of this node.
+pub fn observe(said: &AgentSaid, kernel: &Kernel, pods: &[Attached], turn: u64) -> Result<Decisions, String> {
+    let failed = |error: netlink::Error| format!("failed to query the kernel's routing decisions: {error}");
+    let mut socket = Socket::open().map_err(failed)?;
+    let mut rules = Vec::new();
+    for family in families() {
+        rules.extend(
+            socket
+                .dump(PolicyRule::dump(family), |message| PolicyRule::from_message(&message))
+                .map_err(failed)?
+                .into_iter()
+                .filter(|rule| rule.family == family),
+        );
+    }
+    let tables = tables(&mut socket, &rules).map_err(failed)?;
+    let mut asked = Vec::new();
+    let sources = Sources::of(said, kernel, pods);
+    for pod in pods {
+        let address = pod.lease.address.ip();
+        let Some(device) = pod.link.as_ref().map(|link| link.index) else { continue };
+        let wanted = Wanted { gateway: None, device };
+        asked.extend(sources.packets(address, &pod.name(), wanted, Some(device)));
+    }
+    let peers: Vec<(IpNetwork, &str, Wanted)> = peers(said).collect();
+    let all = peers.len() <= AT_ONCE || rules.iter().any(is_foreign) || kernel.routes.iter().any(is_foreign_specific);
+    let begin = if all { 0 } else { usize::try_from(turn).unwrap_or_default().wrapping_mul(AT_ONCE) % peers.len() };
+    let count = if all { peers.len() } else { AT_ONCE };
+    for (cidr, node, wanted) in peers.iter().cycle().skip(begin).take(count) {
+        let pod = cidr.iter().nth(2).unwrap_or(cidr.ip());
+        asked.extend(sources.packets(pod, node, *wanted, None));
+    }
+    let packets: Vec<Looked> = asked.iter().map(|asked| asked.packet).collect();
+    let answers = FibEntry::ask_for(&mut socket, &packets).map_err(failed)?;
+    for (asked, answer) in asked.iter_mut().zip(answers) {
+        asked.answer = answer.map_err(|refused| refused.errno);
+    }
+    Ok(Decisions { rules, tables, asked })
+}
+
+fn families() -> impl Iterator<Item = Family> {
+    Family::BOTH.into_iter().filter(|family| *family == Family::V4 || netlink::kernel_has_v6())
+}
+
+fn tables(socket: &mut Socket, rules: &[PolicyRule]) -> Result<Vec<Route>, netlink::Error> {
+    let looked_up: BTreeSet<(bool, u32)> = rules
+        .iter()
+        .filter_map(|rule| match rule.act {
+            RuleAct::Table(table) if table != 0 && !OF_EACH_NODE.contains(&table) => {
+                Some((rule.family == Family::V6, table))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut routes = Vec::new();
+    for (v6, table) in looked_up.into_iter().take(TABLES) {
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        match socket.dump(Route::dump_table(family, table, None), |message| Route::from_message(&message)) {
+            Ok(of_table) => routes.extend(of_table.into_iter().filter(|route| route.table == table)),
+            // The table has no route.
+            Err(netlink::Error::Dump(refused)) if refused.errno == Errno::ENOENT => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(routes)
+}
+
+fn is_foreign_specific(route: &Route) -> bool {
+    let ours = [NODE_ROUTE, POD_ROUTE].contains(&route.protocol);
+    !ours && route.destination.prefix() >= if route.destination.is_ipv4() { 16 } else { 48 }
+}
+
+/// The peers' CIDRs to which a route is wanted.
+fn peers(said: &AgentSaid) -> impl Iterator<Item = (IpNetwork, &str, Wanted)> {
+    said.verdicts.iter().filter_map(|line| match line.wanted? {
+        Target::Hop { via, link, .. } => {
+            let cidr = line.cidr.parse().ok()?;
+            Some((cidr, line.node.as_str(), Wanted { gateway: Some(via), device: link }))
+        }
+        Target::Unreachable | Target::Foreign => None,
+    })
+}
+
+/// From where packets come.
+struct Sources<'a> {
+    /// This node's own addresses, by which its packets to pods leave.
+    own: Vec<IpAddr>,
+    /// The pods that send: of each family the first two, with the names and indexes of their links.
+    pods: Vec<(IpAddr, u32, &'a str)>,
+}
+
+impl<'a> Sources<'a> {
+    fn of(said: &AgentSaid, kernel: &Kernel, pods: &'a [Attached]) -> Self {
+        let own = said.state.addresses.iter().copied().filter(|address| kernel.here.is_own(*address)).collect();
+        let mut senders: Vec<(IpAddr, u32, &str)> = Vec::new();
+        for family in Family::BOTH {
+            let of_family = pods.iter().filter(|pod| family.holds(pod.lease.address.ip()));
+            let usable = of_family.filter_map(|pod| {
+                let link = pod.link.as_ref().filter(|link| link.up)?;
+                Some((pod.lease.address.ip(), link.index, link.name.as_str()))
+            });
+            senders.extend(usable.take(2));
+        }
+        Self { own, pods: senders }
+    }
+
+    /// The packets to one address: as this node sends it, and as a pod does; never one back to the link `not_by`.
+    fn packets(&self, to: IpAddr, name: &str, wanted: Wanted, not_by: Option<u32>) -> Vec<Asked> {
+        let asked = |source: Option<IpAddr>, incoming: Option<(u32, &str)>| Asked {
+            packet: Looked { destination: to, source, incoming: incoming.map(|(index, _)| index) },
+            incoming: incoming.map(|(_, name)| name.to_owned()),
+            to: name.to_owned(),
+            wanted,
+            answer: Err(Errno::ENODATA),
+        };
+        let own = self.own.iter().copied().find(|own| own.is_ipv4() == to.is_ipv4());
+        let pod = self.pods.iter().find(|(pod, link, _)| pod.is_ipv4() == to.is_ipv4() && Some(*link) != not_by);
+        let forwarded = pod.map(|(pod, link, name)| asked(Some(*pod), Some((*link, name))));
+        std::iter::once(asked(own, None)).chain(forwarded).collect()
+    }
+}

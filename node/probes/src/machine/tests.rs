@@ -1,0 +1,476 @@
+//! The machine among others of its kind, in virtual time: a network that a test breaks as it likes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PORT: u16 = 10_111;
+
+fn probe_of(node: usize) -> IpAddr {
+    std::net::Ipv4Addr::from(0x0af0_0001 + u32::try_from(node).unwrap() * 256).into()
+}
+
+fn address_of(node: usize) -> IpAddr {
+    std::net::Ipv4Addr::from(0xac10_0000 + u32::try_from(node).unwrap()).into()
+}
+
+fn peer(node: usize, on_link: bool) -> Peer {
+    Peer {
+        name: format!("n{node:05}").into(),
+        probe: Some(probe_of(node)),
+        family: Family::V4,
+        node: Some(address_of(node)),
+        mtu: 1500,
+        on_link,
+    }
+}
+
+fn wanted(me: usize, nodes: usize, on_link: bool) -> Wanted {
+    Wanted {
+        me: format!("n{me:05}").into(),
+        own: [OwnAddress::At(probe_of(me)), OwnAddress::NoPods],
+        node: [Some(address_of(me)), None],
+        peers: (0..nodes).filter(|node| *node != me).map(|node| peer(node, on_link)).collect(),
+    }
+}
+
+/// A datagram on its way.
+struct InFlight {
+    at: Instant,
+    place: Place,
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// What the network does to a datagram: from which node to which, at which place, of which size.
+type Fate<'a> = dyn Fn(usize, usize, Place, usize) -> Treatment + 'a;
+
+enum Treatment {
+    Pass,
+    Drop,
+    Translate(IpAddr),
+    Refuse(Refusal),
+}
+
+/// Nodes with a machine each. Only some are simulated; others are names.
+struct World {
+    now: Now,
+    machines: Vec<Option<Machine>>,
+    flying: Vec<InFlight>,
+    sent: Vec<Vec<Instant>>,
+    /// Nodes whose packet filter drops what comes in unasked.
+    closed: BTreeSet<usize>,
+}
+
+impl World {
+    fn new(alive: usize, nodes: usize) -> Self {
+        let now = Now { at: Instant::now(), unix: 1_000_000 };
+        let machines = (0..nodes).map(|node| {
+            (node < alive).then(|| {
+                let mut machine = Machine::new(200, RandomState::new(), now);
+                machine.on(Event::Wanted(wanted(node, nodes, false)), now);
+                let not = Endpoint::Not(Standing::NoRoom, "no IPv6".to_owned());
+                machine.on(Event::Endpoints([Endpoint::Ready(probe_of(node)), not]), now);
+                machine
+            })
+        });
+        let machines = machines.collect();
+        Self { now, machines, flying: Vec::new(), sent: vec![Vec::new(); nodes], closed: BTreeSet::new() }
+    }
+
+    fn node_of(&self, address: IpAddr) -> Option<usize> {
+        (0..self.machines.len()).find(|node| probe_of(*node) == address || address_of(*node) == address)
+    }
+
+    /// Lets time pass, 10 ms at a time.
+    fn pass(&mut self, time: Duration, fate: &Fate<'_>) {
+        let until = self.now.at + time;
+        while self.now.at < until {
+            self.now.at += Duration::from_millis(10);
+            self.deliver(fate);
+            for node in 0..self.machines.len() {
+                let now = self.now;
+                let Some(machine) = &mut self.machines[node] else { continue };
+                if machine.due() <= now.at {
+                    let actions = machine.on(Event::Tick, now);
+                    self.carry_out(node, actions, fate);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, fate: &Fate<'_>) {
+        let now = self.now;
+        let (due, later) =
+            std::mem::take(&mut self.flying).into_iter().partition(|flying: &InFlight| flying.at <= now.at);
+        self.flying = later;
+        for flying in due {
+            let Some(node) = self.node_of(flying.to.ip()) else { continue };
+            let Some(machine) = &mut self.machines[node] else { continue };
+            let event = Event::Received { place: flying.place, from: flying.from, bytes: &flying.bytes };
+            let actions = machine.on(event, now);
+            self.carry_out(node, actions, fate);
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, actions: Vec<Action>, fate: &Fate<'_>) {
+        for action in actions {
+            match action {
+                Action::Request(outgoing) => {
+                    self.sent[node].push(self.now.at);
+                    self.send(node, 40_000, &outgoing, false, fate);
+                }
+                Action::Answer(outgoing) => self.send(node, PORT, &outgoing, true, fate),
+                Action::TestSelf { from, to, bytes } => {
+                    if !self.closed.contains(&node) {
+                        let (from, to) = (SocketAddr::new(from, 50_000), SocketAddr::new(to, PORT));
+                        self.flying.push(InFlight { at: self.now.at, place: Place::Probe, from, to, bytes });
+                    }
+                }
+                Action::NewPorts | Action::Sample(_) | Action::Publish => {}
+            }
+        }
+    }
+
+    fn send(&mut self, node: usize, port: u16, outgoing: &Outgoing, is_answer: bool, fate: &Fate<'_>) {
+        let Some(peer) = self.node_of(outgoing.to.ip()) else { return };
+        let own = if outgoing.place == Place::Probe { probe_of(node) } else { address_of(node) };
+        let mut from = SocketAddr::new(own, port);
+        match fate(node, peer, outgoing.place, outgoing.bytes.len()) {
+            Treatment::Drop => return,
+            Treatment::Pass => {}
+            Treatment::Translate(address) => from.set_ip(address),
+            Treatment::Refuse(refusal) => {
+                let nonce = Datagram::read(&outgoing.bytes).map(|datagram| datagram.nonce);
+                let event = Event::Refused { place: outgoing.place, to: outgoing.to.ip(), nonce, refusal };
+                let now = self.now;
+                if let Some(machine) = &mut self.machines[node] {
+                    let actions = machine.on(event, now);
+                    return self.carry_out(node, actions, fate);
+                }
+                return;
+            }
+        }
+        if !is_answer && self.closed.contains(&peer) {
+            return;
+        }
+        // What goes to a translated address comes back to who sent from it.
+        let to = if is_answer { outgoing.to } else { SocketAddr::new(outgoing.to.ip(), PORT) };
+        let at = self.now.at + Duration::from_millis(2);
+        self.flying.push(InFlight { at, place: outgoing.place, from, to, bytes: outgoing.bytes.clone() });
+    }
+
+    fn verdict(&self, node: usize, peer: usize) -> Verdict {
+        let machine = self.machines[node].as_ref().unwrap();
+        let path = machine.paths.values().find(|path| path.peer.probe == Some(probe_of(peer)));
+        path.unwrap().verdict
+    }
+
+    fn settle(&mut self, fate: &Fate<'_>) {
+        self.pass(Duration::from_secs(12), fate);
+    }
+}
+
+fn pass(_: usize, _: usize, _: Place, _: usize) -> Treatment {
+    Treatment::Pass
+}
+
+/// The verdicts of node 0 on node 1, and of node 1 on node 0, once the network treats packets so; and how long that took.
+fn after(fate: &Fate<'_>, closed: &[usize], wanted: [Verdict; 2]) -> Duration {
+    let mut world = World::new(2, 2);
+    world.settle(&pass);
+    assert_eq!([world.verdict(0, 1), world.verdict(1, 0)], [Verdict::Open; 2]);
+    world.closed = closed.iter().copied().collect();
+    let began = world.now.at;
+    let mut right = None;
+    for _ in 0..2000 {
+        world.pass(Duration::from_millis(10), fate);
+        let is_right = [world.verdict(0, 1), world.verdict(1, 0)] == wanted;
+        right = right.filter(|_| is_right).or(is_right.then_some(world.now.at));
+    }
+    let right =
+        right.unwrap_or_else(|| panic!("{:?} and {:?}, not {wanted:?}", world.verdict(0, 1), world.verdict(1, 0)));
+    right.duration_since(began)
+}
+
+fn probes(place: Place) -> bool {
+    place == Place::Probe
+}
+
+#[test]
+fn each_fault_of_the_network_has_its_verdict_at_both_ends_within_five_seconds() {
+    use Treatment::{Drop, Pass};
+    let nat = address_of(0);
+    let from = |who: usize| {
+        move |from: usize, _: usize, place: Place, _: usize| if from == who && probes(place) { Drop } else { Pass }
+    };
+    let dead = |from: usize, to: usize, _: Place, _: usize| if from == 1 || to == 1 { Drop } else { Pass };
+    let pods = |_: usize, _: usize, place: Place, _: usize| if probes(place) { Drop } else { Pass };
+    let large = |_: usize, _: usize, _: Place, size: usize| if size > 1372 { Drop } else { Pass };
+    let masquerade = |from: usize, _: usize, place: Place, _: usize| {
+        if from == 0 && probes(place) { Treatment::Translate(nat) } else { Pass }
+    };
+    let translated = Verdict::Translated(Some(nat));
+    for (what, fate, wanted) in [
+        ("pods of 0 dropped", &from(0) as &Fate<'_>, [Verdict::LostThere, Verdict::LostBack]),
+        ("pods of 1 dropped", &from(1), [Verdict::LostBack, Verdict::LostThere]),
+        ("pods of both dropped", &pods, [Verdict::LostThere, Verdict::LostThere]),
+        ("node 1 is dead", &dead, [Verdict::PeerDead, Verdict::PeerDead]),
+        ("large ones dropped", &large, [Verdict::TooBig, Verdict::TooBig]),
+        // What 1 begins is not translated.
+        ("0 is masqueraded", &masquerade, [translated, Verdict::Open]),
+    ] {
+        let took = after(fate, &[], wanted);
+        assert!(took <= Duration::from_secs(5), "{what}: {took:?}");
+    }
+}
+
+#[test]
+fn the_size_that_passes_is_found_to_a_few_bytes() {
+    let mut world = World::new(2, 2);
+    let large = |_: usize, _: usize, _: Place, size: usize| if size > 1372 { Treatment::Drop } else { Treatment::Pass };
+    world.settle(&large);
+    let path = world.machines[0].as_ref().unwrap().paths.values().next().unwrap();
+    assert_eq!(path.verdict, Verdict::TooBig);
+    assert!((1396..=1400).contains(&path.largest.unwrap()), "{:?}", path.largest);
+}
+
+#[test]
+fn a_size_that_the_network_names_is_no_fault() {
+    let mut world = World::new(2, 2);
+    let told = |_: usize, _: usize, _: Place, size: usize| match size {
+        1373.. => Treatment::Refuse(Refusal::TooBig(1400)),
+        _ => Treatment::Pass,
+    };
+    world.settle(&told);
+    let path = world.machines[0].as_ref().unwrap().paths.values().next().unwrap();
+    assert_eq!((path.verdict, path.largest), (Verdict::Open, Some(1400)));
+}
+
+#[test]
+fn where_one_side_is_closed_the_other_judges_and_where_both_are_nothing_is_said() {
+    let mut world = World::new(3, 3);
+    world.settle(&pass);
+    world.closed = BTreeSet::from([0]);
+    for _ in 0..100 {
+        world.pass(Duration::from_millis(200), &pass);
+        assert!(!world.verdict(0, 1).is_bad() && !world.verdict(1, 0).is_bad(), "no alarm at any time");
+    }
+    assert_eq!([world.verdict(0, 1), world.verdict(1, 0)], [Verdict::Open; 2]);
+    let pods = |from: usize, to: usize, place: Place, _: usize| match (from.min(to), from.max(to)) {
+        (0, 1) if probes(place) => Treatment::Drop,
+        _ => Treatment::Pass,
+    };
+    world.settle(&pods);
+    assert!(world.verdict(0, 1).is_bad() && world.verdict(1, 0).is_bad(), "the open side sees it, and says it");
+    assert_eq!(world.verdict(0, 2), Verdict::Open);
+
+    let mut world = World::new(2, 2);
+    world.closed = BTreeSet::from([0, 1]);
+    for _ in 0..100 {
+        world.pass(Duration::from_millis(200), &pass);
+        assert!(!world.verdict(0, 1).is_bad());
+    }
+    assert_eq!(world.verdict(0, 1), Verdict::NotProbed(Why::BothClosed));
+}
+
+#[test]
+fn a_peer_that_was_never_heard_is_not_probed_and_one_that_refuses_by_its_kernel_is_without_an_agent() {
+    let mut world = World::new(1, 3);
+    let fate = |_: usize, to: usize, _: Place, _: usize| match to {
+        1 => Treatment::Drop,
+        _ => Treatment::Refuse(Refusal::Port),
+    };
+    for _ in 0..100 {
+        world.pass(Duration::from_millis(200), &fate);
+        assert!(!world.verdict(0, 1).is_bad() && !world.verdict(0, 2).is_bad());
+    }
+    assert_eq!(world.verdict(0, 1), Verdict::NotProbed(Why::NeverHeard));
+    assert_eq!(world.verdict(0, 2), Verdict::NoAgent);
+}
+
+#[test]
+fn a_single_lost_packet_is_no_fault() {
+    let mut world = World::new(2, 2);
+    world.settle(&pass);
+    for lost in 0..20 {
+        let began = world.now.at;
+        let window = |_: usize, _: usize, _: Place, _: usize| Treatment::Drop;
+        world.pass(Duration::from_millis(60 + lost), &window);
+        let mut bad = false;
+        while world.now.at < began + Duration::from_secs(4) {
+            world.pass(Duration::from_millis(50), &pass);
+            bad |= world.verdict(0, 1).is_bad();
+        }
+        assert!(!bad, "{lost}");
+    }
+}
+
+/// Runs one machine alone among `nodes`, whose peers all answer at once or never; returns when it sent to whom.
+fn alone(nodes: usize, time: Duration, answers: bool, limits: [Option<u32>; 2]) -> Vec<(Instant, IpAddr, usize)> {
+    let start = Now { at: Instant::now(), unix: 0 };
+    let mut machine = Machine::new(200, RandomState::new(), start);
+    machine.on(Event::Neighbours(limits), start);
+    machine.on(Event::Wanted(wanted(0, nodes, limits[0].is_some())), start);
+    let not = Endpoint::Not(Standing::NoRoom, String::new());
+    machine.on(Event::Endpoints([Endpoint::Ready(probe_of(0)), not]), start);
+    let mut now = start;
+    let mut sent = Vec::new();
+    let mut queue: BinaryHeap<Reverse<(Instant, Vec<u8>, IpAddr)>> = BinaryHeap::new();
+    while now.at < start.at + time {
+        let next = machine.due().min(queue.peek().map_or(now.at + Duration::from_secs(1), |Reverse((at, ..))| *at));
+        now.at = next.max(now.at);
+        let mut actions = Vec::new();
+        while queue.peek().is_some_and(|Reverse((at, ..))| *at <= now.at) {
+            let Some(Reverse((_, bytes, from))) = queue.pop() else { break };
+            let from = SocketAddr::new(from, PORT);
+            actions.extend(machine.on(Event::Received { place: Place::Probe, from, bytes: &bytes }, now));
+        }
+        actions.extend(machine.on(Event::Tick, now));
+        let mut idle = true;
+        for action in actions {
+            match action {
+                Action::Request(outgoing) => {
+                    idle = false;
+                    sent.push((now.at, outgoing.to.ip(), outgoing.bytes.len()));
+                    if answers && let Some(request) = Datagram::read(&outgoing.bytes) {
+                        let message = Message::Answer { seen: probe_of(0), earlier: None };
+                        let answer = Datagram { message, ..request }.write(outgoing.bytes.len());
+                        queue.push(Reverse((now.at + Duration::from_millis(1), answer, outgoing.to.ip())));
+                    }
+                }
+                Action::TestSelf { from, bytes, .. } => {
+                    let from = SocketAddr::new(from, 50_000);
+                    machine.on(Event::Received { place: Place::Probe, from, bytes: &bytes }, now);
+                }
+                _ => {}
+            }
+        }
+        if idle && machine.due() <= now.at {
+            now.at += Duration::from_millis(1);
+        }
+    }
+    sent
+}
+
+/// The most that were sent in any second.
+fn most_in_a_second(sent: &[(Instant, IpAddr, usize)]) -> usize {
+    let mut most = 0;
+    let mut first = 0;
+    for (last, (at, ..)) in sent.iter().enumerate() {
+        while sent[first].0 + Duration::from_secs(1) <= *at {
+            first += 1;
+        }
+        most = most.max(last - first + 1);
+    }
+    most
+}
+
+#[test]
+fn five_thousand_peers_are_each_probed_once_a_minute_and_never_more_than_the_rate_goes_out() {
+    // Two families of 5,000 nodes are as many paths as 10,000 nodes of one.
+    let sent = alone(10_000, Duration::from_secs(190), true, [None, None]);
+    assert!(most_in_a_second(&sent) <= 200, "{}", most_in_a_second(&sent));
+    let mut last: HashMap<IpAddr, Instant> = HashMap::new();
+    let mut longest = Duration::ZERO;
+    for (at, to, size) in &sent {
+        assert_eq!(*size, 1472, "where all is well one full-size request is enough");
+        if let Some(before) = last.insert(*to, *at) {
+            longest = longest.max(*at - before);
+        }
+    }
+    assert_eq!(last.len(), 9_999);
+    assert!(longest <= Duration::from_secs(63), "{longest:?}");
+}
+
+#[test]
+fn no_loss_makes_more_than_the_rate_go_out() {
+    for nodes in [2, 30, 400, 3000] {
+        let sent = alone(nodes, Duration::from_secs(40), false, [None, None]);
+        assert!(most_in_a_second(&sent) <= 200, "{nodes}: {}", most_in_a_second(&sent));
+    }
+}
+
+#[test]
+fn four_hundred_peers_of_both_families_have_a_first_verdict_within_five_seconds() {
+    let sent = alone(800, Duration::from_secs(5), true, [None, None]);
+    let asked: BTreeSet<IpAddr> = sent.iter().map(|(_, to, _)| *to).collect();
+    assert_eq!(asked.len(), 799);
+}
+
+#[test]
+fn neighbours_in_turn_stay_below_half_of_the_table() {
+    let sent = alone(2000, Duration::from_secs(300), true, [Some(1024), None]);
+    let minute = Duration::from_secs(60);
+    for (index, (at, ..)) in sent.iter().enumerate().step_by(50) {
+        // The first round is sent at once: the peers are new.
+        let lately = sent[..=index].iter().rev().take_while(|(before, ..)| *before + minute > *at);
+        let peers: BTreeSet<IpAddr> = lately.map(|(_, to, _)| *to).collect();
+        assert!(peers.len() <= 512, "{} at {:?}", peers.len(), *at - sent[0].0);
+    }
+    assert!(sent.len() > 1000, "{}", sent.len());
+}
+
+#[test]
+fn an_answer_is_as_long_as_its_request_and_goes_to_listed_peers_alone() {
+    let now = Now { at: Instant::now(), unix: 0 };
+    let mut machine = Machine::new(200, RandomState::new(), now);
+    machine.on(Event::Wanted(wanted(0, 3, false)), now);
+    let request = Datagram {
+        nonce: 7,
+        standing: Standing::Open,
+        opinion: Opinion::None,
+        message: Message::Request { about: None },
+    };
+    let mut answers = |place, from: IpAddr, size: usize| -> Vec<usize> {
+        let bytes = request.write(size);
+        let from = SocketAddr::new(from, 40_000);
+        let actions = machine.on(Event::Received { place, from, bytes: &bytes }, now);
+        let answer = |action: &Action| match action {
+            Action::Answer(outgoing) => Some((outgoing.to, outgoing.bytes.len())),
+            _ => None,
+        };
+        let answers: Vec<_> = actions.iter().filter_map(answer).collect();
+        assert!(answers.iter().all(|(to, _)| *to == from));
+        answers.into_iter().map(|(_, size)| size).collect()
+    };
+    for size in [HEAD, 700, 1472] {
+        assert_eq!(answers(Place::Probe, probe_of(1), size), [size]);
+        assert_eq!(answers(Place::Probe, address_of(1), size), [size], "it was translated");
+        assert_eq!(answers(Place::Node, address_of(2), size), [size]);
+        assert!(answers(Place::Probe, [192, 0, 2, 1].into(), size).is_empty());
+        assert!(answers(Place::Node, probe_of(1), size).is_empty());
+    }
+    let many = (0..3000).filter(|_| !answers(Place::Probe, probe_of(1), HEAD).is_empty()).count();
+    assert!(many <= 1000, "{many} in one moment");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_lost_the_rate_holds_and_a_network_that_passes_again_is_open_again(
+        nodes in 2_usize..6,
+        losses in prop::collection::vec((0_usize..6, 0_usize..6, any::<bool>(), 1_u64..4000), 0..12),
+    ) {
+        let mut world = World::new(nodes, nodes);
+        for (one, other, node_too, millis) in losses {
+            let fate = |from: usize, to: usize, place: Place, _: usize| {
+                if (from, to) == (one, other) && (node_too || probes(place)) { Treatment::Drop } else { Treatment::Pass }
+            };
+            world.pass(Duration::from_millis(millis), &fate);
+        }
+        world.pass(Duration::from_secs(15), &pass);
+        for one in 0..nodes {
+            for other in (0..nodes).filter(|other| *other != one) {
+                prop_assert_eq!(world.verdict(one, other), Verdict::Open);
+            }
+            let sent: Vec<_> = world.sent[one].iter().map(|at| (*at, probe_of(0), 0)).collect();
+            prop_assert!(most_in_a_second(&sent) <= 200);
+        }
+    }
+}
