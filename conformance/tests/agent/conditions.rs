@@ -78,7 +78,10 @@ fn forwarding_off_is_one_condition_in_the_state_the_metrics_the_log_status_and_d
         let shown = of_kind(&status(one)?).unwrap_or_default();
         assert_eq!(shown, condition, "status --json");
         let text = one.command(binaries::find("podlan-node")?).arg("status").run()?.stdout;
-        assert!(text.lines().any(|line| line.starts_with("critical") && line.contains(KIND)), "{text}");
+        assert!(
+            text.lines().any(|line| line.starts_with("WRONG") && line.contains(KIND) && line.contains("critical")),
+            "{text}"
+        );
         let judged = by_doctor(one)?.unwrap_or_default();
         for key in ["kind", "subject", "severity", "wrong", "why", "cure", "command"] {
             assert_eq!(judged[key], condition[key], "doctor, {key}");

@@ -95,7 +95,14 @@ fn an_agent_without_permission_reports_it_and_starts_once_it_is_granted_as_recor
 #[test]
 fn a_pods_service_account_with_get_list_and_watch_of_nodes_is_enough() {
     if really() {
-        within(|| scenarios::as_a_pod("podlan-node"));
+        within(|| scenarios::as_a_pod("podlan-node", scenarios::Told::ByTheService));
+    }
+}
+
+#[test]
+fn an_api_server_that_no_service_leads_to_is_reached_at_the_address_that_the_agent_is_given() {
+    if really() {
+        within(|| scenarios::as_a_pod("podlan-node", scenarios::Told::ByTheCommandLine));
     }
 }
 

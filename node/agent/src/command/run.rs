@@ -25,7 +25,7 @@ use pods::leases::Stores;
 use routes::guard::Limits;
 use routes::reconcile::Settings;
 use source::Source;
-use source::kubernetes::Access;
+use source::kubernetes::{Access, Credentials, Endpoint};
 use state::{RUN_DIR, RunDir};
 
 /// How the agent runs.
@@ -36,6 +36,10 @@ pub(crate) struct Args {
     node_name: String,
     #[command(flatten)]
     source: SourceArgs,
+    /// The Kubernetes API server's own address, or that of a load balancer in front of it, where the Service `kubernetes`
+    /// has no address before pods have a network: in a cluster without kube-proxy
+    #[arg(long, env = "CONTROL_PLANE_ENDPOINT", value_name = "HOST:PORT", conflicts_with = "nodes")]
+    kubernetes_endpoint: Option<Endpoint>,
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
@@ -159,13 +163,14 @@ struct SourceArgs {
 }
 
 impl SourceArgs {
-    fn source(self) -> Source {
-        match (self.nodes, self.kubeconfig) {
-            (Some(path), _) => Source::File(path),
-            (None, Some(path)) => Source::Kubernetes(Access::Kubeconfig(path)),
+    fn source(self, endpoint: Option<Endpoint>) -> Source {
+        let credentials = match (self.nodes, self.kubeconfig) {
+            (Some(path), _) => return Source::File(path),
+            (None, Some(path)) => Credentials::Kubeconfig(path),
             // The group leaves nothing else: `--kubernetes` was given.
-            (None, None) => Source::Kubernetes(Access::InCluster),
-        }
+            (None, None) => Credentials::InCluster,
+        };
+        Source::Kubernetes(Access { credentials, endpoint })
     }
 }
 
@@ -221,7 +226,7 @@ fn start(args: Args, recent: Recent) -> Result<(), agent::Error> {
     let install = Install { from, bin_dir: args.cni_bin_dir, conf_dir: args.cni_conf_dir, conflist };
     let options = Options {
         settings,
-        source: args.source.source(),
+        source: args.source.source(args.kubernetes_endpoint),
         run_dir,
         resync: args.resync,
         listen: args.listen,
