@@ -31,6 +31,8 @@ pub struct PolicyRule {
     pub priority: u32,
     /// What it does.
     pub act: RuleAct,
+    /// The number of the program that made it (`RTPROT_…`).
+    pub protocol: u8,
     /// The sources that it selects; `None`: all.
     pub from: Option<IpNetwork>,
     /// The destinations that it selects; `None`: all.
@@ -61,6 +63,7 @@ impl PolicyRule {
             family,
             priority: 0,
             act: RuleAct::Other,
+            protocol: 0,
             from: None,
             to: None,
             incoming: None,
@@ -76,6 +79,7 @@ impl PolicyRule {
                 RuleAttribute::Destination(ip) => rule.to = IpNetwork::new(*ip, header.dst_len).ok(),
                 RuleAttribute::Table(number) => table = *number,
                 RuleAttribute::Priority(number) => rule.priority = *number,
+                RuleAttribute::Protocol(number) => rule.protocol = u8::from(*number),
                 RuleAttribute::Iifname(name) => rule.incoming = Some(name.clone()),
                 RuleAttribute::Oifname(name) => more += &format!(" oif {name}"),
                 RuleAttribute::FwMark(mark) => more += &format!(" fwmark {mark:#x}"),
@@ -112,6 +116,7 @@ impl PolicyRule {
             family,
             priority,
             act,
+            protocol: 0,
             from,
             to,
             incoming: None,

@@ -46,8 +46,8 @@ fn line(verdict: &Verdict, trouble: Option<&Trouble>, wanted: Option<Target>) ->
     VerdictLine {
         node: verdict.node.to_string(),
         cidr: verdict.cidr.map_or_else(String::new, |cidr| cidr.to_string()),
-        verdict: verdict.ruling.word().to_owned(),
-        reason: reason.to_owned(),
+        verdict: verdict.ruling.word().into(),
+        reason: reason.into(),
         text: trouble.map_or_else(|| verdict.ruling.to_string(), |trouble| format!("{}, {trouble}", verdict.ruling)),
         wanted,
     }

@@ -5,7 +5,7 @@ pub mod observe;
 
 use std::net::IpAddr;
 
-use netlink::{FibEntry, Looked, PolicyRule, Route, RouteKind, RuleAct};
+use netlink::{FibEntry, Looked, PROBE_ROUTE, PolicyRule, Route, RouteKind, RuleAct};
 use nix::errno::Errno;
 
 /// The tables without which no node is: `default`, `main`, `local`.
@@ -50,9 +50,10 @@ pub struct Wanted {
     pub device: u32,
 }
 
-/// A rule that no kernel makes by itself.
+/// A rule that neither a kernel makes by itself nor podlan for its path probes.
 pub fn is_foreign(rule: &PolicyRule) -> bool {
-    !matches!((rule.priority, rule.act), (0 | 32766 | 32767, RuleAct::Table(table)) if OF_EACH_NODE.contains(&table))
+    rule.protocol != PROBE_ROUTE
+        && !matches!((rule.priority, rule.act), (0 | 32766 | 32767, RuleAct::Table(table)) if OF_EACH_NODE.contains(&table))
 }
 
 impl Decisions {

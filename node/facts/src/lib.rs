@@ -6,8 +6,10 @@ pub mod legs;
 pub mod machine;
 pub mod observe;
 mod rooms;
+mod subnets;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
@@ -23,6 +25,7 @@ use pods::forwarding;
 pub use rooms::Room;
 use routes::here::Here;
 use state::{State, VerdictLine};
+pub use subnets::Subnets;
 
 /// A fact, or why it could not be observed.
 pub type Seen<T> = Result<T, String>;
@@ -70,7 +73,7 @@ pub struct AgentSaid {
     /// Whether nothing holds the agent's lock: it has ended, however fresh its report is.
     pub gone: bool,
     /// `verdicts.json`
-    pub verdicts: Vec<VerdictLine>,
+    pub verdicts: Arc<Vec<VerdictLine>>,
 }
 
 /// What route netlink reports.

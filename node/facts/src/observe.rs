@@ -14,6 +14,7 @@ use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, Unanswered, is_pod_
 use nftables::Nfnetlink;
 
 use crate::attached::{self, Attached};
+use crate::decisions::observe::Peers;
 use crate::decisions::{self, Decisions};
 use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings, machine};
 use filter::translation::{self, Translation};
@@ -73,11 +74,11 @@ impl Places {
 
 /// Gathers everything.
 pub fn observe(places: &Places) -> Facts {
-    observe_with(places, agent(&places.run_dir))
+    observe_with(places, agent(&places.run_dir), Peers::All)
 }
 
-/// The same, given what the agent says of itself.
-pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
+/// The same, given what the agent says of itself, and of how many peers the kernel is asked.
+pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peers) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
@@ -87,7 +88,7 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>) -> Facts {
         filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
     let pods = pods(&leases, &kernel);
     let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok(), pods.as_deref().unwrap_or_default());
-    let decisions = decisions(&agent, &kernel, &pods, leases.as_ref().ok());
+    let decisions = decisions(&agent, &kernel, &pods, peers);
     let mut directories = vec![places.run_dir.0.clone()];
     directories.extend(places.data_dirs.iter().cloned());
     Facts {
@@ -117,14 +118,12 @@ fn decisions(
     agent: &Seen<Option<AgentSaid>>,
     kernel: &Seen<Kernel>,
     pods: &Seen<Vec<Attached>>,
-    leases: Option<&Leases>,
+    peers: Peers,
 ) -> Seen<Option<Decisions>> {
     let Some(said) = agent.as_ref().map_err(Clone::clone)? else { return Ok(None) };
     let kernel = kernel.as_ref().map_err(Clone::clone)?;
     let living: Vec<Attached> = pods.iter().flatten().filter(|pod| pod.is_podlans() && pod.lives()).cloned().collect();
-    // Another part of many peers each time.
-    let turn = leases.map_or(0, |leases| leases.now.millis / 1000);
-    decisions::observe::observe(said, kernel, &living, turn).map(Some)
+    decisions::observe::observe(said, kernel, &living, peers).map(Some)
 }
 
 fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
@@ -135,9 +134,9 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) => return Err(failed(&run_dir.state_file(), &error)),
     };
     let verdicts = match run_dir.read_verdicts() {
-        Ok(verdicts) => verdicts,
+        Ok(verdicts) => Arc::new(verdicts),
         // There are none before the first complete list of nodes.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Arc::default(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
     let gone = machine::observe::is_agent_running(run_dir) == Some(false);

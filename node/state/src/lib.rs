@@ -5,6 +5,7 @@ pub mod ago;
 pub mod control;
 pub mod paths;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -164,9 +165,9 @@ pub struct VerdictLine {
     /// "" for a node without a usable CIDR.
     pub cidr: String,
     /// The verdict in one word.
-    pub verdict: String,
+    pub verdict: Cow<'static, str>,
     /// One word where the verdict is `skipped` or the route is not in the kernel; otherwise "".
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// The verdict as a sentence.
     pub text: String,
     /// The desired route, if there is one.

@@ -2,7 +2,6 @@
 //! goes back to the core before the next action.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::core::{Action, Event, Now, Publication, TurnCounts};
 use super::{Agent, host_kernel, previous};
@@ -53,7 +52,7 @@ impl Agent {
             }
             Action::Verdicts(lines) => {
                 self.metrics.set_verdicts(&lines);
-                self.desk.verdicts.send_replace(Arc::new(lines.clone()));
+                self.desk.verdicts.send_replace(lines.clone());
                 self.desk.state_files.verdicts.put(lines);
             }
             Action::NodeList(list) => self.desk.state_files.nodes.put(list),

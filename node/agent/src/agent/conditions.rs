@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub(super) use self::machine::Found;
 use self::machine::{Event, Looked, Machine};
 use conditions::Fix;
+use facts::decisions::observe::Peers;
 use facts::observe::{Places, observe_with};
 use facts::{AgentSaid, Facts};
 use inspect::doctor::finding::Outcome;
@@ -43,7 +44,7 @@ pub(super) struct Options {
 pub(super) async fn keep(options: Options, activity: Activity) -> String {
     let Options { run_dir, paths, state, mut verdicts, output } = options;
     let mut machine = Machine::new(output.latest(Clone::clone), Instant::now());
-    let mut events = listen();
+    let (mut events, mut looks) = (listen(), 0);
     loop {
         let event = tokio::select! {
             biased;
@@ -70,16 +71,13 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
             events = listen();
         }
         let begun = activity.begin("look for what is wrong");
-        let said = AgentSaid {
-            state: state.borrow().clone(),
-            stale: false,
-            gone: false,
-            verdicts: verdicts.borrow().to_vec(),
-        };
+        let said =
+            AgentSaid { state: state.borrow().clone(), stale: false, gone: false, verdicts: verdicts.borrow().clone() };
         let before = spent();
         let ConfiguredPaths { cni_bin_dir, cni_conf_dir, data_dir } = paths.clone();
         let places = Places::new(run_dir.clone(), cni_conf_dir, cni_bin_dir, data_dir);
-        let facts = observe_with(&places, Ok(Some(said)));
+        let facts = observe_with(&places, Ok(Some(said)), Peers::InTurn(looks));
+        looks = looks.wrapping_add(1);
         let outcomes = checks::judge(&facts);
         put_back(&facts, &outcomes);
         let cost = spent().saturating_sub(before);

@@ -4,23 +4,32 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink::{Family, FibEntry, Looked, NODE_ROUTE, POD_ROUTE, PolicyRule, Route, RuleAct, Socket};
+use netlink::{Family, FibEntry, Looked, NODE_ROUTE, POD_ROUTE, PROBE_ROUTE, PolicyRule, Route, RuleAct, Socket};
 use nix::errno::Errno;
 
 use super::{Asked, Decisions, OF_EACH_NODE, Wanted, is_foreign};
 use crate::attached::Attached;
-use crate::{AgentSaid, Kernel};
+use crate::{AgentSaid, Kernel, Subnets};
 use routes::Target;
 
 /// So many tables are read.
 const TABLES: usize = 32;
 
-/// Up to so many peers' CIDRs are all asked for in one look. Of more, all where another program's rules or routes may
-/// concern some of them; otherwise so many in turn.
+/// So many peers' CIDRs are asked for in one look of many.
 const AT_ONCE: usize = 1000;
 
+/// For which peers' CIDRs the kernel is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Peers {
+    /// All.
+    All,
+    /// A thousand in turn, in the look of this number, and those in which another program has a route; all where another
+    /// program has rules.
+    InTurn(usize),
+}
+
 /// Asks for one packet for each peer's CIDR and each pod of this node.
-pub fn observe(said: &AgentSaid, kernel: &Kernel, pods: &[Attached], turn: u64) -> Result<Decisions, String> {
+pub fn observe(said: &AgentSaid, kernel: &Kernel, pods: &[Attached], peers_due: Peers) -> Result<Decisions, String> {
     let failed = |error: netlink::Error| format!("failed to query the kernel's routing decisions: {error}");
     let mut socket = Socket::open().map_err(failed)?;
     let mut rules = Vec::new();
@@ -43,12 +52,10 @@ pub fn observe(said: &AgentSaid, kernel: &Kernel, pods: &[Attached], turn: u64) 
         asked.extend(sources.packets(address, &pod.name(), wanted, Some(device)));
     }
     let peers: Vec<(IpNetwork, &str, Wanted)> = peers(said).collect();
-    let all = peers.len() <= AT_ONCE || rules.iter().any(is_foreign) || kernel.routes.iter().any(is_foreign_specific);
-    let begin = if all { 0 } else { usize::try_from(turn).unwrap_or_default().wrapping_mul(AT_ONCE) % peers.len() };
-    let count = if all { peers.len() } else { AT_ONCE };
-    for (cidr, node, wanted) in peers.iter().cycle().skip(begin).take(count) {
+    for number in due(&peers, &rules, &kernel.routes, peers_due) {
+        let (cidr, node, wanted) = peers[number];
         let pod = cidr.iter().nth(2).unwrap_or(cidr.ip());
-        asked.extend(sources.packets(pod, node, *wanted, None));
+        asked.extend(sources.packets(pod, node, wanted, None));
     }
     let packets: Vec<Looked> = asked.iter().map(|asked| asked.packet).collect();
     let answers = FibEntry::ask_for(&mut socket, &packets).map_err(failed)?;
@@ -85,9 +92,18 @@ fn tables(socket: &mut Socket, rules: &[PolicyRule]) -> Result<Vec<Route>, netli
     Ok(routes)
 }
 
-fn is_foreign_specific(route: &Route) -> bool {
-    let ours = [NODE_ROUTE, POD_ROUTE].contains(&route.protocol);
-    !ours && route.destination.prefix() >= if route.destination.is_ipv4() { 16 } else { 48 }
+/// Which of the peers are asked for in this look, by their place.
+fn due(peers: &[(IpNetwork, &str, Wanted)], rules: &[PolicyRule], routes: &[Route], which: Peers) -> BTreeSet<usize> {
+    let Peers::InTurn(turn) = which else { return (0..peers.len()).collect() };
+    if peers.len() <= AT_ONCE || rules.iter().any(is_foreign) {
+        return (0..peers.len()).collect();
+    }
+    let begin = turn.wrapping_mul(AT_ONCE) % peers.len();
+    let mut due: BTreeSet<usize> = (begin..begin + AT_ONCE).map(|number| number % peers.len()).collect();
+    let subnets: Subnets<usize> = peers.iter().enumerate().map(|(number, (cidr, ..))| (*cidr, number)).collect();
+    let foreign = routes.iter().filter(|route| ![NODE_ROUTE, POD_ROUTE, PROBE_ROUTE].contains(&route.protocol));
+    due.extend(foreign.filter_map(|route| subnets.holder(route.destination)).map(|(_, number)| *number));
+    due
 }
 
 /// The peers' CIDRs to which a route is wanted.

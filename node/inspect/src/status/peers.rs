@@ -26,7 +26,7 @@ impl Peer<'_> {
             "as wanted" => None,
             found if found.starts_with("unknown") => None,
             found if found.starts_with("missing") => Some("missing".to_owned()),
-            "" => Some(line.verdict.clone()),
+            "" => Some(line.verdict.clone().into_owned()),
             _ => Some("not as wanted".to_owned()),
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn counts<'p>(peers: &'p [Peer<'_>]) -> BTreeMap<&'p str, Counts> {
             v6 if v6.contains(':') => 1,
             _ => 0,
         };
-        counts.entry(&line.verdict).or_default()[column] += 1;
+        counts.entry(&*line.verdict).or_default()[column] += 1;
     }
     counts
 }

@@ -1,5 +1,6 @@
 //! What the agent does.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filter::{Drops, Wanted};
@@ -41,7 +42,7 @@ pub(in crate::agent) enum Action {
     /// Count a turn.
     CountTurn(TurnCounts),
     /// Publish and file the verdicts.
-    Verdicts(Vec<VerdictLine>),
+    Verdicts(Arc<Vec<VerdictLine>>),
     /// File what the nodes have, as a list in JSON, for the next agent.
     NodeList(Vec<u8>),
     /// Publish the state.

@@ -1,6 +1,7 @@
 //! What the agent publishes of itself: the state, which says last what everything else came to.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::Publication;
@@ -13,7 +14,7 @@ use filter::{RuleState, RuleStates};
 use nodes::Snapshot;
 use routes::reconcile::Reconciler;
 use source::object;
-use state::State;
+use state::{State, VerdictLine};
 
 /// How long readiness waits for the configuration, and for the look at the files that shows whether the pools are this
 /// node's.
@@ -31,11 +32,12 @@ pub(super) struct Published {
     patient_until: Instant,
     /// A digest of the nodes that were filed last.
     filed_nodes: Option<u64>,
+    verdicts: Option<Arc<Vec<VerdictLine>>>,
 }
 
 impl Published {
     pub(super) fn new(state: State, previous_agent: Option<PreviousAgent>, now: Instant) -> Self {
-        Self { state, previous_agent, patient_until: now + FILES, filed_nodes: None }
+        Self { state, previous_agent, patient_until: now + FILES, filed_nodes: None, verdicts: None }
     }
 
     /// Files what the nodes have, for the next agent: a node may lose it while none runs.
@@ -57,7 +59,12 @@ impl Published {
 impl Known {
     /// Publishes the verdicts of the last decision.
     pub(super) fn publish_verdicts(&mut self, reconciler: &Reconciler, actions: &mut Vec<Action>) {
-        actions.push(Action::Verdicts(lines(reconciler)));
+        let lines = lines(reconciler);
+        if self.published.verdicts.as_deref() != Some(&lines) {
+            let lines = Arc::new(lines);
+            self.published.verdicts = Some(lines.clone());
+            actions.push(Action::Verdicts(lines));
+        }
         self.published.file_nodes(reconciler.in_force(), actions);
     }
 

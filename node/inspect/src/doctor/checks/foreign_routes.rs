@@ -9,7 +9,7 @@ use netlink::{NODE_ROUTE, POD_ROUTE, PROBE_ROUTE, Route};
 use super::super::finding::{Finding, Outcome};
 use crate::cure;
 use conditions::{Condition, Kind};
-use facts::{Facts, Kernel};
+use facts::{Facts, Kernel, Subnets};
 use routes::{OWN_METRIC, PEER_METRIC, Target, protocol};
 use state::VerdictLine;
 
@@ -20,17 +20,17 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent knows the pod subnets")) };
     let kernel = facts.kernel()?;
     let own = facts.own_cidrs();
-    let others: Vec<(&VerdictLine, IpNetwork)> = said
+    let others: Subnets<&VerdictLine> = said
         .verdicts
         .iter()
         .filter(|line| line.node != said.state.node)
-        .filter_map(|line| Some((line, line.cidr.parse().ok()?)))
+        .filter_map(|line| Some((line.cidr.parse().ok()?, line)))
         .collect();
     let mut problems = Vec::new();
     for route in kernel.routes.iter().filter(|route| !matches!(route.protocol, NODE_ROUTE | POD_ROUTE | PROBE_ROUTE)) {
         let inside = |cidr: &IpNetwork| within(route.destination, *cidr);
-        if let Some((line, cidr)) = others.iter().find(|(_, cidr)| inside(cidr)) {
-            if wins_over_peer(route, *cidr, line.wanted) {
+        if let Some((cidr, line)) = others.holder(route.destination) {
+            if wins_over_peer(route, cidr, line.wanted) {
                 problems.push(problem(route, &format!("{cidr}, the pod subnet of {}", line.node), kernel));
             }
         } else if let Some(cidr) = own.iter().find(|cidr| inside(cidr))

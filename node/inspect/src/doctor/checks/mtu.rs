@@ -36,7 +36,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         });
     }
     let said = facts.said()?;
-    let by_links = said.into_iter().flat_map(|said| &said.verdicts).filter_map(|line| match line.wanted {
+    let by_links = said.into_iter().flat_map(|said| said.verdicts.iter()).filter_map(|line| match line.wanted {
         Some(Target::Hop { link, .. }) => Some(link),
         _ => None,
     });

@@ -27,10 +27,10 @@ const NO_WAY: [&str; 4] = ["no-way", "overlaps", "no-host-address", "next-hop-un
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent has a list of nodes")) };
-    let at_fault = said.verdicts.iter().filter(|line| FAULTS.contains(&line.reason.as_str()));
+    let at_fault = said.verdicts.iter().filter(|line| FAULTS.contains(&&*line.reason));
     let mut problems: Vec<Condition> = at_fault.map(problem).collect();
     problems.extend(duplicates(said));
-    let in_the_way = said.verdicts.iter().filter(|line| NO_WAY.contains(&line.reason.as_str()));
+    let in_the_way = said.verdicts.iter().filter(|line| NO_WAY.contains(&&*line.reason));
     problems.extend(in_the_way.map(|line| no_way(line, facts)));
     let mut names: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     names.dedup();
@@ -62,7 +62,7 @@ fn no_way(line: &VerdictLine, facts: &Facts) -> Condition {
 /// Nodes that are reached at one address. A router is the next hop of many.
 fn duplicates(said: &AgentSaid) -> Vec<Condition> {
     let mut at: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
-    for line in said.verdicts.iter().filter(|line| ["direct", "onlink"].contains(&line.verdict.as_str())) {
+    for line in said.verdicts.iter().filter(|line| ["direct", "onlink"].contains(&&*line.verdict)) {
         let Some(Target::Hop { via, .. }) = line.wanted else { continue };
         let nodes = at.entry(via).or_default();
         if !nodes.contains(&line.node) {
@@ -85,7 +85,7 @@ fn duplicates(said: &AgentSaid) -> Vec<Condition> {
 }
 
 fn problem(line: &VerdictLine) -> Condition {
-    let (kind, why) = match line.reason.as_str() {
+    let (kind, why) = match &*line.reason {
         "duplicate-cidr" | "overlaps-own-cidr" => {
             (Kind::NodeConflict, "two nodes give their pods the same addresses: traffic reaches one of them, at random")
         }

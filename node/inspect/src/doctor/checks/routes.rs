@@ -19,7 +19,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let found: Routes = kernel.routes.iter().filter_map(observed).collect();
     let mut wanted = 0;
     let mut problems = Vec::new();
-    for line in &said.verdicts {
+    for line in said.verdicts.iter() {
         let Some((key, target)) = line.route() else { continue };
         wanted += 1;
         let is = match in_kernel(&key, &target, &found) {

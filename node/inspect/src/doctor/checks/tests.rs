@@ -6,6 +6,7 @@ use ipam::{BootId, Lease, Presence, Proof, Stamp};
 use netlink::{
     Family, FibEntry, InheritedMtu, Learned, Link, Looked, Loss, MtuOf, Onward, PolicyRule, Route, RuleAct, Unanswered,
 };
+use std::sync::Arc;
 
 use super::super::finding::Finding;
 use super::*;
@@ -108,7 +109,7 @@ pub(crate) fn healthy() -> Facts {
     let conflist = r#"{"name":"podnet","plugins":[{"type":"podlan","agent":"/run/podlan/node.json","ipam":{"type":
         "podlan-ipam","ranges":[[{"subnet":"10.244.1.0/24"}],[{"subnet":"fd00:10:244:1::/64"}]]}}]}"#;
     Facts {
-        agent: Ok(Some(AgentSaid { state, stale: false, gone: false, verdicts })),
+        agent: Ok(Some(AgentSaid { state, stale: false, gone: false, verdicts: Arc::new(verdicts) })),
         kernel: Ok(Kernel {
             links: vec![link(ETH0, "eth0", 1500), link(9, "podlweb", 1500)],
             here: Here::default(),
@@ -202,6 +203,10 @@ pub(crate) fn forwards_no_v4(facts: &mut Facts) {
     facts.settings.forwarding[Family::V4.index()] = Ok(forwarding::Observed { all: Some(false), off, ..forwards() });
 }
 
+fn verdicts(facts: &mut Facts) -> &mut Vec<VerdictLine> {
+    Arc::make_mut(&mut said(facts).verdicts)
+}
+
 fn said(facts: &mut Facts) -> &mut AgentSaid {
     facts.agent.as_mut().unwrap().as_mut().unwrap()
 }
@@ -267,7 +272,7 @@ fn a_healthy_node_is_fine_by_every_check() {
 /// The kernel does not take the route to node2.
 fn refuse(facts: &mut Facts) {
     kernel(facts).routes.remove(2);
-    let line = &mut said(facts).verdicts[2];
+    let line = &mut verdicts(facts)[2];
     line.reason = "refused-by-kernel".into();
     line.text =
         "direct via 172.31.0.2 on eth0, refused by the kernel: Nexthop has invalid gateway (ENETUNREACH)".into();
@@ -297,7 +302,7 @@ fn each_damage_is_found_by_its_own_check_alone() {
         ("nodes", "node2 has the same CIDR", |facts| {
             let text = "skipped: node2 has the same CIDR".into();
             let (node, cidr, reason) = ("twin".into(), "10.244.2.0/24".into(), "duplicate-cidr".into());
-            said(facts).verdicts.push(VerdictLine { node, cidr, reason, text, ..VerdictLine::default() });
+            verdicts(facts).push(VerdictLine { node, cidr, reason, text, ..VerdictLine::default() });
         }),
         ("routes", "missing", |facts| kernel(facts).routes.retain(|route| route.metric != PEER_METRIC)),
         ("routes", "may come back", |facts| kernel(facts).routes.retain(|route| route.metric != OWN_METRIC)),
@@ -352,7 +357,7 @@ fn each_damage_is_found_by_its_own_check_alone() {
         ("next-hops", "ip link set eth0 up", |facts| {
             kernel(facts).links[0].up = false;
             let down = "skipped: 172.31.0.2 is on eth0, which is down";
-            for line in &mut said(facts).verdicts[2..] {
+            for line in &mut verdicts(facts)[2..] {
                 (line.wanted, line.reason, line.text) = (None, "link-down".into(), down.into());
             }
             kernel(facts).routes.retain(|route| route.metric != PEER_METRIC);
@@ -395,10 +400,9 @@ fn each_damage_is_found_by_its_own_check_alone() {
         }),
         ("agent", "has ended: nothing holds node.lock", |facts| said(facts).gone = true),
         ("nodes", "node2 and node3 have the same InternalIP 172.31.0.2", |facts| {
-            said(facts).verdicts[2].verdict = "direct".into();
-            let twin =
-                VerdictLine { node: "node3".into(), cidr: "10.244.3.0/24".into(), ..said(facts).verdicts[2].clone() };
-            said(facts).verdicts.push(twin);
+            verdicts(facts)[2].verdict = "direct".into();
+            let twin = VerdictLine { node: "node3".into(), cidr: "10.244.3.0/24".into(), ..verdicts(facts)[2].clone() };
+            verdicts(facts).push(twin);
             let route = Route { destination: "10.244.3.0/24".parse().unwrap(), ..kernel(facts).routes[2].clone() };
             kernel(facts).routes.push(route);
         }),
@@ -517,7 +521,7 @@ fn other_programs_that_let_pods_pass_are_no_alarm() {
         ("BIRD or FRR, to another segment, to which podlan wants no route", |facts| {
             let (node, cidr) = ("node3".into(), "10.244.3.0/24".into());
             let (verdict, reason) = ("skipped".into(), "other-segment".into());
-            said(facts).verdicts.push(VerdictLine { node, cidr, verdict, reason, ..VerdictLine::default() });
+            verdicts(facts).push(VerdictLine { node, cidr, verdict, reason, ..VerdictLine::default() });
             let (gateway, device) = ("172.31.0.254".parse().ok(), Some(ETH0));
             let route = Route::to("10.244.3.0/24".parse().unwrap(), 186);
             kernel(facts).routes.push(Route { metric: 20, gateway, device, ..route });
