@@ -282,14 +282,9 @@ impl fmt::Display for RouteKind {
 }
 
 impl Route {
-    /// The route as `ip route` prints it, its link named by `name`.
-    pub fn shown(&self, name: impl Fn(u32) -> String) -> String {
-        self.named(self.device.map(name).as_deref())
-    }
-
-    /// The route as `ip route` prints it. `link` is the name of its link; where it is not known, the link is printed as
-    /// `ip` prints such a link: `if2`.
-    pub fn named(&self, link: Option<&str>) -> String {
+    /// The route as `ip route` prints it, with the name of its link by `name`; where that is not known, the link is printed
+    /// as `ip` prints such a link: `if2`.
+    pub fn shown(&self, name: impl FnOnce(u32) -> Option<String>) -> String {
         let mut text = String::new();
         if self.kind != RouteKind::Unicast {
             text += &format!("{} ", self.kind);
@@ -298,12 +293,9 @@ impl Route {
         if let Some(gateway) = self.gateway {
             text += &format!(" via {gateway}");
         }
-        match (self.device, link) {
-            (None, _) => {}
-            // The kernel shows the loopback link with IPv6 routes that lead nowhere.
-            _ if self.kind.leads_nowhere() => {}
-            (Some(_), Some(name)) => text += &format!(" dev {name}"),
-            (Some(index), None) => text += &format!(" dev if{index}"),
+        // The kernel shows the loopback link with IPv6 routes that lead nowhere.
+        if let Some(index) = self.device.filter(|_| !self.kind.leads_nowhere()) {
+            text += &format!(" dev {}", name(index).unwrap_or_else(|| format!("if{index}")));
         }
         if self.table != MAIN {
             text += &format!(" table {}", self.table);
@@ -320,7 +312,7 @@ impl Route {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.named(None))
+        f.write_str(&self.shown(|_| None))
     }
 }
 
@@ -363,10 +355,15 @@ impl Looked {
             message.attributes.push(RouteAttribute::Source(source.into()));
         }
         message.attributes.extend(self.incoming.map(RouteAttribute::Iif));
-        // Without it the kernel says `main` for every table.
-        message.header.flags |= RouteFlags::LookupTable;
+        message.header.flags |= with_table(self.destination);
         Request::get(RouteNetlinkMessage::GetRoute(message))
     }
+}
+
+/// Has the kernel name the table: without it IPv4 says `main` of every one; IPv6 always names it, and refuses the flag
+/// (`inet6_rtm_valid_getroute_req`).
+fn with_table(destination: IpAddr) -> RouteFlags {
+    if destination.is_ipv4() { RouteFlags::LookupTable } else { RouteFlags::empty() }
 }
 
 impl Lookup {
@@ -375,7 +372,7 @@ impl Lookup {
         message.header.source_prefix_length = message.header.destination_prefix_length;
         message.attributes.push(RouteAttribute::Source(packet.source.into()));
         message.attributes.push(RouteAttribute::Iif(packet.incoming));
-        message.header.flags |= RouteFlags::LookupTable;
+        message.header.flags |= with_table(packet.destination);
         Request::get(RouteNetlinkMessage::GetRoute(message))
     }
 
@@ -474,15 +471,15 @@ mod tests {
     #[test]
     fn a_route_is_printed_with_its_kind_and_its_link_by_name() {
         let blackhole = Route { kind: RouteKind::from_number(6), ..Route::to("10.244.2.2/32".parse().unwrap(), 4) };
-        assert_eq!(blackhole.named(None), "blackhole 10.244.2.2/32");
+        assert_eq!(blackhole.to_string(), "blackhole 10.244.2.2/32");
         let hop = Route {
             gateway: "172.31.0.9".parse().ok(),
             device: Some(2),
             metric: 110,
             ..Route::to("10.244.2.0/24".parse().unwrap(), 4)
         };
-        assert_eq!(hop.named(Some("eth0")), "10.244.2.0/24 via 172.31.0.9 dev eth0 metric 110");
-        assert_eq!(hop.named(None), "10.244.2.0/24 via 172.31.0.9 dev if2 metric 110");
+        assert_eq!(hop.shown(|_| Some("eth0".to_owned())), "10.244.2.0/24 via 172.31.0.9 dev eth0 metric 110");
+        assert_eq!(hop.to_string(), "10.244.2.0/24 via 172.31.0.9 dev if2 metric 110");
         let kinds = [1, 2, 5, 7, 8, 9, 12].map(|number| RouteKind::from_number(number).to_string());
         assert_eq!(kinds, ["unicast", "local", "multicast", "unreachable", "prohibit", "throw", "type 12"]);
     }

@@ -87,6 +87,5 @@ fn name_the_holder(socket: &mut Socket, route: &Route) -> Result<Error, Error> {
     let address = route.destination.ip();
     let holder = Route::ask(socket, Lookup::Entry, address)?;
     let route = holder.as_ref().unwrap_or(route);
-    let link = route.device.and_then(|index| link_name(socket, index));
-    Ok(Error::AddressRouted { address, route: route.named(link.as_deref()) })
+    Ok(Error::AddressRouted { address, route: route.shown(|index| link_name(socket, index)) })
 }

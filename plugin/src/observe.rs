@@ -59,8 +59,7 @@ pub(crate) fn differences(
             Operation::Route(route) if is_link_local(route.destination.ip()) => None,
             Operation::Route(route) => {
                 let there = observed.routes.iter().any(|other| leads_alike(route, other));
-                let link = route.device.filter(|_| !there).and_then(|index| link_name(socket, index));
-                (!there).then(|| format!("the route {} is missing", route.named(link.as_deref())))
+                (!there).then(|| format!("the route {} is missing", route.shown(|index| link_name(socket, index))))
             }
             Operation::Neighbour(neighbour) => {
                 let known = Known::ask(socket, neighbour.address, neighbour.device)?;

@@ -70,6 +70,8 @@ pub struct AgentSaid {
     pub state: State,
     /// Whether it is stale.
     pub stale: bool,
+    /// Whether it is not ready because it has just started.
+    pub starting: bool,
     /// Whether nothing holds the agent's lock: it has ended, however fresh its report is.
     pub gone: bool,
     /// `verdicts.json`
@@ -103,7 +105,7 @@ impl Kernel {
     /// A route as `ip route` shows it, with its protocol.
     pub fn shown(&self, route: &Route) -> String {
         let protocol = routes::protocol::name(route.protocol);
-        format!("{} proto {protocol}", route.shown(|index| self.link_name(index)))
+        format!("{} proto {protocol}", route.shown(|index| Some(self.link_name(index))))
     }
 }
 

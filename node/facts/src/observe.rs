@@ -140,7 +140,8 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
     let gone = machine::observe::is_agent_running(run_dir) == Some(false);
-    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), gone, state, verdicts }))
+    let now = Clocks::now();
+    Ok(Some(AgentSaid { stale: state.is_stale(now), starting: state.is_starting(now), gone, state, verdicts }))
 }
 
 /// What rules of other programs drop between pods, and what they translate.

@@ -120,10 +120,8 @@ impl Kernel for Rtnetlink {
         };
         let found = self.each_family(|family| Route::dump(family, 0), foreign)?;
         let links = self.socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
-        let name = |index| links.iter().find(|link| link.index == index).map(|link| link.name.as_str());
-        let shown = |route: &Route| {
-            format!("{} proto {}", route.named(route.device.and_then(name)), protocol::name(route.protocol))
-        };
+        let name = |index| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let shown = |route: &Route| format!("{} proto {}", route.shown(name), protocol::name(route.protocol));
         Ok(found.iter().map(|(key, route)| (*key, shown(route))).collect())
     }
 }

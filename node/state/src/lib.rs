@@ -29,6 +29,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The age from which `node.json` is stale: three missed heartbeats, in seconds.
 const STALE_AFTER: u64 = 35;
 
+/// How long an agent that starts may not be ready before that is wrong, in seconds.
+const START: u64 = 30;
+
 /// The maximum size of a file of the agent, in bytes.
 const LONGEST: u64 = 256 << 20;
 
@@ -44,6 +47,9 @@ pub struct State {
     /// The agent's process.
     pub pid: u32,
     pub(crate) updated: u64,
+    /// When the agent started, in seconds of `CLOCK_BOOTTIME`; 0 in the state of an agent that does not say so.
+    #[serde(default)]
+    pub started: u64,
     /// When it was written, in seconds of `CLOCK_BOOTTIME`.
     pub boot_time: u64,
     /// Seconds after `boot_time` at which the state becomes stale.
@@ -192,6 +198,7 @@ impl State {
             node: node.to_owned(),
             pid: std::process::id(),
             updated: now.unix,
+            started: now.boot,
             boot_time: now.boot,
             stale_after: STALE_AFTER,
             ready: false,
@@ -214,6 +221,11 @@ impl State {
             conditions: Vec::new(),
             unknown: Vec::new(),
         }
+    }
+
+    /// Whether the agent is not ready because it has just started.
+    pub fn is_starting(&self, now: Clocks) -> bool {
+        !self.ready && self.started != 0 && now.boot.saturating_sub(self.started) < START
     }
 
     /// Records that the agent lives at this time.

@@ -68,7 +68,7 @@ impl Operation {
                 format!("set the probes of {family} neighbours on the link {}", link(*device))
             }
             Self::Route(route) => {
-                let text = route.named(route.device.map(link).as_deref());
+                let text = route.shown(|index| Some(link(index)));
                 match route.source {
                     None => format!("add route {text}"),
                     // The kernel refuses a source that the node does not have ("Invalid prefsrc").

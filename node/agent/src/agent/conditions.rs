@@ -25,7 +25,7 @@ use inspect::doctor::finding::Outcome;
 use inspect::doctor::fix::pod_links;
 use inspect::doctor::{checks, fix};
 use parts::{Activity, Output, Readiness, at};
-use state::{ConfiguredPaths, RunDir, State, VerdictLine};
+use state::{Clocks, ConfiguredPaths, RunDir, State, VerdictLine};
 
 /// What the agent is given for it.
 #[derive(Clone)]
@@ -71,8 +71,14 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
             events = listen();
         }
         let begun = activity.begin("look for what is wrong");
-        let said =
-            AgentSaid { state: state.borrow().clone(), stale: false, gone: false, verdicts: verdicts.borrow().clone() };
+        let state = state.borrow().clone();
+        let said = AgentSaid {
+            stale: false,
+            starting: state.is_starting(Clocks::now()),
+            gone: false,
+            state,
+            verdicts: verdicts.borrow().clone(),
+        };
         let before = spent();
         let ConfiguredPaths { cni_bin_dir, cni_conf_dir, data_dir } = paths.clone();
         let places = Places::new(run_dir.clone(), cni_conf_dir, cni_bin_dir, data_dir);

@@ -17,10 +17,11 @@ in `--json`, in `node.json`, in the agent's log (one line when it appears and on
 - `warning`: something will fail, or fails for some. The alert `PodlanConditionWarning` fires after 10 minutes.
 - `info`: worth knowing; nothing is lost yet. There is no alert.
 
-The agent looks 0.1 s after an event of the kernel (links, addresses, routes, rules, forwarding) and every 4 s whatever events say, and
-reports what a second look, 0.5 s later, still finds; the first look is 3 s after its start. Looks take at most 5 % of one processor: where one costs more than 0.2 s of
+The agent looks when it starts, 0.1 s after an event of the kernel (links, addresses, routes, rules, forwarding) and every 4 s,
+and reports what a second look, 0.5 s later, still finds; what an agent that starts puts right by itself, 3 s after its start;
+that it is not ready, 30 s after its start. Looks take at most 5 % of one processor: where one costs more than 0.2 s of
 processor time, the time between two is 20 times that. It reports at most 20 conditions of one kind, and the number of the others.
-A check that could not run is listed as `unknown`, with the reason; what it found before stays.
+A check that could not run is listed as `unknown`, with what to do so that it can; what it found before stays.
 What packets between two named pods meet is judged by `podlan-node trace` alone.
 
 This page is generated from the registry, `node/conditions/src/kind.rs`:

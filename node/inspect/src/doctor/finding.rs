@@ -7,6 +7,13 @@ use conditions::Condition;
 pub enum Finding {
     /// All is well, and what that means here.
     Fine(String),
+    /// All is well as far as the rights of this process let it look.
+    Partly {
+        /// What is well.
+        fine: String,
+        /// What was not looked at, why, and what to do so that it is.
+        unknown: String,
+    },
     /// There is nothing to check, and why.
     Moot(String),
     /// Something is wrong.

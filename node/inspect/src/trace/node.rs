@@ -277,9 +277,6 @@ fn stolen(wrong: String, thief: &Route) -> Condition {
 /// As `ip route` shows it, links and protocols by name.
 pub(super) fn shown(route: &Route, leg: &Leg) -> String {
     let links = [&leg.taken, &leg.outgoing, &leg.incoming];
-    let name = |index| {
-        let known = links.into_iter().flatten().find(|link| link.index == index);
-        known.map_or_else(|| format!("if{index}"), |link| link.name.clone())
-    };
+    let name = |index| links.into_iter().flatten().find(|link| link.index == index).map(|link| link.name.clone());
     format!("{} proto {}", route.shown(name), protocol::name(route.protocol))
 }

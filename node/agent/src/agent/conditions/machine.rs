@@ -3,6 +3,7 @@
 //!
 //! - A look follows the first of a burst of events by [`SETTLE`], and the last look by [`PERIOD`] whatever events say.
 //! - Looks take at most 1/[`SHARE`] of a processor: the time between two grows with what a look costs.
+//! - The first look is at once; what an agent that starts puts right by itself is reported [`START`] later at the earliest.
 //! - What is new is reported once a second look, [`CONFIRM`] later, finds it too: a pod that is being made, or a route that
 //!   the agent restores, is no condition. What is gone is cleared at once.
 //! - A check that cannot run keeps what it found before, and is reported as unknown: it has not cleared anything.
@@ -14,7 +15,7 @@ use conditions::{Condition, Kind};
 use inspect::doctor::finding::{Finding, Outcome};
 use state::UnknownCheck;
 
-/// How long after its start to look first: an agent that starts puts right what it finds.
+/// How long an agent that starts is given for what it puts right by itself.
 const START: Duration = Duration::from_secs(3);
 
 /// How long after an event to look: events come in bursts, and the agent corrects what is its own to correct.
@@ -63,15 +64,17 @@ pub(super) struct Machine {
     found: Found,
     /// By check: what it found last, and whether a look before found it too.
     seen: BTreeMap<&'static str, Vec<(Condition, bool)>>,
+    /// Until then it puts right what a start has to.
+    settled: Instant,
     due: Instant,
     /// No look begins earlier.
     rested: Instant,
 }
 
 impl Machine {
-    /// The first look is due after [`START`]. `before` is what was found before the part was started again.
+    /// The first look is due after [`SETTLE`]. `before` is what was found before the part was started again.
     pub(super) fn new(before: Found, now: Instant) -> Self {
-        Self { found: before, seen: BTreeMap::new(), due: now + START, rested: now + START }
+        Self { found: before, seen: BTreeMap::new(), settled: now + START, due: now + SETTLE, rested: now }
     }
 
     /// When it wants [`Event::Tick`].
@@ -99,7 +102,7 @@ impl Machine {
         self.found.unknown.clear();
         for (check, outcome) in outcomes {
             match outcome {
-                Ok(finding) => self.take(check, finding),
+                Ok(finding) => self.take(check, finding, now),
                 Err(why) => self.found.unknown.push(UnknownCheck { check: check.to_owned(), why }),
             }
         }
@@ -112,19 +115,34 @@ impl Machine {
         self.rested = now + cost * SHARE;
     }
 
-    fn take(&mut self, check: &'static str, finding: Finding) {
+    fn take(&mut self, check: &'static str, finding: Finding, now: Instant) {
         let found = match finding {
             Finding::Wrong(conditions) => conditions,
+            Finding::Partly { unknown, .. } => {
+                self.found.unknown.push(UnknownCheck { check: check.to_owned(), why: unknown });
+                Vec::new()
+            }
             Finding::Fine(_) | Finding::Moot(_) => Vec::new(),
         };
         let before = self.seen.remove(check).unwrap_or_default();
+        let is_settled = |condition: &Condition| now >= self.settled || !is_of_a_start(condition);
         let was = |condition: &Condition| {
-            before.iter().any(|(earlier, _)| earlier.is_same(condition))
+            before.iter().any(|(earlier, _)| earlier.is_same(condition)) && is_settled(condition)
                 || self.found.conditions.iter().any(|reported| reported.is_same(condition))
         };
         let found = found.into_iter().map(|condition| (was(&condition), condition));
         self.seen.insert(check, found.map(|(was, condition)| (condition, was)).collect());
     }
+}
+
+/// Whether an agent that starts finds it and puts it right.
+fn is_of_a_start(condition: &Condition) -> bool {
+    use Kind::{
+        ArpGuardMissing, ConflistMissing, PluginMissing, PluginNotExecutable, PluginVersion, SourceRuleMissing,
+    };
+    let files = [ConflistMissing, PluginMissing, PluginNotExecutable, PluginVersion];
+    let rules = [SourceRuleMissing, ArpGuardMissing];
+    condition.fix.is_some() || files.contains(&condition.kind) || rules.contains(&condition.kind)
 }
 
 /// The first of each kind, and how many more there are.

@@ -24,16 +24,14 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         });
     };
     let state = &said.state;
-    if said.gone {
-        return Ok(Finding::Wrong(vec![
-            Condition::new(
-                Kind::AgentGone,
-                "",
-                format!(
-                    "the agent (its pid was {}) has ended: nothing holds node.lock in its run directory",
-                    state.pid
-                ),
-            )
+    if said.gone || said.stale {
+        let wrong = if said.gone {
+            format!("the agent (its pid was {}) has ended: nothing holds node.lock in its run directory", state.pid)
+        } else {
+            let age = state.stale_after;
+            format!("the agent has not updated node.json for more than {age} s (its pid was {})", state.pid)
+        };
+        let condition = Condition::new(Kind::AgentGone, "", wrong)
             .because(
                 "routes are no longer maintained: new nodes are unreachable, and a route that another program \
                  removes is not restored",
@@ -41,31 +39,11 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             .decided_by_a_person(
                 "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
                  podlan-node",
-            ),
-        ]));
-    }
-    if said.stale {
-        return Ok(Finding::Wrong(vec![
-            Condition::new(
-                Kind::AgentGone,
-                "",
-                format!(
-                    "the agent has not updated node.json for more than {} s (its pid was {})",
-                    state.stale_after, state.pid
-                ),
-            )
-            .because(
-                "routes are no longer maintained: new nodes are unreachable, and a route that another program \
-                 removes is not restored",
-            )
-            .decided_by_a_person(
-                "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
-                 podlan-node",
-            ),
-        ]));
+            );
+        return Ok(Finding::Wrong(vec![condition]));
     }
     let mut problems = Vec::new();
-    if !state.ready {
+    if !state.ready && !said.starting {
         problems.push(
             Condition::new(Kind::AgentNotReady, "", format!("the agent is not ready: {}", state.reasons.join("; ")))
                 .decided_by_a_person("fix what the reason names; `podlan-node status` shows when the agent is ready"),
@@ -99,5 +77,6 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             .decided_by_a_person("if those nodes are really gone: podlan-node release-withdrawal"),
         );
     }
-    Ok(Finding::of(problems, format!("alive (pid {}) and ready", state.pid)))
+    let how = if state.ready { "ready".to_owned() } else { format!("starting: {}", state.reasons.join("; ")) };
+    Ok(Finding::of(problems, format!("alive (pid {}) and {how}", state.pid)))
 }

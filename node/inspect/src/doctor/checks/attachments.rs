@@ -34,13 +34,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     if pods.is_empty() {
         return Ok(Finding::moot("there are no pods of podlan"));
     }
-    let unsure = match unseen {
-        0 => String::new(),
-        unseen => format!(
-            "; inside {unseen} of them nothing could be looked at ({why}): as root of the node, run podlan-node doctor"
-        ),
-    };
-    Ok(Finding::of(problems, format!("{} have their links and routes{unsure}", pods.len())))
+    let fine = format!("{} have their links and routes", pods.len());
+    if problems.is_empty() && unseen > 0 {
+        let unknown = format!(
+            "the insides of {unseen} pods were not looked at ({why}): run podlan-node doctor as root of the node, not in \
+             the agent's container"
+        );
+        return Ok(Finding::Partly { fine, unknown });
+    }
+    Ok(Finding::of(problems, fine))
 }
 
 /// What is wrong with the host's end.

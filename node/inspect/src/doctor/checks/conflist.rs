@@ -8,6 +8,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let files = facts.configurations()?;
     let mut problems = Vec::new();
     let Some(first) = files.iter().position(|file| file.podlan().is_some()) else {
+        if is_not_used(facts) {
+            return Ok(Finding::moot(
+                "no network configuration names podlan; the agent was not told to write one (run --cni-conf-dir), and \
+                 podlan has no pods here",
+            ));
+        }
         return Ok(Finding::Wrong(vec![
             Condition::new(Kind::ConflistMissing, "", "no network configuration names podlan").decided_by_a_person(
                 "the agent writes one once its routes are in the kernel (run --cni-conf-dir): see the check `agent`; \
@@ -64,6 +70,13 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         }
     }
     Ok(Finding::of(problems, fine))
+}
+
+/// Whether the agent maintains routes alone: others make the pods of this node.
+fn is_not_used(facts: &Facts) -> bool {
+    let said = facts.said().ok().flatten();
+    let told = said.map(|said| said.state.configured_paths.cni_conf_dir.is_some());
+    told == Some(false) && facts.leases().is_ok_and(|leases| leases.all.is_empty())
 }
 
 /// Multus comes first, and hands pods to another network.

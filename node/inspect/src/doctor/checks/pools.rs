@@ -44,7 +44,9 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         let subnets: Vec<Pool> = pools.iter().map(|(_, pool)| pool.clone()).collect();
         let dangers = pools::judge(&subnets, &leased, &facts.own_cidrs(), said.others());
         problems.extend(dangers.grave.into_iter().chain(dangers.slight).map(|danger| {
-            Condition::new(Kind::PoolOutside, "", danger)
+            // The pool or address, which is one condition each.
+            let subject = danger.split(" lies").next().unwrap_or_default().trim_start_matches("the ").to_owned();
+            Condition::new(Kind::PoolOutside, subject, danger)
                 .because(
                     "addresses are unique in the cluster only while each node leases from its own pod CIDRs; other \
                      nodes have no route to these",

@@ -14,7 +14,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         .unreadable
         .iter()
         .map(|error| {
-            Condition::new(Kind::StoreUnreadable, "", error.clone()).decided_by_a_person(
+            Condition::new(Kind::StoreUnreadable, path(error), error.clone()).decided_by_a_person(
                 "ipam/store/FORMAT.md, \"Damage\": the store is a text file, and the named line is the damaged one",
             )
         })
@@ -45,6 +45,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let former = leases.all.iter().filter(|(_, lease, _)| lease.since.boot != now.boot).count();
     let suspect = if former == 0 { String::new() } else { format!("; {former} leases are of an earlier boot") };
     Ok(Finding::of(problems, format!("readable, on this boot's clock{suspect}")))
+}
+
+/// The path that an error names.
+fn path(error: &str) -> &str {
+    let path = error.split_whitespace().find(|word| word.starts_with('/'));
+    path.map_or("", |path| path.trim_end_matches([':', ',']))
 }
 
 fn locked(holder: &Holder) -> Condition {

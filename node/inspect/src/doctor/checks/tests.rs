@@ -109,7 +109,7 @@ pub(crate) fn healthy() -> Facts {
     let conflist = r#"{"name":"podnet","plugins":[{"type":"podlan","agent":"/run/podlan/node.json","ipam":{"type":
         "podlan-ipam","ranges":[[{"subnet":"10.244.1.0/24"}],[{"subnet":"fd00:10:244:1::/64"}]]}}]}"#;
     Facts {
-        agent: Ok(Some(AgentSaid { state, stale: false, gone: false, verdicts: Arc::new(verdicts) })),
+        agent: Ok(Some(AgentSaid { state, stale: false, starting: false, gone: false, verdicts: Arc::new(verdicts) })),
         kernel: Ok(Kernel {
             links: vec![link(ETH0, "eth0", 1500), link(9, "podlweb", 1500)],
             here: Here::default(),
@@ -492,6 +492,82 @@ fn a_lease_of_which_nothing_is_known_is_not_called_dead() {
     assert_eq!(wrong(&facts).0, [""; 0]);
     leases(&mut facts).unreadable = vec!["lease store /run/podlan/podnet/store is damaged at line 7: checksum".into()];
     assert_eq!(wrong(&facts).0, ["store"]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_from_a_container_is_unknown_and_no_alarm() {
+    let mut facts = healthy();
+    pod(&mut facts).inside = Some(Err("failed to look into /run/netns/web: Operation not permitted".into()));
+    let outcome = judge(&facts).into_iter().find(|(check, _)| *check == "pods").unwrap().1;
+    let Ok(Finding::Partly { unknown, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(unknown.contains("the insides of 1 pods") && unknown.contains("as root of the node"), "{unknown}");
+    pod(&mut facts).link.as_mut().unwrap().up = false;
+    assert_eq!(wrong(&facts).0, ["pods"], "what is seen from outside counts");
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_unknown_and_an_alarm_only_where_no_probe_passes() {
+    let mut facts = healthy();
+    let (chain, cure) =
+        ("FORWARD of iptables-legacy".to_owned(), "check it with iptables-legacy -S FORWARD".to_owned());
+    facts.forward = Ok(Some(vec![forward::ForwardDrop {
+        chain,
+        hook: "forward",
+        rule: None,
+        by: By::Legacy,
+        certain: false,
+        cure,
+    }]));
+    let outcome = |facts: &Facts| judge(facts).into_iter().find(|(check, _)| *check == "forward-policy").unwrap().1;
+    let Ok(Finding::Partly { unknown, .. }) = outcome(&facts) else { panic!("{:?}", outcome(&facts)) };
+    assert!(unknown.contains("iptables-legacy -S FORWARD"), "{unknown}");
+    let paths = said(&mut facts).state.paths.as_mut().unwrap();
+    paths.counts.insert("ipv6".into(), [("port-closed-by-peer-firewall".to_owned(), 1)].into());
+    assert!(outcome(&facts).is_err(), "{:?}", outcome(&facts));
+}
+
+#[test]
+fn an_agent_that_starts_is_no_alarm_and_one_that_stays_unready_is() {
+    let mut facts = healthy();
+    let state = &mut said(&mut facts).state;
+    (state.ready, state.reasons) = (false, vec!["the first complete list of nodes has not been read yet".into()]);
+    said(&mut facts).starting = true;
+    assert_eq!(wrong(&facts).0, [""; 0]);
+    said(&mut facts).starting = false;
+    assert_eq!(wrong(&facts).0, ["agent"]);
+}
+
+#[test]
+fn a_node_whose_pods_others_make_needs_no_configuration_of_podlans() {
+    let mut facts = healthy();
+    facts.configurations = Ok(vec![Configuration::new("10-other.conflist".into(), "{}".into())]);
+    assert_eq!(wrong(&facts).0, ["conflist"], "it has pods of podlan");
+    leases(&mut facts).all.clear();
+    assert_eq!(wrong(&facts).0, [""; 0]);
+    said(&mut facts).state.configured_paths.cni_conf_dir = Some("/etc/cni/net.d".into());
+    assert_eq!(wrong(&facts).0, ["conflist"], "the agent was to write one");
+}
+
+#[test]
+fn two_stores_and_two_pools_that_are_wrong_are_two_conditions_each() {
+    let mut facts = healthy();
+    leases(&mut facts).unreadable = ["podnet", "other"]
+        .map(|name| format!("failed to read the leases: lease store /run/podlan/{name}/store is damaged at line 7"))
+        .into();
+    let pools = r#"{"name":"podnet","plugins":[{"type":"podlan","ipam":{"type":"podlan-ipam","ranges":[[{"subnet":"10.9.0.0/24"}],[{"subnet":"10.8.0.0/24"}]]}}]}"#;
+    facts.configurations = Ok(vec![Configuration::new("20-two.conflist".into(), pools.into())]);
+    let outcomes = judge(&facts).into_iter().filter(|(check, _)| ["store", "pools"].contains(check));
+    let subjects: Vec<String> = outcomes
+        .filter_map(|(_, outcome)| match outcome {
+            Ok(Finding::Wrong(conditions)) => Some(conditions),
+            _ => None,
+        })
+        .flatten()
+        .map(|condition| condition.subject)
+        .collect();
+    let pool = |subnet: &str| format!("pool {subnet} of 20-two.conflist");
+    let stores = ["podnet", "other"].map(|name| format!("/run/podlan/{name}/store"));
+    assert_eq!(subjects, [pool("10.9.0.0/24"), pool("10.8.0.0/24"), stores[0].clone(), stores[1].clone()]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! When it looks, and what it reports, in virtual time.
 
 use super::*;
+use conditions::Fix;
 
 fn wrong(subjects: &[&str]) -> Outcome {
     let conditions = subjects.iter().map(|subject| Condition::new(Kind::ForwardingOff, *subject, "it is off"));
@@ -27,12 +28,12 @@ fn after(start: Instant, millis: u64) -> Instant {
 }
 
 #[test]
-fn it_looks_once_the_agent_has_settled_then_at_intervals_and_soon_after_a_burst_of_events() {
+fn it_looks_at_once_then_at_intervals_and_soon_after_a_burst_of_events() {
     let start = Instant::now();
     let mut machine = Machine::new(Found::default(), start);
     machine.on(Event::Woken, start);
-    assert_eq!(machine.due(), start + START);
-    let start = start + START;
+    assert_eq!(machine.due(), start + SETTLE);
+    let start = start + SETTLE;
     assert!(machine.on(Event::Tick, start));
     machine.on(looked(wrong(&[]), 1), start);
     assert_eq!(machine.due(), start + PERIOD);
@@ -73,6 +74,25 @@ fn what_is_new_is_reported_once_a_second_look_finds_it_and_what_is_gone_is_clear
     assert_eq!(subjects(&machine), ["IPv6"]);
     machine.on(looked(wrong(&[]), 1), start + 3 * CONFIRM);
     assert_eq!(machine.found(), Found::default());
+}
+
+#[test]
+fn what_an_agent_that_starts_puts_right_by_itself_is_reported_once_it_had_the_time() {
+    let start = Instant::now();
+    let mut machine = Machine::new(Found::default(), start);
+    let found = || {
+        let conditions = [Kind::RouteMissing, Kind::PluginMissing, Kind::ForwardDrop].map(|kind| {
+            let condition = Condition::new(kind, kind.name(), "so it is");
+            if kind == Kind::RouteMissing { condition.fixed_by(Fix::WakeAgent) } else { condition }
+        });
+        looked(Ok(Finding::Wrong(conditions.into())), 1)
+    };
+    look_twice(&mut machine, found, start);
+    machine.on(found(), after(start, 2900));
+    assert_eq!(subjects(&machine), ["forward-drop"], "an agent does not change others' rules");
+    assert_eq!(machine.due(), after(start, 3400), "soon looked at again");
+    machine.on(found(), after(start, 3400));
+    assert_eq!(subjects(&machine), ["route-missing", "forward-drop", "plugin-missing"]);
 }
 
 #[test]
