@@ -10,6 +10,7 @@ mod cured;
 mod healthy;
 mod outcome;
 mod prove;
+mod registry;
 #[macro_use]
 mod rows;
 mod special;

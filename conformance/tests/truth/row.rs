@@ -16,7 +16,7 @@ pub(crate) struct Row {
     pub(crate) options: Options,
     /// Makes it.
     pub(crate) fault: Fault,
-    /// The kind of the condition that names the cause.
+    /// The kind of the condition that names the cause; that the agent would report if it could not put back what is broken.
     pub(crate) kind: &'static str,
     /// What the condition names; `$NAME` is a variable of the lab (see [`crate::stage::Stage::variables`]), and `$ID` the
     /// last line that the fault's script printed.

@@ -211,6 +211,8 @@ impl<'lab> Stage<'lab> {
             At::Lan => &here,
         };
         let command = podlan_conformance::lab::Command::new(place.clone(), "sh").args(["-ec", script]).env("ID", id);
+        let path = std::env::var("PATH").unwrap_or_default();
+        let command = command.env("PATH", format!("{}:{path}", binaries::folder()?.display()));
         self.variables().into_iter().fold(command, |command, (name, value)| command.env(name, value)).run()
     }
 

@@ -31,7 +31,7 @@ fn line(row: &Row) -> String {
     let (kind, cure) = match row.cure {
         Cure::Command => (row.kind, "the condition's command"),
         Cure::Person => (row.kind, "a person, by the condition's sentence"),
-        Cure::Agent => ("", "the agent, which logs it"),
+        Cure::Agent => (row.kind, "the agent, which logs it"),
     };
     format!("| {} | {kind} | {names} | {pods} | {within} | {cure} |\n", row.broken)
 }

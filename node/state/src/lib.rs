@@ -29,8 +29,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The age from which `node.json` is stale: three missed heartbeats, in seconds.
 const STALE_AFTER: u64 = 35;
 
-/// How long an agent that starts may not be ready before that is wrong, in seconds.
-const START: u64 = 30;
+/// How long an agent that starts may not be ready before that is wrong, in seconds: until its own routes are in the kernel,
+/// and from then on, for the look at its files.
+const START: [u64; 2] = [30, 4];
 
 /// The maximum size of a file of the agent, in bytes.
 const LONGEST: u64 = 256 << 20;
@@ -225,7 +226,9 @@ impl State {
 
     /// Whether the agent is not ready because it has just started.
     pub fn is_starting(&self, now: Clocks) -> bool {
-        !self.ready && self.started != 0 && now.boot.saturating_sub(self.started) < START
+        let [unrouted, routed] = START;
+        let most = if self.routed { routed } else { unrouted };
+        !self.ready && self.started != 0 && now.boot.saturating_sub(self.started) < most
     }
 
     /// Records that the agent lives at this time.

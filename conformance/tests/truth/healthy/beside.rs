@@ -107,6 +107,15 @@ healthy! {
         node: "ip link add nodelocaldns type bridge\nip addr add 169.254.20.10/32 dev nodelocaldns\nip addr add 10.96.0.10/32 dev nodelocaldns\niptables-nft-restore $RULES/nodelocaldns.v4",
         ..PLAIN
     };
+    rules_that_go_the_same_way: Healthy {
+        beside: "`ip rule`s of both families whose table leads where podlan's routes lead (several uplinks)",
+        made: Made::Real,
+        node: "ip route add 10.244.2.0/24 via 172.31.0.2 dev eth0 table 100
+ip -6 route add fd00:10:244:2::/64 via fd31::2 dev eth0 table 100
+ip rule add to 10.244.2.0/24 lookup 100 pref 60
+ip -6 rule add to fd00:10:244:2::/64 lookup 100 pref 60",
+        ..PLAIN
+    };
     tailscale: Healthy {
         beside: "tailscale, with its rules, its table 52 and its firewall",
         node: "ip link add tailscale0 mtu 1280 type bridge

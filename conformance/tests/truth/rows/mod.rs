@@ -25,6 +25,7 @@ mod agent;
 mod files;
 mod forwarding;
 mod hooks;
+mod list;
 mod network;
 mod pods;
 mod pools;
@@ -38,6 +39,7 @@ use crate::row::Row;
 pub(crate) fn all() -> Vec<(&'static str, Row)> {
     [
         network::all(),
+        list::all(),
         forwarding::all(),
         hooks::all(),
         translation::all(),

@@ -97,4 +97,12 @@ rows! {
         names: &["172.31.0.2", "node2", "node3"],
         ..Row::PLAIN
     };
+    the_uplink_has_a_small_mtu: Row {
+        broken: "the uplink's MTU is smaller than the one that the configuration gives to pods",
+        options: Options { agent: &["--mtu", "1500"], ..Options::PLAIN },
+        fault: Fault::on_node("ip link set eth0 mtu 1400", "ip link set eth0 mtu 1500"),
+        kind: "uplink-mtu",
+        names: &["eth0", "1400", "1500"],
+        ..Row::PLAIN
+    };
 }

@@ -13,6 +13,7 @@ rows! {
     the_host_route_is_deleted: Row {
         broken: "a living pod's host route is deleted",
         fault: Fault::on_node("ip route del $POD/32", ""),
+        kind: "pod-route-missing",
         names: &["$POD", "$LINK"],
         cure: Cure::Agent,
         ..Row::PLAIN
@@ -20,6 +21,7 @@ rows! {
     the_host_link_is_down: Row {
         broken: "a living pod's host link is set down",
         fault: Fault::on_node("ip link set $LINK down", ""),
+        kind: "pod-link-down",
         names: &["$LINK"],
         cure: Cure::Agent,
         ..Row::PLAIN
@@ -82,6 +84,22 @@ rows! {
         kind: "pod-interface-down",
         names: &["default/web", "eth0"],
         harmed: OUT,
+        cure: Cure::Command,
+        ..Row::PLAIN
+    };
+    the_link_has_another_mtu: Row {
+        broken: "a living pod's link gets another MTU",
+        fault: Fault::on_node("ip link set $LINK mtu 1300", ""),
+        kind: "pod-mtu",
+        names: &["$LINK", "1300"],
+        cure: Cure::Command,
+        ..Row::PLAIN
+    };
+    the_reverse_path_filter_is_off: Row {
+        broken: "rp_filter of a pod's link is switched off",
+        fault: Fault::on_node("sysctl -qw net.ipv4.conf.$LINK.rp_filter=0", "sysctl -qw net.ipv4.conf.$LINK.rp_filter=1"),
+        kind: "rp-filter-off",
+        names: &["$LINK"],
         cure: Cure::Command,
         ..Row::PLAIN
     };

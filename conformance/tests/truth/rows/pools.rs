@@ -38,6 +38,22 @@ macro_rules! adds {
     };
 }
 
+/// Another network of podlan's.
+macro_rules! other_network {
+    ($name:literal, $subnet:literal) => {
+        Fault::on_node(
+            concat!(
+                r#"echo '{"cniVersion":"1.0.0","name":""#,
+                $name,
+                r#"","plugins":[{"type":"podlan","ipam":{"type":"podlan-ipam","ranges":[[{"subnet":""#,
+                $subnet,
+                r#""}]]}}]}' > /run/net.d/60-other.conflist"#
+            ),
+            "rm /run/net.d/60-other.conflist",
+        )
+    };
+}
+
 const DELS: &str = concat!(
     "for n in $(ls /run/netns | sed -n 's/^m//p'); do ",
     plugin!("DEL"),
@@ -74,6 +90,29 @@ rows! {
         fault: Fault::on_node(adds!("10"), DELS),
         kind: "pool-nearly-exhausted",
         names: &["podnet", "IPv4"],
+        within: LOOK,
+        ..Row::PLAIN
+    };
+    two_networks_share_addresses: Row {
+        broken: "two networks lease from one subnet",
+        fault: other_network!("twin", "10.244.1.0/25"),
+        kind: "pool-shared",
+        names: &["twin", "10.244.1.0/25"],
+        ..Row::PLAIN
+    };
+    a_pool_lies_outside: Row {
+        broken: "a network leases from a subnet that is not this node's",
+        fault: other_network!("out", "10.99.0.0/24"),
+        kind: "pool-outside",
+        names: &["10.99.0.0/24", "60-other.conflist"],
+        within: LOOK,
+        ..Row::PLAIN
+    };
+    a_pool_lies_outside_so_no_pod_starts: Row {
+        broken: "the same: the agent is not ready for it",
+        fault: other_network!("out", "10.99.0.0/24"),
+        kind: "agent-not-ready",
+        names: &["10.99.0.0/24", "60-other.conflist"],
         within: LOOK,
         ..Row::PLAIN
     };

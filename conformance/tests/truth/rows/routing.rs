@@ -63,6 +63,18 @@ rows! {
         cure: Cure::Command,
         ..Row::PLAIN
     };
+    a_rule_for_pods_of_ipv6: Row {
+        broken: "the same, IPv6",
+        fault: Fault::on_node(
+            "ip -6 route add blackhole default table 52\nip -6 rule add from fd00:10:244:1::/64 lookup 52 pref 50",
+            "ip -6 rule del pref 50\nip -6 route flush table 52",
+        ),
+        kind: RULE,
+        names: &["50", "52", "fd00:10:244:1::/64"],
+        harmed: &OUT_46[1..],
+        cure: Cure::Command,
+        ..Row::PLAIN
+    };
     a_rule_for_one_pod_link: Row {
         broken: "an `ip rule` of one pod's link drops",
         fault: Fault::on_node("ip rule add iif $LINK blackhole pref 51", "ip rule del pref 51"),
@@ -87,8 +99,18 @@ rows! {
     our_route_is_deleted: Row {
         broken: "the route to a peer's pods is deleted",
         fault: Fault::on_node("ip route del 10.244.2.0/24 proto 110", ""),
+        kind: "route-missing",
         names: &["10.244.2.0/24"],
         cure: Cure::Agent,
+        ..Row::PLAIN
+    };
+    our_route_is_replaced: Row {
+        broken: "a foreign route takes the place of the agent's",
+        fault: Fault::on_node("ip route replace 10.244.2.0/24 via 172.31.0.99 dev eth0 metric 110 proto static", ""),
+        kind: "route-replaced",
+        names: &["10.244.2.0/24", "172.31.0.99"],
+        harmed: OUT,
+        cure: Cure::Command,
         ..Row::PLAIN
     };
 }

@@ -36,4 +36,15 @@ rows! {
         not_by: &[Surface::NodeJson],
         ..Row::PLAIN
     };
+    the_disk_is_nearly_full: Row {
+        broken: "the file system of /run/podlan is nearly full",
+        options: Options { before: "mkdir -p /run/podlan\nmount -t tmpfs -o size=8m tmpfs /run/podlan", ..Options::PLAIN },
+        fault: Fault::on_node(
+            "head -c $(($(stat -f -c '%a * %S' /run/podlan) - 400000)) /dev/zero > /run/podlan/fill",
+            "rm /run/podlan/fill",
+        ),
+        kind: "disk-nearly-full",
+        names: &["/run/podlan"],
+        ..Row::PLAIN
+    };
 }

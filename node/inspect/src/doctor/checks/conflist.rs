@@ -60,7 +60,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                 file.file.as_str(),
                 format!("{} cannot be read: {why}", file.file),
             )
-            .decided_by_a_person(format!("remove {}", file.file)),
+            .decided_by_a_person(format!("find who put {} there, and remove it", file.file)),
         );
     }
     let of_podlan = || files[first..].iter().filter(|file| file.podlan().is_some());
@@ -104,5 +104,5 @@ fn second(first: &Configuration, second: &Configuration) -> Condition {
         "the runtime takes the first; when that file is removed, pods get the other configuration, which is not kept \
          up to date",
     )
-    .decided_by_a_person(format!("move {} away", second.file))
+    .decided_by_a_person(format!("decide which of the two is meant; if it is {}, move {} away", first.file, second.file))
 }
