@@ -23,6 +23,7 @@ const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
 const IPV4_DEVCONF_RP_FILTER: u16 = 8;
 const IPV4_DEVCONF_ARPFILTER: u16 = 13;
 const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
+const IPV4_DEVCONF_ACCEPT_LOCAL: u16 = 23;
 
 /// A link's name or number, as questions and changes address it.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +188,14 @@ impl Link {
         }
         let link =
             select(Selector::Index(index)).alias(alias).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
+        Request::change(RouteNetlinkMessage::SetLink(link.build()))
+    }
+
+    /// Takes in what has one of the node's own addresses as its source (`accept_local`, IPv4), without a reverse path filter
+    /// unless one is set for all links.
+    pub fn accept_local(index: u32) -> Request {
+        let conf = inet_conf(&[(IPV4_DEVCONF_ACCEPT_LOCAL, 1), (IPV4_DEVCONF_RP_FILTER, 0)]);
+        let link = select(Selector::Index(index)).append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![conf]));
         Request::change(RouteNetlinkMessage::SetLink(link.build()))
     }
 

@@ -18,6 +18,8 @@ pub struct LinkRule {
     pub from: Option<IpAddr>,
     /// The name of the link that packets come in by.
     pub incoming: String,
+    /// The type of service (IPv4), or traffic class (IPv6), of the packets; 0 for any.
+    pub tos: u8,
     /// The table that is looked up.
     pub table: u32,
     /// The rule's place in the list.
@@ -48,6 +50,7 @@ impl LinkRule {
         let mut message = RuleMessage::default();
         message.header.family = self.family.in_header();
         message.header.action = RuleAction::ToTable;
+        message.header.tos = self.tos;
         message.attributes = vec![
             RuleAttribute::Iifname(self.incoming.clone()),
             RuleAttribute::Table(self.table),
@@ -77,6 +80,6 @@ impl LinkRule {
                 _ => {}
             }
         }
-        Some(Self { family, from, incoming: incoming?, table, priority, protocol })
+        Some(Self { family, from, incoming: incoming?, tos: message.header.tos, table, priority, protocol })
     }
 }

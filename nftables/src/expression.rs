@@ -45,6 +45,20 @@ pub enum Expression {
     },
     /// Keeps of the register's bytes those bits that are set here.
     Mask(Vec<u8>),
+    /// The same, and flips these bits of what is left.
+    Change {
+        /// The bits that are kept.
+        keep: Vec<u8>,
+        /// The bits that are flipped.
+        flip: Vec<u8>,
+    },
+    /// Writes the register over the first bytes of the network header.
+    WriteHeader {
+        /// So many bytes.
+        length: u32,
+        /// The header has a checksum, which follows (IPv4).
+        checksum: bool,
+    },
     /// Goes on when the register's first bytes compare so.
     Compare(Cmp, Vec<u8>),
     /// Goes on when the register's value is in the set (`Equal`), or is not.
@@ -78,13 +92,14 @@ impl Expression {
             Self::RouteBackToLinkExists => ("fib", into_register(&[(2, 1), (3, 1 | 8 | 32)])),
             // NFTA_PAYLOAD_DREG 1, _BASE 2: NFT_PAYLOAD_NETWORK_HEADER 1, _OFFSET 3, _LEN 4.
             Self::NetworkHeader { offset, length } => ("payload", into_register(&[(2, 1), (3, *offset), (4, *length)])),
-            // NFTA_BITWISE_SREG 1, _DREG 2, _LEN 3, _MASK 4 {NFTA_DATA_VALUE 1}, _XOR 5.
-            Self::Mask(mask) => {
-                let length = u32::try_from(mask.len()).unwrap_or_default();
-                let mut data = into_register(&[(2, REGISTER), (3, length)]);
-                data.push(Attribute::nested(4, &[Attribute::bytes(1, mask)]));
-                data.push(Attribute::nested(5, &[Attribute::bytes(1, &vec![0; mask.len()])]));
-                ("bitwise", data)
+            Self::Mask(mask) => ("bitwise", bitwise(mask, &vec![0; mask.len()])),
+            Self::Change { keep, flip } => ("bitwise", bitwise(keep, flip)),
+            // NFTA_PAYLOAD_BASE 2: NFT_PAYLOAD_NETWORK_HEADER 1, _OFFSET 3, _LEN 4, _SREG 5, _CSUM_TYPE 6:
+            // NFT_PAYLOAD_CSUM_INET 1, _CSUM_OFFSET 7: RFC 791, 10.
+            Self::WriteHeader { length, checksum } => {
+                let of_checksum = if *checksum { [(6, 1), (7, 10)] } else { [(6, 0), (7, 0)] };
+                let numbers = [(2, 1), (3, 0), (4, *length), (5, REGISTER)].into_iter().chain(of_checksum);
+                ("payload", numbers.map(|(kind, value)| Attribute::be32(kind, value)).collect())
             }
             // NFTA_CMP_SREG 1, _OP 2, _DATA 3 {NFTA_DATA_VALUE 1}.
             Self::Compare(op, value) => {
@@ -117,4 +132,13 @@ impl Expression {
         // NFTA_LIST_ELEM 1.
         Attribute::nested(1, &[Attribute::text(1, name), Attribute::nested(2, &data)])
     }
+}
+
+/// NFTA_BITWISE_SREG 1, _DREG 2, _LEN 3, _MASK 4 {NFTA_DATA_VALUE 1}, _XOR 5.
+fn bitwise(keep: &[u8], flip: &[u8]) -> Vec<Attribute> {
+    let length = u32::try_from(keep.len()).unwrap_or_default();
+    let mut data: Vec<Attribute> =
+        [(1, REGISTER), (2, REGISTER), (3, length)].map(|(kind, value)| Attribute::be32(kind, value)).into();
+    data.extend([(4, keep), (5, flip)].map(|(kind, bits)| Attribute::nested(kind, &[Attribute::bytes(1, bits)])));
+    data
 }

@@ -7,6 +7,11 @@
 //! ```
 //!
 //! The address is on no link, so the node neither answers ARP for it nor takes it as a source of its own.
+//!
+//! A strict reverse path check (rp_filter, firewalld's IPv6_rpfilter, `rpfilter` of iptables) asks for the route back to the
+//! packet's source, as if this node sent it: once at the uplink, where the way back is the uplink, and once at the inner end,
+//! where it is the inner end. Both ask with the same two addresses, so packets have a class of service ([`CLASS`]) while they
+//! are between the sockets and the pair, and only with it the way is the pair.
 
 pub mod kernel;
 
@@ -25,6 +30,10 @@ pub const SEND: u32 = 1_111_002;
 
 /// Before the rules of others, behind the local table.
 pub const PRIORITY: u32 = 8;
+
+/// The class of service (TOS, traffic class) of packets at the inner end: no packet between nodes has it. A value that rules of
+/// IPv4 take; RFC 8622 calls it lower effort.
+pub const CLASS: u8 = 0x04;
 
 /// The gateway of the inner end, which no packet names: it only leads to the outer end's MAC. Other than the pods' gateway.
 const GATEWAYS: [IpAddr; 2] =
@@ -94,15 +103,16 @@ pub fn desired(ends: Ends, addresses: &[IpAddr]) -> Desired {
             Route { kind: LOCAL, table: RECEIVE, scope, ..route(alone, inner.index) },
             Route { table: SEND, gateway: Some(gateway), onlink: true, ..route(everything, inner.index) },
         ]);
-        let rule = |from, incoming: &str, table| LinkRule {
+        let rule = |from, incoming: &str, tos, table| LinkRule {
             family,
             from,
             incoming: incoming.to_owned(),
+            tos,
             table,
             priority: PRIORITY,
             protocol: PROBE_ROUTE,
         };
-        desired.objects.rules.extend([rule(None, INNER_LINK, RECEIVE), rule(Some(address), "lo", SEND)]);
+        desired.objects.rules.extend([rule(None, INNER_LINK, 0, RECEIVE), rule(Some(address), "lo", CLASS, SEND)]);
         let fixed = |address, mac, device| Neighbour { address, mac, device, hold: Hold::Fixed };
         desired.neighbours.extend([fixed(address, inner.mac, outer.index), fixed(gateway, outer.mac, inner.index)]);
     }

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc::{self, sock_extended_err};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::sockopt::{IpTransparent, Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::sockopt::{IpTransparent, Ipv4RecvErr, Ipv4Tos, Ipv6RecvErr, Ipv6TClass};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, bind,
     recvmsg, setsockopt, socket,
 };
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
 
+use crate::endpoint::CLASS;
 use crate::machine::{Outgoing, Place, Refusal};
 use crate::wire::{Datagram, HEAD, LONGEST};
 
@@ -184,6 +185,11 @@ fn open(place: Place, address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     if place == Place::Probe {
         // The address is on no link. The kernel takes the option of IPv4 for both families.
         setsockopt(&fd, IpTransparent, &true)?;
+        // By which it leaves through the link of the probes.
+        match address {
+            IpAddr::V4(_) => setsockopt(&fd, Ipv4Tos, &CLASS.into())?,
+            IpAddr::V6(_) => setsockopt(&fd, Ipv6TClass, &CLASS.into())?,
+        }
     }
     match address {
         IpAddr::V4(v4) => {

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use netlink::{
-    Family, Hardening, Known, Link, LinkRule, Lookup, Neighbour, NewVeth, POD_ROUTE, PROBE_ROUTE, Request, Route,
-    RouteKind, Selector, Socket,
+    Family, Hardening, Known, Link, LinkRule, Lookup, Neighbour, NewVeth, POD_ROUTE, PROBE_ROUTE, Procfs, Request, Route,
+    RouteKind, Selector, Socket, Sysctl,
 };
 use nftables::{Chain, Cmp, Expression, Hook, Nfnetlink, Rule, Table, TableFamily};
 use nix::errno::Errno;
 
-use super::{Change, Desired, End, Ends, INNER_LINK, OUTER_LINK, Objects, RECEIVE, SEND, desired, plan};
+use super::{CLASS, Change, Desired, End, Ends, INNER_LINK, OUTER_LINK, Objects, RECEIVE, SEND, desired, plan};
 
 /// The conntrack zone of the inner pass: there a packet is another connection's than where it is forwarded.
 const ZONE: u16 = 111;
@@ -159,12 +159,23 @@ fn ensure_links(socket: &mut Socket) -> Result<(Ends, bool), Error> {
             request(socket, Link::harden(link.index, hardening, ALIAS), || format!("harden {name}"), &[])?;
             changed = true;
         }
+        if name == INNER_LINK && !accepts_local() {
+            request(socket, Link::accept_local(link.index), || format!("let {name} take in own addresses"), &[])?;
+            changed = true;
+        }
         if !link.up {
             request(socket, Link::up(link.index), || format!("set {name} up"), &[])?;
             changed = true;
         }
     }
     Ok((Ends { outer: end(socket, OUTER_LINK)?, inner: end(socket, INNER_LINK)? }, changed))
+}
+
+/// Whether the inner end takes in packets whose source is this node's own: a rule that translates what goes to pods gives them
+/// one. True where that cannot be read.
+fn accepts_local() -> bool {
+    let setting = Sysctl::of_link(Family::V4, INNER_LINK, "accept_local").read(&Procfs::of_machine());
+    !matches!(setting, Ok(Some(value)) if value.trim() == "0")
 }
 
 fn is_ours(link: &Link) -> bool {
@@ -273,18 +284,45 @@ fn table() -> Table {
             Expression::SetConnectionZone,
         ],
     };
+    let classes = |purpose, link: &Expression, class: u8| {
+        Family::BOTH.map(|family| Rule { purpose, expressions: set_class(link.clone(), family, class) })
+    };
     let hook = |number| Hook { kind: "filter", number, priority: -300 };
     let purpose = "podlan: probes are tracked apart from what is forwarded";
+    let (incoming, outgoing) = (Expression::IncomingLinkName, Expression::OutgoingLinkName);
+    let mut receive = vec![zone(purpose, incoming.clone())];
+    receive.extend(classes("podlan: probes are routed back by this link", &incoming, CLASS));
+    let mut send = vec![zone(purpose, outgoing.clone())];
+    send.extend(classes("podlan: probes leave without a class of service", &outgoing, 0));
     Table {
         family: TableFamily::Inet,
         name: TABLE,
         sets: Vec::new(),
         chains: vec![
             // NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT.
-            Chain { name: "receive", hook: hook(0), rules: vec![zone(purpose, Expression::IncomingLinkName)] },
-            Chain { name: "send", hook: hook(3), rules: vec![zone(purpose, Expression::OutgoingLinkName)] },
+            Chain { name: "receive", hook: hook(0), rules: receive },
+            Chain { name: "send", hook: hook(3), rules: send },
         ],
     }
+}
+
+/// Gives a packet of a family that passes the inner end this class of service.
+fn set_class(link: Expression, family: Family, class: u8) -> Vec<Expression> {
+    // RFC 791: version, header length, class. RFC 8200: version, class, the flow label's first bits. What is not the class, and
+    // of it the two bits of congestion, stays.
+    let (keep, flip) = match family {
+        Family::V4 => ([0xff, 0x03], [0, class]),
+        Family::V6 => ([0xf0, 0x3f], [class >> 4, class << 4]),
+    };
+    vec![
+        link,
+        Expression::Compare(Cmp::Equal, name(INNER_LINK)),
+        Expression::AddressFamily,
+        Expression::Compare(Cmp::Equal, vec![family.number()]),
+        Expression::NetworkHeader { offset: 0, length: 2 },
+        Expression::Change { keep: keep.into(), flip: flip.into() },
+        Expression::WriteHeader { length: 2, checksum: family == Family::V4 },
+    ]
 }
 
 /// A whole link name, as nf_tables compares it (`IFNAMSIZ`).

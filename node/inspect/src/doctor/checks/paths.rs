@@ -99,7 +99,8 @@ fn condition(
             )
             .decided_by_a_person(
                 "find the rule that translates them and let it leave out the pod CIDRs; where the address is this node's own, \
-                 it is a rule of this node: nft list ruleset | grep -nE 'masquerade|snat'; iptables-save -t nat",
+                 it is a rule of this node, where it is the peer's a rule of the peer, whose doctor names it: nft list ruleset | \
+                 grep -nE 'masquerade|snat'; iptables-save -t nat",
             )
         }
         "too-big" => {
@@ -118,7 +119,12 @@ fn condition(
         "peer-dead" => Condition::new(
             Kind::PeersDead,
             subject,
-            format!("nothing answers at {peers}: neither {} nor the node itself", first.probe),
+            match first.address {
+                Some(address) => {
+                    format!("nothing answers at {peers}: neither {} nor the node itself at {address}", first.probe)
+                }
+                None => format!("nothing answers at {peers}: neither {} nor the node itself", first.probe),
+            },
         )
         .decided_by_a_person(format!(
             "see whether that node runs: ping {}; remove it from the list of nodes if it is gone for good",
