@@ -17,12 +17,13 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use crate::endpoint::kernel;
+use crate::examine;
 use crate::machine::{Action, Counts, Endpoint, Event, Machine, Now, OwnAddress, Place, Wanted};
 use crate::sockets::{Read, Sockets};
 use crate::wire::Standing;
 
 /// How often the endpoint is compared, whatever events say.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(5);
 
 /// What the agent is given for its probes.
 #[derive(Clone)]
@@ -249,6 +250,11 @@ impl Shell {
                         self.deliver(Event::NotTested(Family::of(to)));
                     }
                 }
+                Action::Examine => {
+                    let begun = Instant::now();
+                    let found = self.examine();
+                    self.deliver(Event::Examined(found, begun.elapsed()));
+                }
                 Action::NewPorts => {
                     let nodes = self.wanted.iter().flat_map(|wanted| wanted.node).flatten();
                     let places: Vec<_> =
@@ -263,6 +269,19 @@ impl Shell {
                 Action::Publish => self.publish(),
             }
         }
+    }
+
+    /// Which rules drop probes and not packets of pods. What cannot be read is not known to.
+    fn examine(&mut self) -> [Option<String>; 2] {
+        let (Some(socket), Some(wanted)) = (&mut self.netlink, &self.wanted) else { return [None, None] };
+        let own = self.endpoints.each_ref().map(|endpoint| match endpoint {
+            Endpoint::Ready(address) => Some(*address),
+            Endpoint::Unknown | Endpoint::Not(..) => None,
+        });
+        examine::look(socket, own, &wanted.peers, self.port).unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether a rule drops probes alone is unknown");
+            [None, None]
+        })
     }
 
     fn publish(&self) {

@@ -7,6 +7,7 @@
 //! agent: sockets, clock and kernel.
 
 pub mod endpoint;
+mod examine;
 mod keep;
 pub mod machine;
 mod sockets;

@@ -6,6 +6,7 @@
 //! something is lost takes two such passes. The shell delivers everything that was received before it delivers the time.
 
 mod follow;
+mod obstruction;
 mod path;
 mod report;
 mod schedule;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use netlink::Family;
 
 use crate::wire::{Datagram, HEAD, Message, Opinion, Standing};
+use obstruction::Obstruction;
 use path::{Path, Stage, Step};
 use schedule::Schedule;
 use self_test::SelfTest;
@@ -139,6 +141,9 @@ pub enum Event<'a> {
     },
     /// The test of this node's own packet filter could not be sent.
     NotTested(Family),
+    /// The answer to [`Action::Examine`]: the rule of each family that drops probes and not packets of pods, in a sentence, and
+    /// how long the look took.
+    Examined([Option<String>; 2], Duration),
     /// Time has passed.
     Tick,
 }
@@ -161,6 +166,8 @@ pub enum Action {
     },
     /// A new round begins: requests take new ports from now on.
     NewPorts,
+    /// Find out whether a rule of this node drops probes and not packets of pods.
+    Examine,
     /// A round trip of an open path took so long.
     Sample(Duration),
     /// What is reported has changed.
@@ -185,6 +192,8 @@ struct Pending {
     what: What,
     size: u32,
     sent: Instant,
+    /// A packet filter said that it forbids it. It is waited for all the same: the peer needs as long to find that it is its own.
+    prohibited: bool,
 }
 
 /// What a request is for.
@@ -201,6 +210,7 @@ pub struct Machine {
     wanted: Wanted,
     endpoints: [Endpoint; 2],
     tests: [SelfTest; 2],
+    obstruction: Obstruction,
     paths: BTreeMap<u32, Path>,
     next_path: u32,
     by_probe: HashMap<IpAddr, u32>,
@@ -229,6 +239,7 @@ impl Machine {
             wanted: Wanted::default(),
             endpoints: Default::default(),
             tests: Default::default(),
+            obstruction: Obstruction::default(),
             paths: BTreeMap::new(),
             next_path: 0,
             by_probe: HashMap::new(),
@@ -255,7 +266,12 @@ impl Machine {
             Event::Received { place, from, bytes } => self.received(place, from, bytes, now, &mut actions),
             Event::Refused { place, to, nonce, refusal } => self.refused(place, to, nonce, refusal, now, &mut actions),
             Event::NotTested(family) => self.tests[family.index()].forget(),
+            Event::Examined(found, took) => self.examined(found, took, now),
             Event::Tick => self.tick(now, &mut actions),
+        }
+        // What was answered is not waited for.
+        while self.deadlines.front().is_some_and(|(_, nonce)| !self.pending.contains_key(nonce)) {
+            self.deadlines.pop_front();
         }
         if self.publishes(now.at) {
             (self.is_changed, self.published) = (false, Some(now.at));
@@ -269,7 +285,8 @@ impl Machine {
         let deadline = self.deadlines.front().map(|(sent, _)| *sent + PATIENCE);
         let tests = self.tests.iter().filter_map(SelfTest::due);
         let published = self.published.map(|at| at + PUBLISH[usize::from(!self.is_changed)]);
-        let all = deadline.into_iter().chain(tests).chain(published).chain([self.schedule.due()]);
+        let examination = self.obstruction.due();
+        let all = deadline.into_iter().chain(tests).chain(published).chain(examination).chain([self.schedule.due()]);
         all.min().unwrap_or_else(|| self.schedule.due())
     }
 
@@ -332,6 +349,7 @@ impl Machine {
         match &self.endpoints[family.index()] {
             Endpoint::Unknown => None,
             Endpoint::Not(standing, _) => Some(*standing),
+            Endpoint::Ready(_) if self.obstruction.of(family).is_some() => Some(Standing::Obstructed),
             Endpoint::Ready(_) if self.tests[family.index()].is_closed() => Some(Standing::Closed),
             Endpoint::Ready(_) => Some(Standing::Open),
         }
@@ -359,8 +377,8 @@ impl Machine {
     /// This node's probe address, where it probes.
     fn own(&self, family: Family) -> Option<IpAddr> {
         match &self.endpoints[family.index()] {
-            Endpoint::Ready(address) => Some(*address),
-            Endpoint::Unknown | Endpoint::Not(..) => None,
+            Endpoint::Ready(address) if self.obstruction.of(family).is_none() => Some(*address),
+            Endpoint::Ready(_) | Endpoint::Unknown | Endpoint::Not(..) => None,
         }
     }
 
@@ -372,6 +390,9 @@ impl Machine {
     fn tick(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.time_out(now, actions);
         self.test_self(now, actions);
+        if self.obstruction.due().is_some_and(|due| now.at >= due) {
+            self.examine(now, actions);
+        }
         if self.schedule.begins_round(now.at) {
             actions.push(Action::NewPorts);
         }
@@ -422,7 +443,7 @@ impl Machine {
             message: Message::Request { about },
         };
         let bytes = datagram.write(size.try_into().unwrap_or(HEAD));
-        self.pending.insert(nonce, Pending { path: id, what, size, sent: now.at });
+        self.pending.insert(nonce, Pending { path: id, what, size, sent: now.at, prohibited: false });
         self.deadlines.push_back((now.at, nonce));
         if let Some(path) = self.paths.get_mut(&id) {
             path.note_sent(what, nonce);

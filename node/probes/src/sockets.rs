@@ -252,3 +252,29 @@ fn of_icmp(error: &sock_extended_err) -> Option<Refusal> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_round_asks_from_another_port_and_takes_in_late_answers_to_the_one_before() {
+        let node: IpAddr = [127, 0, 0, 1].into();
+        let mut sockets = Sockets::new().unwrap();
+        let port = |sockets: &Sockets| sockets.asking[0].socket.local_addr().unwrap().port();
+        let now = Instant::now();
+        let mut ports = Vec::new();
+        for round in 0..20 {
+            assert!(sockets.ask_from(&[(Place::Node, node)], now + Duration::from_secs(3) * round).is_empty());
+            ports.push(port(&sockets));
+        }
+        assert!(ports.windows(2).all(|two| two[0] != two[1]), "{ports:?}");
+        let late = UdpSocket::bind((node, 0)).unwrap();
+        late.send_to(b"late", (node, ports[18])).unwrap();
+        let mut came = 0;
+        for _ in 0..1000 {
+            sockets.read(|_| came += 1);
+        }
+        assert_eq!(came, 1);
+    }
+}

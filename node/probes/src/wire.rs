@@ -43,6 +43,8 @@ pub enum Standing {
     NoRoom,
     /// Its probe link could not be made.
     Failed,
+    /// A rule there drops what its probe link forwards, and not packets of pods.
+    Obstructed,
 }
 
 /// What the sender found out about the path to the receiver.
@@ -133,7 +135,8 @@ impl Datagram {
 }
 
 impl Standing {
-    const ALL: [Self; 6] = [Self::Open, Self::Closed, Self::Idle, Self::Held, Self::NoRoom, Self::Failed];
+    const ALL: [Self; 7] =
+        [Self::Open, Self::Closed, Self::Idle, Self::Held, Self::NoRoom, Self::Failed, Self::Obstructed];
 
     fn code(self) -> u8 {
         Self::ALL.iter().zip(0..).find(|(one, _)| **one == self).map_or(0, |(_, code)| code)
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_no_datagram_of_this_version_is_none() {
         let bytes = request(None).write(HEAD);
-        for (at, value) in [(0, b'x'), (4, 2), (5, 3), (6, 6), (7, 9), (15, 0)] {
+        for (at, value) in [(0, b'x'), (4, 2), (5, 3), (6, 7), (7, 9), (15, 0)] {
             let mut odd = bytes.clone();
             odd[at] = value;
             assert_eq!(Datagram::read(&odd), None, "byte {at}");

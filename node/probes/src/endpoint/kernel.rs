@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use netlink::{
-    Family, Hardening, Known, Link, LinkRule, Lookup, Neighbour, NewVeth, POD_ROUTE, PROBE_ROUTE, Procfs, Request, Route,
-    RouteKind, Selector, Socket, Sysctl,
+    Family, Hardening, Known, Link, LinkRule, Lookup, Neighbour, NewVeth, POD_ROUTE, PROBE_ROUTE, Procfs, Request,
+    Route, RouteKind, Selector, Socket, Sysctl,
 };
 use nftables::{Chain, Cmp, Expression, Hook, Nfnetlink, Rule, Table, TableFamily};
 use nix::errno::Errno;

@@ -31,7 +31,9 @@ impl Machine {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        let Some(Pending { path: id, what, size, sent }) = self.pending.remove(&datagram.nonce) else { return };
+        let Some(Pending { path: id, what, size, sent, prohibited: _ }) = self.pending.remove(&datagram.nonce) else {
+            return;
+        };
         let Some(path) = self.paths.get_mut(&id) else { return };
         path.hear(datagram.standing, datagram.opinion, now.at);
         let rtt = now.at.saturating_duration_since(sent);
@@ -43,7 +45,7 @@ impl Machine {
                 actions.push(Action::Sample(rtt));
                 self.passed(id, size, seen, now);
             } else {
-                self.advance(id, now);
+                self.advance(id, now, actions);
             }
         }
     }
@@ -68,7 +70,7 @@ impl Machine {
         nonce: Option<u64>,
         refusal: Refusal,
         now: Now,
-        _actions: &mut [Action],
+        actions: &mut Vec<Action>,
     ) {
         let at = if place == Place::Probe { &self.by_probe } else { &self.by_node };
         let Some(id) = at.get(&to.to_canonical()).copied() else { return };
@@ -77,33 +79,37 @@ impl Machine {
             path.unreachable = Some(now.at);
         }
         let nonce = nonce.filter(|nonce| self.pending.contains_key(nonce)).or_else(|| waits_for(path, place));
-        if let Some(nonce) = nonce
-            && let Some(pending) = self.pending.remove(&nonce)
+        let Some(nonce) = nonce else { return };
+        if refusal == Refusal::Prohibited
+            && let Some(pending) = self.pending.get_mut(&nonce)
         {
-            self.lost(nonce, pending, Answer::Refused(refusal), now);
+            pending.prohibited = true;
+        } else if let Some(pending) = self.pending.remove(&nonce) {
+            self.lost(nonce, pending, Answer::Refused(refusal), now, actions);
         }
     }
 
     /// Takes in what was not answered in time.
-    pub(super) fn time_out(&mut self, now: Now, _actions: &mut [Action]) {
+    pub(super) fn time_out(&mut self, now: Now, actions: &mut Vec<Action>) {
         while let Some((sent, nonce)) = self.deadlines.front().copied()
             && now.at >= sent + PATIENCE
         {
             self.deadlines.pop_front();
             if let Some(pending) = self.pending.remove(&nonce) {
-                self.lost(nonce, pending, Answer::Silence, now);
+                let answer = if pending.prohibited { Answer::Refused(Refusal::Prohibited) } else { Answer::Silence };
+                self.lost(nonce, pending, answer, now, actions);
             }
         }
     }
 
-    fn lost(&mut self, nonce: u64, pending: Pending, answer: Answer<IpAddr>, now: Now) {
+    fn lost(&mut self, nonce: u64, pending: Pending, answer: Answer<IpAddr>, now: Now, actions: &mut Vec<Action>) {
         let Pending { path: id, what, sent, .. } = pending;
         let Some(path) = self.paths.get_mut(&id) else { return };
         if !path.answered(nonce, what, answer, None) {
             return;
         }
         if what != What::Full {
-            return self.advance(id, now);
+            return self.advance(id, now, actions);
         }
         path.losing.get_or_insert(sent);
         match answer {
@@ -116,13 +122,13 @@ impl Machine {
                     Stage::Sizes { waiting: BTreeMap::new(), unsent: 1, about: nonce, told: true, passed: 0, lost };
                 self.schedule.follow(id, What::Size(size));
             }
-            Answer::Refused(refusal) => self.follow(id, nonce, Some(refusal), now),
-            Answer::Silence | Answer::Came(_) => self.follow(id, nonce, None, now),
+            Answer::Refused(refusal) => self.follow(id, nonce, Some(refusal), now, actions),
+            Answer::Silence | Answer::Came(_) => self.follow(id, nonce, None, now, actions),
         }
     }
 
     /// Begins a pass.
-    fn follow(&mut self, id: u32, lost: u64, refused: Option<Refusal>, now: Now) {
+    fn follow(&mut self, id: u32, lost: u64, refused: Option<Refusal>, now: Now, actions: &mut Vec<Action>) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         path.follow(lost, refused);
         if let Stage::Follow { small, node, .. } = path.stage {
@@ -133,31 +139,38 @@ impl Machine {
                 self.schedule.follow(id, What::Node);
             }
         }
-        self.advance(id, now);
+        self.advance(id, now, actions);
     }
 
     /// Goes on where all answers of a stage are there.
-    fn advance(&mut self, id: u32, now: Now) {
+    fn advance(&mut self, id: u32, now: Now, actions: &mut Vec<Action>) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         match &path.stage {
             Stage::Follow { lost, small: Step::Done(small), node: Step::Done(node) } => {
                 let (lost, small, node) = (*lost, *small, *node);
-                self.pass_ended(id, lost, small, node, now);
+                self.pass_ended(id, lost, (small, node), now, actions);
             }
             // The small one's answer is enough.
             Stage::Follow { lost, small: Step::Done(Answer::Came(seen)), .. } => {
                 let (lost, seen) = (*lost, *seen);
-                self.pass_ended(id, lost, Answer::Came(seen), Answer::Silence, now);
+                self.pass_ended(id, lost, (Answer::Came(seen), Answer::Silence), now, actions);
             }
             Stage::Sizes { waiting, unsent: 0, about, told, passed, lost } if waiting.is_empty() => {
                 let (about, told, passed, lost) = (*about, *told, *passed, *lost);
-                self.sizes_ended(id, (about, told), passed, lost, now);
+                self.sizes_ended(id, (about, told), (passed, lost), now, actions);
             }
             _ => {}
         }
     }
 
-    fn pass_ended(&mut self, id: u32, lost: u64, small: Answer<IpAddr>, node: Answer<Option<IpAddr>>, now: Now) {
+    fn pass_ended(
+        &mut self,
+        id: u32,
+        lost: u64,
+        (small, node): (Answer<IpAddr>, Answer<Option<IpAddr>>),
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         let round = self.schedule.round();
         let Some(path) = self.paths.get_mut(&id) else { return };
         let family = path.peer.family;
@@ -184,22 +197,28 @@ impl Machine {
             was_heard: path.heard.is_some(),
             is_heard,
         });
+        let is_lost = matches!(verdict, Verdict::LostThere | Verdict::LostBack | Verdict::Lost | Verdict::PortFiltered);
         let silent_since = path.heard.unwrap_or(losing);
         let may_come = now.at < silent_since + round + BEYOND;
         let waits = match verdict {
             // Its requests may still say that its packet filter is closed.
             Verdict::PeerDead => node == Answer::Silence && may_come,
+            Verdict::PortFiltered => may_come,
             Verdict::NotProbed(Why::NeverHeard | Why::BothClosed) => path.verdict == Verdict::Unknown && may_come,
             _ => false,
         };
         let is_confirmed = !verdict.is_bad() || path.verdict == verdict || path.suspected == Some(verdict);
+        path.suspected = if waits || !is_confirmed { Some(verdict) } else { path.suspected };
+        if is_lost {
+            self.examine(now, actions);
+        }
+        let Some(path) = self.paths.get_mut(&id) else { return };
         if waits || !is_confirmed {
-            path.suspected = Some(verdict);
             if waits && round > NEXT_ROUND {
                 path.stage = Stage::Idle;
                 return;
             }
-            return self.follow(id, lost, None, now);
+            return self.follow(id, lost, None, now, actions);
         }
         path.stage = Stage::Idle;
         self.conclude(id, verdict, now);
@@ -218,15 +237,26 @@ impl Machine {
         }
     }
 
-    fn sizes_ended(&mut self, id: u32, (about, told): (u64, bool), passed: u32, lost: u32, now: Now) {
+    fn sizes_ended(
+        &mut self,
+        id: u32,
+        (about, told): (u64, bool),
+        (passed, lost): (u32, u32),
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         let headers = HEADERS[path.peer.family.index()];
         let full = path.peer.mtu.saturating_sub(headers);
         if passed == 0 {
             // Not even the small ones, now.
-            return self.follow(id, about, None, now);
+            return self.follow(id, about, None, now, actions);
         }
-        path.largest = Some(passed + headers);
+        let is_exact = passed >= full || told || passed + EXACT >= lost;
+        // What an earlier search found exactly stands until this one has.
+        if is_exact || path.largest.is_none_or(|known| known >= lost + headers) {
+            path.largest = Some(passed + headers);
+        }
         if passed >= full || told {
             // All pass; or the network said which size does, and it does.
             path.stage = Stage::Idle;

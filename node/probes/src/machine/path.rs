@@ -166,7 +166,7 @@ impl Path {
     pub(super) fn follow(&mut self, lost: u64, refused: Option<Refusal>) {
         let node = if self.peer.node.is_some() { Step::Queued } else { Step::Done(Answer::Silence) };
         let small = match refused {
-            Some(refusal @ (Refusal::Port | Refusal::Prohibited)) => Step::Done(Answer::Refused(refusal)),
+            Some(Refusal::Port) => Step::Done(Answer::Refused(Refusal::Port)),
             _ => Step::Queued,
         };
         self.stage = Stage::Follow { lost, small, node };

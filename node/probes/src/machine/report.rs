@@ -37,6 +37,9 @@ impl Machine {
         }
         let not_probed = Family::BOTH.into_iter().filter_map(|family| match &self.endpoints[family.index()] {
             Endpoint::Not(_, why) => Some((name(family).to_owned(), why.clone())),
+            Endpoint::Ready(_) if let Some(rule) = self.obstruction.of(family) => {
+                Some((name(family).to_owned(), rule.to_owned()))
+            }
             Endpoint::Unknown | Endpoint::Ready(_) => None,
         });
         Paths {

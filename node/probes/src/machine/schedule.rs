@@ -169,9 +169,15 @@ impl Schedule {
         let all = self.order.len() as u128;
         // The share of the round whose time has come, and one slot more.
         let due = all * (passed + SLOT.as_millis()) / self.length.as_millis().max(1);
-        self.due = usize::try_from(due.min(all)).unwrap_or(usize::MAX);
+        self.due =
+            if self.is_one_slot() { self.order.len() } else { usize::try_from(due.min(all)).unwrap_or(usize::MAX) };
         self.turn = self.per_slot / 3;
         self.per_slot
+    }
+
+    /// Whether the whole round fits into a slot: then it is sent at once, so that a small cluster's agent seldom wakes.
+    fn is_one_slot(&self) -> bool {
+        self.order.len() <= self.per_slot as usize
     }
 
     /// The next request of this slot.
@@ -222,6 +228,7 @@ impl Schedule {
         }
         let next = match self.cursor >= self.order.len() {
             true => self.began + self.length,
+            false if self.is_one_slot() => self.began,
             false => {
                 let all = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
                 let at = u32::try_from(self.cursor).unwrap_or(u32::MAX);

@@ -8,19 +8,19 @@ use netlink::Family;
 use super::{Action, Endpoint, Machine, Now};
 use crate::wire::{Datagram, HEAD, Message, Opinion, Standing};
 
-/// How often, and how long the probe may take through the node.
-const EVERY: Duration = Duration::from_millis(500);
+/// How often, and how long the probes may take through the node. Together less than two passes of a peer, which must hear of it
+/// before it concludes that packets are lost.
+const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(300);
-
-/// How many in a row must be lost.
-const LOST: u32 = 2;
 
 /// The test of one family.
 #[derive(Debug, Default)]
 pub(super) struct SelfTest {
-    waiting: Option<(u64, Instant)>,
+    /// Those that were sent last: both must be lost.
+    nonces: [u64; 2],
+    /// Since when they are waited for.
+    waiting: Option<Instant>,
     next: Option<Instant>,
-    lost: u32,
     is_closed: bool,
 }
 
@@ -36,7 +36,7 @@ impl SelfTest {
 
     pub(super) fn due(&self) -> Option<Instant> {
         match self.waiting {
-            Some((_, sent)) => Some(sent + PATIENCE),
+            Some(sent) => Some(sent + PATIENCE),
             None => self.next,
         }
     }
@@ -52,25 +52,25 @@ impl Machine {
                 continue;
             };
             let test = &mut self.tests[index];
-            if let Some((_, sent)) = test.waiting {
+            if let Some(sent) = test.waiting {
                 if now.at < sent + PATIENCE {
                     continue;
                 }
                 test.waiting = None;
-                test.lost += 1;
-                if test.lost >= LOST && !test.is_closed {
-                    test.is_closed = true;
+                if !std::mem::replace(&mut test.is_closed, true) {
                     self.stands_otherwise(now);
                 }
             }
             let test = &mut self.tests[index];
             if test.next.is_none_or(|next| now.at >= next) {
                 test.next = Some(now.at + EVERY);
-                let nonce = self.nonce();
-                self.tests[index].waiting = Some((nonce, now.at));
-                let message = Message::Request { about: None };
-                let datagram = Datagram { nonce, standing: Standing::Open, opinion: Opinion::None, message };
-                actions.push(Action::TestSelf { from: peer, to: own, bytes: datagram.write(HEAD) });
+                let nonces = [self.nonce(), self.nonce()];
+                (self.tests[index].nonces, self.tests[index].waiting) = (nonces, Some(now.at));
+                for nonce in nonces {
+                    let message = Message::Request { about: None };
+                    let datagram = Datagram { nonce, standing: Standing::Open, opinion: Opinion::None, message };
+                    actions.push(Action::TestSelf { from: peer, to: own, bytes: datagram.write(HEAD) });
+                }
             }
         }
     }
@@ -78,9 +78,9 @@ impl Machine {
     /// Takes in a request that came to the probe address; true where it was a test.
     pub(super) fn came_in(&mut self, family: Family, nonce: u64, now: Now) -> bool {
         let test = &mut self.tests[family.index()];
-        let is_test = test.waiting.take_if(|(waiting, _)| *waiting == nonce).is_some();
+        let is_test = test.nonces.contains(&nonce);
         if is_test {
-            test.lost = 0;
+            test.waiting = None;
             if std::mem::take(&mut test.is_closed) {
                 self.stands_otherwise(now);
             }

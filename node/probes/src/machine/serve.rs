@@ -109,6 +109,9 @@ impl Machine {
             return;
         }
         let earlier = about.and_then(|about| self.served.source_of(about));
+        if about.is_some() && earlier.is_none() {
+            self.examine(now, actions);
+        }
         let message = Message::Answer { seen: from.ip(), earlier };
         let answer = Datagram { nonce: datagram.nonce, standing: own, opinion, message };
         self.counts.answers += 1;

@@ -64,6 +64,10 @@ struct World {
     sent: Vec<Vec<Instant>>,
     /// Nodes whose packet filter drops what comes in unasked.
     closed: BTreeSet<usize>,
+    /// They say so (ICMP, administratively prohibited).
+    prohibits: bool,
+    /// Nodes with a rule that drops what their probe link forwards.
+    obstructed: BTreeSet<usize>,
 }
 
 impl World {
@@ -79,7 +83,15 @@ impl World {
             })
         });
         let machines = machines.collect();
-        Self { now, machines, flying: Vec::new(), sent: vec![Vec::new(); nodes], closed: BTreeSet::new() }
+        Self {
+            now,
+            machines,
+            flying: Vec::new(),
+            sent: vec![Vec::new(); nodes],
+            closed: BTreeSet::new(),
+            prohibits: false,
+            obstructed: BTreeSet::new(),
+        }
     }
 
     fn node_of(&self, address: IpAddr) -> Option<usize> {
@@ -131,6 +143,13 @@ impl World {
                         self.flying.push(InFlight { at: self.now.at, place: Place::Probe, from, to, bytes });
                     }
                 }
+                Action::Examine => {
+                    let rule = self.obstructed.contains(&node).then(|| "a rule".to_owned());
+                    let (now, took) = (self.now, Duration::from_millis(20));
+                    let machine = self.machines[node].as_mut().unwrap();
+                    let actions = machine.on(Event::Examined([rule, None], took), now);
+                    self.carry_out(node, actions, fate);
+                }
                 Action::NewPorts | Action::Sample(_) | Action::Publish => {}
             }
         }
@@ -144,24 +163,31 @@ impl World {
             Treatment::Drop => return,
             Treatment::Pass => {}
             Treatment::Translate(address) => from.set_ip(address),
-            Treatment::Refuse(refusal) => {
-                let nonce = Datagram::read(&outgoing.bytes).map(|datagram| datagram.nonce);
-                let event = Event::Refused { place: outgoing.place, to: outgoing.to.ip(), nonce, refusal };
-                let now = self.now;
-                if let Some(machine) = &mut self.machines[node] {
-                    let actions = machine.on(event, now);
-                    return self.carry_out(node, actions, fate);
-                }
-                return;
-            }
+            Treatment::Refuse(refusal) => return self.refuse(node, outgoing, refusal, fate),
+        }
+        if outgoing.place == Place::Probe && [node, peer].iter().any(|end| self.obstructed.contains(end)) {
+            return;
         }
         if !is_answer && self.closed.contains(&peer) {
+            if self.prohibits {
+                self.refuse(node, outgoing, Refusal::Prohibited, fate);
+            }
             return;
         }
         // What goes to a translated address comes back to who sent from it.
         let to = if is_answer { outgoing.to } else { SocketAddr::new(outgoing.to.ip(), PORT) };
         let at = self.now.at + Duration::from_millis(2);
         self.flying.push(InFlight { at, place: outgoing.place, from, to, bytes: outgoing.bytes.clone() });
+    }
+
+    fn refuse(&mut self, node: usize, outgoing: &Outgoing, refusal: Refusal, fate: &Fate<'_>) {
+        let nonce = Datagram::read(&outgoing.bytes).map(|datagram| datagram.nonce);
+        let event = Event::Refused { place: outgoing.place, to: outgoing.to.ip(), nonce, refusal };
+        let now = self.now;
+        if let Some(machine) = &mut self.machines[node] {
+            let actions = machine.on(event, now);
+            self.carry_out(node, actions, fate);
+        }
     }
 
     fn verdict(&self, node: usize, peer: usize) -> Verdict {
@@ -279,6 +305,91 @@ fn where_one_side_is_closed_the_other_judges_and_where_both_are_nothing_is_said(
 }
 
 #[test]
+fn a_packet_filter_that_rejects_what_comes_in_and_says_so_is_no_alarm_at_any_time() {
+    // At every phase of the rounds and of the peer's test of itself; its filter lets node addresses in, or not.
+    for phase in 0..40 {
+        let mut world = World::new(2, 2);
+        world.prohibits = true;
+        world.settle(&pass);
+        world.pass(Duration::from_millis(phase * 100), &pass);
+        world.closed = BTreeSet::from([0]);
+        for _ in 0..150 {
+            world.pass(Duration::from_millis(100), &pass);
+            let (one, other) = (world.verdict(0, 1), world.verdict(1, 0));
+            assert!(!one.is_bad() && !other.is_bad(), "{phase}: {one:?}, {other:?}");
+            assert!(other != Verdict::PortFiltered, "{phase}: its own requests say that it is closed");
+        }
+        assert_eq!([world.verdict(0, 1), world.verdict(1, 0)], [Verdict::Open; 2]);
+        world.closed = BTreeSet::from([0, 1]);
+        for _ in 0..150 {
+            world.pass(Duration::from_millis(100), &pass);
+            let verdict = world.verdict(0, 1);
+            assert!(!verdict.is_bad() && verdict != Verdict::PortFiltered, "{phase}: {verdict:?}");
+        }
+        assert_eq!([world.verdict(0, 1), world.verdict(1, 0)], [Verdict::NotProbed(Why::BothClosed); 2]);
+    }
+}
+
+#[test]
+fn a_filter_that_rejects_the_pod_addresses_alone_and_says_so_is_no_alarm_either() {
+    for phase in 0..40 {
+        let mut world = World::new(2, 2);
+        world.settle(&pass);
+        world.pass(Duration::from_millis(phase * 100), &pass);
+        // Its test of itself is lost, and requests of the peer to its probe address are rejected.
+        world.closed = BTreeSet::from([0]);
+        let fate = |_: usize, to: usize, place: Place, _: usize| match (to, place) {
+            (0, Place::Probe) => Treatment::Refuse(Refusal::Prohibited),
+            _ => Treatment::Pass,
+        };
+        for _ in 0..25 {
+            world.pass(Duration::from_millis(100), &fate);
+            assert!(!world.verdict(1, 0).is_bad(), "{phase}: {:?}", world.verdict(1, 0));
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_drops_probes_and_not_pods_makes_a_path_not_probed_at_both_ends_without_an_alarm_before() {
+    for phase in 0..40 {
+        let mut world = World::new(3, 3);
+        world.settle(&pass);
+        world.pass(Duration::from_millis(phase * 100), &pass);
+        world.obstructed = BTreeSet::from([0]);
+        for _ in 0..100 {
+            world.pass(Duration::from_millis(100), &pass);
+            let (one, other) = (world.verdict(0, 1), world.verdict(1, 0));
+            assert!(!one.is_bad() && !other.is_bad(), "{phase}: {one:?}, {other:?}");
+        }
+        assert_eq!(world.verdict(0, 1), Verdict::NotProbed(Why::Own(Standing::Obstructed)));
+        assert_eq!(world.verdict(1, 0), Verdict::NotProbed(Why::Peer(Standing::Obstructed)));
+        assert_eq!(world.verdict(1, 2), Verdict::Open);
+        let machine = world.machines[0].as_ref().unwrap();
+        assert_eq!(machine.report(PORT).not_probed["ipv4"], "a rule", "it is named");
+        world.obstructed.clear();
+        world.settle(&pass);
+        assert_eq!([world.verdict(0, 1), world.verdict(1, 0)], [Verdict::Open; 2], "{phase}");
+    }
+}
+
+#[test]
+fn rules_are_looked_at_seldom_whatever_is_lost() {
+    let now = Now { at: Instant::now(), unix: 0 };
+    let mut machine = Machine::new(200, RandomState::new(), now);
+    let mut looks = 0;
+    for millis in 0..60_000 {
+        let now = Now { at: now.at + Duration::from_millis(millis), ..now };
+        let mut actions = Vec::new();
+        machine.examine(now, &mut actions);
+        if !actions.is_empty() {
+            looks += 1;
+            machine.on(Event::Examined([None, None], Duration::from_millis(500)), now);
+        }
+    }
+    assert_eq!(looks, 6, "a look of 0.5 s each 10 s");
+}
+
+#[test]
 fn a_peer_that_was_never_heard_is_not_probed_and_one_that_refuses_by_its_kernel_is_without_an_agent() {
     let mut world = World::new(1, 3);
     let fate = |_: usize, to: usize, _: Place, _: usize| match to {
@@ -385,6 +496,90 @@ fn five_thousand_peers_are_each_probed_once_a_minute_and_never_more_than_the_rat
     }
     assert_eq!(last.len(), 9_999);
     assert!(longest <= Duration::from_secs(63), "{longest:?}");
+}
+
+#[test]
+fn a_peer_that_is_new_or_has_changed_is_asked_within_a_second_among_five_thousand() {
+    let start = Now { at: Instant::now(), unix: 0 };
+    let mut machine = Machine::new(200, RandomState::new(), start);
+    let mut all = wanted(0, 10_000, false);
+    let new = all.peers.pop().unwrap();
+    machine.on(Event::Wanted(all.clone()), start);
+    let not = Endpoint::Not(Standing::NoRoom, String::new());
+    machine.on(Event::Endpoints([Endpoint::Ready(probe_of(0)), not]), start);
+    let run = |machine: &mut Machine, from: Instant, time: Duration| -> BTreeMap<IpAddr, Instant> {
+        let mut asked = BTreeMap::new();
+        let mut at = from;
+        while at < from + time {
+            at += Duration::from_millis(10);
+            for action in machine.on(Event::Tick, Now { at, unix: 0 }) {
+                if let Action::Request(outgoing) = action {
+                    asked.entry(outgoing.to.ip()).or_insert(at);
+                }
+            }
+        }
+        asked
+    };
+    // All of them are new at first, and asked as fast as the rate allows.
+    run(&mut machine, start.at, Duration::from_secs(70));
+    let then = start.at + Duration::from_secs(70);
+    all.peers.push(new);
+    all.peers[4321].mtu = 1400;
+    let changed = [all.peers[4321].probe.unwrap(), probe_of(9_999)];
+    machine.on(Event::Wanted(all), Now { at: then, unix: 0 });
+    let asked = run(&mut machine, then, Duration::from_secs(1));
+    for peer in changed {
+        assert!(asked.contains_key(&peer), "{peer} is not asked within a second");
+    }
+}
+
+#[test]
+fn each_round_begins_with_new_ports() {
+    let start = Now { at: Instant::now(), unix: 0 };
+    let mut machine = Machine::new(200, RandomState::new(), start);
+    machine.on(Event::Wanted(wanted(0, 30, false)), start);
+    let not = Endpoint::Not(Standing::NoRoom, String::new());
+    machine.on(Event::Endpoints([Endpoint::Ready(probe_of(0)), not]), start);
+    // Whom it asked since the last change of ports.
+    let mut asked = BTreeSet::new();
+    let mut rounds = 0;
+    for millis in (0..20_000).step_by(10) {
+        let now = Now { at: start.at + Duration::from_millis(millis), unix: 0 };
+        for action in machine.on(Event::Tick, now) {
+            match action {
+                Action::NewPorts => {
+                    rounds += 1;
+                    asked.clear();
+                }
+                Action::Request(outgoing) if outgoing.place == Place::Probe && outgoing.bytes.len() > HEAD => {
+                    assert!(asked.insert(outgoing.to.ip()), "a full-size request from the ports of the round before");
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!((7..=9).contains(&rounds), "{rounds}");
+}
+
+#[test]
+fn an_agent_of_three_nodes_wakes_three_times_a_second_at_most() {
+    let mut world = World::new(3, 3);
+    world.settle(&pass);
+    let (began, mut woken) = (world.now.at, 0);
+    while world.now.at < began + Duration::from_secs(60) {
+        world.now.at += Duration::from_millis(10);
+        world.deliver(&pass);
+        for node in 0..3 {
+            let now = world.now;
+            let machine = world.machines[node].as_mut().unwrap();
+            if machine.due() <= now.at {
+                woken += usize::from(node == 0);
+                let actions = machine.on(Event::Tick, now);
+                world.carry_out(node, actions, &pass);
+            }
+        }
+    }
+    assert!(woken <= 180, "{woken} times in a minute");
 }
 
 #[test]

@@ -145,6 +145,7 @@ impl Standing {
             Self::Held => "has its probe address in use by a pod or a link",
             Self::NoRoom => "has a pod CIDR without an address for probes",
             Self::Failed => "could not make its probe link",
+            Self::Obstructed => "has a rule that drops probes and not packets of pods",
         }
     }
 }
@@ -212,6 +213,9 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         // Its own packet filter lets probes in: who refuses them refuses what is forwarded.
         (_, Some(Answer::Came(None))) => Verdict::LostThere,
         (Answer::Refused(Refusal::Port), Some(Answer::Refused(Refusal::Port))) => Verdict::NoAgent,
+        (Answer::Refused(Refusal::Prohibited), _) if standing == Standing::Closed => {
+            Verdict::NotProbed(Why::BothClosed)
+        }
         (Answer::Refused(Refusal::Port | Refusal::Prohibited), _) => Verdict::PortFiltered,
         (_, Some(Answer::Refused(Refusal::Port))) => Verdict::NotProbed(Why::NoAgentThere),
         (_, Some(Answer::Refused(Refusal::Prohibited))) => Verdict::NotProbed(Why::Peer(Standing::Closed)),
@@ -277,6 +281,14 @@ mod tests {
             (Evidence { probe: Refused(Refusal::Prohibited), ..node(Came(None)) }, Verdict::LostThere),
             (Evidence { standing: Standing::Closed, ..lost }, Verdict::NotProbed(Why::BothClosed)),
             (probe(Refused(Refusal::Prohibited)), Verdict::PortFiltered),
+            (
+                Evidence { standing: Standing::Closed, ..probe(Refused(Refusal::Prohibited)) },
+                Verdict::NotProbed(Why::BothClosed),
+            ),
+            (
+                Evidence { peer: Some((Standing::Obstructed, Opinion::None)), ..node(Came(None)) },
+                Verdict::NotProbed(Why::Peer(Standing::Obstructed)),
+            ),
             (node(Refused(Refusal::Port)), Verdict::NotProbed(Why::NoAgentThere)),
             (stranger, Verdict::NotProbed(Why::NeverHeard)),
             (Evidence { standing: Standing::Closed, ..stranger }, Verdict::NotProbed(Why::BothClosed)),

@@ -20,6 +20,9 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let all: usize = paths.counts.values().flat_map(|counts| counts.values()).sum();
     let passing = total("open") + total("no-agent");
     if problems.is_empty() && passing == 0 {
+        if let Some(why) = paths.not_probed.values().next() {
+            return Ok(Finding::moot(format!("no path could be probed: {why}")));
+        }
         return Ok(Finding::moot(match paths.worst.first() {
             Some(line) => format!("no path could be probed: {} ({}): {}", line.node, shown(&line.family), line.text),
             None if all > 0 => "the paths are not judged yet".to_owned(),
