@@ -14,8 +14,8 @@ use std::path::Path;
 use ipnetwork::IpNetwork;
 use netlink::wire::{Attribute, write};
 use netlink::{
-    Address, Event, Family, FibEntry, Hardening, Hold, Link, Looked, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
-    POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
+    Address, Event, Family, FibEntry, Hardening, Hold, Link, Looked, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth,
+    Onward, POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{NetlinkAddr, getsockname};

@@ -16,10 +16,12 @@ pub(crate) fn as_printed(stage: &Stage<'_>, row: &Row, told: &Told, id: &str, ou
     outcome.has_command = told.command.is_some();
     let cured = match (row.cure, &told.command) {
         (Cure::Command, Some(command)) => match stage.run(At::Node, command, id) {
-            Ok(output) if output.success() || is_fixed(command, &output) => match rest(stage).and_then(|()| stage.all_pass()) {
-                Ok(()) => true,
-                Err(error) => outcome.fails(&format!("after `{command}`: {error}")),
-            },
+            Ok(output) if output.success() || is_fixed(command, &output) => {
+                match rest(stage).and_then(|()| stage.all_pass()) {
+                    Ok(()) => true,
+                    Err(error) => outcome.fails(&format!("after `{command}`: {error}")),
+                }
+            }
             Ok(output) => outcome.fails(&format!("`{command}` fails: {}{}", output.stdout, output.stderr)),
             Err(error) => outcome.fails(&error.to_string()),
         },

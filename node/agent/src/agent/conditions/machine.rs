@@ -2,7 +2,8 @@
 //! look). It reads no clock and starts no thread.
 //!
 //! - A look follows the first of a burst of events by [`SETTLE`], and the last look by [`PERIOD`] whatever events say.
-//! - Looks take at most 1/[`SHARE`] of a processor: the time between two grows with what a look costs.
+//! - Looks take at most 1/[`SHARE`] of a processor, and without events 1/[`IDLE_SHARE`]: the time between two grows with what
+//!   a look costs.
 //! - The first look is at once; what an agent that starts puts right by itself is reported [`START`] later at the earliest.
 //! - What is new is reported once a second look, [`CONFIRM`] later, finds it too: a pod that is being made, or a route that
 //!   the agent restores, is no condition. What is gone is cleared at once.
@@ -27,8 +28,12 @@ const CONFIRM: Duration = Duration::from_millis(500);
 /// How often to look whatever events say: a condition without an event is reported within five seconds.
 const PERIOD: Duration = Duration::from_secs(4);
 
-/// Of the time, at most one part in this many is spent on looks.
+/// Of the time, at most one part in this many is spent on looks, while events ask for them.
 const SHARE: u32 = 20;
+
+/// The same while no event does; but a minute is the longest period.
+const IDLE_SHARE: u32 = 250;
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// How many conditions of one kind are reported: a file that each ADD reads must stay small.
 const MOST: usize = 20;
@@ -111,7 +116,8 @@ impl Machine {
         // A part that is started again goes on with what it had reported.
         let confirmed = all().filter(|(_, confirmed)| *confirmed).map(|(condition, _)| condition.clone());
         self.found.conditions = bounded(confirmed);
-        self.due = now + if is_new { CONFIRM } else { PERIOD };
+        let period = (cost * IDLE_SHARE).clamp(PERIOD, LONGEST);
+        self.due = now + if is_new { CONFIRM } else { period };
         self.rested = now + cost * SHARE;
     }
 

@@ -104,5 +104,8 @@ fn second(first: &Configuration, second: &Configuration) -> Condition {
         "the runtime takes the first; when that file is removed, pods get the other configuration, which is not kept \
          up to date",
     )
-    .decided_by_a_person(format!("decide which of the two is meant; if it is {}, move {} away", first.file, second.file))
+    .decided_by_a_person(format!(
+        "decide which of the two is meant; if it is {}, move {} away",
+        first.file, second.file
+    ))
 }

@@ -45,6 +45,21 @@ fn it_looks_at_once_then_at_intervals_and_soon_after_a_burst_of_events() {
 }
 
 #[test]
+fn without_events_a_costly_look_is_repeated_less_often_but_each_minute() {
+    let start = Instant::now();
+    for (cost, period) in [(1, 4000), (16, 4000), (100, 25_000), (700, 60_000)] {
+        let mut machine = Machine::new(Found::default(), start);
+        machine.on(looked(wrong(&[]), cost), start);
+        assert_eq!(machine.due(), after(start, period), "a look of {cost} ms");
+        machine.on(Event::Woken, start);
+        assert!(
+            machine.due() <= after(start, 20 * cost.max(5)),
+            "an event is followed by a look, after one of {cost} ms"
+        );
+    }
+}
+
+#[test]
 fn looks_take_a_twentieth_of_the_time_however_many_events_come_and_however_costly_they_are() {
     let mut now = Instant::now();
     let start = now;
