@@ -57,7 +57,7 @@ pub struct Wanted {
     /// This node's address of each family by which others reach it.
     pub node: [Option<IpAddr>; 2],
     /// The paths, in the order of the peers' names.
-    pub peers: Vec<Peer>,
+    pub peers: Arc<Vec<Peer>>,
 }
 
 /// This node's probe address of one family.
@@ -299,7 +299,7 @@ impl Machine {
         let mut known: HashMap<(Arc<str>, Family), u32> =
             self.paths.iter().map(|(id, path)| ((path.peer.name.clone(), path.peer.family), *id)).collect();
         let mut order = Vec::with_capacity(wanted.peers.len());
-        for peer in &wanted.peers {
+        for peer in wanted.peers.iter() {
             match known.remove(&(peer.name.clone(), peer.family)) {
                 Some(id) => {
                     if let Some(path) = self.paths.get_mut(&id).filter(|path| path.peer != *peer) {

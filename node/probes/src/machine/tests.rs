@@ -33,7 +33,7 @@ fn wanted(me: usize, nodes: usize, on_link: bool) -> Wanted {
         me: format!("n{me:05}").into(),
         own: [OwnAddress::At(probe_of(me)), OwnAddress::NoPods],
         node: [Some(address_of(me)), None],
-        peers: (0..nodes).filter(|node| *node != me).map(|node| peer(node, on_link)).collect(),
+        peers: Arc::new((0..nodes).filter(|node| *node != me).map(|node| peer(node, on_link)).collect()),
     }
 }
 
@@ -503,7 +503,7 @@ fn a_peer_that_is_new_or_has_changed_is_asked_within_a_second_among_five_thousan
     let start = Now { at: Instant::now(), unix: 0 };
     let mut machine = Machine::new(200, RandomState::new(), start);
     let mut all = wanted(0, 10_000, false);
-    let new = all.peers.pop().unwrap();
+    let new = Arc::make_mut(&mut all.peers).pop().unwrap();
     machine.on(Event::Wanted(all.clone()), start);
     let not = Endpoint::Not(Standing::NoRoom, String::new());
     machine.on(Event::Endpoints([Endpoint::Ready(probe_of(0)), not]), start);
@@ -523,8 +523,8 @@ fn a_peer_that_is_new_or_has_changed_is_asked_within_a_second_among_five_thousan
     // All of them are new at first, and asked as fast as the rate allows.
     run(&mut machine, start.at, Duration::from_secs(70));
     let then = start.at + Duration::from_secs(70);
-    all.peers.push(new);
-    all.peers[4321].mtu = 1400;
+    Arc::make_mut(&mut all.peers).push(new);
+    Arc::make_mut(&mut all.peers)[4321].mtu = 1400;
     let changed = [all.peers[4321].probe.unwrap(), probe_of(9_999)];
     machine.on(Event::Wanted(all), Now { at: then, unix: 0 });
     let asked = run(&mut machine, then, Duration::from_secs(1));

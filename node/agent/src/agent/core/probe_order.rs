@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
@@ -57,7 +58,7 @@ fn wanted(me: &str, reconciler: &Reconciler, pods_mtu: Option<u32>) -> Wanted {
     peers.sort_by(|one, other| (&one.name, one.family).cmp(&(&other.name, other.family)));
     let is_here = |address: &IpAddr| reconciler.here().is_own(*address);
     let node = Family::BOTH.map(|family| node_address(me, family).filter(is_here));
-    Wanted { me: me.into(), own, node, peers }
+    Wanted { me: me.into(), own, node, peers: Arc::new(peers) }
 }
 
 fn peer(name: &str, cidr: IpNetwork, node: Option<IpAddr>, mtus: [Option<u32>; 2], on_link: bool) -> Peer {
