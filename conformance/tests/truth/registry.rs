@@ -12,7 +12,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Kinds without a row: what keeps them from one, the file with their test, and what that test's text has of them.
 const ELSEWHERE: [(&str, &str, &str, &str); 13] = [
     ("loopback-missing", "needs a socket of containerd", "conformance/tests/truth/special.rs", "loopback-missing"),
-    ("probe-port-closed", "of the probes", "conformance/tests/probes", "port-closed-by-peer-firewall"),
+    ("probe-port-closed", "of the probes", "node/inspect/src/doctor/checks/paths.rs", "port-closed-by-peer-firewall"),
     (
         "route-refused",
         "the agent avoids what is refused",
@@ -34,11 +34,11 @@ const ELSEWHERE: [(&str, &str, &str, &str); 13] = [
         "node/inspect/src/doctor/checks/tests.rs",
         "future of this boot's clock",
     ),
-    ("peer-not-routed", "of trace alone", "node/inspect/src/trace/tests.rs", "wants no route"),
-    ("reverse-path-drop", "of trace alone", "node/inspect/src/trace/tests.rs", "reverse path"),
-    ("no-such-pod", "of trace alone", "node/inspect/src/trace/tests.rs", "no lease has"),
-    ("pod-silent", "of trace alone", "node/inspect/src/trace/tests.rs", "does not answer"),
-    ("pod-source-route", "of trace alone", "node/inspect/src/trace/tests.rs", "forged"),
+    ("peer-not-routed", "of trace alone", "node/inspect/src/trace/tests.rs", "Kind::PeerNotRouted"),
+    ("reverse-path-drop", "of trace alone", "node/inspect/src/trace/tests.rs", "Kind::ReversePathDrop"),
+    ("no-such-pod", "of trace alone", "node/inspect/src/trace/tests.rs", "Kind::NoSuchPod"),
+    ("pod-silent", "of trace alone", "node/inspect/src/trace/tests.rs", "Kind::PodSilent"),
+    ("pod-source-route", "of trace alone", "node/inspect/src/trace/tests.rs", "Kind::PodSourceRoute"),
 ];
 
 /// The kinds of docs/conditions.md, which is the registry.

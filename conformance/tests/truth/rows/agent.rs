@@ -15,7 +15,7 @@ const ENDED: &str = r#"kill -9 $AGENT
 touch /run/netns/m1; unshare --net=/run/netns/m1 true
 echo '{"cniVersion":"1.0.0","name":"podnet","type":"podlan","ipam":{"type":"podlan-ipam","ranges":[[{"subnet":"10.244.1.0/24"}]]}}' |
   CNI_COMMAND=ADD CNI_CONTAINERID=m1 CNI_NETNS=/run/netns/m1 CNI_IFNAME=eth0 CNI_PATH=$PLUGINS $PLUGINS/podlan > /run/said
-umount /run/netns/m1; rm /run/netns/m1"#;
+umount -l /run/netns/m1; rm /run/netns/m1"#;
 
 rows! {
     the_agent_is_killed: Row {

@@ -57,7 +57,7 @@ macro_rules! other_network {
 const DELS: &str = concat!(
     "for n in $(ls /run/netns | sed -n 's/^m//p'); do ",
     plugin!("DEL"),
-    "; umount /run/netns/m$n; rm /run/netns/m$n; done"
+    "; umount -l /run/netns/m$n; rm /run/netns/m$n; done"
 );
 
 /// Leases have no event of the kernel: the agent looks at the stores in this period.

@@ -186,3 +186,27 @@ fn a_receiver_that_does_not_answer_is_wrong_at_its_link_and_an_absent_entry_is_n
     assert_eq!(silent.state, State::Wrong);
     assert!(silent.problems[0].wrong.contains("10.244.1.2 does not answer on podlweb"), "{silent:?}");
 }
+
+#[test]
+fn the_kinds_that_only_a_trace_reports() {
+    use conditions::Kind;
+    let kinds = |leg: &Leg| -> Vec<Kind> {
+        follow(leg).into_iter().flat_map(|hop| hop.problems).map(|problem| problem.kind).collect()
+    };
+    let back = || {
+        let mut leg = leg();
+        std::mem::swap(&mut leg.from, &mut leg.to);
+        std::mem::swap(&mut leg.incoming, &mut leg.outgoing);
+        leg
+    };
+    let nobody = Leg { from: End { at: At::Here(None), ..leg().from }, incoming: None, answer: None, ..leg() };
+    assert!(kinds(&nobody).contains(&Kind::NoSuchPod), "{:?}", kinds(&nobody));
+    assert!(kinds(&Leg { neighbour: Some(Known::Silent), ..back() }).contains(&Kind::PodSilent));
+    assert!(kinds(&Leg { answer: Some(Err(Errno::EXDEV)), ..leg() }).contains(&Kind::PodSourceRoute));
+    assert!(kinds(&Leg { answer: Some(Err(Errno::EXDEV)), ..back() }).contains(&Kind::ReversePathDrop));
+    let mut unwanted = leg();
+    let At::Peer(peer) = &mut unwanted.to.at else { panic!("it is on node2") };
+    peer.wanted = None;
+    unwanted.answer = Some(Err(Errno::ENETUNREACH));
+    assert!(kinds(&unwanted).contains(&Kind::PeerNotRouted), "{:?}", kinds(&unwanted));
+}
