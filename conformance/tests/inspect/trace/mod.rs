@@ -223,7 +223,8 @@ fn each_damage_turns_its_own_hop_red() {
         agent.signal(Signal::SIGCONT)?;
         well()?;
 
-        // The pod's own route: its packets count as forged, and packets for it are not delivered. An agent puts it back.
+        // The pod's own route, which a running agent puts back: its packets count as forged, and packets for it are not
+        // delivered.
         agent.signal(Signal::SIGSTOP)?;
         for family in FAMILIES {
             one.place().remove_route(at_web[family].into())?;
@@ -260,10 +261,8 @@ fn each_damage_turns_its_own_hop_red() {
         web.place().switch("eth0", false)?;
         is_red(one, both(0), &["there pod", "back pod"], &["eth0 in the pod is down"])?;
         web.place().switch("eth0", true)?;
-        agent.signal(Signal::SIGSTOP)?;
         one.place().switch(&link, false)?;
         is_red(one, both(0), &["there host-link", "back host-link"], &[&format!("{link} is down")])?;
-        agent.signal(Signal::SIGCONT)?;
         agent.stop(SOON).map(drop)
     });
 }
