@@ -261,8 +261,10 @@ fn each_damage_turns_its_own_hop_red() {
         web.place().switch("eth0", false)?;
         is_red(one, both(0), &["there pod", "back pod"], &["eth0 in the pod is down"])?;
         web.place().switch("eth0", true)?;
+        agent.signal(Signal::SIGSTOP)?;
         one.place().switch(&link, false)?;
         is_red(one, both(0), &["there host-link", "back host-link"], &[&format!("{link} is down")])?;
+        agent.signal(Signal::SIGCONT)?;
         agent.stop(SOON).map(drop)
     });
 }
