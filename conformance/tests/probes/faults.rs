@@ -1,12 +1,12 @@
 //! Every fault of a path, the verdict on it, and how long that takes. Each fault is made while the agents run, and is taken away
 //! again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use podlan_conformance::agent::{state, stop};
-use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
+use podlan_conformance::lab::{Lab, eventually, within};
 
-use crate::rig::{FAMILIES, Here, SOON, all_open, becomes, line, on_the_lan, set, verdict};
+use crate::rig::{FAMILIES, Here, SOON, all_open, becomes, calm, chain, line, no_chain, of_two, on_the_lan, set, took};
 
 /// A rule of the fabric: a bridge sees the frames of all nodes.
 fn fabric(rule4: &str, rule6: &str) -> String {
@@ -17,33 +17,6 @@ fn fabric(rule4: &str, rule6: &str) -> String {
 }
 
 const WELL: &str = "nft delete table bridge fault";
-
-/// A chain of another program on a node.
-fn chain(node: &Node, hook: &str, rules: &[&str]) -> Result<String, Error> {
-    let rules: String = rules.iter().map(|rule| format!("add rule inet fault f {rule}; ")).collect();
-    node.shell(&format!("nft 'add table inet fault; add chain inet fault f {{ type {hook}; }}; {rules}'"))
-}
-
-fn no_chain(node: &Node) -> Result<String, Error> {
-    node.shell("nft delete table inet fault")
-}
-
-#[expect(clippy::print_stdout, reason = "the time to the verdict")]
-fn took(what: &str, time: Duration) {
-    println!("{what}: {:.1} s", time.as_secs_f64());
-}
-
-/// Runs `body` with two nodes whose paths are open, and sees them open afterwards.
-fn of_two(options: &[&str], body: impl Fn(&Here<'_>, &Here<'_>) -> Result<(), Error>) -> Result<(), Error> {
-    let lab = Lab::new(2)?;
-    let [one, two] = lab.these();
-    let (web, db) = (one.pod("web")?, two.pod("db")?);
-    let (here, there) = (Here::start(one, &web, options)?, Here::start(two, &db, options)?);
-    all_open("at first", &[&here, &there])?;
-    body(&here, &there)?;
-    all_open("afterwards", &[&here, &there])?;
-    here.reaches(&there)
-}
 
 #[test]
 fn where_the_network_drops_pod_addresses_the_direction_is_told_at_both_ends() {
@@ -183,21 +156,6 @@ fn a_peer_whose_agent_is_stopped_has_a_good_path() {
 const CLOSED: [&str; 3] =
     ["ct state established,related accept", "meta l4proto ipv6-icmp accept", "iifname != lo drop"];
 const INPUT: &str = "filter hook input priority 0";
-
-/// No path is bad at any moment of some rounds.
-fn calm(what: &str, here: &Here<'_>, there: &Here<'_>) -> Result<(), Error> {
-    let until = Instant::now() + Duration::from_secs(12);
-    eventually(Duration::from_secs(60), what, || {
-        for (here, there) in [(here, there), (there, here)] {
-            for family in FAMILIES {
-                let found = verdict(here.node, there.node, family);
-                let is_bad = !["open", "unknown", "not-probed"].contains(&found.as_str());
-                assert!(!is_bad, "{what}: {found}\n{}", state(here.node)["paths"]);
-            }
-        }
-        if Instant::now() > until { Ok(()) } else { Err("still watched".to_owned()) }
-    })
-}
 
 #[test]
 fn a_packet_filter_that_drops_what_comes_in_is_no_alarm_on_one_side_or_both() {

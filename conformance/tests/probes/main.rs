@@ -6,6 +6,7 @@
 //!                       lan: a bridge, on which a test drops what it likes
 //! ```
 
+mod beside;
 mod endpoint;
 mod faults;
 mod rig;

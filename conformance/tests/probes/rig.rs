@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use podlan_conformance::agent::state;
-use podlan_conformance::lab::{Added, Error, Node, Place, Pod, Running, eventually};
+use podlan_conformance::lab::{Added, Error, Lab, Node, Place, Pod, Running, eventually};
 use serde_json::Value;
 
 /// Long enough for a busy machine. How long a verdict takes is printed, not limited.
@@ -101,4 +101,46 @@ pub(crate) fn on_the_lan(script: &str) -> Result<String, Error> {
 pub(crate) fn set(node: &Node, path: &str, value: &str) -> Result<(), Error> {
     let written = node.place().enter(|| fs::write(path, value))?;
     written.map_err(|source| Error::System { doing: format!("write {path} on {}", node.name()), source })
+}
+
+/// A chain of another program on a node.
+pub(crate) fn chain(node: &Node, hook: &str, rules: &[&str]) -> Result<String, Error> {
+    let rules: String = rules.iter().map(|rule| format!("add rule inet fault f {rule}; ")).collect();
+    node.shell(&format!("nft 'add table inet fault; add chain inet fault f {{ type {hook}; }}; {rules}'"))
+}
+
+pub(crate) fn no_chain(node: &Node) -> Result<String, Error> {
+    node.shell("nft delete table inet fault")
+}
+
+#[expect(clippy::print_stdout, reason = "the time to the verdict")]
+pub(crate) fn took(what: &str, time: Duration) {
+    println!("{what}: {:.1} s", time.as_secs_f64());
+}
+
+/// Runs `body` with two nodes whose paths are open, and sees them open afterwards.
+pub(crate) fn of_two(options: &[&str], body: impl Fn(&Here<'_>, &Here<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    let lab = Lab::new(2)?;
+    let [one, two] = lab.these();
+    let (web, db) = (one.pod("web")?, two.pod("db")?);
+    let (here, there) = (Here::start(one, &web, options)?, Here::start(two, &db, options)?);
+    all_open("at first", &[&here, &there])?;
+    body(&here, &there)?;
+    all_open("afterwards", &[&here, &there])?;
+    here.reaches(&there)
+}
+
+/// No path is bad at any moment of some rounds.
+pub(crate) fn calm(what: &str, here: &Here<'_>, there: &Here<'_>) -> Result<(), Error> {
+    let until = Instant::now() + Duration::from_secs(12);
+    eventually(Duration::from_secs(60), what, || {
+        for (here, there) in [(here, there), (there, here)] {
+            for family in FAMILIES {
+                let found = verdict(here.node, there.node, family);
+                let is_bad = !["open", "unknown", "not-probed"].contains(&found.as_str());
+                assert!(!is_bad, "{what}: {found}\n{}", state(here.node)["paths"]);
+            }
+        }
+        if Instant::now() > until { Ok(()) } else { Err("still watched".to_owned()) }
+    })
 }
