@@ -211,7 +211,7 @@ pub struct Machine {
     endpoints: [Endpoint; 2],
     tests: [SelfTest; 2],
     obstruction: Obstruction,
-    paths: BTreeMap<u32, Path>,
+    paths: BTreeMap<u32, Box<Path>>,
     next_path: u32,
     by_probe: HashMap<IpAddr, u32>,
     by_node: HashMap<IpAddr, u32>,
@@ -303,7 +303,7 @@ impl Machine {
             match known.remove(&(peer.name.clone(), peer.family)) {
                 Some(id) => {
                     if let Some(path) = self.paths.get_mut(&id).filter(|path| path.peer != *peer) {
-                        *path = Path::new(peer.clone(), now);
+                        **path = Path::new(peer.clone(), now);
                         self.schedule.hurry(id);
                     }
                     order.push(id);
@@ -311,7 +311,7 @@ impl Machine {
                 None => {
                     let id = self.next_path;
                     self.next_path = self.next_path.wrapping_add(1);
-                    self.paths.insert(id, Path::new(peer.clone(), now));
+                    self.paths.insert(id, Box::new(Path::new(peer.clone(), now)));
                     self.schedule.hurry(id);
                     order.push(id);
                 }

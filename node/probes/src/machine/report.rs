@@ -56,7 +56,7 @@ impl Machine {
     fn worst(&self) -> Vec<PathLine> {
         let rank = |verdict: Verdict| Verdict::WORDS.iter().position(|word| *word == verdict.word());
         let listed = |path: &&Path| !matches!(path.verdict, Verdict::Open | Verdict::Unknown | Verdict::NoAgent);
-        let mut worst: Vec<&Path> = self.paths.values().filter(listed).collect();
+        let mut worst: Vec<&Path> = self.paths.values().map(Box::as_ref).filter(listed).collect();
         let key = |path: &&Path| (rank(path.verdict), path.since, path.peer.name.clone(), path.peer.family);
         worst.sort_by_key(key);
         let mut of_word: BTreeMap<&str, usize> = BTreeMap::new();
