@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netlink::Family;
-use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::sockopt::{IpTransparent, Ipv4PacketInfo, Ipv6RecvPacketInfo, Ipv6V6Only};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6,
     SockaddrStorage, bind, recvmsg, sendmsg, setsockopt, socket,
@@ -190,23 +190,25 @@ fn answer() -> Outcome {
         "until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
          ip link set lo up; ip link set eth0 up
          ip addr add 172.31.0.2/24 dev eth0; ip -6 addr add fd31::2/64 dev eth0 nodad
-         ip route add 10.0.0.1/32 via 172.31.0.1; ip -6 route add fd10::1/128 via fd31::1
+         ip route add 10.0.0.1/32 via 172.31.0.1 table local; ip -6 route add fd10::1/128 via fd31::1 table local
          ip route add local 10.0.0.0/8 dev lo; ip -6 route add local fd10::/16 dev lo",
     )?;
-    let v6 = thread::spawn(|| serve(AddressFamily::Inet6).map_err(|error| error.to_string()));
-    serve(AddressFamily::Inet)?;
-    v6.join().map_err(|_| "a thread ended")??;
+    let v4 = thread::spawn(|| serve(AddressFamily::Inet).map_err(|error| error.to_string()));
+    serve(AddressFamily::Inet6)?;
+    v4.join().map_err(|_| "a thread ended")??;
     Ok(())
 }
 
 fn serve(family: AddressFamily) -> Outcome {
     let fd: OwnedFd = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // It answers from addresses that no link has.
+    setsockopt(&fd, IpTransparent, &true)?;
     if family == AddressFamily::Inet {
         setsockopt(&fd, Ipv4PacketInfo, &true)?;
         bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)))?;
     } else {
         setsockopt(&fd, Ipv6RecvPacketInfo, &true)?;
-        setsockopt(&fd, nix::sys::socket::sockopt::Ipv6V6Only, &true)?;
+        setsockopt(&fd, Ipv6V6Only, &true)?;
         bind(fd.as_raw_fd(), &SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, PORT, 0, 0)))?;
     }
     let mut buffer = vec![0; 65_535];
