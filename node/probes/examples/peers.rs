@@ -123,8 +123,22 @@ fn wanted(peers: u32) -> Wanted {
 }
 
 async fn measure(seconds: u64, peers: u32) -> Outcome {
-    // The answering side is ready once it has its addresses.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let request = Datagram {
+        nonce: 1,
+        standing: Standing::Open,
+        opinion: Opinion::None,
+        message: Message::Request { about: None },
+    };
+    for (own, peer) in [("172.31.0.1:0", v4(1)), ("[fd31::1]:0", v6(1))] {
+        let socket = std::net::UdpSocket::bind(own)?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        let until = Instant::now() + Duration::from_secs(30);
+        while socket.send_to(&request.write(64), (peer, PORT)).and_then(|_| socket.recv(&mut [0; 64])).is_err() {
+            if Instant::now() > until {
+                return Err(format!("{peer} does not answer").into());
+            }
+        }
+    }
     let (_sender, wanted) = watch::channel(Some(wanted(peers)));
     let (output, probed) = Output::new(Probed::default(), Arc::new(Notify::new()));
     let answered = Arc::new(AtomicU64::new(0));
