@@ -49,6 +49,7 @@ rows! {
     forwarding_is_kept: Row {
         broken: "net.ipv4.ip_forward=0 is set on a running node",
         fault: Fault::on_node("sysctl -qw net.ipv4.ip_forward=0", ""),
+        kind: OFF,
         names: &["IPv4 forwarding"],
         cure: Cure::Agent,
         ..Row::PLAIN
