@@ -69,7 +69,7 @@ impl Machine {
     }
 
     fn median_rtt(&self) -> Option<u64> {
-        let open = self.paths.values().filter(|path| path.verdict == Verdict::Open);
+        let open = self.paths.values().map(Box::as_ref).filter(|path| path.verdict == Verdict::Open);
         let mut all: Vec<u64> = open.filter_map(rtt).collect();
         all.sort_unstable();
         all.get(all.len() / 2).copied()
