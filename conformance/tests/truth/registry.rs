@@ -43,7 +43,7 @@ const ELSEWHERE: [(&str, &str, &str, &str); 13] = [
 
 /// The kinds of docs/conditions.md, which is the registry.
 fn kinds() -> BTreeSet<String> {
-    let page = fs::read_to_string(Path::new(ROOT).join("docs/conditions.md")).unwrap();
+    let page = read(&Path::new(ROOT).join("docs/conditions.md"));
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     rows.map(|(kind, _)| kind.to_owned()).collect()
 }
@@ -52,7 +52,7 @@ fn kinds() -> BTreeSet<String> {
 fn text(path: &Path) -> String {
     match fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| text(&entry.path())).collect(),
-        Err(_) => fs::read_to_string(path).unwrap(),
+        Err(_) => read(path),
     }
 }
 
@@ -69,4 +69,8 @@ fn every_kind_of_condition_is_made_by_a_test() {
     assert!(missing.is_empty(), "no test makes {missing:?}: add a row");
     let unknown: Vec<_> = made.difference(&kinds).collect();
     assert!(unknown.is_empty(), "{unknown:?} are in no registry");
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
 }

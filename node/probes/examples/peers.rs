@@ -118,7 +118,7 @@ fn wanted(peers: u32) -> Wanted {
         me: name(0),
         own: [OwnAddress::At(v4(0)), OwnAddress::At(v6(0))],
         node: [Some([172, 31, 0, 1].into()), None],
-        peers: (1..=peers).flat_map(of).collect(),
+        peers: Arc::new((1..=peers).flat_map(of).collect()),
     }
 }
 
