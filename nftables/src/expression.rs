@@ -1,11 +1,14 @@
 //! The few expressions of nf_tables that the rules use, and their bytes (linux/netfilter/nf_tables.h). All work on one
-//! register.
+//! register, but for the keys and values of maps, which lie in four-byte slots from that register on.
 
+use netlink::Family;
 use netlink::wire::Attribute;
 
 /// NFT_REG_1, the one register used, and NFT_REG_VERDICT.
 const REGISTER: u32 = 1;
 const VERDICT: u32 = 0;
+/// NFT_REG32_00, which is where NFT_REG_1 begins.
+const SLOTS: u32 = 8;
 
 /// How a register is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,22 @@ pub enum Verdict {
     Drop = 0,
     /// `NF_ACCEPT`.
     Accept = 1,
+}
+
+/// One part of a map's key, taken from the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPart {
+    /// Bytes of the network header, an address.
+    NetworkHeader {
+        /// From the header's first byte, bytes.
+        offset: u32,
+        /// Bytes.
+        length: u32,
+    },
+    /// The transport protocol's number.
+    TransportProtocol,
+    /// The destination port, which TCP, UDP and SCTP have in the same place.
+    DestinationPort,
 }
 
 /// One expression of a rule.
@@ -73,6 +92,19 @@ pub enum Expression {
     SetConnectionZone,
     /// Gives the connection an address of the link that it leaves by as its source, and a port by chance.
     Masquerade,
+    /// Loads the kind of the destination address, as the routing tables have it (`RTN_LOCAL` 2, in the host's order).
+    DestinationKind,
+    /// Loads a part of a map's key into this four-byte slot; it takes as many slots as it needs.
+    LoadKey {
+        /// Counted from 0.
+        slot: u32,
+        /// What is loaded.
+        part: KeyPart,
+    },
+    /// Replaces the key that was loaded by the map's value; the rule ends where the map has none.
+    LookupValue(&'static str),
+    /// Sends the connection to the address and the port that are loaded, in this order.
+    DestinationNat(Family),
 }
 
 impl Expression {
@@ -128,6 +160,19 @@ impl Expression {
             Self::SetConnectionZone => ("ct", vec![Attribute::be32(2, 17), Attribute::be32(4, REGISTER)]),
             // NFTA_MASQ_FLAGS 1: NF_NAT_RANGE_PROTO_RANDOM_FULLY 16.
             Self::Masquerade => ("masq", vec![Attribute::be32(1, 16)]),
+            // NFT_FIB_RESULT_ADDRTYPE 3, NFTA_FIB_F_DADDR 2.
+            Self::DestinationKind => ("fib", into_register(&[(2, 3), (3, 2)])),
+            Self::LoadKey { slot, part } => part.attributes(SLOTS + slot),
+            // NFTA_LOOKUP_SET 1, _SREG 2, _DREG 3.
+            Self::LookupValue(map) => {
+                ("lookup", vec![Attribute::text(1, map), Attribute::be32(2, REGISTER), Attribute::be32(3, REGISTER)])
+            }
+            // NFTA_NAT_TYPE 1: NFT_NAT_DNAT 1, _FAMILY 2, _REG_ADDR_MIN 3, _REG_PROTO_MIN 5.
+            Self::DestinationNat(family) => {
+                let port = SLOTS + u32::from(family.bits()) / 32;
+                let numbers = [(1, 1), (2, u32::from(family.number())), (3, SLOTS), (5, port)];
+                ("nat", numbers.map(|(kind, value)| Attribute::be32(kind, value)).to_vec())
+            }
         };
         // NFTA_LIST_ELEM 1.
         Attribute::nested(1, &[Attribute::text(1, name), Attribute::nested(2, &data)])
@@ -141,4 +186,18 @@ fn bitwise(keep: &[u8], flip: &[u8]) -> Vec<Attribute> {
         [(1, REGISTER), (2, REGISTER), (3, length)].map(|(kind, value)| Attribute::be32(kind, value)).into();
     data.extend([(4, keep), (5, flip)].map(|(kind, bits)| Attribute::nested(kind, &[Attribute::bytes(1, bits)])));
     data
+}
+
+impl KeyPart {
+    /// The expression that loads it into a register: its name and its data.
+    fn attributes(self, register: u32) -> (&'static str, Vec<Attribute>) {
+        // NFT_PAYLOAD_NETWORK_HEADER 1, NFT_PAYLOAD_TRANSPORT_HEADER 2; NFT_META_L4PROTO 16.
+        let (name, numbers): (_, &[(u16, u32)]) = match self {
+            Self::NetworkHeader { offset, length } => ("payload", &[(2, 1), (3, offset), (4, length)]),
+            Self::DestinationPort => ("payload", &[(2, 2), (3, 2), (4, 2)]),
+            Self::TransportProtocol => ("meta", &[(2, 16)]),
+        };
+        let numbers = [(1, register)].into_iter().chain(numbers.iter().copied());
+        (name, numbers.map(|(kind, value)| Attribute::be32(kind, value)).collect())
+    }
 }

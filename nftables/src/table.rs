@@ -8,6 +8,7 @@ use netlink::Family;
 use netlink::wire::Attribute;
 
 use super::expression::Expression;
+use super::map::Map;
 use super::nfnetlink::{self, Message};
 use super::subnets::Subnets;
 
@@ -61,6 +62,8 @@ pub struct Table {
     pub name: &'static str,
     /// Its sets, all of them.
     pub sets: Vec<Set>,
+    /// Its maps, all of them. Their elements are changed by [`super::change_elements`], not with the table.
+    pub maps: Vec<Map>,
     /// Its chains, all of them.
     pub chains: Vec<Chain>,
 }
@@ -236,6 +239,6 @@ pub(super) fn new_rule(family: TableFamily, table: &str, chain: &str, rule: &Rul
     message(family, nfnetlink::NEW_RULE, attributes)
 }
 
-fn message(family: TableFamily, kind: u16, attributes: Vec<Attribute>) -> Message {
+pub(super) fn message(family: TableFamily, kind: u16, attributes: Vec<Attribute>) -> Message {
     Message { family: family as u8, kind, attributes }
 }

@@ -298,6 +298,7 @@ fn table() -> Table {
         family: TableFamily::Inet,
         name: TABLE,
         sets: Vec::new(),
+        maps: Vec::new(),
         chains: vec![
             // NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT.
             Chain { name: "receive", hook: hook(0), rules: receive },
