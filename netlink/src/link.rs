@@ -24,6 +24,7 @@ const IPV4_DEVCONF_RP_FILTER: u16 = 8;
 const IPV4_DEVCONF_ARPFILTER: u16 = 13;
 const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
 const IPV4_DEVCONF_ACCEPT_LOCAL: u16 = 23;
+const IPV4_DEVCONF_ROUTE_LOCALNET: u16 = 26;
 
 /// A link's name or number, as questions and changes address it.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,9 @@ pub struct Hardening {
     pub forward_v4: bool,
     /// The kernel has IPv6: make no link-local address of its own on this link (`addr_gen_mode none`).
     pub kernel_has_v6: bool,
+    /// The node sends packets from 127.0.0.0/8 by this link, and takes the answers (`route_localnet`): the pod has host
+    /// ports, which must work at 127.0.0.1. It opens the node's loopback to the pod, but for a rule that forbids that.
+    pub route_localnet: bool,
 }
 
 /// One link as the kernel shows it.
@@ -182,6 +186,7 @@ impl Link {
             (IPV4_DEVCONF_ARPFILTER, 1),
         ];
         conf.extend(hardening.forward_v4.then_some((IPV4_DEVCONF_FORWARDING, 1)));
+        conf.extend(hardening.route_localnet.then_some((IPV4_DEVCONF_ROUTE_LOCALNET, 1)));
         let mut spec = vec![inet_conf(&conf)];
         if hardening.kernel_has_v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));

@@ -63,7 +63,11 @@ fn a_veth_pair_is_created_as_requested() {
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
             let mut changes = [
-                Link::harden(index, Hardening { forward_v4: false, kernel_has_v6: true }, "podlan test"),
+                Link::harden(
+                    index,
+                    Hardening { forward_v4: false, kernel_has_v6: true, route_localnet: false },
+                    "podlan test",
+                ),
                 Link::up(index),
             ];
             assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(())]);

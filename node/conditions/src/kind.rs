@@ -153,6 +153,9 @@ kinds! {
     ArpGuardMissing "arp-guard-missing" Warning
         "the node answers ARP requests of its LAN for 169.254.1.1, the gateway of every pod"
         "a running agent restores it at once; the kernel needs nf_tables";
+    HostPortsMissing "host-ports-missing" Critical
+        "nobody reaches those pods by the ports of this node"
+        "a running agent restores them at once; without one, the next pod with a host port brings all of them back";
     ForwardDrop "forward-drop" Critical
         "pods of this node and of other nodes do not reach each other, whatever the routes and podlan's own rules are"
         "change the rule where it is configured, or run the agent with --accept-forward";

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io};
 
+use hostport::Ports;
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
 use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, Unanswered, is_pod_link};
@@ -84,8 +86,7 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peer
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
-    let packet_filter =
-        filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
+    let packet_filter = packet_filter(&places.data_dirs);
     let pods = pods(&leases, &kernel);
     let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok(), pods.as_deref().unwrap_or_default());
     let decisions = decisions(&agent, &kernel, &pods, peers);
@@ -107,6 +108,17 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peer
         plugins,
         leases,
     }
+}
+
+/// Which of podlan's own rules are in place; the host ports, where there are records of some.
+fn packet_filter(data_dirs: &[PathBuf]) -> Seen<Vec<(&'static str, bool)>> {
+    let failed = |error: &dyn std::fmt::Display| format!("failed to read the packet filter: {error}");
+    let mut rules = filter::look().map(Vec::from).map_err(|error| failed(&error))?;
+    for data_dir in data_dirs {
+        let ports = Ports::below(data_dir, Duration::ZERO).are_in_place().map_err(|error| failed(&error))?;
+        rules.extend(ports.map(|whole| ("host ports", whole)));
+    }
+    Ok(rules)
 }
 
 fn pods(leases: &Seen<Leases>, kernel: &Seen<Kernel>) -> Seen<Vec<Attached>> {

@@ -61,7 +61,8 @@ pub fn look_at(socket: &mut Nfnetlink, packets: &[Packet]) -> Result<Vec<Transla
             PRE_ROUTING => Side::Destination,
             _ => continue,
         };
-        if !ip || chain.kind != "nat" {
+        // Of podlan's own: no packet between pods is for an address of the node.
+        if !ip || chain.kind != "nat" || chain.table == hostport::NAME {
             continue;
         }
         let (mut walk, mut worst) = (Walk::of(&chain), None::<Translation>);

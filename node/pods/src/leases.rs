@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
+use hostport::Ports;
 use ipam::{Error, Lease, Place, Presence, Stamp};
 use netlink::Socket;
 use podlink::HostLinks;
@@ -88,7 +89,8 @@ impl Stores {
         let mut host = Socket::open().ok();
         let judge = |(network, lease): (NetworkName, Lease)| {
             let there = host.as_mut().map_or(Presence::Unknown, |host| {
-                let witness = Witness { links: HostLinks::new(host, &network), visible };
+                let ports = Ports::below(&self.data_dir, ipam::DEFAULT_LOCK_TIMEOUT);
+                let witness = Witness { links: HostLinks::new(host, &network), visible, ports, network: &network };
                 ipam::Liveness::presence(&witness, &lease, now)
             });
             (network, lease, there)

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HARDENING: Hardening = Hardening { forward_v4: true, kernel_has_v6: true };
+const HARDENING: Hardening = Hardening { forward_v4: true, kernel_has_v6: true, route_localnet: false };
 
 fn plan(addresses: &[&str]) -> Plan {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();

@@ -143,9 +143,7 @@ fn furnish(disk: &Path, boot: u32, outfit: &Outfit<'_>, authority: &[u8]) -> std
     for folder in ["/etc/cni/net.d", "/opt/cni/bin", "/etc/kubernetes", "/etc/containerd", "/run/containerd"] {
         fs::create_dir_all(folder)?;
     }
-    for plugin in ["portmap", "loopback"] {
-        fs::copy(outfit.parts.plugin(plugin), Path::new("/opt/cni/bin").join(plugin))?;
-    }
+    fs::copy(outfit.parts.plugin("loopback"), "/opt/cni/bin/loopback")?;
     let config = CONFIG
         .replace("@DIR@/sock", SOCKET)
         .replace("@DIR@", "/run/containerd")

@@ -12,6 +12,7 @@ use super::{Options, ProbeOptions};
 use crate::control::{self, Order};
 use crate::metrics::Metrics;
 use filter::{self, Egress, Filtered, Wanted};
+use hostport::Ports;
 use install::housekeeping::{self, Position};
 use parts::{Activity, Output, Parts, Spare};
 use pods::forwarding::keep::{self as forwarding, Forwarding};
@@ -20,6 +21,9 @@ use pods::mtu;
 use probes::Probed;
 use source::Report;
 use state::{HEARTBEAT, State, VerdictLine};
+
+/// How long the packet filter's part waits for a plugin that changes host ports: other rules must not wait for one that hangs.
+const PORTS_LOCK: Duration = Duration::from_millis(200);
 
 /// What starts a part. A test starts parts that it can stop.
 pub(super) trait StartPart {
@@ -103,6 +107,7 @@ impl Desk {
             count_every: HEARTBEAT,
             egress,
             accepts: options.accept_forward,
+            ports: Ports::below(options.stores.data_dir(), PORTS_LOCK),
             wanted: rules,
             output,
         };

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::agent::Stop;
+use hostport::Ports;
 use install::conflist;
+use ipam::DEFAULT_LOCK_TIMEOUT;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::kernel::{Kernel, Rtnetlink};
 use routes::plan::plan;
@@ -46,6 +48,8 @@ enum Error {
     Routes(#[from] netlink::Error),
     #[error("remove the rules of the packet filter: {0}")]
     PacketFilter(#[from] nftables::Error),
+    #[error("remove the table of host ports: {0}")]
+    HostPorts(#[from] hostport::Error),
     #[error("remove the probe endpoint: {0}")]
     Probes(#[from] probes::endpoint::kernel::Error),
     #[error("remove {path}: {source}")]
@@ -134,6 +138,9 @@ fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let mut visible = VisibleNetns::default();
     stores.show(&mut visible);
     let swept = stores.take_back(&mut visible, &mut |_| {});
+    if Ports::below(&args.data_dir, DEFAULT_LOCK_TIMEOUT).clean()? {
+        writeln!(out, "removed the table {} {} from the packet filter", hostport::FAMILY.name(), hostport::NAME)?;
+    }
     let Read { leases, unread } = stores.all();
     let error = swept.first().map(ToString::to_string).or_else(|| unread.first().map(ToString::to_string));
     let kept = match (error, leases.len()) {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
+use hostport::Ports;
 use ipam::{Error, Lease, Liveness, Place, Presence, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
 use netlink::{Family, Socket};
-use podlink::HostLinks;
+use podlink::{HostLinks, Identity};
 
 use super::visible_netns::{self, Id, VisibleNetns};
 
@@ -65,6 +66,9 @@ pub enum SweepError {
 pub(super) struct Witness<'a> {
     pub(super) links: HostLinks<'a>,
     pub(super) visible: &'a VisibleNetns,
+    /// The node's host ports, and whose leases these are.
+    pub(super) ports: Ports,
+    pub(super) network: &'a NetworkName,
 }
 
 impl Liveness for Witness<'_> {
@@ -77,6 +81,10 @@ impl Liveness for Witness<'_> {
     }
 
     fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        // What cannot be removed now is collected when the packet filter is compared.
+        if !leased() {
+            let _ = self.ports.release(&Identity::of(self.network, &lease.owner).host_name);
+        }
         self.links.taken_back(lease, leased);
     }
 }
@@ -100,7 +108,8 @@ pub(super) fn sweep(
         gone.insert(lease.address.ip());
         removed(lease);
     };
-    let seen = ipam::scavenge(place, &Witness { links, visible }, &mut note)?;
+    let ports = Ports::below(&place.data_dir, place.lock_timeout);
+    let seen = ipam::scavenge(place, &Witness { links, visible, ports, network: &place.network }, &mut note)?;
     let unseen = unseen.into_iter().filter(|directory| !visible.sees(directory));
     let unseen = unseen.map(|directory| (directory.clone(), visible_netns::identity(&directory))).collect();
     let counts = NetworkLeases { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown };

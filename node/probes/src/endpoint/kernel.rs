@@ -151,7 +151,7 @@ fn ensure_links(socket: &mut Socket) -> Result<(Ends, bool), Error> {
         make_links(socket)?;
         changed = true;
     }
-    let hardening = Hardening { forward_v4: false, kernel_has_v6: netlink::kernel_has_v6() };
+    let hardening = Hardening { forward_v4: false, kernel_has_v6: netlink::kernel_has_v6(), route_localnet: false };
     for name in [INNER_LINK, OUTER_LINK] {
         let found = Link::find(socket, Selector::Name(name))?;
         let link = found.ok_or_else(|| Error::Foreign(name.to_owned()))?;

@@ -47,7 +47,11 @@ pub fn manifest(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     for machine in &cluster.machines {
         let read = machine.node.place().enter(|| fs::read_to_string("/etc/cni/net.d/10-podlan.conflist"))?;
         let text = read.map_err(|source| Error::System { doing: "read the conflist".into(), source })?;
-        holds(text.contains("portmap"), "portmap is chained where it is installed", &text)?;
+        holds(
+            text.contains("portMappings") && text.contains("1.1.0"),
+            "podlan has the host ports, in CNI 1.1.0",
+            &text,
+        )?;
     }
     Ok(())
 }

@@ -119,6 +119,9 @@ impl Known {
             warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
         }
         warnings.extend(dropping);
+        if let RuleState::Missing(why) = &states.ports {
+            warnings.push(format!("host ports of pods may not be in place: {why}"));
+        }
         if let RuleState::Missing(why) = &states.masquerade {
             warnings.push(format!("egress is not masqueraded as it should be: {why}"));
         }

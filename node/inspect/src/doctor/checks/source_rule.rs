@@ -1,5 +1,5 @@
-//! Are the agent's packet filter rules in place: that pods send with their own addresses, and that the node answers no
-//! ARP for their gateway?
+//! Are podlan's packet filter rules in place: that pods send with their own addresses, that the node answers no ARP for
+//! their gateway, and the host ports of pods?
 
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
@@ -13,6 +13,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let missing = rules.iter().filter(|(_, there)| !there).map(|(rule, _)| {
         let (kind, why) = match *rule {
             "source" => (Kind::SourceRuleMissing, "a pod can send with the address of another pod or node"),
+            "host ports" => (Kind::HostPortsMissing, "nobody reaches those pods by the ports of this node"),
             _ => (
                 Kind::ArpGuardMissing,
                 "the node answers ARP requests of its LAN for 169.254.1.1, the gateway of every pod",

@@ -289,7 +289,7 @@ fn a_route_that_the_kernel_refuses_is_not_promised_to_come_back() {
 #[test]
 fn each_damage_is_found_by_its_own_check_alone() {
     type Damage = fn(&mut Facts);
-    let table: [(&str, &str, Damage); 55] = [
+    let table: [(&str, &str, Damage); 56] = [
         ("agent", "has not updated node.json", |facts| said(facts).stale = true),
         ("agent", "no node is called node1", |facts| {
             let state = &mut said(facts).state;
@@ -428,6 +428,7 @@ fn each_damage_is_found_by_its_own_check_alone() {
             facts.settings.rp_filter = Ok(vec![("podlweb".into(), "0".into())]);
         }),
         ("source-rule", "`source`", |facts| facts.packet_filter.as_mut().unwrap()[0].1 = false),
+        ("source-rule", "`host ports`", |facts| facts.packet_filter.as_mut().unwrap().push(("host ports", false))),
         ("source-rule", "169.254.1.1", |facts| facts.packet_filter.as_mut().unwrap()[1].1 = false),
         ("forward-policy", "ip filter FORWARD drops traffic between pods by its policy", |facts| {
             let (chain, by, cure) = ("ip filter FORWARD".into(), By::Policy, "--accept-forward".into());
