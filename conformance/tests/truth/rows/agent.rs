@@ -17,6 +17,14 @@ echo '{"cniVersion":"1.0.0","name":"podnet","type":"podlan","ipam":{"type":"podl
   CNI_COMMAND=ADD CNI_CONTAINERID=m1 CNI_NETNS=/run/netns/m1 CNI_IFNAME=eth0 CNI_PATH=$PLUGINS $PLUGINS/podlan > /run/said
 umount -l /run/netns/m1; rm /run/netns/m1"#;
 
+/// One pod with a host port, which lives on.
+const FORWARDED: &str = r#"kill -9 $AGENT
+touch /run/netns/m1; unshare --net=/run/netns/m1 true
+echo '{"cniVersion":"1.0.0","name":"podnet","type":"podlan","ipam":{"type":"podlan-ipam","ranges":[[{"subnet":"10.244.1.0/24"}]]},
+  "runtimeConfig":{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}}' |
+  CNI_COMMAND=ADD CNI_CONTAINERID=m1 CNI_NETNS=/run/netns/m1 CNI_IFNAME=eth0 CNI_PATH=$PLUGINS $PLUGINS/podlan > /run/said
+nft delete table inet podlan-hostport"#;
+
 rows! {
     the_agent_is_killed: Row {
         broken: "the agent is killed",
@@ -67,6 +75,14 @@ rows! {
         fault: Fault::on_node("kill -9 $AGENT\nnft flush ruleset", ""),
         kind: "arp-guard-missing",
         names: &["`ARP guard`"],
+        not_by: DEAD,
+        ..Row::PLAIN
+    };
+    the_host_ports_are_lost_without_the_agent: Row {
+        broken: "the agent is dead, and another program removes the host port of a pod",
+        fault: Fault::on_node(FORWARDED, ""),
+        kind: "host-ports-missing",
+        names: &["`host ports`"],
         not_by: DEAD,
         ..Row::PLAIN
     };
