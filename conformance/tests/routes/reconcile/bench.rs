@@ -74,7 +74,7 @@ fn ten_thousand_routes_from_nothing_take_at_most_twice_as_long_as_the_messages_a
 }
 
 #[test]
-fn five_thousand_nodes_stay_within_20_megabytes_and_one_change_is_quick() {
+fn five_thousand_nodes_stay_within_30_megabytes_and_one_change_is_quick() {
     if !binaries::are_release() {
         return;
     }
@@ -105,8 +105,8 @@ fn five_thousand_nodes_stay_within_20_megabytes_and_one_change_is_quick() {
         std::thread::sleep(REST);
         let share = (worked(agent.id()) - before).as_secs_f64() / REST.as_secs_f64();
         println!("5,000 nodes, at rest: {:.2} % of a core", share * 100.0);
-        assert!(kilobytes("VmRSS:") < 20_000);
-        assert!(share < 0.01, "{share}");
+        assert!(kilobytes("VmRSS:") < 30_000);
+        assert!(share < 0.03, "{share}");
         assert_eq!(status(one)?["ready"], true);
         Ok(())
     });
