@@ -47,9 +47,9 @@ fn main() -> Outcome {
             let seconds = arguments.first().map_or(Ok(SECONDS), |seconds| seconds.parse())?;
             let peers: Vec<u32> = arguments.iter().skip(1).map(|peers| peers.parse()).collect::<Result<_, _>>()?;
             println!(
-                "| peers | verdict on all of them after | requests a second, most in one | answers a second | of a core | resident | wakes a second |"
+                "| peers | all judged after | requests a second | answers a second | most in one | of a core | resident | wakes a second |"
             );
-            println!("|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|");
             for peers in if peers.is_empty() { vec![2, 400, 5000] } else { peers } {
                 let mut unshare = Command::new("unshare");
                 unshare.args(["--user", "--map-root-user", "--net"]).arg(std::env::current_exe()?);
@@ -153,47 +153,61 @@ async fn measure(seconds: u64, peers: u32) -> Outcome {
     }
 }
 
-fn opened(probed: &watch::Receiver<Probed>) -> (usize, u64) {
+/// How many paths are open, as was reported last.
+fn opened(probed: &watch::Receiver<Probed>) -> usize {
     let probed = probed.borrow();
     let of = |family: &str| probed.paths.as_ref().and_then(|paths| paths.counts.get(family)?.get("open").copied());
-    (["ipv4", "ipv6"].into_iter().filter_map(of).sum(), probed.counts.requests)
+    ["ipv4", "ipv6"].into_iter().filter_map(of).sum()
 }
 
-async fn figures(seconds: u64, peers: u32, probed: watch::Receiver<Probed>, answered: Arc<AtomicU64>) -> Outcome {
+/// The requests that were sent until the next report, and its time. Reports come each 10 s at the latest.
+async fn requests(probed: &mut watch::Receiver<Probed>) -> Result<(u64, Instant), Box<dyn Error>> {
+    probed.borrow_and_update();
+    probed.changed().await?;
+    Ok((probed.borrow_and_update().counts.requests, Instant::now()))
+}
+
+/// What the process took so far: ticks of 10 ms, memory in kB, and how often it slept.
+fn taken() -> Result<(u64, u64, u64), Box<dyn Error>> {
+    let (status, stat) = (fs::read_to_string("/proc/self/status")?, fs::read_to_string("/proc/self/stat")?);
+    let of =
+        |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
+    let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok((ticks, of("VmRSS:").unwrap_or(0), of("voluntary_ctxt_switches:").unwrap_or(0)))
+}
+
+async fn figures(seconds: u64, peers: u32, mut probed: watch::Receiver<Probed>, answered: Arc<AtomicU64>) -> Outcome {
     let begun = Instant::now();
     let all = usize::try_from(2 * peers)?;
-    while opened(&probed).0 < all {
-        if begun.elapsed() > Duration::from_secs(120) {
-            return Err(format!("{:?} of {all} paths are open", opened(&probed)).into());
+    while opened(&probed) < all {
+        if begun.elapsed() > Duration::from_secs(300) {
+            return Err(format!("{} of {all} paths are open: {:?}", opened(&probed), probed.borrow().paths).into());
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let _late = tokio::time::timeout(Duration::from_secs(1), probed.changed()).await;
+        probed.borrow_and_update();
     }
     let first = begun.elapsed();
-    let read = || -> Result<(u64, u64, u64), Box<dyn Error>> {
-        let (status, stat) = (fs::read_to_string("/proc/self/status")?, fs::read_to_string("/proc/self/stat")?);
-        let of =
-            |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
-        let ticks: Vec<u64> =
-            stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
-        Ok((ticks.iter().sum(), of("VmRSS:").unwrap_or(0), of("voluntary_ctxt_switches:").unwrap_or(0)))
-    };
-    let (before, sent, came) = (read()?, opened(&probed).1, answered.load(Ordering::Relaxed));
-    let (mut most, mut last, from) = (0, answered.load(Ordering::Relaxed), Instant::now());
-    for _ in 0..seconds {
+    let (sent, from) = requests(&mut probed).await?;
+    let before = taken()?;
+    let (came, mut most, mut last) = (answered.load(Ordering::Relaxed), 0.0_f64, Instant::now());
+    let mut until_now = came;
+    while from.elapsed() < Duration::from_secs(seconds) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now = answered.load(Ordering::Relaxed);
-        (most, last) = (most.max(now - last), now);
+        most = most.max((now - until_now) as f64 / last.elapsed().as_secs_f64());
+        (until_now, last) = (now, Instant::now());
     }
-    let (after, took) = (read()?, from.elapsed().as_secs_f64());
-    // The reports come each 10 s at the latest.
-    let sent = (opened(&probed).1 - sent) as f64 / took;
-    let came = (last - came) as f64 / took;
-    let share = (after.0 - before.0) as f64 / took; // 100 ticks a second: a tick a second is a hundredth.
+    let (after, took) = (taken()?, from.elapsed().as_secs_f64());
+    let came = (until_now - came) as f64 / took;
+    let (sent_later, later) = requests(&mut probed).await?;
+    let sent = (sent_later - sent) as f64 / later.duration_since(from).as_secs_f64();
     println!(
-        "| {peers} | {:.1} s | {sent:.0}, {most} | {came:.0} | {share:.2} % | {:.1} MB | {:.1} |",
+        "| {peers} | {:.1} s | {sent:.1} | {came:.1} | {most:.0} | {:.2} % | {:.1} MB | {:.1} |",
         first.as_secs_f64(),
+        (after.0 - before.0) as f64 / took, // 100 ticks are a second of a core.
         after.1 as f64 / 1024.0,
-        (after.2 - before.2) as f64 / took - 1.0,
+        (after.2 - before.2) as f64 / took - 1.0, // One is this function's.
     );
     Ok(())
 }

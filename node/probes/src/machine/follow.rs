@@ -207,13 +207,15 @@ impl Machine {
             Verdict::NotProbed(Why::NeverHeard | Why::BothClosed) => path.verdict == Verdict::Unknown && may_come,
             _ => false,
         };
+        // A rule of this node may drop probes alone: it is looked for first.
+        let is_looked_for = is_lost && !self.obstruction.was_looked_for_since(losing);
         let is_confirmed = !verdict.is_bad() || path.verdict == verdict || path.suspected == Some(verdict);
         path.suspected = if waits || !is_confirmed { Some(verdict) } else { path.suspected };
         if is_lost {
             self.examine(now, actions);
         }
         let Some(path) = self.paths.get_mut(&id) else { return };
-        if waits || !is_confirmed {
+        if waits || is_looked_for || !is_confirmed {
             if waits && round > NEXT_ROUND {
                 path.stage = Stage::Idle;
                 return;

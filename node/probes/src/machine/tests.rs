@@ -351,15 +351,25 @@ fn a_filter_that_rejects_the_pod_addresses_alone_and_says_so_is_no_alarm_either(
 
 #[test]
 fn a_rule_that_drops_probes_and_not_pods_makes_a_path_not_probed_at_both_ends_without_an_alarm_before() {
-    for phase in 0..40 {
+    // Also where either node looked at its rules for another reason just before.
+    let phases = (0..40).flat_map(|phase| [None, Some(0), Some(400), Some(900)].map(|looked| (phase, looked)));
+    for (phase, looked) in phases {
         let mut world = World::new(3, 3);
         world.settle(&pass);
         world.pass(Duration::from_millis(phase * 100), &pass);
+        if let Some(looked) = looked {
+            for node in [0, 1] {
+                let (mut actions, now) = (Vec::new(), world.now);
+                world.machines[node].as_mut().unwrap().examine(now, &mut actions);
+                world.carry_out(node, actions, &pass);
+            }
+            world.pass(Duration::from_millis(looked), &pass);
+        }
         world.obstructed = BTreeSet::from([0]);
         for _ in 0..100 {
             world.pass(Duration::from_millis(100), &pass);
             let (one, other) = (world.verdict(0, 1), world.verdict(1, 0));
-            assert!(!one.is_bad() && !other.is_bad(), "{phase}: {one:?}, {other:?}");
+            assert!(!one.is_bad() && !other.is_bad(), "{phase}, {looked:?}: {one:?}, {other:?}");
         }
         assert_eq!(world.verdict(0, 1), Verdict::NotProbed(Why::Own(Standing::Obstructed)));
         assert_eq!(world.verdict(1, 0), Verdict::NotProbed(Why::Peer(Standing::Obstructed)));
