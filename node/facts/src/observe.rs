@@ -274,8 +274,12 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
     }
 }
 
+/// A directory that does not exist has none.
 fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
-    directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))
+    match directory::read(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| format!("failed to read {}: {error}", dir.display())),
+    }
 }
 
 /// The plugins that configurations with podlan in them name, and podlan's own.
@@ -332,4 +336,19 @@ fn leases(places: &Places) -> Seen<Leases> {
         }
     }
     Ok(leases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_does_not_exist_has_no_configuration_and_one_that_cannot_be_read_is_unknown() {
+        let here = tempfile::tempdir().unwrap();
+        assert!(configurations(&here.path().join("net.d")).unwrap().is_empty());
+        let file = here.path().join("file");
+        fs::write(&file, "").unwrap();
+        let why = configurations(&file).unwrap_err();
+        assert!(why.contains(&file.display().to_string()), "{why}");
+    }
 }

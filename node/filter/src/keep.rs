@@ -127,7 +127,8 @@ fn log(notice: Notice) {
         Notice::Restored => tracing::info!("somebody changed our rules; they are right again"),
         Notice::Collected(holder) => tracing::info!(holder, "the host ports of a pod that is gone were removed"),
         Notice::Unread(why) => tracing::warn!(why, "a record of host ports cannot be read"),
-        Notice::Dropped(finding) => tracing::warn!(%finding, "traffic between pods is dropped"),
+        // The agent's condition forward-drop says it.
+        Notice::Dropped(finding) => tracing::debug!(%finding, "traffic between pods is dropped"),
         Notice::NotRead(error) => tracing::debug!(error, "the forward chains of other programs cannot be read"),
     }
 }

@@ -98,6 +98,9 @@ pub struct State {
     pub paths: Option<paths::Paths>,
     /// Warnings for the operator, whether the agent is ready or not.
     pub warnings: Vec<String>,
+    /// Those of them that one of the conditions says too: people need not read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeated_warnings: Vec<String>,
     /// What is wrong, the worst first; of each kind the first few.
     #[serde(default)]
     pub conditions: Vec<Condition>,
@@ -219,6 +222,7 @@ impl State {
             former_mtu_pods: 0,
             paths: None,
             warnings: Vec::new(),
+            repeated_warnings: Vec::new(),
             conditions: Vec::new(),
             unknown: Vec::new(),
         }

@@ -31,6 +31,7 @@ mod running;
 mod sides;
 mod source_report;
 mod turn;
+mod warnings;
 
 use std::time::{Duration, Instant};
 

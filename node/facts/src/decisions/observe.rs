@@ -155,3 +155,29 @@ impl<'a> Sources<'a> {
         std::iter::once(asked(own, None)).chain(forwarded).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_peers_those_with_a_foreign_route_are_asked_for_in_each_look_and_all_others_in_turn() {
+        let wanted = Wanted { gateway: None, device: 2 };
+        let cidr = |number: usize| format!("10.{}.{}.0/24", number / 256, number % 256).parse::<IpNetwork>().unwrap();
+        let peers: Vec<(IpNetwork, &str, Wanted)> = (0..5000).map(|number| (cidr(number), "peer", wanted)).collect();
+        let within = |number: usize| IpNetwork::new(cidr(number).iter().nth(128).unwrap(), 25).unwrap();
+        // Of another program within the CIDR of peer 4321, and podlan's own to each peer.
+        let own = |number: usize| Route::to(cidr(number), NODE_ROUTE);
+        let routes: Vec<Route> = (0..5000).map(own).chain([Route::to(within(4321), 4)]).collect();
+        let mut asked = BTreeSet::new();
+        for turn in 0..5 {
+            let due = due(&peers, &[], &routes, Peers::InTurn(turn));
+            assert!(due.contains(&4321), "look {turn}");
+            assert!(due.len() <= AT_ONCE + 1, "look {turn}: {}", due.len());
+            asked.extend(due);
+        }
+        assert_eq!(asked.len(), 5000);
+        let rule = PolicyRule::by_addresses(Family::V4, 50, RuleAct::Table(52), None, None);
+        assert_eq!(due(&peers, &[rule], &[], Peers::InTurn(0)).len(), 5000, "a rule concerns them all");
+    }
+}

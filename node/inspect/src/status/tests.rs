@@ -123,3 +123,14 @@ fn where_the_kernel_could_not_be_asked_no_peer_counts_as_wanted_or_wrong_and_it_
     assert!(text.contains("found     unknown: failed to open a route netlink socket"), "{text}");
     assert!(text.contains("run podlan-node status as root") && !text.contains("as wanted;"), "{text}");
 }
+
+#[test]
+fn a_warning_that_a_condition_says_too_is_read_once() {
+    let (mut state, found) = (ready(), found(Routes::new()));
+    state.warnings = vec!["IPv4 forwarding is off, and more".into(), "the kernel could not be asked".into()];
+    state.repeated_warnings = state.warnings[..1].to_vec();
+    state.conditions = vec![Condition::new(Kind::ForwardingOff, "IPv4", "IPv4 forwarding is off")];
+    let text = Status::new(&state, false, &[], &found).text(Detail::Summary, NOW);
+    assert_eq!(text.matches("forwarding is off").count(), 1, "{text}");
+    assert!(text.contains("warning   the kernel could not be asked"), "{text}");
+}

@@ -77,7 +77,9 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
             held.withdraws, held.of
         ));
     }
-    lines.extend(state.warnings.iter().map(|warning| format!("warning   {warning}")));
+    // What a condition says has no second line.
+    let warnings = state.warnings.iter().filter(|warning| !state.repeated_warnings.contains(warning));
+    lines.extend(warnings.map(|warning| format!("warning   {warning}")));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use super::action::Publication;
 use super::known::Known;
 use super::previous_agent::PreviousAgent;
-use super::{Action, Now, conditions, journal, pod_mtu};
+use super::warnings::{self, Warning};
+use super::{Action, Now, conditions, journal};
 use crate::describe::{describe, lines};
 use crate::metrics::Inner;
-use filter::{RuleState, RuleStates};
+use filter::RuleState;
 use nodes::Snapshot;
 use routes::reconcile::Reconciler;
 use source::object;
@@ -19,9 +20,6 @@ use state::{State, VerdictLine};
 /// How long readiness waits for the configuration, and for the look at the files that shows whether the pools are this
 /// node's.
 pub(super) const FILES: Duration = Duration::from_secs(2);
-
-/// How many kept values are listed one by one.
-const WARNED: usize = 20;
 
 /// The state, and what stands in its stead for a while.
 pub(super) struct Published {
@@ -70,8 +68,8 @@ impl Known {
 
     /// Publishes how everything stands before the routes are decided.
     pub(super) fn publish_beginning(&mut self, now: Now, actions: &mut Vec<Action>) {
-        self.published.state.warnings = self.own_warnings();
         self.take_conditions(now);
+        self.warn(self.own_warnings());
         self.publish(false, now, actions);
     }
 
@@ -84,12 +82,11 @@ impl Known {
         self.judge_readiness(now);
         self.published.state.former_mtu_pods = self.parts.former_mtus.len();
         self.published.state.paths = self.parts.probed.paths.clone();
-        let (masquerade, dropping) =
-            (masquerade(&self.parts.filtered.states.masquerade), dropping(&self.parts.filtered.states));
-        self.published.state.masquerade = masquerade.to_owned();
-        self.published.state.forward_drops = dropping.len();
-        self.published.state.warnings = self.warnings(reconciler, dropping);
+        let states = &self.parts.filtered.states;
+        self.published.state.masquerade = masquerade(&states.masquerade).to_owned();
+        self.published.state.forward_drops = warnings::dropping(states).count();
         self.take_conditions(now);
+        self.warn(self.warnings(reconciler));
         let state = &self.published.state;
         if was_ready != state.ready {
             tracing::info!(ready = state.ready, reasons = state.reasons.join("; "), "readiness");
@@ -111,42 +108,16 @@ impl Known {
         state.ready = state.reasons.is_empty();
     }
 
-    /// Of the pods first, of the agent itself last.
-    fn warnings(&self, reconciler: &Reconciler, dropping: Vec<String>) -> Vec<String> {
-        let states = &self.parts.filtered.states;
-        let mut warnings = Vec::new();
-        if let RuleState::Missing(why) = &states.source {
-            warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
-        }
-        warnings.extend(dropping);
-        if let RuleState::Missing(why) = &states.ports {
-            warnings.push(format!("host ports of pods may not be in place: {why}"));
-        }
-        if let RuleState::Missing(why) = &states.masquerade {
-            warnings.push(format!("egress is not masqueraded as it should be: {why}"));
-        }
-        warnings.extend(self.parts.forwarding.warnings.iter().cloned());
-        let files = self.parts.files.iter();
-        warnings.extend(files.flat_map(|files| files.dangers.slight.iter().chain(&files.warnings)).cloned());
-        warnings.extend(self.parts.lease_counts.warnings.iter().cloned());
-        warnings.extend(kept_values(reconciler.in_force()));
-        warnings.extend(pod_mtu::former(&self.parts.former_mtus));
-        warnings.extend(self.parts.probed.warnings.iter().cloned());
-        warnings.extend(self.kernel.left_out());
-        warnings.extend(self.own_warnings());
-        warnings
-    }
-
-    /// What is wrong with the agent itself.
-    fn own_warnings(&self) -> Vec<String> {
-        let (failed, troubles) = (&self.parts.written.failed, &self.parts.troubles);
-        failed.iter().cloned().chain(self.kernel.warnings()).chain(troubles.iter().cloned()).collect()
-    }
-
     fn take_conditions(&mut self, now: Now) {
         let state = &mut self.published.state;
         conditions::follow(&mut state.conditions, &self.parts.found.conditions, now.clocks.unix);
         state.unknown.clone_from(&self.parts.found.unknown);
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        let state = &mut self.published.state;
+        state.repeated_warnings = warnings::repeated(&warnings, &state.conditions);
+        state.warnings = warnings.into_iter().map(|warning| warning.text).collect();
     }
 
     fn publish(&self, is_decided: bool, now: Now, actions: &mut Vec<Action>) {
@@ -173,23 +144,4 @@ fn masquerade(rule: &RuleState) -> &'static str {
         RuleState::Unknown => "unknown",
         RuleState::Missing(_) => "failed",
     }
-}
-
-/// The chains of others that are certain to drop traffic between pods.
-fn dropping(states: &RuleStates) -> Vec<String> {
-    states.forward.iter().filter(|finding| finding.certain).map(ToString::to_string).collect()
-}
-
-/// What is kept of the nodes, as warnings.
-fn kept_values(snapshot: &Snapshot) -> Vec<String> {
-    let kept = || snapshot.nodes.iter().flat_map(|node| node.kept.iter().map(move |kept| (&node.name, kept)));
-    let mut warnings: Vec<String> = kept()
-        .take(WARNED)
-        .map(|(name, kept)| format!("{name} has {kept} (podlan-node release-withdrawal forgets it)"))
-        .collect();
-    let others = kept().count() - warnings.len();
-    if others > 0 {
-        warnings.push(format!("{others} more addresses and pod CIDRs are kept that the list of nodes lacks"));
-    }
-    warnings
 }

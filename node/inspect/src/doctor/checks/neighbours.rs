@@ -1,13 +1,14 @@
 //! Has the kernel's neighbour table room for every node?
 
+use std::collections::BTreeSet;
+
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent knows how many nodes there are")) };
-    let mut nodes: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
-    nodes.dedup();
+    let nodes: BTreeSet<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     let mut problems = Vec::new();
     let mut least = None;
     for (family, value) in ["ipv4", "ipv6"].iter().zip(&facts.settings.neighbours) {

@@ -1,6 +1,6 @@
 //! Are the next hops there: the links to other nodes, and the neighbours behind them?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::super::finding::{Finding, Outcome, some};
@@ -58,14 +58,18 @@ fn condition(entry: &Unanswered, nodes: &[String], link: &str) -> Condition {
     ))
 }
 
+/// Each name once, wherever it stands among the verdicts.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> Vec<String> {
+    all.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+}
+
 /// Links that are down, by the verdicts on the nodes behind them.
 fn down(said: &AgentSaid, kernel: &Kernel) -> Vec<Condition> {
     let lines: Vec<_> = said.verdicts.iter().filter(|line| line.reason == "link-down").collect();
     let mut problems = Vec::new();
     for link in kernel.links.iter().filter(|link| !link.up) {
         let behind = lines.iter().filter(|line| line.text.contains(&format!("{}, which is down", link.name)));
-        let mut nodes: Vec<String> = behind.map(|line| line.node.clone()).collect();
-        nodes.dedup();
+        let nodes = names(behind.map(|line| line.node.as_str()));
         if !nodes.is_empty() {
             problems.push(
                 Condition::new(
@@ -90,9 +94,7 @@ fn up(said: &AgentSaid, kernel: &Kernel, link: &str) -> String {
 fn without_carrier(said: &AgentSaid, kernel: &Kernel) -> Vec<Condition> {
     let mut problems = Vec::new();
     for link in kernel.links.iter().filter(|link| link.up && !link.carrier) {
-        let mut nodes: Vec<String> =
-            hops(said).filter(|(.., by)| *by == link.index).map(|(node, ..)| node.to_owned()).collect();
-        nodes.dedup();
+        let nodes = names(hops(said).filter(|(.., by)| *by == link.index).map(|(node, ..)| node));
         if !nodes.is_empty() {
             problems.push(
                 Condition::new(

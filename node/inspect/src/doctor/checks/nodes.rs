@@ -1,6 +1,6 @@
 //! Are the nodes consistent? Two nodes with one pod CIDR, a CIDR that covers a node, a node that cannot be read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::super::finding::{Finding, Outcome};
@@ -32,8 +32,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     problems.extend(duplicates(said));
     let in_the_way = said.verdicts.iter().filter(|line| NO_WAY.contains(&&*line.reason));
     problems.extend(in_the_way.map(|line| no_way(line, facts)));
-    let mut names: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
-    names.dedup();
+    let names: BTreeSet<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     Ok(Finding::of(problems, format!("{} nodes, each with pod CIDRs of its own", names.len())))
 }
 

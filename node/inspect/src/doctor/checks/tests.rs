@@ -460,6 +460,30 @@ fn each_damage_is_found_by_its_own_check_alone() {
 }
 
 #[test]
+fn a_node_is_named_once_wherever_its_verdicts_stand() {
+    let mut facts = healthy();
+    let node3 = line("node3", "10.244.3.0/24", verdicts(&mut facts)[2].wanted.unwrap());
+    verdicts(&mut facts).insert(3, node3);
+    kernel(&mut facts).links[0].carrier = false;
+    let problems = super::next_hops::judge(&facts).unwrap();
+    let Finding::Wrong(problems) = problems else { panic!("{problems:?}") };
+    assert_eq!(problems[0].wrong, "eth0 has no carrier, and node2, node3 is reached by it");
+    kernel(&mut facts).links[0].carrier = true;
+    let Finding::Fine(fine) = super::nodes::judge(&facts).unwrap() else { panic!() };
+    assert!(fine.starts_with("3 nodes"), "{fine}");
+}
+
+#[test]
+fn why_the_agent_leaves_forwarding_off_is_part_of_the_condition() {
+    let mut facts = healthy();
+    forwards_no_v4(&mut facts);
+    let why = "IPv4 forwarding is off (net.ipv4.ip_forward = 0), and pods are cut off: failed to write";
+    said(&mut facts).state.warnings = vec![format!("{why}: sysctl -w net.ipv4.ip_forward=1")];
+    let Finding::Wrong(problems) = super::forwarding::judge(&facts).unwrap() else { panic!() };
+    assert_eq!(problems[0].wrong, why);
+}
+
+#[test]
 fn what_could_not_be_looked_at_is_unknown_and_never_fine() {
     let mut blind = healthy();
     let why = || "no permission".to_owned();
