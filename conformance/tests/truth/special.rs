@@ -60,6 +60,23 @@ fn doctor_fix_without_the_right_to_fix_prints_the_command_that_does_and_not_itse
 }
 
 #[test]
+fn doctor_fix_cures_what_it_offers_to_cure_with_the_agents_own_rights() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let stage = Stage::start(&lab, &Options::NOT_KEPT)?;
+        stage.script(At::Node, "sysctl -qw net.ipv4.ip_forward=0", "")?;
+        // As in the agent's container: one capability, and settings that cannot be written.
+        let read_only = "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
+                         exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+net_admin \"$0\" \"$@\"";
+        let doctor = stage.node.command(binaries::find("podlan-node")?).args(["doctor", "--fix"]);
+        let said = doctor.under("unshare", ["-m", "sh", "-ec", read_only]).run()?;
+        assert!(said.stdout.contains("fixed     switched IPv4 forwarding on"), "{}", said.report());
+        stage.all_pass()?;
+        is_well(&stage, "after the fix")
+    });
+}
+
+#[test]
 fn a_host_that_rebooted_without_its_agent_is_said_to_be_so() {
     within(|| {
         let lab = Lab::new(2)?;

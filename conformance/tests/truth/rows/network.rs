@@ -1,7 +1,9 @@
 //! The network between the nodes, the uplink, and the peer.
 
+use std::time::Duration;
+
 use crate::row::{At, Cure, Fault, Row};
-use crate::stage::{IN, OUT, OUT_46, Options};
+use crate::stage::{FROM_NODE, IN, OUT, OUT_46, Options};
 
 const LOST: &str = "paths-lost";
 
@@ -103,6 +105,53 @@ rows! {
         fault: Fault::on_node("ip link set eth0 mtu 1400", "ip link set eth0 mtu 1500"),
         kind: "uplink-mtu",
         names: &["eth0", "1400", "1500"],
+        ..Row::PLAIN
+    };
+    the_neighbour_table_is_small: Row {
+        broken: "the kernel's table has room for one neighbour (the setting is of the whole machine: files stand for it in the lab)",
+        options: Options {
+            before: "mount -t tmpfs tmpfs /proc/sys/net/ipv4/neigh
+mkdir /proc/sys/net/ipv4/neigh/default
+cd /proc/sys/net/ipv4/neigh/default
+echo 512 > gc_thresh2
+echo 1024 > gc_thresh3",
+            ..Options::PLAIN
+        },
+        fault: Fault::on_node("sysctl -qw net.ipv4.neigh.default.gc_thresh3=1", ""),
+        kind: "neighbour-table-small",
+        names: &["net.ipv4.neigh.default.gc_thresh3 is 1", "2 nodes"],
+        within: Duration::from_secs(10),
+        cure: Cure::Command,
+        ..Row::PLAIN
+    };
+    what_a_router_advertised_is_at_risk: Row {
+        broken: "a link has a route by a router advertisement, which a node that forwards no longer accepts",
+        fault: Fault::on_node(
+            "sysctl -qw net.ipv6.conf.eth0.accept_ra=1
+ip -6 route add fd77::/64 via fd31::2 dev eth0 proto ra",
+            "",
+        ),
+        kind: "router-advertisement",
+        names: &["eth0", "fd77::/64"],
+        cure: Cure::Command,
+        ..Row::PLAIN
+    };
+    ipv6_is_disabled: Row {
+        broken: "net.ipv6.conf.all.disable_ipv6=1 is set on a running node (its links keep their IPv6 addresses)",
+        options: Options { before: "sysctl -qw net.ipv6.conf.all.keep_addr_on_down=1", ..Options::PLAIN },
+        fault: Fault::on_node("sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "sysctl -qw net.ipv6.conf.all.disable_ipv6=0"),
+        kind: "ipv6-off",
+        names: &["net.ipv6.conf.all.disable_ipv6"],
+        harmed: &OUT_46[1..],
+        cure: Cure::Command,
+        ..Row::PLAIN
+    };
+    the_node_sends_from_another_address: Row {
+        broken: "the node got another address, from which the kernel sends to pods",
+        fault: Fault::on_node("ip addr add 10.99.0.1/32 dev lo", "ip addr del 10.99.0.1/32 dev lo"),
+        kind: "source-address",
+        names: &["10.99.0.1", "172.31.0.1"],
+        harmed: FROM_NODE,
         ..Row::PLAIN
     };
 }

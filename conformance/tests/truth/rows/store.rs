@@ -5,6 +5,20 @@ use std::time::Duration;
 use crate::row::{Fault, Row, Surface};
 use crate::stage::Options;
 
+/// Calls the plugin for the pod `m1`, by a program.
+macro_rules! plugin {
+    ($verb:literal, $by:literal) => {
+        concat!(
+            r#"echo '{"cniVersion":"1.0.0","name":"podnet","type":"podlan","ipam":{"type":"podlan-ipam","ranges":[[{"subnet":"10.244.1.0/24"}],[{"subnet":"fd00:10:244:1::/64"}]]}}' | "#,
+            "CNI_COMMAND=",
+            $verb,
+            " CNI_CONTAINERID=m1 CNI_NETNS=/run/netns/m1 CNI_IFNAME=eth0 CNI_PATH=$PLUGINS ",
+            $by,
+            " $PLUGINS/podlan"
+        )
+    };
+}
+
 rows! {
     the_store_is_locked: Row {
         broken: "a process that hangs holds the store's lock",
@@ -45,6 +59,21 @@ rows! {
         ),
         kind: "disk-nearly-full",
         names: &["/run/podlan"],
+        ..Row::PLAIN
+    };
+    a_lease_of_the_future: Row {
+        broken: "a plugin ran in another time namespace: its lease is of the future",
+        fault: Fault::on_node(
+            concat!(
+                "touch /run/netns/m1; unshare --net=/run/netns/m1 true\n",
+                plugin!("ADD", "unshare -T -f --boottime 1000000"),
+                " > /dev/null"
+            ),
+            concat!(plugin!("DEL", "env"), "\numount -l /run/netns/m1; rm /run/netns/m1"),
+        ),
+        kind: "store-clock",
+        names: &["podnet"],
+        within: Duration::from_secs(10),
         ..Row::PLAIN
     };
 }
