@@ -131,6 +131,7 @@ fn walk<E>(
                 if !sure && *mark != before {
                     *mark = None;
                 }
+                let inner = of_some_pod(inner, packet, rule);
                 match inner.fate {
                     Fate::Accepted | Fate::Dropped | Fate::Translated if sure => {
                         return Ok(Judgement { certain: certain && inner.certain, ..inner });
@@ -140,13 +141,24 @@ fn walk<E>(
                 }
             }
             (End::Goto(to), true) => {
-                let inner = walk(packet, mark, &to, rules, depth - 1)?;
+                let inner = of_some_pod(walk(packet, mark, &to, rules, depth - 1)?, packet, rule);
                 return Ok(Judgement { certain: certain && inner.certain, ..inner });
             }
             (End::Goto(_), false) => certain = false,
         }
     }
     undecided(certain)
+}
+
+/// What a chain decides to which `rule` jumps. Where the jump is for links of pods, and no such link is known, a drop is not
+/// certain: programs add a rule there for each pod that comes, and drop only what they do not know (Calico).
+fn of_some_pod(inner: Judgement, packet: &Packet, rule: &ForeignRule) -> Judgement {
+    let is_of_some_pod = rule.steps.iter().any(|step| match step {
+        Step::Load { what: Field::IncomingLinkName, .. } => packet.incoming == HOST_LINK_PREFIX,
+        Step::Load { what: Field::OutgoingLinkName, .. } => packet.outgoing == HOST_LINK_PREFIX,
+        _ => false,
+    });
+    Judgement { certain: inner.certain && !(is_of_some_pod && inner.fate == Fate::Dropped), ..inner }
 }
 
 /// What one rule does.

@@ -306,4 +306,10 @@ fn calico_lets_a_pod_pass_by_its_own_link_and_some_pod_is_not_said_to_be_dropped
     assert_eq!(judged(&calico(vec![])), (Fate::Dropped, true), "a policy that selects it and lets nothing pass");
     let some_pod = Packet { incoming: HOST_LINK_PREFIX.into(), ..packet() };
     assert_eq!(judged_of(&some_pod, &calico(accepts())), (Fate::Dropped, false), "it may be a pod that has a chain");
+    let mut without_pods = calico(accepts());
+    without_pods[2].1.remove(0);
+    assert_eq!(judged_of(&some_pod, &without_pods), (Fate::Dropped, false), "a pod that comes gets a chain");
+    assert_eq!(judged(&without_pods), (Fate::Dropped, true), "a pod that is there has none");
+    let all = vec![rule(compare(IN, b"podl"), DROP)];
+    assert_eq!(judged_of(&some_pod, &[("FORWARD", all)]), (Fate::Dropped, true), "it drops whatever comes");
 }
