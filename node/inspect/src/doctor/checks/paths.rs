@@ -20,7 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let all: usize = paths.counts.values().flat_map(|counts| counts.values()).sum();
     let passing = total("open") + total("no-agent");
     if problems.is_empty() && passing == 0 {
-        if let Some(why) = paths.not_probed.values().next() {
+        if let Some(why) = not_probed(paths) {
             return Ok(Finding::moot(format!("no path could be probed: {why}")));
         }
         return Ok(Finding::moot(match paths.worst.first() {
@@ -33,7 +33,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         0 => String::new(),
         others => format!("; not probed or not judged yet: {others}"),
     };
-    Ok(Finding::of(problems, format!("packets of pods pass to {passing} of {all} peers, each family counted{others}")))
+    let why = not_probed(paths).map(|why| format!("; not probed: {why}")).unwrap_or_default();
+    let fine = format!("packets of pods pass to {passing} of {all} peers, each family counted{others}{why}");
+    Ok(Finding::of(problems, fine))
+}
+
+/// Why this node probes no path of these families.
+fn not_probed(paths: &Paths) -> Option<String> {
+    let whys: Vec<String> = paths.not_probed.iter().map(|(family, why)| format!("{}: {why}", shown(family))).collect();
+    (!whys.is_empty()).then(|| whys.join("; "))
 }
 
 /// One condition for each family and kind of loss, with the peers named.

@@ -552,6 +552,17 @@ fn rules_that_cannot_be_read_are_unknown_and_an_alarm_only_where_no_probe_passes
 }
 
 #[test]
+fn a_family_that_is_not_probed_is_named_with_its_reason_although_the_other_one_is_open() {
+    let mut facts = healthy();
+    let paths = said(&mut facts).state.paths.as_mut().unwrap();
+    paths.counts.insert("ipv4".into(), [("not-probed".to_owned(), 1)].into());
+    paths.not_probed.insert("ipv4".into(), "the chain ip filter FORWARD drops probes".into());
+    let outcome = judge(&facts).into_iter().find(|(check, _)| *check == "paths").unwrap().1;
+    let Ok(Finding::Fine(text)) = outcome else { panic!("{outcome:?}") };
+    assert!(text.ends_with("not probed: IPv4: the chain ip filter FORWARD drops probes"), "{text}");
+}
+
+#[test]
 fn an_agent_that_starts_is_no_alarm_and_one_that_stays_unready_is() {
     let mut facts = healthy();
     let state = &mut said(&mut facts).state;
