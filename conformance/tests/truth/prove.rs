@@ -9,11 +9,14 @@ use podlan_conformance::lab::{Error, Lab, eventually, skip};
 use crate::cured;
 use crate::outcome::{Outcome, write};
 use crate::row::{Cure, Row, Surface};
-use crate::stage::{SOON, Stage};
+use crate::stage::Stage;
 use crate::told::{Told, brief, by_agent, by_doctor, says};
 
 /// A busy machine is given this many times the bound before the row fails; the table has the time that it took.
 const PATIENCE: u32 = 4;
+
+/// The longest time between two looks of an agent, each of which is costly where nothing is optimised.
+const LONGEST: Duration = Duration::from_secs(70);
 
 /// Between two looks: each starts programs, and the bounds are in seconds.
 const PACE: Duration = Duration::from_millis(250);
@@ -103,7 +106,7 @@ fn look(stage: &Stage<'_>, row: &Row, names: &[String], begun: Instant, outcome:
 
 /// No surface says that anything is wrong.
 pub(crate) fn is_well(stage: &Stage<'_>, when: &str) -> Result<(), Error> {
-    eventually(SOON, &format!("nothing is wrong {when}"), || {
+    eventually(LONGEST, &format!("nothing is wrong {when}"), || {
         let (told, well, text) = by_doctor(stage)?;
         if !well || !told.is_empty() {
             return Err(format!("doctor: {}", if told.is_empty() { text } else { brief(&told) }));
@@ -115,9 +118,9 @@ pub(crate) fn is_well(stage: &Stage<'_>, when: &str) -> Result<(), Error> {
     })
 }
 
-/// The agent no longer has the condition, and logged that it is over.
+/// The agent no longer has the condition. Where no event says so it looks once a minute at the least.
 fn is_over(stage: &Stage<'_>, kind: &str, names: &[String]) -> Result<(), Error> {
-    eventually(SOON, &format!("{kind} is over"), || match says(Surface::NodeJson, stage, kind, names) {
+    eventually(LONGEST, &format!("{kind} is over"), || match says(Surface::NodeJson, stage, kind, names) {
         Ok(told) => Err(told.wrong),
         Err(_) => Ok(()),
     })

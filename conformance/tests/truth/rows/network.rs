@@ -137,13 +137,16 @@ ip -6 route add fd77::/64 via fd31::2 dev eth0 proto ra",
         ..Row::PLAIN
     };
     ipv6_is_disabled: Row {
-        broken: "net.ipv6.conf.all.disable_ipv6=1 is set on a running node (its links keep their IPv6 addresses)",
-        options: Options { before: "sysctl -qw net.ipv6.conf.all.keep_addr_on_down=1", ..Options::PLAIN },
-        fault: Fault::on_node("sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "sysctl -qw net.ipv6.conf.all.disable_ipv6=0"),
+        broken: "net.ipv6.conf.all.disable_ipv6=1 is set on a running node",
+        fault: Fault::on_node(
+            "ip -6 addr save > /run/addresses
+sysctl -qw net.ipv6.conf.all.disable_ipv6=1",
+            "sysctl -qw net.ipv6.conf.all.disable_ipv6=0
+ip -6 addr restore < /run/addresses 2>/dev/null || true",
+        ),
         kind: "ipv6-off",
         names: &["net.ipv6.conf.all.disable_ipv6"],
         harmed: &OUT_46[1..],
-        cure: Cure::Command,
         ..Row::PLAIN
     };
     the_node_sends_from_another_address: Row {

@@ -22,11 +22,11 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let problem = || {
         Condition::new(Kind::Ipv6Off, "", "pods are to have IPv6, and net.ipv6.conf.all.disable_ipv6 is 1")
             .because(why)
+            // The links' addresses went with it: a command that enables it alone cures nothing.
             .decided_by_a_person(
-                "sysctl -w net.ipv6.conf.all.disable_ipv6=0, and find what sets it: grep -rs disable_ipv6 \
-                 /etc/sysctl.conf /etc/sysctl.d",
+                "sysctl -w net.ipv6.conf.all.disable_ipv6=0, configure the links' IPv6 addresses again, create the pods \
+                 again, and find what sets it: grep -rs disable_ipv6 /etc/sysctl.conf /etc/sysctl.d",
             )
-            .by_command("sysctl -w net.ipv6.conf.all.disable_ipv6=0")
     };
     Ok(Finding::of(disabled.then(problem).into_iter().collect(), "the kernel has IPv6"))
 }
