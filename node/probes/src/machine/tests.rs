@@ -331,6 +331,29 @@ fn a_packet_filter_that_rejects_what_comes_in_and_says_so_is_no_alarm_at_any_tim
 }
 
 #[test]
+fn where_both_sides_close_a_path_becomes_not_probed_within_two_rounds_without_an_alarm() {
+    for (phase, prohibits) in (0..40).flat_map(|phase| [(phase, false), (phase, true)]) {
+        let mut world = World::new(2, 2);
+        world.prohibits = prohibits;
+        world.settle(&pass);
+        world.pass(Duration::from_millis(phase * 100), &pass);
+        world.closed = BTreeSet::from([0, 1]);
+        let began = world.now.at;
+        let mut last_open = began;
+        while world.now.at < began + Duration::from_secs(20) {
+            world.pass(Duration::from_millis(50), &pass);
+            let verdicts = [world.verdict(0, 1), world.verdict(1, 0)];
+            assert!(verdicts.iter().all(|verdict| !verdict.is_bad()), "{phase}, {prohibits}: {verdicts:?}");
+            if verdicts != [Verdict::NotProbed(Why::BothClosed); 2] {
+                last_open = world.now.at;
+            }
+        }
+        let took = last_open - began;
+        assert!(took <= 2 * schedule::SHORTEST, "{phase}, {prohibits}: {took:?}");
+    }
+}
+
+#[test]
 fn a_filter_that_rejects_the_pod_addresses_alone_and_says_so_is_no_alarm_either() {
     for phase in 0..40 {
         let mut world = World::new(2, 2);
