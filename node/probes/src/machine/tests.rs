@@ -68,6 +68,8 @@ struct World {
     prohibits: bool,
     /// Nodes with a rule that drops what their probe link forwards.
     obstructed: BTreeSet<usize>,
+    /// How long a look at the rules takes.
+    look: Duration,
 }
 
 impl World {
@@ -91,6 +93,7 @@ impl World {
             closed: BTreeSet::new(),
             prohibits: false,
             obstructed: BTreeSet::new(),
+            look: Duration::from_millis(20),
         }
     }
 
@@ -145,7 +148,7 @@ impl World {
                 }
                 Action::Examine => {
                     let rule = self.obstructed.contains(&node).then(|| "a rule".to_owned());
-                    let (now, took) = (self.now, Duration::from_millis(20));
+                    let (now, took) = (self.now, self.look);
                     let machine = self.machines[node].as_mut().unwrap();
                     let actions = machine.on(Event::Examined([rule, None], took), now);
                     self.carry_out(node, actions, fate);
@@ -402,6 +405,28 @@ fn a_rule_that_drops_probes_and_not_pods_makes_a_path_not_probed_at_both_ends_wi
         world.obstructed.clear();
         world.settle(&pass);
         assert_eq!([world.verdict(0, 1), world.verdict(1, 0)], [Verdict::Open; 2], "{phase}");
+    }
+}
+
+#[test]
+fn where_rules_may_not_be_looked_at_yet_this_node_does_not_say_that_probes_are_lost() {
+    for phase in 0..40 {
+        let mut world = World::new(2, 2);
+        world.settle(&pass);
+        world.pass(Duration::from_millis(phase * 100), &pass);
+        // After so long a look the next one may be 10 s later.
+        world.look = Duration::from_millis(500);
+        let (mut actions, now) = (Vec::new(), world.now);
+        world.machines[0].as_mut().unwrap().examine(now, &mut actions);
+        world.carry_out(0, actions, &pass);
+        // What was sent before the look is answered.
+        world.pass(Duration::from_millis(20), &pass);
+        world.obstructed = BTreeSet::from([0]);
+        for _ in 0..150 {
+            world.pass(Duration::from_millis(100), &pass);
+            assert!(!world.verdict(0, 1).is_bad(), "{phase}: {:?}", world.verdict(0, 1));
+        }
+        assert_eq!(world.verdict(0, 1), Verdict::NotProbed(Why::Own(Standing::Obstructed)));
     }
 }
 
