@@ -55,6 +55,8 @@ pub struct Facts {
     pub holders: Vec<Holder>,
     /// containerd's need of the plugin `loopback`.
     pub loopback: Option<Loopback>,
+    /// Whether the runtime's configuration directory exists.
+    pub has_conf_dir: bool,
     /// The files of the runtime's configuration directory.
     pub configurations: Seen<Vec<Configuration>>,
     /// The plugins that our configurations name.

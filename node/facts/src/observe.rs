@@ -104,6 +104,7 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peer
         space: machine::observe::space(&directories),
         holders: machine::observe::holders(&places.data_dirs),
         loopback: machine::observe::loopback(&places.bin_dir),
+        has_conf_dir: places.conf_dir.is_dir(),
         configurations,
         plugins,
         leases,

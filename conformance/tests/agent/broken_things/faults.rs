@@ -239,14 +239,8 @@ fn hold_lock(rig: &Rig<'_>) -> Result<Lift, String> {
 }
 
 const KINDS: [&str; 6] = ["flipped", "cut", "empty", "foreign", "folder", "pipe"];
-const DAMAGED: [&str; 6] = [
-    "leases of flipped",
-    "leases of cut",
-    "leases of empty",
-    "leases of foreign",
-    "leases of folder",
-    "leases of pipe",
-];
+const DAMAGED: [&str; 6] =
+    ["/flipped/store", "/cut/store", "/empty/store", "/foreign/store", "/folder/store", "/pipe/store"];
 
 fn many_networks(rig: &Rig<'_>) -> Result<(), String> {
     KINDS.iter().try_for_each(|name| network(rig, name))

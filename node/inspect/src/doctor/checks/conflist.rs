@@ -8,6 +8,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let files = facts.configurations()?;
     let mut problems = Vec::new();
     let Some(first) = files.iter().position(|file| file.podlan().is_some()) else {
+        if !facts.has_conf_dir && !is_to_be_written(facts) {
+            return Ok(Finding::moot(
+                "the runtime's configuration directory does not exist (doctor --cni-conf-dir names another), and the agent was \
+                 not told to write there",
+            ));
+        }
         if is_not_used(facts) {
             return Ok(Finding::moot(
                 "no network configuration names podlan; the agent was not told to write one (run --cni-conf-dir), and \
@@ -74,9 +80,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
 
 /// Whether the agent maintains routes alone: others make the pods of this node.
 fn is_not_used(facts: &Facts) -> bool {
-    let said = facts.said().ok().flatten();
-    let told = said.map(|said| said.state.configured_paths.cni_conf_dir.is_some());
-    told == Some(false) && facts.leases().is_ok_and(|leases| leases.all.is_empty())
+    let has_agent = facts.said().is_ok_and(|said| said.is_some());
+    has_agent && !is_to_be_written(facts) && facts.leases().is_ok_and(|leases| leases.all.is_empty())
+}
+
+fn is_to_be_written(facts: &Facts) -> bool {
+    facts.said().ok().flatten().is_some_and(|said| said.state.configured_paths.cni_conf_dir.is_some())
 }
 
 /// Multus comes first, and hands pods to another network.

@@ -146,6 +146,7 @@ pub(crate) fn healthy() -> Facts {
         }]),
         holders: Vec::new(),
         loopback: None,
+        has_conf_dir: true,
         configurations: Ok(vec![Configuration::new("10-podlan.conflist".into(), conflist.into())]),
         plugins: Ok(vec![Plugin {
             name: "podlan".into(),
@@ -578,6 +579,9 @@ fn a_node_whose_pods_others_make_needs_no_configuration_of_podlans() {
     let mut facts = healthy();
     facts.configurations = Ok(vec![Configuration::new("10-other.conflist".into(), "{}".into())]);
     assert_eq!(wrong(&facts).0, ["conflist"], "it has pods of podlan");
+    facts.has_conf_dir = false;
+    assert_eq!(wrong(&facts).0, [""; 0], "the runtime has another directory");
+    facts.has_conf_dir = true;
     leases(&mut facts).all.clear();
     assert_eq!(wrong(&facts).0, [""; 0]);
     said(&mut facts).state.configured_paths.cni_conf_dir = Some("/etc/cni/net.d".into());
