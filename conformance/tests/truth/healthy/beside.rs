@@ -79,7 +79,9 @@ healthy! {
     docker_accepted_by_the_agent: Healthy {
         beside: "Docker, and the agent with --accept-forward",
         options: Options { agent: &["--accept-forward"], ..Options::PLAIN },
-        node: "grep -v 'DOCKER-USER.*10.244' $RULES/docker.v4 | iptables-nft-restore",
+        // The agent's rules follow Docker's in a moment.
+        node: "grep -v 'DOCKER-USER.*10.244' $RULES/docker.v4 | iptables-nft-restore\n\
+               timeout 10 sh -c 'until nft list ruleset | grep -q \"podlan: forward\"; do sleep 0.1; done'",
         ..PLAIN
     };
     kube_proxy_iptables: Healthy {
