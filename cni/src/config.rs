@@ -2,7 +2,6 @@
 //! Refuses what is mistyped by key; ignores what it does not know. A plugin reads its own keys from `raw`.
 
 mod attachments;
-mod port_mapping;
 mod runtime;
 
 use std::collections::BTreeSet;
@@ -10,7 +9,6 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::{AddResult, Attachment, Code, Dns, Error, Fields, NetworkName, SpecVersion, Verb};
-pub use port_mapping::{PortMapping, Transport};
 pub use runtime::{CniArgs, RuntimeConfig};
 
 /// The config of one request.

@@ -42,8 +42,6 @@ pub enum Code {
     Kernel,
     /// 105: CHECK found something changed. The details list it.
     Drift,
-    /// 106: another pod has the host port. The details name it.
-    PortTaken,
     /// 999: a fault of the plugin itself.
     Internal,
     /// Another plugin's number, passed on as it is. Made by [`Code::from_number`].
@@ -51,7 +49,7 @@ pub enum Code {
 }
 
 /// All codes of our own, for [`Code::from_number`].
-const OURS: [Code; 18] = [
+const OURS: [Code; 17] = [
     Code::IncompatibleVersion,
     Code::UnsupportedField,
     Code::UnknownContainer,
@@ -68,7 +66,6 @@ const OURS: [Code; 18] = [
     Code::StoreDamaged,
     Code::Kernel,
     Code::Drift,
-    Code::PortTaken,
     Code::Internal,
 ];
 
@@ -92,7 +89,6 @@ impl Code {
             Self::StoreDamaged => 103,
             Self::Kernel => 104,
             Self::Drift => 105,
-            Self::PortTaken => 106,
             Self::Internal => 999,
             Self::Other(number) => number,
         }

@@ -1,7 +1,4 @@
-//! Policy rules: those by source address that podlan makes (a second attachment's replies leave by its own table), and all
-//! others as they are read.
-
-mod policy;
+//! Policy rules by source address: a second attachment's replies leave by its own table.
 
 use std::net::IpAddr;
 
@@ -11,8 +8,6 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use crate::Family;
 use crate::request::Request;
-
-pub use policy::{PolicyRule, RuleAct};
 
 /// `from ADDRESS lookup TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

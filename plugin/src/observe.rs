@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use netlink::{Address, Family, Known, Link, Neighbour, Route, Selector, Socket, SourceRule};
 
-use crate::apply::link_name;
 use crate::error::Error;
 use crate::plan::Operation;
 
@@ -43,7 +42,7 @@ pub(crate) fn differences(
                     Some(link) if link.up && (link.operational || !link.veth) => None,
                     Some(link) if link.up => Some(format!("the link {} is up, but not operational", link.name)),
                     Some(link) => Some(format!("the link {} is down", link.name)),
-                    None => Some("the link is missing".to_owned()),
+                    None => Some(format!("link {device} is missing")),
                 }
             }
             Operation::Address(address) => {
@@ -59,7 +58,7 @@ pub(crate) fn differences(
             Operation::Route(route) if is_link_local(route.destination.ip()) => None,
             Operation::Route(route) => {
                 let there = observed.routes.iter().any(|other| leads_alike(route, other));
-                (!there).then(|| format!("the route {} is missing", route.shown(|index| link_name(socket, index))))
+                (!there).then(|| format!("the route {route} is missing"))
             }
             Operation::Neighbour(neighbour) => {
                 let known = Known::ask(socket, neighbour.address, neighbour.device)?;

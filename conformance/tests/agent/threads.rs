@@ -12,8 +12,7 @@ use podlan_conformance::lab::{Lab, binaries, eventually, within};
 const SOON: Duration = Duration::from_secs(20);
 
 /// The parts, the log's writer, and the worker for the one lease store there is. The main thread is the process.
-const THREADS: [&str; 13] = [
-    "conditions",
+const THREADS: [&str; 11] = [
     "control",
     "files",
     "forwarding",
@@ -22,7 +21,6 @@ const THREADS: [&str; 13] = [
     "packet filter",
     "pod MTU",
     "podlan-node",
-    "probes",
     "reports",
     "source",
     "store",

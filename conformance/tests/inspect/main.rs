@@ -1,7 +1,4 @@
-//! The commands of an operator: `podlan-node doctor`, `trace`, `leases`, `report`.
+//! The commands of an operator: `podlan-node doctor` and `podlan-node trace`.
 
 mod doctor;
-mod first_minutes;
-mod leases;
-mod report;
 mod trace;

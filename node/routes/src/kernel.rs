@@ -116,13 +116,9 @@ impl Kernel for Rtnetlink {
         let foreign = |route: Route| {
             let key = Key { destination: route.destination, metric: route.metric };
             let holds = route.protocol != NODE_ROUTE && route.table == MAIN && keys.contains(&key);
-            holds.then_some((key, route))
+            holds.then(|| (key, format!("{route} proto {}", protocol::name(route.protocol))))
         };
-        let found = self.each_family(|family| Route::dump(family, 0), foreign)?;
-        let links = self.socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
-        let name = |index| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
-        let shown = |route: &Route| format!("{} proto {}", route.shown(name), protocol::name(route.protocol));
-        Ok(found.iter().map(|(key, route)| (*key, shown(route))).collect())
+        Ok(self.each_family(|family| Route::dump(family, 0), foreign)?.into_iter().collect())
     }
 }
 

@@ -7,8 +7,7 @@ use std::path::Path;
 use podlan_conformance::lab::{Error, Node, Running};
 
 /// The neighbour entries of the uplink, which come and go.
-/// Four of them are those of the agent's path probes.
-const NEIGHBOURS: usize = 8;
+const NEIGHBOURS: usize = 4;
 
 /// Descriptors that the agent may have open briefly, to read the kernel or a store.
 const PASSING: usize = 8;

@@ -14,7 +14,6 @@
 
 mod action;
 mod beginning;
-mod conditions;
 mod due;
 mod event;
 mod journal;
@@ -25,13 +24,11 @@ mod part_reports;
 mod pod_mtu;
 mod position;
 mod previous_agent;
-mod probe_order;
 mod publication;
 mod running;
 mod sides;
 mod source_report;
 mod turn;
-mod warnings;
 
 use std::time::{Duration, Instant};
 

@@ -15,11 +15,10 @@ impl Stop {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one of them; its name.
-    pub(crate) async fn wait(&mut self) -> &'static str {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
         }
     }
 }

@@ -183,7 +183,6 @@ impl Running {
                 let held = self.reconciler.release();
                 actions.push(Action::Answer(if held { "released" } else { "nothing is held" }));
                 if held {
-                    tracing::info!("an operator released the held withdrawal, or the values that were kept");
                     self.want(Task::Everything, actions);
                 }
             }
@@ -193,7 +192,7 @@ impl Running {
                 self.want(Task::Everything, actions);
             }
             // The part that serves commands answers it.
-            Command::State | Command::Log | Command::Metrics => {}
+            Command::State => {}
         }
     }
 

@@ -2,8 +2,7 @@
 
 use ipam::Presence;
 
-use super::super::finding::{Finding, Outcome, some};
-use conditions::{Condition, Fix, Kind};
+use super::super::finding::{Finding, Fix, Outcome, Problem, some};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -21,19 +20,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         })
         .collect();
     let problem = || {
-        Condition::new(
-            Kind::LeaseDead,
-            "",
+        Problem::new(
             format!("leases whose pods are provably gone ({}): {}", dead.len(), some(&dead)),
-        )
-        .because(
             "no other pod gets those addresses; when no address is left, new pods fail with \"no IP addresses \
              available\"",
-        )
-        .decided_by_a_person(
             "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir",
         )
-        .by_command("podlan-node doctor --fix")
         .fixed_by(Fix::TakeBackLeases)
     };
     let problems = if dead.is_empty() { Vec::new() } else { vec![problem()] };
