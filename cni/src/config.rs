@@ -2,6 +2,7 @@
 //! Refuses what is mistyped by key; ignores what it does not know. A plugin reads its own keys from `raw`.
 
 mod attachments;
+mod port_mapping;
 mod runtime;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::{AddResult, Attachment, Code, Dns, Error, Fields, NetworkName, SpecVersion, Verb};
+pub use port_mapping::{PortMapping, Transport};
 pub use runtime::{CniArgs, RuntimeConfig};
 
 /// The config of one request.

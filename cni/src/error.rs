@@ -42,6 +42,8 @@ pub enum Code {
     Kernel,
     /// 105: CHECK found something changed. The details list it.
     Drift,
+    /// 106: another pod has the host port. The details name it.
+    PortTaken,
     /// 999: a fault of the plugin itself.
     Internal,
     /// Another plugin's number, passed on as it is. Made by [`Code::from_number`].
@@ -49,7 +51,7 @@ pub enum Code {
 }
 
 /// All codes of our own, for [`Code::from_number`].
-const OURS: [Code; 17] = [
+const OURS: [Code; 18] = [
     Code::IncompatibleVersion,
     Code::UnsupportedField,
     Code::UnknownContainer,
@@ -66,6 +68,7 @@ const OURS: [Code; 17] = [
     Code::StoreDamaged,
     Code::Kernel,
     Code::Drift,
+    Code::PortTaken,
     Code::Internal,
 ];
 
@@ -89,6 +92,7 @@ impl Code {
             Self::StoreDamaged => 103,
             Self::Kernel => 104,
             Self::Drift => 105,
+            Self::PortTaken => 106,
             Self::Internal => 999,
             Self::Other(number) => number,
         }

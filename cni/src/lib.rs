@@ -22,7 +22,7 @@ mod version;
 
 pub use args::{Args, Pod};
 pub use attachment::{Attachment, ContainerId, Ifname, NetworkName};
-pub use config::{CniArgs, NetworkConfig, RuntimeConfig};
+pub use config::{CniArgs, NetworkConfig, PortMapping, RuntimeConfig, Transport};
 pub use dns::Dns;
 pub use env::Verb;
 pub use error::{Code, Error};

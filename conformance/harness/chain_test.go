@@ -3,9 +3,11 @@ package harness
 import (
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/testutils"
 	"github.com/vishvananda/netlink"
@@ -183,18 +185,36 @@ func chained(t *testing.T, v, folder string, plugin object, holds func(lan), net
 
 func portmap(t *testing.T, v, folder, backend string) {
 	l := newLan(t)
+	r := newRuntime(l.world, v, []string{ours, folder}, plain(l.world, dualStack...), portmapOf(folder, backend))
+	// Debian's looks for the IPv4 rules in the IPv6 table, whatever the main plugin is.
+	hostPorts(l, r, testutils.SpecVersionHasCHECK(v) && folder != debian)
+}
+
+func portmapOf(folder, backend string) object {
 	plugin := object{"type": "portmap", "capabilities": object{"portMappings": true}}
 	if backend == "nftables" || folder == reference {
 		plugin["backend"] = backend
 	}
-	r := newRuntime(l.world, v, []string{ours, folder}, plain(l.world, dualStack...), plugin)
-	r.rt.CapabilityArgs = map[string]any{"portMappings": []object{
-		{"hostPort": 8080, "containerPort": 7777, "protocol": "tcp"},
-		{"hostPort": 8080, "containerPort": 7777, "protocol": "udp"},
-		{"hostPort": 8081, "containerPort": 7777, "protocol": "tcp", "hostIP": lanNode},
-		{"hostPort": 8082, "containerPort": 7777, "protocol": "tcp", "hostIP": lanNode6},
-		{"hostPort": 8083, "containerPort": 7777, "protocol": "tcp", "hostIP": nodeV4},
-	}}
+	return plugin
+}
+
+// withPorts is podlan as the agent writes it: it has the host ports itself.
+func withPorts(w *world) object {
+	return with(plain(w, dualStack...), "capabilities", object{"portMappings": true})
+}
+
+var mappings = map[string]any{"portMappings": []object{
+	{"hostPort": 8080, "containerPort": 7777, "protocol": "tcp"},
+	{"hostPort": 8080, "containerPort": 7777, "protocol": "udp"},
+	{"hostPort": 8081, "containerPort": 7777, "protocol": "tcp", "hostIP": lanNode},
+	{"hostPort": 8082, "containerPort": 7777, "protocol": "tcp", "hostIP": lanNode6},
+	{"hostPort": 8083, "containerPort": 7777, "protocol": "tcp", "hostIP": nodeV4},
+}}
+
+// hostPorts is the life of a pod with host ports, whoever maps them.
+func hostPorts(l lan, r *runtime, checks bool) {
+	t := l.t
+	r.rt.CapabilityArgs = mappings
 	l.echo(l.pod, 7777)
 	r.add()
 	for _, network := range []string{"tcp", "udp"} {
@@ -210,8 +230,7 @@ func portmap(t *testing.T, v, folder, backend string) {
 	}
 	// A pod reaches itself by the port of its node.
 	l.sees(l.pod, "tcp", lanNode+":8080", "")
-	// Debian's looks for the IPv4 rules in the IPv6 table, whatever the main plugin is.
-	if testutils.SpecVersionHasCHECK(v) && folder != debian {
+	if checks {
 		check(t, r.check())
 	}
 	check(t, r.del())
@@ -219,6 +238,76 @@ func portmap(t *testing.T, v, folder, backend string) {
 		t.Fatal("the port is still mapped after DEL")
 	}
 	check(t, r.del())
+}
+
+// The cases of portmap on podlan alone.
+func TestHostPort(t *testing.T) {
+	for _, v := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+		t.Run("H-110 S-181 host ports without portmap/"+v, func(t *testing.T) {
+			l := newLan(t)
+			hostPorts(l, newRuntime(l.world, v, []string{ours}, withPorts(l.world)), testutils.SpecVersionHasCHECK(v))
+		})
+	}
+	for name, folder := range map[string]string{"newest": reference, "Debian": debian} {
+		for _, backend := range []string{"iptables", "nftables"} {
+			if backend == "nftables" && name == "Debian" {
+				continue // it came later
+			}
+			for _, verb := range []string{"DEL", "GC"} {
+				t.Run("H-110 "+verb+" removes what portmap left by "+backend+"/"+name, func(t *testing.T) {
+					portmapLeft(t, folder, backend, verb)
+				})
+			}
+		}
+	}
+}
+
+// portmapLeft adds two pods by a list with portmap, and takes one of them away by a list without.
+func portmapLeft(t *testing.T, folder, backend, verb string) {
+	l := newLan(t)
+	before := newRuntime(l.world, "1.0.0", []string{ours, folder}, plain(l.world, dualStack...), portmapOf(folder, backend))
+	before.rt.CapabilityArgs = mappings
+	l.echo(l.pod, 7777)
+	before.add()
+	other := *before
+	second := l.netns()
+	other.rt.ContainerID, other.rt.NetNS = "pod2", second.Path()
+	other.rt.CapabilityArgs = map[string]any{"portMappings": []object{{"hostPort": 9090, "containerPort": 7777, "protocol": "tcp"}}}
+	l.echo(second, 7777)
+	other.add()
+	l.sees(l.neighbour, "tcp", lanNode+":8080", lanClient)
+
+	after := newRuntime(l.world, "1.1.0", []string{ours}, withPorts(l.world))
+	after.rt.CapabilityArgs = mappings
+	if verb == "DEL" {
+		check(t, after.del())
+		check(t, after.del())
+	} else {
+		check(t, after.gc([]types.GCAttachment{{ContainerID: "pod2", IfName: "eth0"}}))
+	}
+	rules := l.rules()
+	if strings.Contains(rules, "8080") || strings.Contains(rules, "pod1") || strings.Contains(rules, podAddress+":7777") {
+		t.Fatalf("portmap's rules are left:\n%s", rules)
+	}
+	l.sees(l.neighbour, "tcp", lanNode+":9090", lanClient)
+	// The next pod gets the port, not the one that portmap has in its rules.
+	third := *after
+	third.rt.ContainerID, third.rt.NetNS = "pod3", l.netns().Path()
+	third.rt.CapabilityArgs = mappings
+	third.add()
+	check(t, third.del())
+	check(t, other.del())
+}
+
+// rules is what nft has to say of the node.
+func (l lan) rules() (said string) {
+	l.t.Helper()
+	l.on(l.node, func() {
+		out, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+		check(l.t, err)
+		said = string(out)
+	})
+	return said
 }
 
 func allInARow(t *testing.T) {

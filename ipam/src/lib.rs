@@ -22,6 +22,6 @@ pub use operation::{
     leases, leases_of, on, release, retain, scavenge, status,
 };
 pub use place::{DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Place, network_directories, place_in, places};
-pub use range::{Range, RangeError, RangeSet, after, distance};
+pub use range::{Range, RangeError, RangeSet, after, distance, probe_address};
 pub use settings::{DEFAULT_COOLDOWN, Settings};
 pub use store::{Audit, BootId, Claim, Error as StoreError, Lease, Proof, Stamp};

@@ -1,6 +1,7 @@
 //! Ranges and range sets: which addresses belong to a pool, and which of them are never given.
 //! Pure. Every value of these types is valid: parsing (settings) is the only way in.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -122,22 +123,22 @@ impl Range {
         address.is_ipv4() == self.start.is_ipv4() && self.start <= address && address <= self.end
     }
 
-    /// Is this an address of the range that is never given: network, broadcast, gateway?
+    /// Is this an address of the range that is never given: network, broadcast, gateway, the node's probe address?
     pub fn reserves(&self, address: IpAddr) -> bool {
         self.gateway == Some(address)
+            || probe_address(&self.subnet) == Some(address)
             || !is_link(&self.subnet)
                 && (address == self.subnet.network() || address.is_ipv4() && address == self.subnet.broadcast())
     }
 
     /// How many addresses it can give. Saturates at `u64::MAX`.
     pub fn capacity(&self) -> u64 {
-        let mut never = [Some(self.subnet.network()), Some(self.subnet.broadcast()), self.gateway];
-        if never[2] == never[0] || never[2] == never[1] {
-            never[2] = None;
-        }
-        let never = never.iter().flatten().filter(|address| self.contains(**address) && self.reserves(**address));
+        let subnet = &self.subnet;
+        let never = [Some(subnet.network()), Some(subnet.broadcast()), probe_address(subnet), self.gateway];
+        let never: BTreeSet<IpAddr> = never.into_iter().flatten().collect();
+        let never = never.iter().filter(|address| self.contains(**address) && self.reserves(**address)).count();
         let all = (number(self.end) - number(self.start)).saturating_add(1);
-        u64::try_from(all.saturating_sub(never.map(|_| 1).sum())).unwrap_or(u64::MAX)
+        u64::try_from(all.saturating_sub(never as u128)).unwrap_or(u64::MAX)
     }
 
     /// Do the two share an address?
@@ -220,6 +221,13 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
+/// The first address behind the network's own, which the node uses for its path probes where the subnet is its pod CIDR. A
+/// subnet of four addresses or fewer has none to spare.
+pub fn probe_address(subnet: &IpNetwork) -> Option<IpAddr> {
+    let spares = subnet.prefix() < if subnet.is_ipv4() { 30 } else { 126 };
+    spares.then(|| after(subnet.network())).flatten()
+}
+
 /// One or two addresses: a link or a host, where every address is one to use.
 fn is_link(subnet: &IpNetwork) -> bool {
     subnet.prefix() >= if subnet.is_ipv4() { 31 } else { 127 }
@@ -276,8 +284,38 @@ mod tests {
         let subnet = "10.1.0.0/29".parse().unwrap();
         let range = Range::new(subnet, Some(ip("10.1.0.0")), Some(ip("10.1.0.7")), Some(ip("10.1.0.5"))).unwrap();
         let given: Vec<_> = (0..8).map(|low| ip(&format!("10.1.0.{low}"))).filter(|a| !range.reserves(*a)).collect();
-        assert_eq!(given, ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.6"].map(ip));
-        assert_eq!(range.capacity(), 5);
+        assert_eq!(given, ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.6"].map(ip));
+        assert_eq!(range.capacity(), 4);
+    }
+
+    /// The agent probes the paths between the nodes from it.
+    #[test]
+    fn the_first_address_of_a_subnet_is_never_given_whatever_the_gateway_is() {
+        for (subnet, gateway, first, capacity) in [
+            ("10.244.1.0/24", Some("10.244.1.254"), "10.244.1.1", 252),
+            ("10.244.1.0/24", None, "10.244.1.1", 253),
+            ("10.244.1.0/29", Some("10.244.1.6"), "10.244.1.1", 4),
+            ("fd00::/64", Some("fd00::ffff"), "fd00::1", u64::MAX - 2),
+            ("fd00::/125", Some("fd00::7"), "fd00::1", 5),
+        ] {
+            let range = Range::new(subnet.parse().unwrap(), None, None, gateway.map(ip)).unwrap();
+            assert!(range.reserves(ip(first)), "{subnet}");
+            assert_eq!(range.capacity(), capacity, "{subnet}");
+        }
+        let named =
+            Range::new("10.1.0.0/24".parse().unwrap(), Some(ip("10.1.0.1")), Some(ip("10.1.0.2")), None).unwrap();
+        assert_eq!((named.reserves(ip("10.1.0.1")), named.capacity()), (true, 1), "though it is the range's first");
+    }
+
+    #[test]
+    fn a_subnet_of_four_addresses_or_fewer_has_none_to_spare() {
+        for (subnet, gateway, capacity) in
+            [("10.1.0.0/30", Some("10.1.0.2"), 1), ("10.1.0.0/31", None, 2), ("10.1.0.1/32", None, 1)]
+        {
+            let range = Range::new(subnet.parse().unwrap(), None, None, gateway.map(ip)).unwrap();
+            assert!(!range.reserves(ip("10.1.0.1")), "{subnet}");
+            assert_eq!(range.capacity(), capacity, "{subnet}");
+        }
     }
 
     /// H-091, H-092.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use crate::Family;
 use crate::nexthop;
-use crate::route::{Lookup, RouteKind, Scope};
+use crate::request::Request;
+use crate::route::{Looked, RouteKind, Scope};
 use crate::socket::{Error, Socket};
 use crate::wire::{Attributes, HEADER, KernelError, address, u16_at, u32_at};
 
@@ -72,8 +73,14 @@ impl FibEntry {
     /// The entries that match these addresses, in their order, asked without a source and in few datagrams; the kernel's
     /// refusal where it has none that leads anywhere (`ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`).
     pub fn ask(socket: &mut Socket, addresses: &[IpAddr]) -> Result<Vec<Result<Self, KernelError>>, Error> {
-        let mut requests: Vec<_> = addresses.iter().map(|address| Lookup::Entry.of(*address)).collect();
-        let mut read = Vec::with_capacity(addresses.len());
+        let sent = |address: &IpAddr| Looked { destination: *address, source: None, incoming: None };
+        Self::ask_for(socket, &addresses.iter().map(sent).collect::<Vec<_>>())
+    }
+
+    /// The same for packets of which more is known.
+    pub fn ask_for(socket: &mut Socket, packets: &[Looked]) -> Result<Vec<Result<Self, KernelError>>, Error> {
+        let mut requests: Vec<Request> = packets.iter().map(Looked::question).collect();
+        let mut read = Vec::with_capacity(requests.len());
         socket.ask_each(&mut requests, |answer| {
             read.push(answer.map(|message| Read::of(message.bytes)));
         })?;

@@ -23,6 +23,8 @@ const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
 const IPV4_DEVCONF_RP_FILTER: u16 = 8;
 const IPV4_DEVCONF_ARPFILTER: u16 = 13;
 const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
+const IPV4_DEVCONF_ACCEPT_LOCAL: u16 = 23;
+const IPV4_DEVCONF_ROUTE_LOCALNET: u16 = 26;
 
 /// A link's name or number, as questions and changes address it.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,9 @@ pub struct Hardening {
     pub forward_v4: bool,
     /// The kernel has IPv6: make no link-local address of its own on this link (`addr_gen_mode none`).
     pub kernel_has_v6: bool,
+    /// The node sends packets from 127.0.0.0/8 by this link, and takes the answers (`route_localnet`): the pod has host
+    /// ports, which must work at 127.0.0.1. It opens the node's loopback to the pod, but for a rule that forbids that.
+    pub route_localnet: bool,
 }
 
 /// One link as the kernel shows it.
@@ -101,6 +106,8 @@ pub struct Link {
     pub operational: bool,
     /// One end of a veth pair.
     pub veth: bool,
+    /// A bridge: packets pass through the chains of the family `bridge` too.
+    pub bridge: bool,
     /// The veth peer's index in its own namespace, where the kernel gives it (`IFLA_LINK`).
     pub peer: Option<u32>,
     /// The text for people (`ifalias`), "" when there is none.
@@ -179,12 +186,21 @@ impl Link {
             (IPV4_DEVCONF_ARPFILTER, 1),
         ];
         conf.extend(hardening.forward_v4.then_some((IPV4_DEVCONF_FORWARDING, 1)));
+        conf.extend(hardening.route_localnet.then_some((IPV4_DEVCONF_ROUTE_LOCALNET, 1)));
         let mut spec = vec![inet_conf(&conf)];
         if hardening.kernel_has_v6 {
             spec.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
         }
         let link =
             select(Selector::Index(index)).alias(alias).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
+        Request::change(RouteNetlinkMessage::SetLink(link.build()))
+    }
+
+    /// Takes in what has one of the node's own addresses as its source (`accept_local`, IPv4), without a reverse path filter
+    /// unless one is set for all links.
+    pub fn accept_local(index: u32) -> Request {
+        let conf = inet_conf(&[(IPV4_DEVCONF_ACCEPT_LOCAL, 1), (IPV4_DEVCONF_RP_FILTER, 0)]);
+        let link = select(Selector::Index(index)).append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![conf]));
         Request::change(RouteNetlinkMessage::SetLink(link.build()))
     }
 
@@ -203,6 +219,7 @@ impl Link {
             carrier: message.header.flags.contains(LinkFlags::LowerUp),
             operational: false,
             veth: false,
+            bridge: false,
             peer: None,
             alias: String::new(),
         };
@@ -215,7 +232,10 @@ impl Link {
                 LinkAttribute::Link(peer) => link.peer = Some(*peer),
                 LinkAttribute::OperState(state) => link.operational = *state == State::Up,
                 LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
-                LinkAttribute::LinkInfo(info) => link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth)),
+                LinkAttribute::LinkInfo(info) => {
+                    link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
+                    link.bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge));
+                }
                 _ => {}
             }
         }

@@ -67,6 +67,51 @@ impl Known {
     }
 }
 
+/// A neighbour that was asked for and does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unanswered {
+    /// Its address.
+    pub address: IpAddr,
+    /// The index of the link.
+    pub device: u32,
+    /// It was given up (`FAILED`); otherwise it is still asked for (`INCOMPLETE`).
+    pub failed: bool,
+}
+
+impl Unanswered {
+    /// Those of all links. An entry that is asked for the first time is left out: its answer is a moment away.
+    pub fn all(socket: &mut Socket) -> Result<Vec<Self>, Error> {
+        let mut all = Vec::new();
+        for family in Family::BOTH {
+            let mut message = NeighbourMessage::default();
+            message.header.family = family.in_header();
+            message.header.kind = RouteType::Unspec;
+            let dump = Request::dump(RouteNetlinkMessage::GetNeighbour(message));
+            all.extend(socket.dump(dump, |message| Self::from_message(&message))?);
+        }
+        Ok(all)
+    }
+
+    fn from_message(message: &RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
+        let (mut address, mut probes) = (None, 0);
+        for attribute in &message.attributes {
+            match attribute {
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => address = Some(IpAddr::V4(*ip)),
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => address = Some(IpAddr::V6(*ip)),
+                NeighbourAttribute::Probes(count) => probes = *count,
+                _ => {}
+            }
+        }
+        let failed = match message.header.state {
+            NeighbourState::Failed => true,
+            NeighbourState::Incomplete if probes > 1 => false,
+            _ => return None,
+        };
+        Some(Self { address: address?, device: message.header.ifindex, failed })
+    }
+}
+
 /// The key of an entry.
 fn question(address: IpAddr, device: u32) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();

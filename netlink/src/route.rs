@@ -34,6 +34,13 @@ pub enum RouteKind {
     Other(u8),
 }
 
+impl RouteKind {
+    /// Whether packets end there: unreachable, blackhole, prohibit.
+    pub fn leads_nowhere(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Other(6 | 8))
+    }
+}
+
 /// How far the destination is (`rtm_scope`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -147,6 +154,20 @@ impl Route {
         Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
     }
 
+    /// All routes of one table of one family, of every protocol or of one; the kernel filters them. `ENOENT` for a table that
+    /// does not exist.
+    pub fn dump_table(family: Family, table: u32, protocol: Option<u8>) -> Request {
+        let mut message = Self::every(family);
+        if let Some(protocol) = protocol {
+            message.header.protocol = RouteProtocol::from(protocol);
+        }
+        match u8::try_from(table) {
+            Ok(table) => message.header.table = table,
+            Err(_) => message.attributes.push(RouteAttribute::Table(table)),
+        }
+        Request::dump(RouteNetlinkMessage::GetRoute(message))
+    }
+
     /// All routes of one family, in every table.
     pub(crate) fn dump_all(family: Family) -> Request {
         Request::dump(RouteNetlinkMessage::GetRoute(Self::every(family)))
@@ -239,29 +260,59 @@ impl Route {
     }
 }
 
-/// Prints it as `ip route` does, the link by its index.
-impl fmt::Display for Route {
+/// As `ip route` names it (`rtn_type`).
+impl fmt::Display for RouteKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match RouteType::from(*self) {
+            RouteType::Unicast => "unicast",
+            RouteType::Local => "local",
+            RouteType::Broadcast => "broadcast",
+            RouteType::Anycast => "anycast",
+            RouteType::Multicast => "multicast",
+            RouteType::BlackHole => "blackhole",
+            RouteType::Unreachable => "unreachable",
+            RouteType::Prohibit => "prohibit",
+            RouteType::Throw => "throw",
+            RouteType::Nat => "nat",
+            RouteType::ExternalResolve => "xresolve",
+            other => return write!(f, "type {}", u8::from(other)),
+        };
+        f.write_str(name)
+    }
+}
+
+impl Route {
+    /// The route as `ip route` prints it, with the name of its link by `name`; where that is not known, the link is printed
+    /// as `ip` prints such a link: `if2`.
+    pub fn shown(&self, name: impl FnOnce(u32) -> Option<String>) -> String {
+        let mut text = String::new();
         if self.kind != RouteKind::Unicast {
-            write!(f, "{:?} ", self.kind)?;
+            text += &format!("{} ", self.kind);
         }
-        write!(f, "{}", self.destination)?;
+        text += &self.destination.to_string();
         if let Some(gateway) = self.gateway {
-            write!(f, " via {gateway}")?;
+            text += &format!(" via {gateway}");
         }
-        if let Some(device) = self.device {
-            write!(f, " dev {device}")?;
+        // The kernel shows the loopback link with IPv6 routes that lead nowhere.
+        if let Some(index) = self.device.filter(|_| !self.kind.leads_nowhere()) {
+            text += &format!(" dev {}", name(index).unwrap_or_else(|| format!("if{index}")));
         }
         if self.table != MAIN {
-            write!(f, " table {}", self.table)?;
+            text += &format!(" table {}", self.table);
         }
         if self.metric != 0 {
-            write!(f, " metric {}", self.metric)?;
+            text += &format!(" metric {}", self.metric);
         }
         if self.onlink {
-            write!(f, " onlink")?;
+            text += " onlink";
         }
-        Ok(())
+        text
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown(|_| None))
     }
 }
 
@@ -284,12 +335,44 @@ pub enum Lookup {
     Entry,
 }
 
+/// A packet that a host looks up: one that it forwards, or one that it sends itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Its destination address.
+    pub destination: IpAddr,
+    /// Its source address, where it is chosen already.
+    pub source: Option<IpAddr>,
+    /// The index of the link that it came in by; none for a packet that this host sends.
+    pub incoming: Option<u32>,
+}
+
+impl Looked {
+    /// The question which entry of the routing tables decides (`RTM_F_FIB_MATCH`).
+    pub(crate) fn question(&self) -> Request {
+        let mut message = Lookup::Entry.message(self.destination);
+        if let Some(source) = self.source {
+            message.header.source_prefix_length = message.header.destination_prefix_length;
+            message.attributes.push(RouteAttribute::Source(source.into()));
+        }
+        message.attributes.extend(self.incoming.map(RouteAttribute::Iif));
+        message.header.flags |= with_table(self.destination);
+        Request::get(RouteNetlinkMessage::GetRoute(message))
+    }
+}
+
+/// Has the kernel name the table: without it IPv4 says `main` of every one; IPv6 always names it, and refuses the flag
+/// (`inet6_rtm_valid_getroute_req`).
+fn with_table(destination: IpAddr) -> RouteFlags {
+    if destination.is_ipv4() { RouteFlags::LookupTable } else { RouteFlags::empty() }
+}
+
 impl Lookup {
     fn of_forwarded(self, packet: &Forwarded) -> Request {
         let mut message = self.message(packet.destination);
         message.header.source_prefix_length = message.header.destination_prefix_length;
         message.attributes.push(RouteAttribute::Source(packet.source.into()));
         message.attributes.push(RouteAttribute::Iif(packet.incoming));
+        message.header.flags |= with_table(packet.destination);
         Request::get(RouteNetlinkMessage::GetRoute(message))
     }
 
@@ -378,5 +461,26 @@ impl From<RouteScope> for Scope {
             RouteScope::Host => Self::Host,
             other => Self::Other(other.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_printed_with_its_kind_and_its_link_by_name() {
+        let blackhole = Route { kind: RouteKind::from_number(6), ..Route::to("10.244.2.2/32".parse().unwrap(), 4) };
+        assert_eq!(blackhole.to_string(), "blackhole 10.244.2.2/32");
+        let hop = Route {
+            gateway: "172.31.0.9".parse().ok(),
+            device: Some(2),
+            metric: 110,
+            ..Route::to("10.244.2.0/24".parse().unwrap(), 4)
+        };
+        assert_eq!(hop.shown(|_| Some("eth0".to_owned())), "10.244.2.0/24 via 172.31.0.9 dev eth0 metric 110");
+        assert_eq!(hop.to_string(), "10.244.2.0/24 via 172.31.0.9 dev if2 metric 110");
+        let kinds = [1, 2, 5, 7, 8, 9, 12].map(|number| RouteKind::from_number(number).to_string());
+        assert_eq!(kinds, ["unicast", "local", "multicast", "unreachable", "prohibit", "throw", "type 12"]);
     }
 }

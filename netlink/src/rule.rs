@@ -1,4 +1,7 @@
-//! Policy rules by source address: a second attachment's replies leave by its own table.
+//! Policy rules: those by source address that podlan makes (a second attachment's replies leave by its own table), and all
+//! others as they are read.
+
+mod policy;
 
 use std::net::IpAddr;
 
@@ -8,6 +11,8 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use crate::Family;
 use crate::request::Request;
+
+pub use policy::{PolicyRule, RuleAct};
 
 /// `from ADDRESS lookup TABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use super::observed::{comment, subnets};
 use super::subnets::Subnets;
 use super::table::{INTERVAL_END, Rule, TableFamily, new_rule};
 
-/// A chain at a hook of the IP families.
+/// A chain at a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseChain {
     /// The family of its table.
@@ -20,6 +20,12 @@ pub struct BaseChain {
     pub name: String,
     /// What no rule decides is dropped.
     pub drops: bool,
+    /// The hook's number within the family (linux/netfilter.h).
+    pub hook: u32,
+    /// Its type: `filter`, `nat`, `route`.
+    pub kind: String,
+    /// The names of the links whose packets it sees, in the family `netdev` and at the ingress of `inet`.
+    pub devices: Vec<String>,
 }
 
 /// A rule of a chain.
@@ -45,10 +51,18 @@ pub enum Step {
     Compare { register: u32, op: Cmp, value: Vec<u8> },
     /// Compares with every value of a set of single values.
     Lookup { register: u32, op: Cmp, values: Vec<Vec<u8>> },
+    /// Goes on when the register's first bytes lie between the two, these included.
+    Range { register: u32, op: Cmp, from: Vec<u8>, to: Vec<u8> },
     /// Asks whether an address lies in one of the subnets of a set.
     Within { register: u32, op: Cmp, subnets: Subnets },
     /// An extension of iptables by name, with its parameters.
     Extension { name: String, parameters: Vec<u8> },
+    /// Loads a value that the rule gives.
+    Value { register: u32, value: Vec<u8> },
+    /// The packet's mark becomes `mark & ~mask ^ value`.
+    SetMark { value: u32, mask: u32 },
+    /// The packet's mark becomes that of the register.
+    StoreMark { register: u32 },
     /// Ends the rule.
     End(End),
     /// Counts or logs; the packet goes on.
@@ -67,7 +81,18 @@ pub enum Field {
     EtherType,
     TransportProtocol,
     Mark,
-    NetworkHeader { offset: u32, length: u32 },
+    IncomingLink,
+    OutgoingLink,
+    /// Of which type the source, or the destination, is for this node (`RTN_…`).
+    AddressType,
+    NetworkHeader {
+        offset: u32,
+        length: u32,
+    },
+    TransportHeader {
+        offset: u32,
+        length: u32,
+    },
     ConnectionState,
     ConnectionStatus,
     Unknown,
@@ -90,20 +115,42 @@ pub enum End {
     Goto(String),
 }
 
-/// The chains of the IP families at a hook, but for our own tables.
+/// The chains of the IP families at a hook.
 pub fn base_chains(socket: &mut Nfnetlink, hook: u32) -> Result<Vec<BaseChain>, Error> {
+    let ip = |chain: &BaseChain| matches!(chain.family, TableFamily::Inet | TableFamily::Ipv4 | TableFamily::Ipv6);
+    Ok(all_base_chains(socket)?.into_iter().filter(|chain| chain.hook == hook && ip(chain)).collect())
+}
+
+/// The chains at all hooks of all families.
+pub fn all_base_chains(socket: &mut Nfnetlink) -> Result<Vec<BaseChain>, Error> {
+    use TableFamily::{Arp, Bridge, Inet, Ipv4, Ipv6, Netdev};
     let all = socket.dump(0, nfnetlink::GET_CHAIN, &[])?;
     let read = |(family, chain): &(u8, Vec<u8>)| {
-        let family = [TableFamily::Inet, TableFamily::Ipv4, TableFamily::Ipv6]
-            .into_iter()
-            .find(|known| *known as u8 == *family)?;
+        let known = [Inet, Ipv4, Ipv6, Netdev, Bridge, Arp];
+        let family = known.into_iter().find(|known| *known as u8 == *family)?;
         let chain = Attributes(chain);
-        // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1}, _POLICY 5: NF_DROP 0.
-        (chain.inside(4).be32(1)? == hook).then_some(())?;
-        let (table, name) = (chain.text(1)?.to_owned(), chain.text(3)?.to_owned());
-        Some(BaseChain { family, table, name, drops: chain.be32(5) == Some(0) })
+        // NFTA_CHAIN_TABLE 1, _NAME 3, _HOOK 4 {NFTA_HOOK_HOOKNUM 1, _DEV 3, _DEVS 4 {NFTA_DEVICE_NAME 1}}, _POLICY 5: NF_DROP 0,
+        // _TYPE 7.
+        let at = chain.inside(4);
+        let mut devices: Vec<String> = at.text(3).map(str::to_owned).into_iter().collect();
+        devices.extend(at.inside(4).filter_map(|(_, name)| text(name)));
+        devices.sort_unstable();
+        devices.dedup();
+        Some(BaseChain {
+            family,
+            table: chain.text(1)?.to_owned(),
+            name: chain.text(3)?.to_owned(),
+            drops: chain.be32(5) == Some(0),
+            hook: at.be32(1)?,
+            kind: chain.text(7).unwrap_or_default().to_owned(),
+            devices,
+        })
     };
     Ok(all.iter().filter_map(read).collect())
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(|text| text.trim_end_matches('\0').to_owned())
 }
 
 /// The rules of a chain, in order.
@@ -184,11 +231,22 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
     let data = expression.inside(2);
     let load = |what| data.be32(1).map_or(Step::Unknown, |register| Step::Load { register, what });
     match expression.text(1).unwrap_or_default() {
-        "meta" => load(meta(data.be32(2))),
+        // NFTA_META_KEY 2: NFT_META_MARK 3, _SREG 3 where the packet is changed.
+        "meta" => match (data.be32(3), data.be32(2)) {
+            (Some(register), Some(3)) => Step::StoreMark { register },
+            (Some(_), _) => Step::Neutral,
+            (None, key) => load(meta(key)),
+        },
         "payload" if data.be32(2) == Some(1) => {
             let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
             load(Field::NetworkHeader { offset, length })
         }
+        "payload" if data.be32(2) == Some(2) => {
+            let (offset, length) = (data.be32(3).unwrap_or_default(), data.be32(4).unwrap_or_default());
+            load(Field::TransportHeader { offset, length })
+        }
+        // NFTA_FIB_RESULT 2: NFT_FIB_RESULT_ADDRTYPE 3, of the source or of the destination.
+        "fib" if data.be32(2) == Some(3) => load(Field::AddressType),
         // NFTA_CT_DREG 1, _KEY 2: NFT_CT_STATE 0, NFT_CT_STATUS 2.
         "ct" => load(match data.be32(2) {
             Some(0) => Field::ConnectionState,
@@ -199,14 +257,17 @@ pub(super) fn step(expression: Attributes<'_>) -> Step {
         "bitwise" => mask(data).unwrap_or(Step::Unknown),
         "cmp" => compare(data).unwrap_or(Step::Unknown),
         "immediate" => end(data),
-        "counter" | "log" | "notrack" => Step::Neutral,
+        "range" => range(data).unwrap_or(Step::Unknown),
+        "counter" | "log" | "notrack" | "flow_offload" => Step::Neutral,
         "reject" => Step::End(End::Drop),
-        "masq" | "nat" => Step::End(End::Translate),
+        "masq" | "nat" | "redir" => Step::End(End::Translate),
         // NFTA_TARGET_NAME 1.
         "target" => match data.text(1).unwrap_or_default() {
             "REJECT" => Step::End(End::Drop),
-            "MASQUERADE" | "SNAT" | "NETMAP" => Step::End(End::Translate),
-            "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
+            "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => Step::End(End::Translate),
+            // linux/netfilter/xt_mark.h, `xt_mark_tginfo2`, in NFTA_TARGET_INFO 3: mark, mask.
+            "MARK" => mark(data.find(3).unwrap_or_default()).unwrap_or(Step::Unknown),
+            "LOG" | "NFLOG" | "CONNMARK" | "TCPMSS" | "CHECKSUM" | "CT" | "TRACE" => Step::Neutral,
             _ => Step::Unknown,
         },
         // NFTA_MATCH_NAME 1, _INFO 3.
@@ -222,6 +283,8 @@ fn meta(key: Option<u32>) -> Field {
     match key {
         Some(1) => Field::EtherType,
         Some(3) => Field::Mark,
+        Some(4) => Field::IncomingLink,
+        Some(5) => Field::OutgoingLink,
         Some(6) => Field::IncomingLinkName,
         Some(7) => Field::OutgoingLinkName,
         Some(15) => Field::AddressFamily,
@@ -237,6 +300,18 @@ fn mask(data: Attributes<'_>) -> Option<Step> {
     }
     let (mask, xor) = (data.inside(4).find(1)?.to_vec(), data.inside(5).find(1)?.to_vec());
     Some(Step::Mask { from: data.be32(1)?, to: data.be32(2)?, mask, xor })
+}
+
+fn mark(parameters: &[u8]) -> Option<Step> {
+    let word = |at: usize| parameters.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+    Some(Step::SetMark { value: word(0)?, mask: word(4)? })
+}
+
+/// NFTA_RANGE_SREG 1, _OP 2, _FROM_DATA 3, _TO_DATA 4.
+fn range(data: Attributes<'_>) -> Option<Step> {
+    let op = if data.be32(2)? == 0 { Cmp::Equal } else { Cmp::NotEqual };
+    let (from, to) = (data.inside(3).find(1)?.to_vec(), data.inside(4).find(1)?.to_vec());
+    Some(Step::Range { register: data.be32(1)?, op, from, to })
 }
 
 /// Greater and less are not known here.
@@ -261,7 +336,11 @@ fn end(data: Attributes<'_>) -> Step {
         (Some(0), Some(-3)) => Step::End(End::Jump(chain())),
         (Some(0), Some(-4)) => Step::End(End::Goto(chain())),
         (Some(0), Some(-5)) => Step::End(End::Return),
-        // A value for another expression, or a queue.
+        (Some(register), None) => match data.inside(2).find(1) {
+            Some(value) => Step::Value { register, value: value.to_vec() },
+            None => Step::Unknown,
+        },
+        // A queue.
         _ => Step::Unknown,
     }
 }

@@ -7,6 +7,7 @@
 mod counted;
 mod expression;
 mod foreign;
+mod map;
 mod nfnetlink;
 mod observed;
 mod plan;
@@ -14,15 +15,18 @@ mod plan;
 mod samples;
 mod subnets;
 mod table;
+mod withdraw;
 
 use nix::errno::Errno;
 
 pub use counted::counted;
-pub use expression::{Cmp, Expression, Verdict};
-pub use foreign::{BaseChain, End, Field, ForeignRule, Step, base_chains, change, rules};
+pub use expression::{Cmp, Expression, KeyPart, Verdict};
+pub use foreign::{BaseChain, End, Field, ForeignRule, Step, all_base_chains, base_chains, change, rules};
+pub use map::{Change, Element, Kind, Map, change_elements, elements};
 pub use nfnetlink::{Error, Event, Nfnetlink};
 pub use subnets::Subnets;
 pub use table::{Chain, Hook, Rule, Set, Table, TableFamily, octets};
+pub use withdraw::{chains, tables, withdraw};
 
 use observed::observe;
 use plan::{Plan, again, plan};
@@ -69,6 +73,19 @@ fn apply(socket: &mut Nfnetlink, plan: &Plan) -> Result<(), Error> {
 /// Whether the kernel's table of this name equals `table`. Changes nothing.
 pub fn is_in_place(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
     Ok(plan(table, observe(socket, table.family, table.name)?.as_ref()).is_empty())
+}
+
+/// Whether the rules of the table's chains are those of `table`, in their order: one question, whatever else there is.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn has_rules(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
+    let held = observed::comments(socket, table.family, table.name)?;
+    let is_held = |chain: &Chain| {
+        let of_chain = held.iter().filter(|(name, _)| name == chain.name).map(|(_, comment)| comment);
+        of_chain.eq(chain.rules.iter().map(Rule::comment).collect::<Vec<_>>().iter())
+    };
+    Ok(table.chains.iter().all(is_held))
 }
 
 /// Removes a table with its contents; false when there was none.

@@ -44,17 +44,17 @@ const GENERIC: usize = 4;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
-    #[error("open a netfilter socket: {0}")]
+    #[error("open a netfilter socket: {0}{hint}", hint = hint(.0.raw_os_error().map(Errno::from_raw)))]
     Open(#[source] io::Error),
     #[error("send rules: {0}")]
     Send(#[source] io::Error),
     #[error("receive the answer: {0}")]
     Receive(#[source] io::Error),
-    #[error("message {message}: {errno} (does the kernel have nf_tables and nft_fib?)")]
+    #[error("message {message}: {errno}{hint}", hint = hint(Some(*.errno)))]
     Refused { message: usize, errno: Errno },
     #[error("the kernel answered {answered} of {messages} messages")]
     Unanswered { answered: usize, messages: usize },
-    #[error("read rules: {0}")]
+    #[error("read rules: {0}{hint}", hint = hint(Some(*.0)))]
     Dump(#[source] Errno),
     #[error("read rules: they change faster than they can be read")]
     Interrupted,
@@ -71,6 +71,18 @@ impl From<DumpError> for Error {
             DumpError::Refused(refused) => Self::Dump(refused.errno),
             DumpError::Interrupted => Self::Interrupted,
         }
+    }
+}
+
+/// What the kernel means by its answer, where that is known. A kernel without a family, an expression or a kind of chain
+/// answers as if an object were missing (`nf_tables_api.c`); another errno says nothing about the kernel's parts.
+fn hint(errno: Option<Errno>) -> &'static str {
+    match errno {
+        Some(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT) => {
+            " (does the kernel have nf_tables and nft_fib?)"
+        }
+        Some(Errno::EPERM) => " (is the capability NET_ADMIN missing?)",
+        _ => "",
     }
 }
 
@@ -241,6 +253,19 @@ mod tests {
     use super::*;
     use crate::foreign::step;
     use crate::observed::comment;
+
+    #[test]
+    fn a_missing_part_of_the_kernel_is_suspected_only_where_the_answer_means_that() {
+        let refused = |errno| Error::Refused { message: 3, errno }.to_string();
+        for errno in [Errno::ENOENT, Errno::EOPNOTSUPP] {
+            assert!(refused(errno).contains("nft_fib"), "{errno}");
+        }
+        for errno in [Errno::EPERM, Errno::EBUSY, Errno::ENOMEM, Errno::EINVAL, Errno::EEXIST] {
+            assert!(!refused(errno).contains("nft_fib"), "{errno}");
+        }
+        assert!(refused(Errno::EPERM).contains("NET_ADMIN"));
+        assert!(Error::Open(Errno::EPROTONOSUPPORT.into()).to_string().contains("nf_tables"));
+    }
 
     #[test]
     fn fuzz_what_any_datagram_says_is_in_it_and_reads_the_same_once_written_again() {

@@ -53,12 +53,9 @@ pub(super) fn observe(socket: &mut Nfnetlink, family: TableFamily, name: &str) -
             observed.chains.insert(chain_name.to_owned(), read_chain(chain));
         }
     }
-    for (_, rule) in socket.dump(family as u8, nfnetlink::GET_RULE, &of_table(1))? {
-        let rule = Attributes(&rule);
-        if rule.text(1) == Some(name)
-            && let Some(chain) = rule.text(2).and_then(|chain| observed.chains.get_mut(chain))
-        {
-            chain.rules.push(comment(rule).unwrap_or_default().to_owned());
+    for (chain, comment) in comments(socket, family, name)? {
+        if let Some(chain) = observed.chains.get_mut(&chain) {
+            chain.rules.push(comment);
         }
     }
     for (_, set) in socket.dump(family as u8, nfnetlink::GET_SET, &of_table(1))? {
@@ -70,6 +67,18 @@ pub(super) fn observe(socket: &mut Nfnetlink, family: TableFamily, name: &str) -
         }
     }
     Ok(Some(observed))
+}
+
+/// Of each rule of a table, in order: its chain, and its comment, "" where it has none.
+pub(super) fn comments(
+    socket: &mut Nfnetlink,
+    family: TableFamily,
+    table: &str,
+) -> Result<Vec<(String, String)>, Error> {
+    let all = socket.dump(family as u8, nfnetlink::GET_RULE, &[Attribute::text(1, table)])?;
+    let rules = all.iter().map(|(_, rule)| Attributes(rule)).filter(|rule| rule.text(1) == Some(table));
+    let read = |rule: Attributes<'_>| Some((rule.text(2)?.to_owned(), comment(rule).unwrap_or_default().to_owned()));
+    Ok(rules.filter_map(read).collect())
 }
 
 /// NFTA_CHAIN_HOOK 4 {NFTA_HOOK_HOOKNUM 1, _PRIORITY 2}, _POLICY 5, _TYPE 7.
@@ -84,9 +93,13 @@ fn read_chain(chain: Attributes<'_>) -> ObservedChain {
     }
 }
 
-/// A rule's comment: libnftnl's attribute 0 of NFTA_RULE_USERDATA 7.
+/// A rule's comment, in NFTA_RULE_USERDATA 7.
 pub(super) fn comment(rule: Attributes<'_>) -> Option<&str> {
-    let mut userdata = rule.find(7)?;
+    comment_of(rule.find(7)?)
+}
+
+/// The comment in a user's data: libnftnl's attribute 0.
+pub(super) fn comment_of(mut userdata: &[u8]) -> Option<&str> {
     while let [kind, length, rest @ ..] = userdata {
         let value = rest.get(..usize::from(*length))?;
         if *kind == 0 {

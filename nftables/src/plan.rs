@@ -5,6 +5,7 @@
 
 mod difference;
 
+use super::map::Map;
 use super::nfnetlink::Message;
 use super::observed::{Observed, ObservedChain, ObservedSet};
 use super::subnets::Subnets;
@@ -62,6 +63,9 @@ fn change(table: &Table, held: &Observed, mut first: Vec<Message>) -> Plan {
         let known = known.and_then(|known| known.subnets.as_ref()).unwrap_or(&none);
         steps.extend(difference(known, &set.subnets).into_iter().map(|step| elements(table, set, &step)));
     }
+    let names = table.maps.iter().zip(1 + u32::try_from(table.sets.len()).unwrap_or_default()..);
+    let missing = names.filter(|(map, _)| !held.sets.contains_key(map.name));
+    first.extend(missing.map(|(map, id)| map.creation(table, id)));
     let sets = [first].into_iter().chain(steps).filter(|transaction| !transaction.is_empty()).collect();
     Plan { whole: false, sets, rules: rules(table, held) }
 }
@@ -73,7 +77,9 @@ fn fits(table: &Table, observed: &Observed) -> bool {
         let hook = &chain.hook;
         (held.kind.as_str(), held.number, held.priority, held.policy) == (hook.kind, hook.number, hook.priority, 1)
     };
+    let map = |map: &Map, held: &ObservedSet| held.shape == map.shape();
     table.sets.iter().all(|ours| observed.sets.get(ours.name).is_none_or(|held| set(ours, held)))
+        && table.maps.iter().all(|ours| observed.sets.get(ours.name).is_none_or(|held| map(ours, held)))
         && table.chains.iter().all(|ours| observed.chains.get(ours.name).is_none_or(|held| chain(ours, held)))
 }
 
@@ -94,7 +100,10 @@ fn rules(table: &Table, held: &Observed) -> Vec<Message> {
     let extra: Vec<&String> = extra.collect();
     messages.extend(extra.iter().map(|name| table::empty_chain(table, name)));
     messages.extend(extra.iter().map(|name| table::remove_chain(table, name)));
-    let extra = held.sets.keys().filter(|name| table.sets.iter().all(|set| set.name != **name));
+    let is_ours = |name: &&String| {
+        table.sets.iter().map(|set| set.name).chain(table.maps.iter().map(|map| map.name)).any(|own| own == **name)
+    };
+    let extra = held.sets.keys().filter(|name| !is_ours(name));
     messages.extend(extra.map(|name| table::remove_set(table, name)));
     messages
 }

@@ -8,6 +8,7 @@ use netlink::Family;
 use netlink::wire::Attribute;
 
 use super::expression::Expression;
+use super::map::Map;
 use super::nfnetlink::{self, Message};
 use super::subnets::Subnets;
 
@@ -20,6 +21,10 @@ pub enum TableFamily {
     Ipv4 = 2,
     /// `NFPROTO_ARP`.
     Arp = 3,
+    /// `NFPROTO_NETDEV`: everything on one link.
+    Netdev = 5,
+    /// `NFPROTO_BRIDGE`: everything that passes through a bridge.
+    Bridge = 7,
     /// `NFPROTO_IPV6`.
     Ipv6 = 10,
 }
@@ -28,7 +33,7 @@ impl TableFamily {
     /// Whether the table's chains see packets of an address family.
     pub fn sees(self, family: Family) -> bool {
         match self {
-            Self::Inet => true,
+            Self::Inet | Self::Netdev | Self::Bridge => true,
             Self::Ipv4 => family == Family::V4,
             Self::Ipv6 => family == Family::V6,
             Self::Arp => false,
@@ -41,6 +46,8 @@ impl TableFamily {
             Self::Inet => "inet",
             Self::Ipv4 => "ip",
             Self::Arp => "arp",
+            Self::Netdev => "netdev",
+            Self::Bridge => "bridge",
             Self::Ipv6 => "ip6",
         }
     }
@@ -55,6 +62,8 @@ pub struct Table {
     pub name: &'static str,
     /// Its sets, all of them.
     pub sets: Vec<Set>,
+    /// Its maps, all of them. Their elements are changed by [`super::change_elements`], not with the table.
+    pub maps: Vec<Map>,
     /// Its chains, all of them.
     pub chains: Vec<Chain>,
 }
@@ -230,6 +239,6 @@ pub(super) fn new_rule(family: TableFamily, table: &str, chain: &str, rule: &Rul
     message(family, nfnetlink::NEW_RULE, attributes)
 }
 
-fn message(family: TableFamily, kind: u16, attributes: Vec<Attribute>) -> Message {
+pub(super) fn message(family: TableFamily, kind: u16, attributes: Vec<Attribute>) -> Message {
     Message { family: family as u8, kind, attributes }
 }

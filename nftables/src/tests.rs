@@ -53,6 +53,7 @@ fn table(v4: &Subnets, v6: &Subnets) -> Table {
         family: TableFamily::Inet,
         name: "podlan-test",
         sets: vec![set(SETS[0], Family::V4, v4), set(SETS[1], Family::V6, v6)],
+        maps: Vec::new(),
         chains: vec![Chain { name: "test", hook, rules: vec![rule] }],
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::Path;
 
 use cni::{Attachment, Code, Error, NetworkName};
-use ipam::{Claim, Collector, Lease, Place, Proof, Settings, Stamp};
+use hostport::Ports;
+use ipam::{Claim, Collector, DEFAULT_DATA_DIR, DEFAULT_LOCK_TIMEOUT, Lease, Place, Proof, Settings, Stamp};
 use netlink::Socket;
 use podlink::HostLinks;
 
 use crate::assignment::{Assignment, addresses};
+use crate::collected::Collected;
 use crate::delegate::Delegate;
 
 /// The IPAM that gives addresses, for one call of one verb. `P` is what was read of the `ipam` section for that verb: all of it
@@ -64,7 +67,7 @@ impl Addressing<'_, Settings> {
     ) -> Result<Assignment, Error> {
         match self {
             Self::BuiltIn(settings) => {
-                let links = HostLinks::new(host, network);
+                let links = Collected { links: HostLinks::new(host, network), ports: self.ports()?, network };
                 let leases = ipam::lease(&settings.place, &settings.want, attachment, proof, &links)?;
                 Ok(Assignment::of(settings, leases))
             }
@@ -105,6 +108,22 @@ impl Addressing<'_, Settings> {
 }
 
 impl<P: Placed> Addressing<'_, P> {
+    /// The host ports of this node: beside the leases; for a delegate's pods in podlan's usual directory.
+    pub(crate) fn ports(&self) -> Result<Ports, Error> {
+        Ok(match self {
+            Self::BuiltIn(placed) => {
+                let place = placed.place()?;
+                Ports::below(&place.data_dir, place.lock_timeout)
+            }
+            Self::Delegate(_) => Ports::below(Path::new(DEFAULT_DATA_DIR), DEFAULT_LOCK_TIMEOUT),
+        })
+    }
+
+    /// Whether the addresses are leases of the built-in IPAM.
+    pub(crate) fn leases_them(&self) -> bool {
+        matches!(self, Self::BuiltIn(_))
+    }
+
     /// The addresses that the attachment holds. What a delegate holds only the delegate knows: `None`.
     pub(crate) fn held(&self, attachment: &Attachment) -> Result<Option<Vec<IpAddr>>, Error> {
         Ok(self.leases_of(attachment)?.map(|leases| addresses(&leases)))

@@ -62,8 +62,19 @@ fn first_of(socket: &mut Socket, refused: Vec<Refused<'_>>) -> Result<(), Error>
         Some((Operation::Route(route), source)) if source.errno == Errno::EEXIST => {
             Err(name_the_holder(socket, route)?)
         }
-        Some((operation, source)) => Err(Error::Refused { operation: operation.to_string(), source }),
+        Some((operation, source)) => Err(Error::Refused { operation: in_words(socket, operation), source }),
     }
+}
+
+/// The links are asked for their names only after a refusal: it would cost each ADD a message.
+pub(crate) fn in_words(socket: &mut Socket, operation: &Operation) -> String {
+    let socket = std::cell::RefCell::new(socket);
+    operation.in_words(&|index| link_name(&mut socket.borrow_mut(), index).unwrap_or_else(|| format!("if{index}")))
+}
+
+/// The name of the link with this index.
+pub(crate) fn link_name(socket: &mut Socket, index: u32) -> Option<String> {
+    Link::find(socket, Selector::Index(index)).ok().flatten().map(|link| link.name)
 }
 
 /// The kernel gives no IPv6 address to a link that has IPv6 switched off.
@@ -75,5 +86,6 @@ fn is_off(operation: &Operation, source: &KernelError) -> bool {
 fn name_the_holder(socket: &mut Socket, route: &Route) -> Result<Error, Error> {
     let address = route.destination.ip();
     let holder = Route::ask(socket, Lookup::Entry, address)?;
-    Ok(Error::AddressRouted { address, route: holder.as_ref().unwrap_or(route).to_string() })
+    let route = holder.as_ref().unwrap_or(route);
+    Ok(Error::AddressRouted { address, route: route.shown(|index| link_name(socket, index)) })
 }

@@ -56,6 +56,9 @@ impl<'a> Config<'a, Place> {
 impl<'a, P> Config<'a, P> {
     fn read(request: &'a Request, read: fn(&Request) -> Result<P, Error>) -> Result<Self, Error> {
         let fields = Fields::new(&request.config.raw, "", Code::InvalidConfig);
+        if !request.config.runtime.port_mappings.is_empty() {
+            refuse_portmaps_keys(&fields)?;
+        }
         let keys = Keys {
             mtu: mtu_of(&fields)?,
             host_source: host_source(&fields)?,
@@ -124,6 +127,27 @@ fn host_source(fields: &Fields<'_>) -> Result<Vec<IpAddr>, Error> {
     Ok(sources)
 }
 
+/// Keys of portmap that ask for what podlan's host ports do not do: code 2. Without them, with their defaults, and with
+/// `markMasqBit`, for no mark is used, all is as with portmap.
+fn refuse_portmaps_keys(fields: &Fields<'_>) -> Result<(), Error> {
+    let default = |key: &str, value: &Value| match (key, value) {
+        ("snat", Value::Bool(given)) => *given,
+        ("masqAll", Value::Bool(given)) => !given,
+        ("conditionsV4" | "conditionsV6", Value::Array(given)) => given.is_empty(),
+        ("backend", Value::String(given)) => given == "nftables",
+        _ => false,
+    };
+    for key in ["snat", "masqAll", "conditionsV4", "conditionsV6", "externalSetMarkChain", "backend"] {
+        if let Some(value) = fields.value(key).filter(|value| !default(key, value)) {
+            return Err(Error::new(Code::UnsupportedField, format!("unsupported field {key}: {value}")).with_details(
+                "podlan has the host ports itself; for this key chain portmap, and take the capability \
+                               portMappings from podlan",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn agent(fields: &Fields<'_>) -> Result<Option<PathBuf>, Error> {
     match fields.string("agent")? {
         Some(path) if path.starts_with('/') => Ok(Some(path.into())),
@@ -177,6 +201,25 @@ mod tests {
         for value in [json!("x"), json!(5), json!(["10.0.0.5", "10.0.0.6"])] {
             let (code, msg) = refused(&json!({ "hostSource": value }), host_source);
             assert!(code == 7 && msg.contains("hostSource"), "{code} {msg}");
+        }
+    }
+
+    /// S-181
+    #[test]
+    fn keys_of_portmap_are_refused_where_they_ask_for_something_else() {
+        let fine =
+            json!({"snat": true, "masqAll": false, "conditionsV4": [], "backend": "nftables", "markMasqBit": 13});
+        accepted(&fine, refuse_portmaps_keys);
+        for (key, value) in [
+            ("snat", json!(false)),
+            ("masqAll", json!(true)),
+            ("conditionsV4", json!(["-s", "10.0.0.0/8"])),
+            ("conditionsV6", json!(["!", "-s", "fd00::/8"])),
+            ("externalSetMarkChain", json!("KUBE-MARK-MASQ")),
+            ("backend", json!("iptables")),
+        ] {
+            let (code, msg) = refused(&json!({ key: value }), refuse_portmaps_keys);
+            assert!(code == 2 && msg.contains(key), "{code} {msg}");
         }
     }
 

@@ -54,6 +54,8 @@ pub(crate) enum Activity {
     Compare,
     /// GC.
     Collect,
+    /// STATUS.
+    Judge,
 }
 
 impl Activity {
@@ -64,6 +66,7 @@ impl Activity {
             Self::Remove => "failed to remove the pod's link",
             Self::Compare => "failed to look at the pod's link",
             Self::Collect => "failed to remove the links of pods that are not listed",
+            Self::Judge => "failed to look at this node's links",
         }
     }
 
@@ -95,17 +98,15 @@ impl Activity {
     }
 }
 
+/// The error that an ADD gives the runtime. There is no conversion without a verb: each verb's errors say what it does.
+pub(crate) fn set_up(error: impl Into<Error>) -> cni::Error {
+    Activity::SetUp.error(error)
+}
+
 impl Error {
     /// Another try may not meet it.
     fn is_passing(&self) -> bool {
         podlink::errno_of(self).is_some_and(|errno| podlink::is_passing(Errno::from_raw(errno)))
-    }
-}
-
-/// Of ADD, the verb that changes most.
-impl From<Error> for cni::Error {
-    fn from(error: Error) -> Self {
-        Activity::SetUp.error(error)
     }
 }
 
@@ -116,6 +117,14 @@ mod tests {
     use podlink::NetnsError;
 
     use super::*;
+
+    #[test]
+    fn only_an_add_says_that_it_failed_to_set_up_a_link() {
+        let verbs = [Activity::SetUp, Activity::Remove, Activity::Compare, Activity::Collect, Activity::Judge];
+        let texts = verbs.map(|verb| verb.code(&Error::LinkVanished { name: "podl1".into() }).1);
+        assert!(texts[0].contains("failed to set up the pod's link"), "{texts:?}");
+        assert!(texts[1..].iter().all(|text| text.contains("failed to") && !text.contains("set up")), "{texts:?}");
+    }
 
     /// B10: only for a namespace that is gone is the runtime's answer that there is nothing to delete.
     #[test]

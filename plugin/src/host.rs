@@ -5,16 +5,16 @@ use netlink::{Family, ForwardingError, LinkSettings, Procfs, Socket};
 
 use crate::agent;
 use crate::config::{self, Keys};
-use crate::error::Error;
+use crate::error::{Activity, Error};
 
 /// The MTU of a pod's link, bytes: the configuration's, or the one that pods of this node inherit. Refused where it is too
 /// small for IPv6 and the pod has that.
-pub(crate) fn pod_mtu(host: &mut Socket, keys: &Keys, pod_has_v6: bool) -> Result<u32, CniError> {
+pub(crate) fn pod_mtu(host: &mut Socket, keys: &Keys, pod_has_v6: bool, verb: Activity) -> Result<u32, CniError> {
     let (mtu, of) = match keys.mtu {
         Some(mtu) => (mtu, None),
         None => {
             let by_agent = || keys.agent.as_deref().and_then(agent::inherited_mtu);
-            let inherited = netlink::inherited_mtu(host, by_agent).map_err(Error::from)?;
+            let inherited = netlink::inherited_mtu(host, by_agent).map_err(|error| verb.error(error))?;
             (inherited.mtu, Some(inherited.of))
         }
     };

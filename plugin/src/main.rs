@@ -7,6 +7,7 @@ mod addressing;
 mod agent;
 mod apply;
 mod assignment;
+mod collected;
 mod config;
 mod delegate;
 mod error;

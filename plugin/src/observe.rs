@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use netlink::{Address, Family, Known, Link, Neighbour, Route, Selector, Socket, SourceRule};
 
+use crate::apply::link_name;
 use crate::error::Error;
 use crate::plan::Operation;
 
@@ -42,7 +43,7 @@ pub(crate) fn differences(
                     Some(link) if link.up && (link.operational || !link.veth) => None,
                     Some(link) if link.up => Some(format!("the link {} is up, but not operational", link.name)),
                     Some(link) => Some(format!("the link {} is down", link.name)),
-                    None => Some(format!("link {device} is missing")),
+                    None => Some("the link is missing".to_owned()),
                 }
             }
             Operation::Address(address) => {
@@ -58,7 +59,7 @@ pub(crate) fn differences(
             Operation::Route(route) if is_link_local(route.destination.ip()) => None,
             Operation::Route(route) => {
                 let there = observed.routes.iter().any(|other| leads_alike(route, other));
-                (!there).then(|| format!("the route {route} is missing"))
+                (!there).then(|| format!("the route {} is missing", route.shown(|index| link_name(socket, index))))
             }
             Operation::Neighbour(neighbour) => {
                 let known = Known::ask(socket, neighbour.address, neighbour.device)?;

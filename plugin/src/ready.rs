@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use netlink::{LinkState, Socket};
 use nix::errno::Errno;
 
-use crate::apply::apply;
+use crate::apply::{apply, in_words};
 use crate::error::Error;
 use crate::plan::Operation;
 
@@ -27,7 +27,10 @@ pub(crate) fn pass(host: &mut Socket, name: &str, device: u32, neighbours: &[Ope
     let state = known(answered.state, name)?;
     if state.operational {
         let refused = neighbours.iter().zip(answered.verdicts).find_map(|(what, verdict)| Some((what, verdict.err()?)));
-        return refused.map_or(Ok(()), |(what, source)| Err(Error::Refused { operation: what.to_string(), source }));
+        return match refused {
+            None => Ok(()),
+            Some((what, source)) => Err(Error::Refused { operation: in_words(host, what), source }),
+        };
     }
     wait(name, || known(LinkState::ask(host, device, [])?.state, name))?;
     apply(host, neighbours)

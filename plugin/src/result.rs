@@ -26,7 +26,7 @@ pub(crate) fn ours_in(result: &AddResult, attachment: &Attachment, netns: &Path)
 pub(crate) fn previous(request: &Request, attachment: &Attachment, netns: &Path) -> Result<AddResult, Error> {
     let previous = request.config.previous_result()?.unwrap_or_default();
     if ours_in(&previous, attachment, netns).is_some() {
-        return Err(error::Error::InterfaceExists { ifname: attachment.ifname.to_string() }.into());
+        return Err(error::set_up(error::Error::InterfaceExists { ifname: attachment.ifname.to_string() }));
     }
     Ok(previous)
 }

@@ -1,8 +1,10 @@
-//! What an ADD has made so far, and its undoing: in reverse, the link before the addresses, unless it is kept. By value: the
+//! What an ADD has made so far, and its undoing: in reverse, the link before the host ports and the addresses, unless it
+//! is kept. By value: the
 //! link by its index, the leases as they were given. What another process has given or made since stays.
 
 use std::path::Path;
 
+use hostport::Ports;
 use ipam::Settings;
 use netlink::{Link, Socket};
 use podlink::{Identity, Netns, removal};
@@ -15,6 +17,10 @@ enum Step<'a> {
     Assigned {
         addressing: &'a Addressing<'a, Settings>,
         assignment: Assignment,
+    },
+    Mapped {
+        ports: Ports,
+        key: &'a str,
     },
     /// `device` is the link's index, once it is known.
     Linking {
@@ -41,6 +47,11 @@ impl<'a> Undo<'a> {
     /// Addresses were taken.
     pub(crate) fn assigned(&mut self, addressing: &'a Addressing<'a, Settings>, assignment: &Assignment) {
         self.steps.push(Step::Assigned { addressing, assignment: assignment.clone() });
+    }
+
+    /// The pod's host ports are about to be claimed.
+    pub(crate) fn mapping(&mut self, ports: Ports, identity: &'a Identity) {
+        self.steps.push(Step::Mapped { ports, key: &identity.host_name });
     }
 
     /// The link pair is about to be made. The kernel may have made it, and its answer be lost.
@@ -75,6 +86,8 @@ impl<'a> Undo<'a> {
                 };
                 removed.is_ok()
             }),
+            // No other ADD of the attachment is under way: it is ours, or left by one that has ended.
+            Step::Mapped { ports, key } => ports.release(key).is_ok(),
             // The rules before the lease, by which a DEL knows what is left to do.
             Step::Assigned { addressing, assignment } => {
                 let forgotten = |host| removal::forget_rules(&host, self.pod, &assignment.addresses).is_ok();

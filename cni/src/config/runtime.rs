@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::port_mapping::{self, PortMapping};
 use crate::{Code, Dns, Error, Fields, MacAddress, parse_address};
 
 /// Capabilities that only plugins chained after an interface plugin act on.
-const FOREIGN: [&str; 2] = ["portMappings", "bandwidth"];
+const FOREIGN: [&str; 1] = ["bandwidth"];
 
 /// `runtimeConfig`. Keys are matched in any case: containerd capitalises them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +22,8 @@ pub struct RuntimeConfig {
     pub dns: Option<Dns>,
     /// `mac`: the address of the pod's end.
     pub mac: Option<MacAddress>,
+    /// `portMappings`: ports of the node that lead to the pod.
+    pub port_mappings: Vec<PortMapping>,
     /// Capabilities that are given and are meant for chained plugins.
     pub foreign: Vec<&'static str>,
 }
@@ -45,6 +48,7 @@ impl RuntimeConfig {
             ip_ranges: fields.list("ipRanges")?.map(<[Value]>::to_vec),
             dns: Dns::from_capability(fields.object("dns")?)?,
             mac: fields.parsed("mac", "MAC address", |text| MacAddress::parse(text).ok())?,
+            port_mappings: port_mapping::of(&fields)?,
             foreign: FOREIGN.into_iter().filter(|key| fields.value(key).is_some()).collect(),
         })
     }

@@ -157,14 +157,47 @@ fn capabilities_are_read_in_the_case_that_containerd_uses() {
     let given = json!({"RuntimeConfig": {
         "IPs": ["10.1.2.3/24", "fd00::3"], "Mac": "02:00:00:00:00:01", "IPRanges": [[{"Subnet": "10.1.2.0/24"}]],
         "dns": {"Servers": ["10.96.0.10"], "Searches": null, "Options": null},
-        "portMappings": [{"HostPort": 80}], "Bandwidth": {"IngressRate": 1}, "cgroupPath": "/x", "aliases": 5,
+        "PortMappings": [
+            {"HostPort": 80, "ContainerPort": 8080, "Protocol": "UDP", "HostIP": "192.0.2.1"},
+            {"hostPort": 65535, "containerPort": 1, "hostIP": ""},
+        ], "Bandwidth": {"IngressRate": 1}, "cgroupPath": "/x", "aliases": 5,
     }});
     let runtime = read(Verb::Add, given).unwrap().runtime;
     assert_eq!(runtime.ips, ["10.1.2.3", "fd00::3"].map(|text| text.parse::<std::net::IpAddr>().unwrap()));
     assert_eq!(runtime.mac.unwrap().to_string(), "02:00:00:00:00:01");
     assert_eq!(runtime.ip_ranges.unwrap(), [json!([{"Subnet": "10.1.2.0/24"}])]);
     assert_eq!(runtime.dns.unwrap().nameservers, ["10.96.0.10"]);
-    assert_eq!(runtime.foreign, ["portMappings", "bandwidth"]);
+    let (udp, tcp) = (Transport::Udp, Transport::Tcp);
+    let host_ip = "192.0.2.1".parse().ok();
+    assert_eq!(
+        runtime.port_mappings,
+        [
+            PortMapping { protocol: udp, host_ip, host_port: 80, container_port: 8080 },
+            PortMapping { protocol: tcp, host_ip: None, host_port: 65535, container_port: 1 },
+        ]
+    );
+    assert_eq!(runtime.foreign, ["bandwidth"]);
+}
+
+#[test]
+fn a_port_mapping_that_cannot_be_is_refused_and_names_its_field() {
+    // S-181
+    for (mapping, field) in [
+        (json!({"containerPort": 80}), "runtimeConfig.portMappings[0].hostPort: missing"),
+        (
+            json!({"hostPort": 0, "containerPort": 80}),
+            "runtimeConfig.portMappings[0].hostPort: 0 is not from 1 to 65535",
+        ),
+        (json!({"hostPort": 80, "containerPort": 65536}), "[0].containerPort: 65536 is not"),
+        (json!({"hostPort": 80, "containerPort": 80, "protocol": "icmp"}), "invalid protocol (tcp, udp, sctp) icmp"),
+        (json!({"hostPort": 80, "containerPort": 80, "hostIP": "node1"}), "[0].hostIP: invalid IP address node1"),
+        (json!({"hostPort": "80", "containerPort": 80}), "[0].hostPort: must be a whole number"),
+    ] {
+        let (code, text) = refused(Verb::Add, json!({"runtimeConfig": {"portMappings": [mapping]}}));
+        assert!(code == 7 && text.contains(field), "{code} {text}");
+        let lenient = json!({"runtimeConfig": {"portMappings": [mapping]}});
+        assert!(read(Verb::Del, lenient).unwrap().runtime.port_mappings.is_empty());
+    }
 }
 
 #[test]

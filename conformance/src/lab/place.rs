@@ -50,7 +50,7 @@ impl Place {
     }
 
     /// The lab itself, where the bridge is.
-    pub(super) fn lab() -> Result<Self, Error> {
+    pub fn lab() -> Result<Self, Error> {
         Ok(Self::node("lab", Namespaces::here()?))
     }
 

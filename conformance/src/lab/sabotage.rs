@@ -51,12 +51,21 @@ where
     /// # Errors
     /// Those of the closures, and a command that was not hit and fails.
     pub fn at_each_call(&self, node: &Node) -> Result<usize, Error> {
+        self.at_calls(node, |number| number + 1)
+    }
+
+    /// Tampers with calls of each name, of each thread: the first, and those that `next` gives after each. Returns their number.
+    ///
+    /// # Errors
+    /// As [`Sabotage::at_each_call`].
+    pub fn at_calls(&self, node: &Node, next: impl Fn(usize) -> usize) -> Result<usize, Error> {
         (self.before)()?;
         let (calls, whole) = self.calls(node)?;
         (self.then)("after a whole run", &whole)?;
         let mut points = 0;
         for call in &calls {
-            for number in 1..BOUND {
+            let mut number = 1;
+            while number < BOUND {
                 (self.before)()?;
                 let inject = format!("--inject={call}:{}:when={number}", self.tamper);
                 let strace = ["-f", "-qq", "-o", TRACE, &format!("--trace={call}"), &inject];
@@ -72,6 +81,7 @@ where
                     break;
                 }
                 points += 1;
+                number = next(number);
             }
         }
         Ok(points)

@@ -83,7 +83,9 @@ impl<'lab> Rig<'lab> {
             gone.remove()?;
             eventually(SOON, "its link is gone", || {
                 let network = self.node.network().map_err(|error| error.to_string())?;
-                let links = network.lines(&["link", "veth"]).len();
+                // The agent's pair for path probes stays when it ends.
+                let links = network.lines(&["link", "veth"]);
+                let links = links.iter().filter(|line| !line.contains("path probes")).count();
                 if links == 2 { Ok(()) } else { Err(network.to_string()) }
             })?;
         }

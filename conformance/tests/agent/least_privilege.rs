@@ -67,7 +67,10 @@ fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_ag
             .args(["--listen", &METRICS.to_string(), "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
             .spawn()?;
         eventually(SOON, "it is ready: its routes are in", || {
-            serves_ready(node, METRICS).map_err(|answer| format!("{answer}\n{}", agent.stderr()))
+            serves_ready(node, METRICS).map_err(|answer| format!("{answer}\n{}", agent.stderr()))?;
+            // It comes after node.json, which says that it is ready.
+            let conflist = node.path("/run/net.d/10-podlan.conflist").exists();
+            if conflist { Ok(()) } else { Err(format!("no conflist\n{}", agent.stderr())) }
         })?;
         let whole = routes(node)?;
         assert!(whole.len() >= 4, "{whole:?}");
@@ -83,7 +86,8 @@ fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_ag
         for (path, mode) in
             [("/run/bin/podlan", 0o755), ("/run/bin/podlan-ipam", 0o755), ("/run/net.d/10-podlan.conflist", 0o644)]
         {
-            let there = fs::metadata(node.path(path)).map_err(failed(path))?;
+            // The conflist comes after the state that says that pods may come.
+            let there = eventually(SOON, path, || fs::metadata(node.path(path)).map_err(|error| error.to_string()))?;
             assert_eq!(there.permissions().mode() & 0o7777, mode, "{path}");
         }
         let rules = node.command("nft").args(["list", "ruleset"]).succeeds()?;
@@ -106,6 +110,19 @@ fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_ag
                 false => Err(format!("{now:?}\n{rules}\nplugin: {plugin}\n{leases}\n{}", agent.stderr())),
             }
         })?;
+        // Finds by itself what is wrong, and can run every check.
+        let first = node.path("/run/net.d/05-other.conflist");
+        fs::write(&first, r#"{"name":"other","plugins":[{"type":"bridge"}]}"#).map_err(failed("write a conflist"))?;
+        let found = eventually(SOON, "it reports the conflist that comes first", || {
+            let said = podlan_conformance::agent::state(node);
+            let mut kinds = said["conditions"].as_array().into_iter().flatten().map(|condition| &condition["kind"]);
+            if kinds.any(|kind| kind == "conflist-not-first") { Ok(said) } else { Err(said.to_string()) }
+        })?;
+        // The insides of pods are for the node's root alone.
+        let unknown = found["unknown"].as_array().into_iter().flatten();
+        let checks: Vec<_> = unknown.map(|unknown| unknown["check"].as_str().unwrap_or_default()).collect();
+        assert_eq!(checks, ["pods"], "{found}");
+        fs::remove_file(&first).map_err(failed("remove a conflist"))?;
         let traced = command(node, &podlan_node, &["trace", &at_web.v4()?.to_string(), "10.244.2.2"])?;
         assert!(traced.contains("the address is kept") && traced.contains("nothing is wrong"), "{traced}");
         lab.list(&[node])?;

@@ -3,10 +3,12 @@
 
 mod broken_things;
 mod cleanup_killed_anywhere;
+mod conditions;
 mod http;
 mod install;
 mod killed_anywhere;
 mod leases;
 mod least_privilege;
+mod log;
 mod pod_mtu;
 mod threads;

@@ -12,7 +12,8 @@ use podlan_conformance::lab::{Lab, binaries, eventually, within};
 const SOON: Duration = Duration::from_secs(20);
 
 /// The parts, the log's writer, and the worker for the one lease store there is. The main thread is the process.
-const THREADS: [&str; 11] = [
+const THREADS: [&str; 13] = [
+    "conditions",
     "control",
     "files",
     "forwarding",
@@ -21,6 +22,7 @@ const THREADS: [&str; 11] = [
     "packet filter",
     "pod MTU",
     "podlan-node",
+    "probes",
     "reports",
     "source",
     "store",

@@ -43,5 +43,5 @@ fn each_alert_fires_on_its_condition_and_the_rule_tests_detect_one_that_does_not
         let said = run(&promtool, spoiled.path(), &["test", "rules", "podlan.test.yaml"]);
         assert!(!said.status.success(), "no test notices that {expression} never fires");
     }
-    assert_eq!(expressions.len(), 15);
+    assert_eq!(expressions.len(), 22);
 }

@@ -145,7 +145,11 @@ fn a_firewalld_zone_that_rejects_is_reported_with_its_fix_and_not_overridden() {
         let connected = || web.reaches(&at_web, &at_db.ips()).map_err(|error| error.to_string());
         eventually(SOON, "web reaches db", connected)?;
         two.command(nft).args(["-f", "-"]).stdin(FIREWALLD).succeeds()?;
-        reports(two, 1, &["inet firewalld filter_FORWARD drops traffic between pods by a rule", "--zone=trusted"])?;
+        reports(
+            two,
+            1,
+            &["inet firewalld filter_FORWARD drops traffic between pods by its rule with handle", "--zone=trusted"],
+        )?;
         assert!(is_cut_off(&web, at_db.v4()?)?, "packets are dropped");
         // The rules that firewalld adds for its trusted zone.
         for rule in [

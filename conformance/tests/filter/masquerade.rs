@@ -169,7 +169,7 @@ fn a_pod_has_the_nodes_address_outside_and_its_own_towards_pods_and_nodes_and_th
             let route = ["route", "add", &cidr.to_string(), "via", &via.to_string()].map(str::to_owned);
             outside.command("ip").args(route).succeeds()?;
         }
-        let agent = one.agent(&["--masquerade", "--no-masquerade-to", "172.31.0.3,fd31::3"])?;
+        let agent = one.agent(&["--masquerade", "--no-masquerade-to", "172.31.0.3/32,fd31::3/128"])?;
         becomes(one, "on")?;
         // Of another pod: a connection keeps the address that it started with.
         let late = one.pod("late")?;

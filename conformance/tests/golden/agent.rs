@@ -77,6 +77,12 @@ impl<'a> Rig<'a> {
         }
         let web = node.pod("web")?;
         let at = web.add(&Self::config(node)?)?;
+        // The keys of a condition are recorded: the conflist chains a plugin that is not installed.
+        eventually(SOON, "the agent reports a condition", || {
+            let said = ask(node, &["status", "--json"])?;
+            let mut kinds = said["conditions"].as_array().into_iter().flatten().map(|condition| &condition["kind"]);
+            if kinds.any(|kind| kind == "plugin-missing") { Ok(()) } else { Err(said.to_string()) }
+        })?;
         Ok(Self { node, web, at, _agents: agents })
     }
 
@@ -117,6 +123,12 @@ fn the_keys_of_all_json_that_the_agent_and_its_commands_write_are_as_recorded() 
     within(|| {
         let lab = Lab::new(2)?;
         let rig = Rig::start(&lab)?;
+        // The other node has no pods, so that it does not probe; this one has the pod by now.
+        eventually(SOON, "the paths are judged", || {
+            let paths = ask(rig.node, &["status", "--json"])?["paths"].clone();
+            let judged = ["ipv4", "ipv6"].iter().all(|family| paths["counts"][family]["not-probed"] == 1);
+            if judged && paths["notProbed"].is_null() { Ok(()) } else { Err(paths.to_string()) }
+        })?;
         for name in ["node", "verdicts"] {
             let text = read(rig.node, &format!("/run/podlan/{name}.json"))?;
             // One document, or one a line.

@@ -1,4 +1,7 @@
-//! The commands of an operator: `podlan-node doctor` and `podlan-node trace`.
+//! The commands of an operator: `podlan-node doctor`, `trace`, `leases`, `report`.
 
 mod doctor;
+mod first_minutes;
+mod leases;
+mod report;
 mod trace;

@@ -14,8 +14,8 @@ use std::path::Path;
 use ipnetwork::IpNetwork;
 use netlink::wire::{Attribute, write};
 use netlink::{
-    Address, Event, Family, FibEntry, Hardening, Hold, Link, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth, Onward,
-    POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
+    Address, Event, Family, FibEntry, Hardening, Hold, Link, Looked, Lookup, Monitor, NODE_ROUTE, Neighbour, NewVeth,
+    Onward, POD_ROUTE, Route, RouteKind, Scope, Selector, Socket, SourceRule,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{NetlinkAddr, getsockname};
@@ -63,7 +63,11 @@ fn a_veth_pair_is_created_as_requested() {
             assert_eq!((link.index, link.mac.as_slice(), link.mtu, link.group), (index, &MAC[..], 1400, 77));
             assert!(link.veth && !link.up);
             let mut changes = [
-                Link::harden(index, Hardening { forward_v4: false, kernel_has_v6: true }, "podlan test"),
+                Link::harden(
+                    index,
+                    Hardening { forward_v4: false, kernel_has_v6: true, route_localnet: false },
+                    "podlan test",
+                ),
                 Link::up(index),
             ];
             assert_eq!(socket.request(&mut changes).unwrap(), [Ok(()), Ok(())]);
@@ -235,6 +239,26 @@ fn an_ipv4_route_via_an_ipv6_next_hop_reads_back_and_each_of_many_requests_has_i
                     _ => panic!("{number}: {answer:?}"),
                 }
             }
+        })
+    });
+}
+
+#[test]
+fn the_kernel_names_the_table_that_decides_for_both_families() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        node.shell("ip route add 10.9.0.0/24 dev eth0 table 52 && ip rule add to 10.9.0.0/24 lookup 52 pref 50")?;
+        node.shell("ip -6 route add fd99::/64 dev eth0 table 52 && ip -6 rule add to fd99::/64 lookup 52 pref 50")?;
+        node.place().enter(|| {
+            let mut socket = Socket::open().unwrap();
+            let addresses = ["10.9.0.1", "172.31.0.77", "fd99::1", "fd31::77"].map(ip);
+            let table = |answer: &Result<FibEntry, _>| answer.as_ref().unwrap().table;
+            let answers = FibEntry::ask(&mut socket, &addresses).unwrap();
+            assert_eq!(answers.iter().map(table).collect::<Vec<_>>(), [52, 254, 52, 254]);
+            let packets = addresses.map(|destination| Looked { destination, source: None, incoming: None });
+            let answers = FibEntry::ask_for(&mut socket, &packets).unwrap();
+            assert_eq!(answers.iter().map(table).collect::<Vec<_>>(), [52, 254, 52, 254]);
         })
     });
 }

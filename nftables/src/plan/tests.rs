@@ -17,7 +17,7 @@ fn table(inside: Subnets) -> Table {
     let hook = Hook { kind: "nat", number: 4, priority: 100 };
     let chain = Chain { name: "masquerade", hook, rules: vec![rule] };
     let set = Set { name: "inside4", family: Family::V4, subnets: inside };
-    Table { family: TableFamily::Inet, name: "podlan", sets: vec![set], chains: vec![chain] }
+    Table { family: TableFamily::Inet, name: "podlan", sets: vec![set], maps: Vec::new(), chains: vec![chain] }
 }
 
 /// What the kernel holds once `table` is in place.

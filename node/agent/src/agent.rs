@@ -3,6 +3,7 @@
 //! the kernel takes for an answer is a part's, on a thread of its own. Once it runs, only a signal ends it.
 
 mod carry_out;
+mod conditions;
 mod core;
 mod desk;
 mod host_kernel;
@@ -25,7 +26,9 @@ pub(crate) use self::core::Now;
 use self::core::{Core, Event, Given, PreviousList};
 use crate::control::Order;
 use crate::http::{self, Served};
+use crate::log::Recent;
 use crate::metrics::Metrics;
+use crate::version::COMMIT;
 use desk::{Desk, StartPart};
 use host_kernel::HostKernel;
 use install::Install;
@@ -45,14 +48,21 @@ const TEND: Duration = Duration::from_millis(250);
 pub(crate) enum Error {
     #[error("make the run directory {path}: {source}")]
     RunDir { path: String, source: io::Error },
-    #[error("lock {path}: {source} (does another agent run?)")]
+    #[error("lock {path}: {source}")]
     Lock { path: String, source: io::Error },
+    #[error("{path} is locked{}: does another agent run? Two agents would overwrite each other's routes", by(.pid))]
+    Taken { path: String, pid: String },
     #[error("find the own binary: {0}")]
     Binary(#[source] io::Error),
     #[error("start the runtime: {0}")]
     Runtime(#[source] io::Error),
     #[error("listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+}
+
+/// Names the process that holds a lock; `pid` is "" where it is not known.
+fn by(pid: &str) -> String {
+    if pid.is_empty() { String::new() } else { format!(" by process {pid}") }
 }
 
 /// What the agent is given.
@@ -71,6 +81,19 @@ pub(crate) struct Options {
     pub(crate) accept_forward: bool,
     /// Whether forwarding is switched on again where somebody switches it off.
     pub(crate) keep_forwarding: bool,
+    /// The last lines of the log.
+    pub(crate) recent: Recent,
+    pub(crate) probes: ProbeOptions,
+}
+
+/// How paths are probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeOptions {
+    pub(crate) on: bool,
+    /// The UDP port, the same on every node.
+    pub(crate) port: u16,
+    /// Requests in a second, at most.
+    pub(crate) rate: u32,
 }
 
 impl Options {
@@ -114,16 +137,19 @@ enum Wake {
     Parts,
     /// The parts must be looked after.
     Tend,
-    Stop,
 }
 
 impl Agent {
     /// Runs until a signal ends it.
     pub(crate) async fn run(options: Options) -> Result<(), Error> {
         let mut stop = Stop::listen().map_err(Error::Runtime)?;
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), COMMIT);
+        let (node, source) = (options.settings.me.clone(), options.source.to_string());
+        tracing::info!(version, commit, node = %node, source, pid = std::process::id(), "podlan-node starts");
         let mut agent = Self::start(options, Parts::default()).await?;
-        agent.run_until(stop.wait()).await;
+        let signal = agent.run_until(stop.wait()).await;
         agent.parts.stop().await;
+        tracing::info!(signal, version, commit, node = %node, "podlan-node ends; the routes stay");
         Ok(())
     }
 
@@ -147,7 +173,7 @@ impl Agent {
         let previous_agent = previous.and_then(|previous| previous::confirmed(previous, &options.settings.me));
         state.routed = previous_agent.is_some();
         published.send_replace(state.clone());
-        let desk = Desk::start(&mut parts, &options, &published, for_orders);
+        let desk = Desk::start(&mut parts, &options, &published, &metrics, for_orders);
         let given = Given {
             settings: options.settings,
             writes_conflist: options.install.conf_dir.is_some(),
@@ -176,17 +202,16 @@ impl Agent {
     }
 
     /// Turns what happens into events, until `stop` is ready.
-    async fn run_until(&mut self, stop: impl Future<Output = ()>) {
+    async fn run_until<T>(&mut self, stop: impl Future<Output = T>) -> T {
         let mut stop = std::pin::pin!(stop);
         self.deliver([Event::Time]);
         loop {
             let wake = tokio::select! {
                 biased;
-                () = &mut stop => Wake::Stop,
+                stopped = &mut stop => return stopped,
                 wake = self.next() => wake,
             };
             match wake {
-                Wake::Stop => return,
                 Wake::Event(event) => self.deliver([event]),
                 Wake::KernelEvents => {
                     let events = self.listener.read();

@@ -5,19 +5,23 @@ mod cleanup;
 mod doctor;
 mod leases;
 mod release;
+mod report;
 mod run;
 mod status;
 mod trace;
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use ipnetwork::IpNetwork;
 
+use crate::version::version;
+
 /// podlan's node agent.
 #[derive(Debug, Parser)]
-#[command(name = "podlan-node", version, about)]
+#[command(name = "podlan-node", version = version(), about)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -38,6 +42,8 @@ pub(crate) enum Command {
     Trace(trace::Args),
     /// Take over the leases of another IPAM plugin, so that its pods keep running with their addresses.
     Adopt(adopt::Args),
+    /// Write one archive with what is needed to understand this node from elsewhere, without secrets; needs no agent.
+    Report(report::Args),
     /// Apply a large route withdrawal that the running agent holds, and forget the values that it keeps for nodes whose
     /// list entry lacks them.
     ReleaseWithdrawal(release::Args),
@@ -55,6 +61,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Trace(args) => trace::run(&args),
             Command::Adopt(args) => adopt::run(&args),
+            Command::Report(args) => report::run(&args),
             Command::ReleaseWithdrawal(args) => release::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),
         }
@@ -82,8 +89,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads a subnet whose host bits are zero.
+/// Reads a subnet whose host bits are zero. An address without a prefix length is refused: it would be one host, and is
+/// usually a subnet whose mask was forgotten.
 fn subnet(text: &str) -> Result<IpNetwork, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        let host = IpNetwork::from(address);
+        let example = if address.is_ipv4() { "10.0.0.0/8" } else { "fd00::/8" };
+        return Err(format!(
+            "{text} has no prefix length (a subnet has one, such as {example}; this address alone is {host})"
+        ));
+    }
     let subnet: IpNetwork = text.parse().map_err(|_| format!("{text:?} is not a subnet (try 192.0.2.0/24)"))?;
     let network = IpNetwork::new(subnet.network(), subnet.prefix()).map_err(|error| error.to_string())?;
     if network == subnet { Ok(subnet) } else { Err(format!("{text} has host bits set (did you mean {network}?)")) }
@@ -105,9 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn a_subnet_has_no_host_bits_and_an_address_alone_is_one() {
+    fn a_subnet_has_a_prefix_length_and_no_host_bits() {
         assert_eq!(subnet("192.0.2.0/24"), Ok("192.0.2.0/24".parse().unwrap()));
-        assert_eq!(subnet("fd00::1"), Ok("fd00::1/128".parse().unwrap()));
+        assert_eq!(subnet("fd00::1/128"), Ok("fd00::1/128".parse().unwrap()));
+        for (text, alone) in [("10.0.0.0", "10.0.0.0/32"), ("fd00::1", "fd00::1/128")] {
+            let error = subnet(text).unwrap_err();
+            assert!(error.contains("has no prefix length") && error.contains(alone), "{error}");
+        }
         for text in ["", "192.0.2.1/24", "192.0.2.0/33", "fd00::/129", "outside"] {
             assert!(subnet(text).is_err(), "{text:?} must be refused");
         }

@@ -11,6 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::log::Recent;
+use crate::metrics::Metrics;
 use parts::Activity;
 use parts::Spare;
 use state::State;
@@ -28,6 +30,9 @@ pub(crate) struct Served {
     pub(crate) orders: mpsc::Sender<Order>,
     /// The agent's state: it is returned whatever the loop does.
     pub(crate) state: watch::Receiver<State>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The last lines of the log.
+    pub(crate) recent: Recent,
     /// The spare descriptor for accepting clients.
     pub(crate) spare: Arc<Mutex<Spare>>,
 }
@@ -86,6 +91,8 @@ async fn answer(mut stream: UnixStream, served: &Served) -> io::Result<()> {
     let word = line.strip_suffix('\n').map(str::trim);
     let answer = match Command::ALL.into_iter().find(|command| word == Some(command.word())) {
         Some(Command::State) => serde_json::to_string(&*served.state.borrow())?,
+        Some(Command::Log) => serde_json::to_string(&served.recent.lines())?,
+        Some(Command::Metrics) => serde_json::to_string(&served.metrics.text())?,
         Some(command) => {
             let (reply, answer) = oneshot::channel();
             match served.orders.send((command, reply)).await {
@@ -119,7 +126,13 @@ mod tests {
             let asked = runtime.block_on(async {
                 let (orders, mut received) = mpsc::channel::<Order>(1);
                 let (_state, state) = watch::channel(State::starting("n1", "file x"));
-                let served = Served { orders, state, spare: Arc::new(Mutex::new(Spare::default())) };
+                let served = Served {
+                    orders,
+                    state,
+                    metrics: Arc::new(Metrics::new()),
+                    recent: Recent::default(),
+                    spare: Arc::new(Mutex::new(Spare::default())),
+                };
                 let agent = async {
                     let (command, reply) = received.recv().await?;
                     reply.send("done".into()).ok().map(|()| command)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::agent::Now;
 use netlink::Family;
+use nodes::Snapshot;
 use routes::apply::Trouble;
 use routes::guard::{Guard, Held};
 use routes::reconcile::Reconciler;
@@ -45,8 +46,8 @@ fn line(verdict: &Verdict, trouble: Option<&Trouble>, wanted: Option<Target>) ->
     VerdictLine {
         node: verdict.node.to_string(),
         cidr: verdict.cidr.map_or_else(String::new, |cidr| cidr.to_string()),
-        verdict: verdict.ruling.word().to_owned(),
-        reason: reason.to_owned(),
+        verdict: verdict.ruling.word().into(),
+        reason: reason.into(),
         text: trouble.map_or_else(|| verdict.ruling.to_string(), |trouble| format!("{}, {trouble}", verdict.ruling)),
         wanted,
     }
@@ -81,6 +82,11 @@ fn counts(reconciler: &Reconciler, family: Family) -> RouteCounts {
         counts.installed += usize::from(reconciler.observed().get(key) == Some(target));
         counts.failed += usize::from(reconciler.trouble(key).is_some());
     }
+    // What is wanted does not shrink with a link.
+    let of_family = |verdict: &&Verdict| verdict.cidr.is_some_and(|cidr| family.holds(cidr.ip()));
+    let cut_off = reconciler.verdicts().iter().filter(of_family).filter(|verdict| verdict.ruling.is_cut_off()).count();
+    counts.desired += cut_off;
+    counts.failed += cut_off;
     counts
 }
 
@@ -102,11 +108,21 @@ pub(crate) fn unready(reconciler: &Reconciler, me: &str) -> Vec<String> {
         let why = reconciler.verdicts().iter().filter(|verdict| &*verdict.node == me);
         let why: Vec<String> = why.map(|verdict| verdict.ruling.to_string()).collect();
         reasons.push(match why.as_slice() {
-            [] => format!("no node is called {me} (is --node-name right?)"),
+            [] => unlisted(reconciler.in_force(), me),
             why => format!("{me} has no usable pod CIDR: {}", why.join("; ")),
         });
     }
     reasons
+}
+
+/// Why there is no node of this name.
+fn unlisted(list: &Snapshot, me: &str) -> String {
+    let faults = list.faults.join("; ");
+    match (list.partial || !faults.is_empty(), list.nodes.len()) {
+        (true, _) => format!("{me} is not in the part of the list of nodes that could be read: {faults}"),
+        (false, 0) => format!("the list of nodes is empty, so {me} is not in it"),
+        (false, count) => format!("no node is called {me} among the {count} of the list (is --node-name right?)"),
+    }
 }
 
 fn held_state(held: Held, now: Now) -> HeldState {
@@ -122,9 +138,22 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use nodes::{Node, Snapshot};
+    use nodes::Node;
     use routes::guard::Limits;
     use routes::reconcile::Settings;
+
+    #[test]
+    fn the_name_of_the_node_is_doubted_only_where_the_whole_list_was_read() {
+        let other = || vec![Node::of("n2", &["10.0.0.2"], &["10.244.2.0/24"])];
+        let whole = Snapshot::new(other(), Instant::now());
+        assert!(unlisted(&whole, "n1").contains("is --node-name right?"));
+        let faults = vec!["n1.yaml:3: metadata.name is missing".to_owned()];
+        let part = Snapshot { faults, partial: true, ..Snapshot::new(other(), Instant::now()) };
+        let text = unlisted(&part, "n1");
+        assert!(text.contains("n1.yaml:3") && !text.contains("--node-name"), "{text}");
+        let empty = unlisted(&Snapshot::new(Vec::new(), Instant::now()), "n1");
+        assert!(empty.contains("is empty") && !empty.contains("--node-name"), "{empty}");
+    }
 
     #[test]
     fn a_node_without_verdicts_yet_is_not_taken_for_one_that_is_not_in_the_list() {

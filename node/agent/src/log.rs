@@ -1,10 +1,11 @@
 //! Writes the log: lines wait in a bounded queue for a thread that writes them to stderr, so that a reader that stops
 //! does not block the agent. Lines for which there is no room are counted and dropped.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,40 @@ const LINES: usize = 1024;
 /// How long the process waits for the last lines when it ends.
 const LAST_LINES: Duration = Duration::from_millis(300);
 
+/// How many lines are kept for `podlan-node report`, and how much of each, in bytes.
+const KEPT: usize = 1000;
+const OF_EACH: usize = 1024;
+
+/// The last lines of the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recent(Arc<Mutex<VecDeque<Box<str>>>>);
+
+impl Recent {
+    fn keep(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(&line[..line.len().min(OF_EACH)]);
+        let mut lines = self.locked();
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.trim_end().into());
+    }
+
+    /// The lines, the oldest first.
+    pub(crate) fn lines(&self) -> Vec<Box<str>> {
+        self.locked().iter().cloned().collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Box<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The sending side of the queue.
 #[derive(Clone)]
 pub(crate) struct Log {
     lines: SyncSender<Vec<u8>>,
     counts: Arc<LineCounts>,
+    recent: Recent,
 }
 
 #[derive(Default)]
@@ -37,7 +67,12 @@ impl Log {
         let counts = Arc::new(LineCounts::default());
         let counted = counts.clone();
         thread::start("log", move || write(&written, to, &counted)).ok()?;
-        Some(Self { lines, counts })
+        Some(Self { lines, counts, recent: Recent::default() })
+    }
+
+    /// The last lines, whether they could be written or not.
+    pub(crate) fn recent(&self) -> Recent {
+        self.recent.clone()
     }
 
     /// Waits briefly for the last lines.
@@ -63,6 +98,7 @@ fn write(lines: &Receiver<Vec<u8>>, mut to: impl Write, counts: &LineCounts) {
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.recent.keep(line);
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.lines.try_send(line.to_vec()) {
             self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -105,5 +141,15 @@ mod tests {
             text.push_str(&String::from_utf8_lossy(&piece[..count]));
         }
         log.flush();
+    }
+
+    #[test]
+    fn the_last_thousand_lines_are_kept_and_none_is_kept_whole_that_is_long() {
+        let log = Log::start(io::sink()).unwrap();
+        (0..3000).for_each(|number| log.clone().write_all(format!("line {number}\n").as_bytes()).unwrap());
+        log.clone().write_all(&[b'x'; 5000]).unwrap();
+        let lines = log.recent().lines();
+        assert_eq!((lines.len(), &*lines[0], &*lines[998]), (KEPT, "line 2001", "line 2999"));
+        assert_eq!(lines[999].len(), OF_EACH);
     }
 }

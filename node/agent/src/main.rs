@@ -10,6 +10,7 @@ mod host_source;
 mod http;
 mod log;
 mod metrics;
+mod version;
 
 use std::process::ExitCode;
 

@@ -12,10 +12,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use conditions::Kind;
 use filter::Drops;
 use install::pools::Dangers;
+use netlink::Family as AddressFamily;
 use pods::forwarding::keep::Forwarding;
-use pods::leases::LeaseCounts;
+use pods::leases::{LeaseCounts, Room, Rooms};
+use probes::machine::{Counts, Verdict};
 use state::{RouteCounts, State, VerdictLine};
 
 /// Two labels and their values.
@@ -55,12 +58,15 @@ pub(crate) struct Metrics {
     warnings: Gauge,
     source_failing: Gauge,
     pool_addresses: Family<Vec<(&'static str, String)>, Gauge>,
+    pool_size: Family<Vec<(&'static str, String)>, Level>,
+    pool_free: Family<Vec<(&'static str, String)>, Level>,
     masquerade: Gauge,
     forward_drops: Gauge,
     forwarding: Family<Vec<(&'static str, String)>, Gauge>,
     forwarding_heals: Counter,
     source_rule_drops: Family<Vec<(&'static str, String)>, Counter>,
     former_mtu_pods: Gauge,
+    conditions: Family<Labels, Gauge>,
     unreadable: Gauge,
     part_troubles: Gauge,
     source_synced: Level,
@@ -74,6 +80,10 @@ pub(crate) struct Metrics {
     reclaimed: Counter,
     /// The duration of a reconciliation.
     pub(crate) reconcile: Histogram,
+    paths: Family<Labels, Gauge>,
+    /// Round trips of probes.
+    pub(crate) round_trips: Histogram,
+    probe_packets: Family<Vec<(&'static str, String)>, Counter>,
 }
 
 impl Metrics {
@@ -89,12 +99,15 @@ impl Metrics {
             warnings: Gauge::default(),
             source_failing: Gauge::default(),
             pool_addresses: Family::default(),
+            pool_size: Family::default(),
+            pool_free: Family::default(),
             masquerade: Gauge::default(),
             forward_drops: Gauge::default(),
             forwarding: Family::default(),
             forwarding_heals: Counter::default(),
             source_rule_drops: Family::default(),
             former_mtu_pods: Gauge::default(),
+            conditions: Family::default(),
             unreadable: Gauge::default(),
             part_troubles: Gauge::default(),
             source_synced: Level::default(),
@@ -103,6 +116,9 @@ impl Metrics {
             changes: Counter::default(),
             reclaimed: Counter::default(),
             reconcile: Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.2, 1.0]),
+            paths: Family::default(),
+            round_trips: Histogram::new([0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]),
+            probe_packets: Family::default(),
         };
         let to = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
@@ -120,7 +136,15 @@ impl Metrics {
         to.register("masquerade", "1 when egress is masqueraded", metrics.masquerade.clone());
         to.register("warnings", "Warnings that `podlan-node status` shows", metrics.warnings.clone());
         let pool = metrics.pool_addresses.clone();
-        to.register("pool_addresses", "Addresses that this node can give to pods, by network", pool);
+        to.register(
+            "pool_addresses",
+            "Addresses that this node can give to pods, by network: of its fullest pool",
+            pool,
+        );
+        let size = metrics.pool_size.clone();
+        to.register("pool_size", "Addresses that this node can give to pods, by network and family", size);
+        let free = metrics.pool_free.clone();
+        to.register("pool_free", "Those of them that are not leased, by network and family", free);
         to.register("source_failing", "1 while the list of nodes cannot be read", metrics.source_failing.clone());
         let drops = metrics.forward_drops.clone();
         to.register("forward_drops", "Chains of other programs that drop traffic between pods", drops);
@@ -136,6 +160,8 @@ impl Metrics {
         );
         let former = metrics.former_mtu_pods.clone();
         to.register("former_mtu_pods", "Pods whose links have a former MTU of the node", former);
+        let conditions = metrics.conditions.clone();
+        to.register("conditions", "Conditions that `podlan-node status` lists, by kind and severity", conditions);
         let unreadable = metrics.unreadable.clone();
         to.register("unreadable_objects", "Links, addresses and routes in the kernel that cannot be read", unreadable);
         let parts = metrics.part_troubles.clone();
@@ -157,6 +183,21 @@ impl Metrics {
         );
         let reconcile = metrics.reconcile.clone();
         to.register_with_unit("reconcile_duration", "Duration of a reconciliation", Unit::Seconds, reconcile);
+        let paths = metrics.paths.clone();
+        to.register("paths", "Paths to the pods of other nodes, by family and by what the probes found", paths);
+        let round_trips = metrics.round_trips.clone();
+        to.register_with_unit(
+            "path_round_trip",
+            "Round trips of full-size probes to the pods of other nodes",
+            Unit::Seconds,
+            round_trips,
+        );
+        let packets = metrics.probe_packets.clone();
+        to.register(
+            "probe_packets",
+            "Path probes: requests and answers sent; received and dropped: malformed, unlisted, unanswered",
+            packets,
+        );
         metrics
     }
 
@@ -174,8 +215,22 @@ impl Metrics {
         self.source_failing.set((!state.source.error.is_empty()).into());
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay far below 2^52")]
         self.source_synced.set(state.source.last_sync as f64);
+        self.paths.clear();
+        for (family, counts) in state.paths.iter().flat_map(|paths| &paths.counts) {
+            for word in Verdict::WORDS {
+                let count = counts.get(word).copied().unwrap_or_default();
+                self.paths.get_or_create(&labels(("family", family), ("state", word))).set(number(count as u64));
+            }
+        }
+        for kind in Kind::ALL {
+            let count = state.conditions.iter().filter(|condition| condition.kind == *kind).count();
+            let level = labels(("kind", kind.name()), ("severity", kind.severity().name()));
+            self.conditions.get_or_create(&level).set(number(count as u64));
+        }
         self.leases.clear();
         self.pool_addresses.clear();
+        self.pool_size.clear();
+        self.pool_free.clear();
         for counts in &lease_counts.leases {
             let level = |state| self.leases.get_or_create(&labels(("network", &counts.network), ("state", state)));
             level("alive").set(number(counts.alive));
@@ -184,12 +239,27 @@ impl Metrics {
         self.reclaimed.inner().store(lease_counts.reclaimed, Ordering::Relaxed);
         self.unreadable.set(number(inner.unreadable));
         self.part_troubles.set(number(inner.part_troubles as u64));
-        if let Some((network, room)) = &lease_counts.room {
-            let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
-            level("cooling").set(number(room.cooling));
-            level("free").set(number(room.capacity.saturating_sub(room.used)));
-            self.pool_addresses.get_or_create(&vec![("network", network.clone())]).set(number(room.capacity));
+        if let Some((network, rooms)) = &lease_counts.rooms {
+            self.rooms(network, rooms);
         }
+    }
+
+    /// How full the pools are: by family, and, as before there were families, of the fullest one, which is exhausted first.
+    fn rooms(&self, network: &str, rooms: &Rooms) {
+        let free = |room: &Room| room.capacity.saturating_sub(room.used);
+        let families = AddressFamily::BOTH;
+        for (family, room) in
+            families.into_iter().zip(rooms).filter_map(|(family, room)| Some((family, room.as_ref()?)))
+        {
+            let labels = || vec![("network", network.to_owned()), ("family", family.to_string().to_lowercase())];
+            self.pool_size.get_or_create(&labels()).set(level_of(room.capacity));
+            self.pool_free.get_or_create(&labels()).set(level_of(free(room)));
+        }
+        let Some(room) = rooms.iter().flatten().min_by_key(|room| free(room)) else { return };
+        let level = |state| self.leases.get_or_create(&labels(("network", network), ("state", state)));
+        level("cooling").set(number(room.cooling));
+        level("free").set(number(free(room)));
+        self.pool_addresses.get_or_create(&vec![("network", network.to_owned())]).set(number(room.capacity));
     }
 
     /// Sets the kernel's counters; they start at 0 when the rules are created again.
@@ -197,6 +267,22 @@ impl Metrics {
         let Drops { forged, loopback } = drops;
         for (rule, packets) in [("forged", forged), ("loopback", loopback)] {
             let counter = self.source_rule_drops.get_or_create(&vec![("rule", rule.to_owned())]);
+            counter.inner().store(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the counters of probes.
+    pub(crate) fn set_probes(&self, counts: Counts) {
+        let Counts { requests, answers, malformed, unlisted, unanswered } = counts;
+        let kinds = [
+            ("request", requests),
+            ("answer", answers),
+            ("malformed", malformed),
+            ("unlisted", unlisted),
+            ("unanswered", unanswered),
+        ];
+        for (kind, packets) in kinds {
+            let counter = self.probe_packets.get_or_create(&vec![("kind", kind.to_owned())]);
             counter.inner().store(packets, Ordering::Relaxed);
         }
     }
@@ -234,6 +320,12 @@ impl Metrics {
     }
 }
 
+/// Exact up to 2^53; beyond that nobody counts them.
+#[expect(clippy::cast_precision_loss, reason = "a pool of more than 2^53 addresses is never nearly full")]
+fn level_of(value: u64) -> f64 {
+    value as f64
+}
+
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -241,6 +333,26 @@ fn number(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_is_counted_by_family_and_the_fullest_one_is_the_networks() {
+        let metrics = Metrics::new();
+        let v4 = Room { used: 250, cooling: 1, capacity: 253 };
+        let v6 = Room { used: 250, cooling: 1, capacity: u64::MAX };
+        let rooms = Some(("podnet".to_owned(), [Some(v4), Some(v6)]));
+        let counts = LeaseCounts { rooms, ..LeaseCounts::default() };
+        metrics.set_state(&State::starting("n1", "file x"), &Dangers::default(), &counts, Inner::default());
+        let text = metrics.text();
+        for line in [
+            "podlan_node_pool_addresses{network=\"podnet\"} 253",
+            "podlan_node_leases{network=\"podnet\",state=\"free\"} 3",
+            "podlan_node_pool_free{network=\"podnet\",family=\"ipv4\"} 3.0",
+            "podlan_node_pool_size{network=\"podnet\",family=\"ipv4\"} 253.0",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+        assert!(!text.contains("9223372036854775807"), "{text}");
+    }
 
     #[test]
     fn the_text_has_the_values_that_were_set() {

@@ -5,7 +5,7 @@ pub mod observe;
 use std::net::IpAddr;
 
 use ipam::Presence;
-use netlink::{Known, Link, Route};
+use netlink::{Known, Link, PolicyRule, Route};
 use nix::errno::Errno;
 
 use crate::Seen;
@@ -45,6 +45,8 @@ pub struct Pod {
     pub link: Option<Link>,
     /// Whether the pod is there.
     pub presence: Presence,
+    /// The source of the node's own packets to it, where its network's configuration names one.
+    pub host_source: Option<IpAddr>,
 }
 
 /// Another node, which has the pod's CIDR.
@@ -77,7 +79,9 @@ pub struct Leg {
     pub answer: Option<Result<Route, Errno>>,
     /// The entry of the routing table that decides; where the kernel refuses, the best entry of the main table.
     pub entry: Option<Route>,
-    /// The neighbour entry of the receiver on its link, where it is a pod of this node.
+    /// The policy rule by which another table than the main one decides, and the route of that table, where it is known.
+    pub rule: Option<(PolicyRule, Option<Route>)>,
+    /// The neighbour entry of the receiver on its link, where it is a pod of this node; of the next hop, where it is not.
     pub neighbour: Option<Known>,
     /// The kernel's route back to the packet's source.
     pub back: Option<Route>,
@@ -87,8 +91,12 @@ pub struct Leg {
     pub source_rule: Seen<bool>,
     /// What rules of other programs drop.
     pub dropped: Seen<Vec<forward::ForwardDrop>>,
-    /// What gives the packet another source address.
+    /// What gives the packet another address.
     pub translated: Seen<Vec<Translation>>,
+    /// What the packet carries.
+    pub transport: forward::Transport,
+    /// What else may act on packets here and is not looked at.
+    pub blind: Vec<&'static str>,
 }
 
 impl Leg {

@@ -1,19 +1,31 @@
 //! Everything that the checks judge, as values. A fact that could not be observed is an error with the reason.
 
+pub mod attached;
+pub mod decisions;
 pub mod legs;
+pub mod machine;
 pub mod observe;
+mod rooms;
+mod subnets;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipam::{Lease, Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{Family, InheritedMtu, Link, Loss, Route};
+use netlink::{Family, InheritedMtu, Link, Loss, Route, Unanswered};
 
+use attached::Attached;
+use decisions::Decisions;
 use filter::forward;
+use filter::translation::Translation;
 pub use install::conflist::directory::Configuration;
+use machine::{Holder, Loopback, Space};
 use pods::forwarding;
+pub use rooms::Room;
 use routes::here::Here;
 use state::{State, VerdictLine};
+pub use subnets::Subnets;
 
 /// A fact, or why it could not be observed.
 pub type Seen<T> = Result<T, String>;
@@ -31,6 +43,20 @@ pub struct Facts {
     pub packet_filter: Seen<Vec<(&'static str, bool)>>,
     /// What rules of other programs drop between pods; `None` where the pod CIDRs are unknown for lack of an agent.
     pub forward: Seen<Option<Vec<forward::ForwardDrop>>>,
+    /// What gives packets between pods other addresses; `None` where the pod CIDRs are unknown for lack of an agent.
+    pub translated: Seen<Option<Vec<Translation>>>,
+    /// What the kernel decides on packets between pods; `None` where the pod CIDRs are unknown for lack of an agent.
+    pub decisions: Seen<Option<Decisions>>,
+    /// The pods of all leases.
+    pub pods: Seen<Vec<Attached>>,
+    /// The room in the file systems of the run directory and of the stores.
+    pub space: Seen<Vec<Space>>,
+    /// Who has held a store's lock for a while.
+    pub holders: Vec<Holder>,
+    /// containerd's need of the plugin `loopback`.
+    pub loopback: Option<Loopback>,
+    /// Whether the runtime's configuration directory exists.
+    pub has_conf_dir: bool,
     /// The files of the runtime's configuration directory.
     pub configurations: Seen<Vec<Configuration>>,
     /// The plugins that our configurations name.
@@ -46,8 +72,12 @@ pub struct AgentSaid {
     pub state: State,
     /// Whether it is stale.
     pub stale: bool,
+    /// Whether it is not ready because it has just started.
+    pub starting: bool,
+    /// Whether nothing holds the agent's lock: it has ended, however fresh its report is.
+    pub gone: bool,
     /// `verdicts.json`
-    pub verdicts: Vec<VerdictLine>,
+    pub verdicts: Arc<Vec<VerdictLine>>,
 }
 
 /// What route netlink reports.
@@ -63,6 +93,22 @@ pub struct Kernel {
     pub inherited_mtu: InheritedMtu,
     /// Addresses of pods on this node, each with the source address of the node's packets to it.
     pub sources: Vec<(IpAddr, Option<IpAddr>)>,
+    /// Neighbours that were asked for and do not answer.
+    pub unanswered: Vec<Unanswered>,
+}
+
+impl Kernel {
+    /// A link's name; `ifN`, as `ip` prints it, where it is not known.
+    pub fn link_name(&self, index: u32) -> String {
+        let known = self.links.iter().find(|link| link.index == index);
+        known.map_or_else(|| format!("if{index}"), |link| link.name.clone())
+    }
+
+    /// A route as `ip route` shows it, with its protocol.
+    pub fn shown(&self, route: &Route) -> String {
+        let protocol = routes::protocol::name(route.protocol);
+        format!("{} proto {protocol}", route.shown(|index| Some(self.link_name(index))))
+    }
 }
 
 /// Settings below /proc/sys/net; `None` where the kernel has none of that name.
@@ -134,6 +180,11 @@ impl Facts {
     /// The files of the runtime's configuration directory.
     pub fn configurations(&self) -> Seen<&[Configuration]> {
         self.configurations.as_deref().map_err(Clone::clone)
+    }
+
+    /// The pods of all leases.
+    pub fn pods(&self) -> Seen<&[Attached]> {
+        self.pods.as_deref().map_err(Clone::clone)
     }
 
     /// The leases of this node.

@@ -6,14 +6,20 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io};
 
+use hostport::Ports;
 use ipam::{Presence, Stamp};
 use ipnetwork::IpNetwork;
-use netlink::{Family, HOST_LINK_PREFIX, Lookup, Procfs, Route, Socket, Sysctl};
+use netlink::{Family, Lookup, Procfs, Route, Socket, Sysctl, Unanswered, is_pod_link};
 use nftables::Nfnetlink;
 
-use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings};
+use crate::attached::{self, Attached};
+use crate::decisions::observe::Peers;
+use crate::decisions::{self, Decisions};
+use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings, machine};
+use filter::translation::{self, Translation};
 use filter::{self, forward};
 use install::conflist::{self, directory};
 use install::{BINARIES, same};
@@ -70,16 +76,67 @@ impl Places {
 
 /// Gathers everything.
 pub fn observe(places: &Places) -> Facts {
+    observe_with(places, agent(&places.run_dir), Peers::All)
+}
+
+/// The same, given what the agent says of itself, and of how many peers the kernel is asked.
+pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peers) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
-    let agent = agent(&places.run_dir);
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
-    let packet_filter =
-        filter::look().map(Vec::from).map_err(|error| format!("failed to read the packet filter: {error}"));
-    let forward = forward(&agent, kernel.as_ref().ok());
-    Facts { agent, kernel, settings, packet_filter, forward, configurations, plugins, leases }
+    let packet_filter = packet_filter(&places.data_dirs);
+    let pods = pods(&leases, &kernel);
+    let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok(), pods.as_deref().unwrap_or_default());
+    let decisions = decisions(&agent, &kernel, &pods, peers);
+    let mut directories = vec![places.run_dir.0.clone()];
+    directories.extend(places.data_dirs.iter().cloned());
+    Facts {
+        agent,
+        kernel,
+        settings,
+        packet_filter,
+        forward,
+        translated,
+        decisions,
+        pods,
+        space: machine::observe::space(&directories),
+        holders: machine::observe::holders(&places.data_dirs),
+        loopback: machine::observe::loopback(&places.bin_dir),
+        has_conf_dir: places.conf_dir.is_dir(),
+        configurations,
+        plugins,
+        leases,
+    }
+}
+
+/// Which of podlan's own rules are in place; the host ports, where there are records of some.
+fn packet_filter(data_dirs: &[PathBuf]) -> Seen<Vec<(&'static str, bool)>> {
+    let failed = |error: &dyn std::fmt::Display| format!("failed to read the packet filter: {error}");
+    let mut rules = filter::look().map(Vec::from).map_err(|error| failed(&error))?;
+    for data_dir in data_dirs {
+        let ports = Ports::below(data_dir, Duration::ZERO).are_in_place().map_err(|error| failed(&error))?;
+        rules.extend(ports.map(|whole| ("host ports", whole)));
+    }
+    Ok(rules)
+}
+
+fn pods(leases: &Seen<Leases>, kernel: &Seen<Kernel>) -> Seen<Vec<Attached>> {
+    let (leases, kernel) = (leases.as_ref().map_err(Clone::clone)?, kernel.as_ref().map_err(Clone::clone)?);
+    Ok(attached::observe::observe(leases, &kernel.links))
+}
+
+fn decisions(
+    agent: &Seen<Option<AgentSaid>>,
+    kernel: &Seen<Kernel>,
+    pods: &Seen<Vec<Attached>>,
+    peers: Peers,
+) -> Seen<Option<Decisions>> {
+    let Some(said) = agent.as_ref().map_err(Clone::clone)? else { return Ok(None) };
+    let kernel = kernel.as_ref().map_err(Clone::clone)?;
+    let living: Vec<Attached> = pods.iter().flatten().filter(|pod| pod.is_podlans() && pod.lives()).cloned().collect();
+    decisions::observe::observe(said, kernel, &living, peers).map(Some)
 }
 
 fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
@@ -90,17 +147,38 @@ fn agent(run_dir: &RunDir) -> Seen<Option<AgentSaid>> {
         Err(error) => return Err(failed(&run_dir.state_file(), &error)),
     };
     let verdicts = match run_dir.read_verdicts() {
-        Ok(verdicts) => verdicts,
+        Ok(verdicts) => Arc::new(verdicts),
         // There are none before the first complete list of nodes.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Arc::default(),
         Err(error) => return Err(failed(&run_dir.verdicts_file(), &error)),
     };
-    Ok(Some(AgentSaid { stale: state.is_stale(Clocks::now()), state, verdicts }))
+    let gone = machine::observe::is_agent_running(run_dir) == Some(false);
+    let now = Clocks::now();
+    Ok(Some(AgentSaid { stale: state.is_stale(now), starting: state.is_starting(now), gone, state, verdicts }))
 }
 
-/// Follows packets between pods through the rules of other programs, as the agent does.
-fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Option<Vec<forward::ForwardDrop>>> {
-    let (Some(said), Some(kernel)) = (agent.as_ref().map_err(Clone::clone)?, kernel) else { return Ok(None) };
+/// What rules of other programs drop between pods, and what they translate.
+type ForeignRules = (Seen<Option<Vec<forward::ForwardDrop>>>, Seen<Option<Vec<Translation>>>);
+
+/// Follows packets between pods through the rules of other programs.
+fn foreign_rules(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>, pods: &[Attached]) -> ForeignRules {
+    let (said, kernel) = match (agent, kernel) {
+        (Err(why), _) => return (Err(why.clone()), Err(why.clone())),
+        (Ok(Some(said)), Some(kernel)) => (said, kernel),
+        (Ok(None), _) | (_, None) => return (Ok(None), Ok(None)),
+    };
+    let packets = packets(said, kernel, pods);
+    let bridges: Vec<String> = bridges(&kernel.links);
+    let failed = |error: nftables::Error| format!("failed to read the rules of other programs: {error}");
+    let mut socket = match Nfnetlink::requests() {
+        Ok(socket) => socket,
+        Err(error) => return (Err(failed(error)), Err("the packet filter cannot be read".to_owned())),
+    };
+    let dropped = forward::look(&mut socket, &packets, &bridges).map(Some).map_err(failed);
+    (dropped, translation::look_at(&mut socket, &packets).map(Some).map_err(failed))
+}
+
+fn packets(said: &AgentSaid, kernel: &Kernel, pods: &[Attached]) -> Vec<forward::Packet> {
     let own: Vec<IpNetwork> = said.state.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
     let names: Vec<(IpNetwork, Arc<str>)> = said
         .verdicts
@@ -111,9 +189,20 @@ fn forward(agent: &Seen<Option<AgentSaid>>, kernel: Option<&Kernel>) -> Seen<Opt
         })
         .collect();
     let peers: Vec<(IpNetwork, &str)> = names.iter().map(|(cidr, link)| (*cidr, &**link)).collect();
-    let failed = |error| format!("failed to read the rules of other programs: {error}");
-    let mut socket = Nfnetlink::requests().map_err(failed)?;
-    forward::look(&mut socket, &forward::packets(&own, &peers)).map(Some).map_err(failed)
+    let living = pods.iter().filter(|pod| pod.is_podlans() && pod.lives());
+    let living: Vec<(IpAddr, &str)> =
+        living.filter_map(|pod| Some((pod.lease.address.ip(), pod.link.as_ref()?.name.as_str()))).collect();
+    let mut packets = forward::packets(&own, &peers, &living);
+    let index = |name: &str| kernel.links.iter().find(|link| link.name == name).map(|link| link.index);
+    for packet in &mut packets {
+        packet.indexes = [index(&packet.incoming), index(&packet.outgoing)];
+    }
+    packets
+}
+
+/// The names of the links that are bridges.
+pub(crate) fn bridges(links: &[netlink::Link]) -> Vec<String> {
+    links.iter().filter(|link| link.bridge).map(|link| link.name.clone()).collect()
 }
 
 fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
@@ -131,7 +220,15 @@ fn kernel(leases: Option<&Leases>, said: Option<&AgentSaid>) -> Seen<Kernel> {
             }
         }
         let inherited_mtu = netlink::inherited_mtu(&mut socket, || said?.state.pod_mtus.last().copied())?;
-        Ok(Kernel { links, here: rtnetlink.here()?, routes: rtnetlink.all_routes()?, inherited_mtu, sources })
+        let unanswered = Unanswered::all(&mut socket)?;
+        Ok(Kernel {
+            links,
+            here: rtnetlink.here()?,
+            routes: rtnetlink.all_routes()?,
+            inherited_mtu,
+            sources,
+            unanswered,
+        })
     };
     look().map_err(|error| format!("failed to query the kernel: {error}"))
 }
@@ -156,8 +253,7 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
         netlink::lost_by_forwarding(&mut socket, &procfs).map_err(|error| format!("failed to {error}"))
     });
     let links = kernel.ok_or_else(|| "the pods' links are unknown".to_owned());
-    let pods =
-        links.map(|kernel| kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX)));
+    let pods = links.map(|kernel| kernel.links.iter().filter(|link| link.veth && is_pod_link(&link.name)));
     let rp_filter = pods.and_then(|pods| {
         let mut all = Vec::new();
         for link in pods {
@@ -179,8 +275,12 @@ fn settings(kernel: Option<&Kernel>) -> Settings {
     }
 }
 
+/// A directory that does not exist has none.
 fn configurations(dir: &Path) -> Seen<Vec<Configuration>> {
-    directory::read(dir).map_err(|error| format!("failed to read {}: {error}", dir.display()))
+    match directory::read(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| format!("failed to read {}: {error}", dir.display())),
+    }
 }
 
 /// The plugins that configurations with podlan in them name, and podlan's own.
@@ -237,4 +337,19 @@ fn leases(places: &Places) -> Seen<Leases> {
         }
     }
     Ok(leases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_does_not_exist_has_no_configuration_and_one_that_cannot_be_read_is_unknown() {
+        let here = tempfile::tempdir().unwrap();
+        assert!(configurations(&here.path().join("net.d")).unwrap().is_empty());
+        let file = here.path().join("file");
+        fs::write(&file, "").unwrap();
+        let why = configurations(&file).unwrap_err();
+        assert!(why.contains(&file.display().to_string()), "{why}");
+    }
 }

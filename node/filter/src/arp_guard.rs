@@ -30,6 +30,7 @@ pub(super) fn table() -> Table {
         family: TableFamily::Arp,
         name: TABLE,
         sets: Vec::new(),
+        maps: Vec::new(),
         chains: vec![Chain { name: "gateway", hook, rules: vec![rule] }],
     }
 }

@@ -12,6 +12,7 @@ mod schedule;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use hostport::Ports;
 use parts::{Activity, Output};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
@@ -36,6 +37,8 @@ pub struct Options {
     pub egress: Egress,
     /// Whether others' policies are answered.
     pub accepts: bool,
+    /// The records of host ports.
+    pub ports: Ports,
     /// What should be.
     pub wanted: watch::Receiver<Wanted>,
     /// The state of the rules.
@@ -66,10 +69,10 @@ pub struct Filtered {
 
 /// Keeps the rules for ever; ends when the loop no longer says what should be.
 pub async fn keep(options: Options, activity: Activity) -> String {
-    let Options { every, count_every, egress, accepts, mut wanted, output } = options;
+    let Options { every, count_every, egress, accepts, ports, mut wanted, output } = options;
     wanted.mark_changed();
     let mut machine = Machine::new(every, count_every, egress, accepts, Instant::now());
-    let (mut kernel, mut events) = (Kernel::default(), None);
+    let (mut kernel, mut events) = (Kernel::new(ports), None);
     loop {
         let event = tokio::select! {
             biased;
@@ -109,7 +112,7 @@ fn read(events: &mut Option<Events>, ready: std::io::Result<()>, kernel: &Kernel
         (Err(error), _) => Err(error.to_string()),
     };
     match read {
-        Ok(events::Changed { ours, others }) => Event::TablesChanged { ours, others },
+        Ok(events::Changed { ours, ports, others }) => Event::TablesChanged { ours, ports, others },
         Err(error) => {
             *events = None;
             Event::Deaf(error)
@@ -122,7 +125,10 @@ fn log(notice: Notice) {
         Notice::Deaf(error) => tracing::debug!(error, "changes of the packet filter are not received"),
         Notice::Missing { rule, error } => tracing::warn!(rule, error, "a rule is not in place"),
         Notice::Restored => tracing::info!("somebody changed our rules; they are right again"),
-        Notice::Dropped(finding) => tracing::warn!(%finding, "traffic between pods is dropped"),
+        Notice::Collected(holder) => tracing::info!(holder, "the host ports of a pod that is gone were removed"),
+        Notice::Unread(why) => tracing::warn!(why, "a record of host ports cannot be read"),
+        // The agent's condition forward-drop says it.
+        Notice::Dropped(finding) => tracing::debug!(%finding, "traffic between pods is dropped"),
         Notice::NotRead(error) => tracing::debug!(error, "the forward chains of other programs cannot be read"),
     }
 }

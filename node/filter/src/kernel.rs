@@ -1,5 +1,6 @@
 //! Carries out what the machine asks of the kernel, over one nftables socket. Decides nothing.
 
+use hostport::{Ports, Restored};
 use nftables::{Error, Nfnetlink, Table};
 
 use super::forward::{self, ForwardDrop};
@@ -7,12 +8,16 @@ use super::keep::interface::{Answer, Request};
 use super::{Egress, Forwarded, arp_guard, masquerade, source_rule};
 
 /// The socket for requests; none before the first one, and after it failed.
-#[derive(Default)]
 pub(super) struct Kernel {
+    ports: Ports,
     socket: Option<Nfnetlink>,
 }
 
 impl Kernel {
+    pub(super) fn new(ports: Ports) -> Self {
+        Self { ports, socket: None }
+    }
+
     /// The port by which events say that the change was this agent's.
     pub(super) fn port(&self) -> Option<u32> {
         self.socket.as_ref().map(Nfnetlink::port)
@@ -25,6 +30,10 @@ impl Kernel {
             Request::Masquerade(egress) => put(self.masquerade(egress), Ok(false)),
             // One table that the kernel refuses does not stop the other.
             Request::Source => put(self.put(&source_rule::table()), self.put(&arp_guard::table())),
+            Request::Ports => match self.ports.restore() {
+                Ok(restored) => Answer::Ported { restored, failed: None },
+                Err(error) => Answer::Ported { restored: Restored::default(), failed: Some(error.to_string()) },
+            },
             Request::Look { accepts, forwarded } => {
                 Answer::Looked(self.look(*accepts, forwarded).map_err(|error| error.to_string()))
             }
@@ -55,7 +64,8 @@ impl Kernel {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the forward chains of other programs cannot be changed"),
             }
-            forward::look(socket, &forwarded.packets)
+            // The checks of the whole node know of bridges.
+            forward::look(socket, &forwarded.packets, &[])
         })
     }
 

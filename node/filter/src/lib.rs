@@ -41,6 +41,8 @@ pub struct RuleStates {
     pub source: RuleState,
     /// The masquerade of egress.
     pub masquerade: RuleState,
+    /// The host ports of this node's pods.
+    pub ports: RuleState,
     /// What rules of other programs drop between pods.
     pub forward: Vec<ForwardDrop>,
 }
@@ -48,7 +50,7 @@ pub struct RuleStates {
 impl RuleStates {
     /// Whether a rule is not in place that should be.
     fn is_missing(&self) -> bool {
-        [&self.source, &self.masquerade].iter().any(|state| matches!(state, RuleState::Missing(_)))
+        [&self.source, &self.masquerade, &self.ports].iter().any(|state| matches!(state, RuleState::Missing(_)))
     }
 }
 

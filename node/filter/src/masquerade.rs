@@ -63,6 +63,7 @@ pub(super) fn table(sides: &Sides) -> Table {
             set("inside4", Family::V4, &sides.inside),
             set("inside6", Family::V6, &sides.inside),
         ],
+        maps: Vec::new(),
         chains: vec![Chain {
             name: "egress",
             hook: Hook { kind: "nat", number: 4, priority: 100 },

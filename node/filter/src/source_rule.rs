@@ -64,6 +64,7 @@ pub(super) fn table() -> Table {
         family: TableFamily::Inet,
         name: TABLE,
         sets: Vec::new(),
+        maps: Vec::new(),
         chains: vec![Chain { name: CHAIN, hook, rules: vec![own_addresses, loopback] }],
     }
 }

@@ -1,8 +1,11 @@
 //! The leases of this node, each with the state of its owner, as text and as JSON. Pure.
 
+pub mod release;
+
 use cni::NetworkName;
 use ipam::{Lease, Presence, Stamp};
 use serde::Serialize;
+use state::ago::shown;
 
 /// One lease for people and machines.
 #[derive(Serialize)]
@@ -52,17 +55,6 @@ fn state(link: Presence, whole: Presence) -> &'static str {
     }
 }
 
-/// In the two largest units.
-fn shown(age: u64) -> String {
-    let (days, hours, minutes) = (age / 86_400, age / 3600 % 24, age / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{age}s"),
-        (0, 0, minutes) => format!("{minutes}m{}s", age % 60),
-        (0, hours, minutes) => format!("{hours}h{minutes}m"),
-        (days, hours, _) => format!("{days}d{hours}h"),
-    }
-}
-
 /// The leases for people: a head, then a line each.
 pub fn text(lines: &[Line]) -> String {
     let width =
@@ -100,11 +92,5 @@ mod tests {
         ] {
             assert_eq!(state(link, whole), expected, "{link:?} {whole:?}");
         }
-    }
-
-    #[test]
-    fn ages_are_shown_in_the_two_largest_units() {
-        let shown = [0, 59, 60, 3599, 3600, 86_399, 86_400, 950_400].map(shown);
-        assert_eq!(shown, ["0s", "59s", "1m0s", "59m59s", "1h0m", "23h59m", "1d0h", "11d0h"]);
     }
 }

@@ -2,6 +2,7 @@
 //! ([`trace`]), the agent's state compared with the kernel ([`status`]), and the owners of the leases ([`leases`]). All judge facts that were gathered before;
 //! only [`doctor::fix`] changes anything.
 
+mod cure;
 pub mod doctor;
 pub mod leases;
 pub mod status;

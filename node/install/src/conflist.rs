@@ -25,6 +25,17 @@ pub enum Chained {
     Bandwidth,
 }
 
+/// What the runtime's directory of plugins says of one that may be chained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Its binary is not there, or cannot be seen.
+    Missing,
+    /// It is there. CNI 1.1.0 is not among the versions that it says it speaks, or it does not say.
+    Before110,
+    /// It speaks CNI 1.1.0.
+    Speaks110,
+}
+
 /// The contents of the agent's conflist.
 #[derive(Clone, Debug)]
 pub struct Conflist {
@@ -43,9 +54,9 @@ pub struct Conflist {
 }
 
 impl Conflist {
-    /// The file's text for this node's CIDRs: one set of ranges for each family. `installed` tells whether a plugin's
-    /// binary exists.
-    pub fn text(&self, cidrs: &[IpNetwork], host_source: &[IpAddr], installed: &dyn Fn(Chained) -> bool) -> String {
+    /// The file's text for this node's CIDRs: one set of ranges for each family. `look` tells what is known of a plugin that
+    /// may be chained. podlan has the host ports, unless portmap is chained: one of the two.
+    pub fn text(&self, cidrs: &[IpNetwork], host_source: &[IpAddr], look: &dyn Fn(Chained) -> Found) -> String {
         let set = |v4: bool| -> Vec<Value> {
             let family = cidrs.iter().filter(|cidr| cidr.is_ipv4() == v4);
             family.map(|cidr| json!({ "subnet": cidr.to_string() })).collect()
@@ -62,13 +73,18 @@ impl Conflist {
         if !host_source.is_empty() {
             podlan["hostSource"] = host_source.iter().map(ToString::to_string).collect();
         }
-        let if_installed = self.chain_if_installed.iter().filter(|plugin| installed(**plugin));
-        let chained: Vec<Value> = self.chain.iter().chain(if_installed).map(|plugin| plugin.config()).collect();
+        let mut chained: Vec<(Chained, Found)> = self.chain.iter().map(|plugin| (*plugin, look(*plugin))).collect();
+        let if_installed = self.chain_if_installed.iter().map(|plugin| (*plugin, look(*plugin)));
+        chained.extend(if_installed.filter(|(_, found)| *found != Found::Missing));
+        if chained.iter().all(|(plugin, _)| *plugin != Chained::Portmap) {
+            podlan["capabilities"] = json!({ "portMappings": true });
+        }
         let mut versions = vec!["0.4.0", "1.0.0"];
         // A runtime that supports 1.1.0 passes it to the whole chain, and the reference plugins before 1.6 refuse it.
-        if chained.is_empty() {
+        if chained.iter().all(|(_, found)| *found == Found::Speaks110) {
             versions.push("1.1.0");
         }
+        let chained: Vec<Value> = chained.into_iter().map(|(plugin, _)| plugin.config()).collect();
         let plugins: Vec<Value> = [podlan].into_iter().chain(chained).collect();
         let list = json!({
             "cniVersion": "1.0.0",
@@ -137,8 +153,8 @@ pub(crate) mod tests {
     use super::directory::Configuration;
     use super::*;
 
-    const HERE: &dyn Fn(Chained) -> bool = &|_| true;
-    const NOT_HERE: &dyn Fn(Chained) -> bool = &|_| false;
+    const HERE: &dyn Fn(Chained) -> Found = &|_| Found::Before110;
+    const NOT_HERE: &dyn Fn(Chained) -> Found = &|_| Found::Missing;
 
     /// One with portmap where that is installed.
     pub(crate) fn conflist() -> Conflist {
@@ -164,6 +180,7 @@ pub(crate) mod tests {
             json!([[{"subnet": "10.244.1.0/24"}, {"subnet": "10.244.9.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]);
         assert_eq!(podlan["ipam"]["ranges"], sets);
         assert_eq!(list["plugins"].as_array().map(Vec::len), Some(1));
+        assert_eq!(podlan["capabilities"], json!({"portMappings": true}));
     }
 
     #[test]
@@ -176,6 +193,23 @@ pub(crate) mod tests {
         let list: Value = serde_json::from_str(&always.text(&cidrs, &[], NOT_HERE)).unwrap();
         assert_eq!(list["plugins"][1]["type"], "bandwidth", "whether it is there or not");
         assert_eq!(list["plugins"].as_array().map(Vec::len), Some(2));
+        assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0"]), "nobody knows what it speaks");
+    }
+
+    #[test]
+    fn plugins_that_speak_1_1_0_leave_it_in_force_and_portmap_alone_takes_the_host_ports() {
+        let cidrs = ["10.244.1.0/24".parse().unwrap()];
+        let both = Conflist { chain: vec![Chained::Bandwidth], ..conflist() };
+        let text =
+            |look: &dyn Fn(Chained) -> Found| -> Value { serde_json::from_str(&both.text(&cidrs, &[], look)).unwrap() };
+        let list = text(&|_| Found::Speaks110);
+        assert_eq!(list["cniVersions"], json!(["0.4.0", "1.0.0", "1.1.0"]));
+        assert_eq!(list["plugins"][0]["capabilities"], Value::Null, "portmap has them");
+        let one = text(&|plugin| if plugin == Chained::Portmap { Found::Before110 } else { Found::Speaks110 });
+        assert_eq!(one["cniVersions"], json!(["0.4.0", "1.0.0"]), "the chain speaks what each speaks");
+        let without = text(&|plugin| if plugin == Chained::Portmap { Found::Missing } else { Found::Speaks110 });
+        assert_eq!(without["plugins"][0]["capabilities"], json!({"portMappings": true}));
+        assert_eq!(without["cniVersions"], json!(["0.4.0", "1.0.0", "1.1.0"]));
     }
 
     #[test]

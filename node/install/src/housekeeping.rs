@@ -3,6 +3,7 @@
 //!
 //! `machine` decides; this is its shell, which waits, reads and writes files, and publishes.
 
+mod changes;
 mod machine;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 
+use self::changes::Changes;
 use self::machine::{Action, Answer, Event, Machine, Request};
 use crate::Install;
 use crate::pools::Dangers;
@@ -45,7 +47,7 @@ pub struct Position {
     pub routed: bool,
 }
 
-/// Checks the files each time that the position is sent; ends when the loop no longer sends it. The output is `None`
+/// Checks the files each time that the position is sent, and when one of them is changed; ends when the loop no longer sends it. The output is `None`
 /// before the first check.
 pub async fn keep(
     install: Install,
@@ -55,7 +57,16 @@ pub async fn keep(
 ) -> String {
     position.mark_changed();
     let mut machine = Machine::default();
-    while position.changed().await.is_ok() {
+    let mut changes = Changes::of(&install);
+    loop {
+        changes.renew();
+        tokio::select! {
+            biased;
+            changed = position.changed() => if changed.is_err() {
+                break;
+            },
+            () = changes.next() => {}
+        }
         let Some(now) = position.borrow_and_update().clone() else { continue };
         let shown = |dir: &Option<PathBuf>| dir.as_ref().map(|dir| dir.display().to_string());
         let directories: Vec<String> =

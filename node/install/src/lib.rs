@@ -4,6 +4,7 @@
 pub mod conflist;
 pub mod housekeeping;
 pub mod pools;
+mod spoken;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,13 +15,16 @@ use std::path::{Path, PathBuf};
 use ipnetwork::IpNetwork;
 
 use crate::conflist::directory::{self, Configuration};
-use crate::conflist::{Chained, Conflist, FILE};
+use crate::conflist::{Chained, Conflist, FILE, Found};
 use crate::pools::Pool;
 use files::regular;
 use files::replace::{Lasting, replace};
 
 /// The maximum size of a plugin, in bytes.
 const LONGEST: u64 = 64 << 20;
+
+/// The version of CNI that podlan speaks, and that reference plugins before 1.6 refuse.
+const NEWEST: &str = "1.1.0";
 
 /// What is installed.
 pub const BINARIES: [&str; 2] = ["podlan", "podlan-ipam"];
@@ -71,23 +75,34 @@ impl Install {
         match &self.conf_dir {
             Some(dir) if !cidrs.is_empty() => put(
                 &dir.join(FILE),
-                self.conflist.text(cidrs, host_source, &|plugin| self.has(plugin)).as_bytes(),
+                self.conflist.text(cidrs, host_source, &|plugin| self.look(plugin)).as_bytes(),
                 0o644,
             ),
             _ => Ok(None),
         }
     }
 
-    fn has(&self, plugin: Chained) -> bool {
+    fn look(&self, plugin: Chained) -> Found {
+        let Some(path) = self.bin_dir.as_ref().map(|dir| dir.join(plugin.binary())) else { return Found::Missing };
         // Some distributions use a symbolic link to another directory, which is not mounted in a container.
-        let there = |dir: &PathBuf| fs::symlink_metadata(dir.join(plugin.binary())).is_ok_and(|entry| !entry.is_dir());
-        self.bin_dir.as_ref().is_some_and(there)
+        match fs::symlink_metadata(&path).is_ok_and(|entry| !entry.is_dir()) {
+            false => Found::Missing,
+            true if spoken::speaks(&path, NEWEST) => Found::Speaks110,
+            true => Found::Before110,
+        }
     }
 
-    /// The configurations that a runtime takes before podlan's.
+    /// The configurations that a runtime takes before podlan's; not Multus', where it hands pods to podlan's.
     pub(crate) fn winners(&self) -> Result<Vec<String>, Error> {
-        let names = self.configurations()?;
-        Ok(names.into_iter().filter(|name| name.as_str() < FILE).collect())
+        if !self.configurations()?.iter().any(|name| name.as_str() < FILE) {
+            return Ok(Vec::new());
+        }
+        let Some(dir) = &self.conf_dir else { return Ok(Vec::new()) };
+        let files = read(dir)?;
+        let ours = files.iter().find(|file| file.file == FILE);
+        let hands_over = |file: &Configuration| ours.is_some_and(|ours| file.delegates_to(ours) == Some(true));
+        let before = files.iter().filter(|file| file.file.as_str() < FILE && !hands_over(file));
+        Ok(before.map(|file| file.file.clone()).collect())
     }
 
     /// The pools that the existing configurations give this node, and the errors of those that cannot be read.

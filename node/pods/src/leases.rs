@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
+use hostport::Ports;
 use ipam::{Error, Lease, Place, Presence, Stamp};
 use netlink::Socket;
 use podlink::HostLinks;
@@ -20,7 +21,7 @@ use podlink::HostLinks;
 pub use keep::{Asked, Options, keep};
 pub use lease_counts::LeaseCounts;
 use sweep::Witness;
-pub use sweep::{NetworkLeases, Room, SweepError};
+pub use sweep::{NetworkLeases, Room, Rooms, SweepError};
 pub use visible_netns::VisibleNetns;
 
 /// The agent does not wait for a lock that a plugin holds: it retries later.
@@ -88,7 +89,8 @@ impl Stores {
         let mut host = Socket::open().ok();
         let judge = |(network, lease): (NetworkName, Lease)| {
             let there = host.as_mut().map_or(Presence::Unknown, |host| {
-                let witness = Witness { links: HostLinks::new(host, &network), visible };
+                let ports = Ports::below(&self.data_dir, ipam::DEFAULT_LOCK_TIMEOUT);
+                let witness = Witness { links: HostLinks::new(host, &network), visible, ports, network: &network };
                 ipam::Liveness::presence(&witness, &lease, now)
             });
             (network, lease, there)

@@ -156,6 +156,12 @@ impl Planner<'_> {
         distant.find_map(Result::ok).ok_or(refused)
     }
 
+    /// This node's InternalIPs of one family, by the list of nodes.
+    fn own_addresses(&self, family: Family) -> Vec<IpAddr> {
+        let mine = self.view.snapshot.nodes.iter().filter(|node| &*node.name == self.view.me);
+        mine.flat_map(|node| &node.addresses).copied().filter(|address| family.holds(*address)).collect()
+    }
+
     fn is_own(&self, address: IpAddr) -> bool {
         let local = self.view.ways.reach(address) == Some(Reach::No(Obstacle::ThisNode));
         local || self.view.here.is_own(address)
@@ -199,7 +205,9 @@ impl Planner<'_> {
                 Skip::NotReached { address, obstacle: Obstacle::Nowhere }
             }
         };
-        match self.view.here.link_down(address) {
+        let lost = || self.view.here.lost_with_link(&self.own_addresses(Family::of(address)));
+        let nowhere = matches!(skip, Skip::NotReached { obstacle: Obstacle::Nowhere, .. });
+        match self.view.here.link_down(address).or_else(|| if nowhere { lost() } else { None }) {
             Some(link) => Err(Skip::LinkDown { address, link: link.name.clone() }),
             None => Err(skip),
         }

@@ -53,6 +53,18 @@ impl Here {
         self.links.get(&index).filter(|link| !link.up)
     }
 
+    /// A link that is down while this node has lost every one of `own`, its addresses of one family: IPv6 addresses go with
+    /// their link.
+    pub(crate) fn lost_with_link(&self, own: &[IpAddr]) -> Option<&Link> {
+        if own.is_empty() || own.iter().any(|address| self.is_own(*address)) {
+            return None;
+        }
+        let mut down: Vec<(&u32, &Link)> = self.links.iter().filter(|(_, link)| !link.up).collect();
+        // One that has an address of the other family was in use.
+        down.sort_by_key(|(index, _)| !self.addresses.iter().any(|(of, _)| of == *index));
+        down.first().map(|(_, link)| *link)
+    }
+
     /// A subnet or an own address that `cidr` would swallow.
     pub(crate) fn covered_by(&self, cidr: IpNetwork) -> Option<IpNetwork> {
         let swallowed =
@@ -60,9 +72,9 @@ impl Here {
         self.addresses.iter().map(|(_, own)| *own).find(|own| own.is_ipv4() == cidr.is_ipv4() && swallowed(*own))
     }
 
-    /// The name of a link; `link N` where it is not known.
+    /// The name of a link; `ifN` where it is not known, as `ip` prints it.
     pub fn link_name(&self, index: u32) -> Arc<str> {
-        self.links.get(&index).map_or_else(|| format!("link {index}").into(), |link| link.name.clone())
+        self.links.get(&index).map_or_else(|| format!("if{index}").into(), |link| link.name.clone())
     }
 
     /// The subnets with room for somebody else that hold `address`.

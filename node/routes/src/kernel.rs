@@ -116,9 +116,13 @@ impl Kernel for Rtnetlink {
         let foreign = |route: Route| {
             let key = Key { destination: route.destination, metric: route.metric };
             let holds = route.protocol != NODE_ROUTE && route.table == MAIN && keys.contains(&key);
-            holds.then(|| (key, format!("{route} proto {}", protocol::name(route.protocol))))
+            holds.then_some((key, route))
         };
-        Ok(self.each_family(|family| Route::dump(family, 0), foreign)?.into_iter().collect())
+        let found = self.each_family(|family| Route::dump(family, 0), foreign)?;
+        let links = self.socket.dump(netlink::Link::dump(), |message| netlink::Link::from_message(&message))?;
+        let name = |index| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let shown = |route: &Route| format!("{} proto {}", route.shown(name), protocol::name(route.protocol));
+        Ok(found.iter().map(|(key, route)| (*key, shown(route))).collect())
     }
 }
 

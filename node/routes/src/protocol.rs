@@ -18,6 +18,7 @@ pub fn name(number: u8) -> String {
         188 => "ospf",
         189 => "rip",
         netlink::NODE_ROUTE => "podlan-node",
+        netlink::PROBE_ROUTE => "podlan-probe",
         netlink::POD_ROUTE => "podlan-pod",
         _ => return number.to_string(),
     };

@@ -89,6 +89,11 @@ impl Ruling {
         }
     }
 
+    /// Whether a route to its pods is wanted and cannot be: the link to it is down.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Self::Skipped(Skip::LinkDown { .. }))
+    }
+
     /// Why, in one word; "" where the verdict says it all.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -9,11 +9,14 @@
 
 mod backoff;
 mod bounds;
+mod endpoint;
 mod list;
 mod machine;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -32,17 +35,38 @@ use tokio::sync::{Notify, mpsc};
 
 use super::object::{self, NODE, Place};
 use super::{Error, Report};
+pub use endpoint::Endpoint;
 use machine::{Action, Event, Machine, WatchResult};
 use nodes::Node;
 use parts::at;
+use words::with_causes;
 
-/// Where the API server and the credentials for it are described.
+/// How the API server is reached.
 #[derive(Clone, Debug)]
-pub enum Access {
-    /// In the pod: the service account's files and the `KUBERNETES_SERVICE_*` variables.
+pub struct Access {
+    /// What proves to it who the agent is.
+    pub credentials: Credentials,
+    /// The API server's address, in place of the one that comes with the credentials.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// Where the credentials for the API server are, and the address that comes with them.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// In the pod: the service account's files, and the `KUBERNETES_SERVICE_*` variables.
     InCluster,
     /// In a kubeconfig file.
     Kubeconfig(PathBuf),
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.credentials {
+            Credentials::InCluster => write!(f, "kubernetes, in cluster")?,
+            Credentials::Kubeconfig(path) => write!(f, "kubernetes, {}", path.display())?,
+        }
+        self.endpoint.iter().try_for_each(|endpoint| write!(f, ", at {endpoint}"))
+    }
 }
 
 /// Watches the nodes until nobody listens. `refresh` asks for a list of now.
@@ -113,10 +137,17 @@ async fn next(events: Option<&mut (u64, bool, Events)>) -> Event {
 
 async fn connect(access: &Access) -> Result<Client, Error> {
     let failed = |why: String| Error::Kubernetes { doing: "read the credentials for the API server", why };
-    let config = match access {
-        Access::InCluster => Config::incluster().map_err(|e| failed(with_causes(&e)))?,
-        Access::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(with_causes(&e)))?,
+    let mut config = match &access.credentials {
+        // The variables may be missing where their address is not used.
+        Credentials::InCluster if access.endpoint.is_some() => {
+            Config::incluster_dns().map_err(|e| failed(with_causes(&e)))?
+        }
+        Credentials::InCluster => Config::incluster().map_err(|e| failed(with_causes(&e)))?,
+        Credentials::Kubeconfig(path) => kubeconfig(path).await.map_err(|e| failed(with_causes(&e)))?,
     };
+    if let Some(endpoint) = &access.endpoint {
+        config.cluster_url = endpoint.url();
+    }
     bounds::client(config).map_err(|e| failed(with_causes(&e)))
 }
 
@@ -136,15 +167,6 @@ fn watch(client: Client, streams: bool) -> Events {
         ..watcher::Config::default()
     };
     Box::pin(watcher(Api::<NodeWatched>::all(client), config))
-}
-
-/// The text of an error with those of its causes: for a server that is not reached the error itself holds no reason.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let beneath = std::iter::successors(error.source(), |cause| cause.source());
-    beneath.map(ToString::to_string).fold(error.to_string(), |text, cause| match text.contains(&cause) {
-        true => text,
-        false => format!("{text}: {cause}"),
-    })
 }
 
 /// Whether the server refuses `sendInitialEvents` (feature gate WatchList).

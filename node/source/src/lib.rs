@@ -70,8 +70,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Kubernetes(kubernetes::Access::InCluster) => write!(f, "kubernetes, in cluster"),
-            Self::Kubernetes(kubernetes::Access::Kubeconfig(path)) => write!(f, "kubernetes, {}", path.display()),
+            Self::Kubernetes(access) => access.fmt(f),
         }
     }
 }

@@ -20,11 +20,15 @@ pub enum Command {
     Look,
     /// Return the state that `node.json` would hold if it were written now.
     State,
+    /// Return the last lines of the log, as a list of texts in JSON.
+    Log,
+    /// Return the metrics, as a text in JSON.
+    Metrics,
 }
 
 impl Command {
     /// All commands.
-    pub const ALL: [Self; 3] = [Self::Release, Self::Look, Self::State];
+    pub const ALL: [Self; 5] = [Self::Release, Self::Look, Self::State, Self::Log, Self::Metrics];
 
     /// The command's line on the socket.
     pub fn word(self) -> &'static str {
@@ -32,6 +36,8 @@ impl Command {
             Self::Release => "release",
             Self::Look => "look",
             Self::State => "state",
+            Self::Log => "log",
+            Self::Metrics => "metrics",
         }
     }
 }

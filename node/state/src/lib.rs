@@ -1,8 +1,11 @@
 //! The agent's state, as values and as the files in its run directory: `node.json`, small, which the plugin's STATUS
 //! reads, and `verdicts.json`, one verdict a line for each peer. Both are 0600 in a 0700 directory.
 
+pub mod ago;
 pub mod control;
+pub mod paths;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -12,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use conditions::Condition;
 use files::regular;
 use files::replace::{Lasting, replace};
 use routes::{Key, Target};
@@ -24,6 +28,10 @@ pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The age from which `node.json` is stale: three missed heartbeats, in seconds.
 const STALE_AFTER: u64 = 35;
+
+/// How long an agent that starts may not be ready before that is wrong, in seconds: until its own routes are in the kernel,
+/// and from then on, for the look at its files.
+const START: [u64; 2] = [30, 4];
 
 /// The maximum size of a file of the agent, in bytes.
 const LONGEST: u64 = 256 << 20;
@@ -40,6 +48,9 @@ pub struct State {
     /// The agent's process.
     pub pid: u32,
     pub(crate) updated: u64,
+    /// When the agent started, in seconds of `CLOCK_BOOTTIME`; 0 in the state of an agent that does not say so.
+    #[serde(default)]
+    pub started: u64,
     /// When it was written, in seconds of `CLOCK_BOOTTIME`.
     pub boot_time: u64,
     /// Seconds after `boot_time` at which the state becomes stale.
@@ -82,8 +93,29 @@ pub struct State {
     /// The number of pods with an earlier one of these.
     #[serde(default)]
     pub former_mtu_pods: usize,
+    /// Whether packets of pods pass to the other nodes; `None` in the state of an agent that does not know of probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<paths::Paths>,
     /// Warnings for the operator, whether the agent is ready or not.
     pub warnings: Vec<String>,
+    /// Those of them that one of the conditions says too: people need not read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeated_warnings: Vec<String>,
+    /// What is wrong, the worst first; of each kind the first few.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Checks that could not run.
+    #[serde(default)]
+    pub unknown: Vec<UnknownCheck>,
+}
+
+/// A check that could not run. Unknown is not fine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownCheck {
+    /// The check's name, as `podlan-node doctor` has it.
+    pub check: String,
+    /// Why it could not run.
+    pub why: String,
 }
 
 /// Paths of the agent's command line that the operator's commands need too.
@@ -143,9 +175,9 @@ pub struct VerdictLine {
     /// "" for a node without a usable CIDR.
     pub cidr: String,
     /// The verdict in one word.
-    pub verdict: String,
+    pub verdict: Cow<'static, str>,
     /// One word where the verdict is `skipped` or the route is not in the kernel; otherwise "".
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// The verdict as a sentence.
     pub text: String,
     /// The desired route, if there is one.
@@ -170,6 +202,7 @@ impl State {
             node: node.to_owned(),
             pid: std::process::id(),
             updated: now.unix,
+            started: now.boot,
             boot_time: now.boot,
             stale_after: STALE_AFTER,
             ready: false,
@@ -187,8 +220,19 @@ impl State {
             forward_drops: 0,
             pod_mtus: Vec::new(),
             former_mtu_pods: 0,
+            paths: None,
             warnings: Vec::new(),
+            repeated_warnings: Vec::new(),
+            conditions: Vec::new(),
+            unknown: Vec::new(),
         }
+    }
+
+    /// Whether the agent is not ready because it has just started.
+    pub fn is_starting(&self, now: Clocks) -> bool {
+        let [unrouted, routed] = START;
+        let most = if self.routed { routed } else { unrouted };
+        !self.ready && self.started != 0 && now.boot.saturating_sub(self.started) < most
     }
 
     /// Records that the agent lives at this time.

@@ -1,7 +1,5 @@
 //! One step of a plan: a change of one kernel object, with its name for people.
 
-use std::fmt;
-
 use netlink::{Address, Hardening, Link, LocalRoute, Neighbour, NeverGivenUp, Request, Route, SourceRule};
 
 /// A change in one namespace. Each is asked for exclusively: what exists already is not ours to take over.
@@ -57,23 +55,49 @@ impl Operation {
     }
 }
 
-/// Fits after "failed to".
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Operation {
+    /// The operation in words that fit after "failed to"; `link` gives the name of a link.
+    pub(crate) fn in_words(&self, link: &impl Fn(u32) -> String) -> String {
         match self {
-            Self::Harden { device, .. } => write!(f, "harden link {device} and set its alias"),
-            Self::Up { device } | Self::UpAnnouncing { device } => write!(f, "set link {device} up"),
-            Self::Address(address) => write!(f, "add address {} to link {}", address.address, address.device),
-            Self::Accept(route) => write!(f, "accept packets to {} on link {}", route.address, route.device),
+            Self::Harden { device, .. } => format!("harden the link {} and set its alias", link(*device)),
+            Self::Up { device } | Self::UpAnnouncing { device } => format!("set the link {} up", link(*device)),
+            Self::Address(address) => format!("add address {} to the link {}", address.address, link(address.device)),
+            Self::Accept(route) => format!("accept packets to {} on the link {}", route.address, link(route.device)),
             Self::Keep(neighbours) => {
                 let NeverGivenUp { device, family } = neighbours;
-                write!(f, "set the probes of {family} neighbours on link {device}")
+                format!("set the probes of {family} neighbours on the link {}", link(*device))
             }
-            Self::Route(route) => write!(f, "add route {route}"),
+            Self::Route(route) => {
+                let text = route.shown(|index| Some(link(index)));
+                match route.source {
+                    None => format!("add route {text}"),
+                    // The kernel refuses a source that the node does not have ("Invalid prefsrc").
+                    Some(source) => format!("add route {text} with the source address {source} (`hostSource`)"),
+                }
+            }
             Self::Neighbour(neighbour) => {
-                write!(f, "add neighbour {} to link {}", neighbour.address, neighbour.device)
+                format!("add neighbour {} to the link {}", neighbour.address, link(neighbour.device))
             }
-            Self::Rule(rule) => write!(f, "add rule from {} lookup {}", rule.from, rule.table),
+            Self::Rule(rule) => format!("add rule from {} lookup {}", rule.from, rule.table),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's answer to a source that the node lacks, "Invalid prefsrc", names neither the key nor the link.
+    #[test]
+    fn a_refused_operation_names_its_link_and_the_key_of_a_source_address() {
+        let link = |index: u32| format!("podl{index}");
+        let route = Route {
+            device: Some(3),
+            source: "172.31.0.9".parse().ok(),
+            ..Route::to("10.244.1.2/32".parse().unwrap(), netlink::POD_ROUTE)
+        };
+        let words = Operation::Route(route).in_words(&link);
+        assert_eq!(words, "add route 10.244.1.2/32 dev podl3 with the source address 172.31.0.9 (`hostSource`)");
+        assert_eq!(Operation::Up { device: 3 }.in_words(&link), "set the link podl3 up");
     }
 }

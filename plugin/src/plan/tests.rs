@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HARDENING: Hardening = Hardening { forward_v4: true, kernel_has_v6: true };
+const HARDENING: Hardening = Hardening { forward_v4: true, kernel_has_v6: true, route_localnet: false };
 
 fn plan(addresses: &[&str]) -> Plan {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
@@ -18,7 +18,7 @@ fn plan(addresses: &[&str]) -> Plan {
 }
 
 fn text(operations: &[Operation]) -> Vec<String> {
-    operations.iter().map(ToString::to_string).collect()
+    operations.iter().map(|operation| operation.in_words(&|index| index.to_string())).collect()
 }
 
 #[test]
@@ -26,13 +26,13 @@ fn a_dual_stack_pod_is_reached_by_two_routes() {
     assert_eq!(
         text(&plan(&["10.1.0.5", "fd00::5"]).host_end(7, HARDENING)),
         [
-            "harden link 7 and set its alias",
-            "set link 7 up",
-            "add address 169.254.1.1/32 to link 7",
-            "set the probes of IPv4 neighbours on link 7",
-            "add address fe80::1/128 to link 7",
-            "accept packets to fe80::1 on link 7",
-            "set the probes of IPv6 neighbours on link 7",
+            "harden the link 7 and set its alias",
+            "set the link 7 up",
+            "add address 169.254.1.1/32 to the link 7",
+            "set the probes of IPv4 neighbours on the link 7",
+            "add address fe80::1/128 to the link 7",
+            "accept packets to fe80::1 on the link 7",
+            "set the probes of IPv6 neighbours on the link 7",
             "add route fe80::ff:fe00:2/128 dev 7 metric 7",
             "add route 10.1.0.5/32 dev 7",
             "add route fd00::5/128 dev 7",
@@ -44,7 +44,7 @@ fn a_dual_stack_pod_is_reached_by_two_routes() {
 fn the_node_knows_its_pod_without_asking() {
     assert_eq!(
         text(&plan(&["10.1.0.5", "fd00::5"]).host_neighbours(7)),
-        ["add neighbour 10.1.0.5 to link 7", "add neighbour fd00::5 to link 7"]
+        ["add neighbour 10.1.0.5 to the link 7", "add neighbour fd00::5 to the link 7"]
     );
 }
 
@@ -53,15 +53,15 @@ fn a_dual_stack_pod_leaves_by_two_gateways() {
     assert_eq!(
         text(&plan(&["10.1.0.5", "fd00::5"]).pod_end(2, Occupied::default())),
         [
-            "set link 1 up",
-            "set link 2 up",
-            "add address 10.1.0.5/32 to link 2",
-            "add address fd00::5/128 to link 2",
-            "accept packets to fd00::5 on link 2",
-            "add neighbour 169.254.1.1 to link 2",
+            "set the link 1 up",
+            "set the link 2 up",
+            "add address 10.1.0.5/32 to the link 2",
+            "add address fd00::5/128 to the link 2",
+            "accept packets to fd00::5 on the link 2",
+            "add neighbour 169.254.1.1 to the link 2",
             "add route 169.254.1.1/32 dev 2",
             "add route 0.0.0.0/0 via 169.254.1.1 dev 2 onlink",
-            "add neighbour fe80::1 to link 2",
+            "add neighbour fe80::1 to the link 2",
             "add route ::/0 via fe80::1 dev 2 onlink",
         ]
     );
@@ -83,7 +83,7 @@ fn a_second_attachment_answers_by_its_own_table_and_leaves_the_first_ones_defaul
     assert_eq!(
         text(&second)[3..],
         [
-            "add neighbour 169.254.1.1 to link 3",
+            "add neighbour 169.254.1.1 to the link 3",
             "add route 169.254.1.1/32 dev 3 metric 3",
             "add route 0.0.0.0/0 via 169.254.1.1 dev 3 table 11203 onlink",
             "add rule from 10.2.0.5 lookup 11203",

@@ -4,7 +4,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use cni::{AddResult, Attachment, Code, Error as CniError, Request};
-use ipam::{Proof, Settings};
+use hostport::{Forward, Record};
+use ipam::{Proof, Settings, Stamp};
 use netlink::{Family, Hardening, Link, LinkSettings, NewVeth, Procfs, Socket};
 use podlink::Identity;
 
@@ -12,7 +13,7 @@ use crate::addressing::Addressing;
 use crate::agent;
 use crate::apply::{apply, apply_with_v6, make_pair};
 use crate::config::{Config, Keys};
-use crate::error::Error;
+use crate::error::{Activity, Error, set_up};
 use crate::host;
 use crate::inputs;
 use crate::namespaces::{Namespaces, Pod};
@@ -49,9 +50,9 @@ pub(crate) fn add(
     }
     let previous = result::previous(request, attachment, netns)?;
     let identity = Identity::of(&request.config.name, attachment);
-    let Namespaces { host, own, pod } = Namespaces::open(netns)?;
+    let Namespaces { host, own, pod } = Namespaces::open(netns).map_err(set_up)?;
     let _claim = addressing.claim(attachment)?;
-    if pod.has_interface(attachment.ifname.as_str())? {
+    if pod.has_interface(attachment.ifname.as_str()).map_err(set_up)? {
         return Err(taken(&addressing, attachment));
     }
 
@@ -81,6 +82,13 @@ fn attach<'a>(
     };
     let assignment = addressing.assign(&request.config.name, attachment, &proof, &mut host)?;
     undo.assigned(addressing, &assignment);
+    let forwards = hostport::forwards(&request.config.runtime.port_mappings, &assignment.addresses)?;
+    // 127.0.0.1 of the node leads to the pod only by a link that takes packets from there.
+    let route_localnet = forwards.iter().any(|forward| forward.family() == Family::V4);
+    if !forwards.is_empty() {
+        undo.mapping(addressing.ports()?, identity);
+        claim_ports(call, &mut host, proof, forwards)?;
+    }
 
     let plan = Plan {
         addresses: assignment.addresses.iter().copied().map(Into::into).collect(),
@@ -103,15 +111,30 @@ fn attach<'a>(
         mtu,
     };
     undo.linking(identity);
-    make_pair(&mut host, &pair, identity)?;
+    make_pair(&mut host, &pair, identity).map_err(set_up)?;
     undo.linked(&host);
-    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name)?;
-    make_pod_end(&mut pod, &procfs, &plan, attachment.ifname.as_str())?;
-    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device))?;
+    let device = make_host_end(&mut host, &procfs, &plan, &identity.host_name, route_localnet).map_err(set_up)?;
+    make_pod_end(&mut pod, &procfs, &plan, attachment.ifname.as_str()).map_err(set_up)?;
+    ready::pass(&mut host, &identity.host_name, device, &plan.host_neighbours(device)).map_err(set_up)?;
 
     addressing.confirm(attachment, &assignment)?;
     let made = Made { netns, attachment, identity, plan: &plan, mtu };
     Ok(made.result(previous, inputs::dns(request, assignment.dns)))
+}
+
+/// The pod gets its host ports before its link, which is not made where another pod has one of them, and which must not be
+/// open to the node's loopback before the rule is there that forbids it.
+fn claim_ports(call: &Call<'_>, host: &mut Socket, proof: Proof, forwards: Vec<Forward>) -> Result<(), CniError> {
+    let &Call { request, attachment, addressing, .. } = call;
+    let record = Record {
+        network: request.config.name.clone(),
+        owner: attachment.clone(),
+        proof,
+        boot: Stamp::now()?.boot,
+        leased: addressing.leases_them(),
+        forwards,
+    };
+    Ok(addressing.ports()?.claim(host, record)?)
 }
 
 /// The pod has an interface of that name: ours, or another's (E-23, E-24).
@@ -121,27 +144,33 @@ fn taken(addressing: &Addressing<'_, Settings>, attachment: &Attachment) -> CniE
             let details = format!("{} of {} holds {held:?}", attachment.ifname, attachment.container_id);
             CniError::new(Code::DuplicateAttachment, "attachment exists already").with_details(details)
         }
-        _ => Error::InterfaceExists { ifname: attachment.ifname.to_string() }.into(),
+        _ => set_up(Error::InterfaceExists { ifname: attachment.ifname.to_string() }),
     }
 }
 
 /// Forwarding for the pod's families, and the MTU that its link will have.
 fn prepare_node(host: &mut Socket, procfs: &Procfs, plan: &Plan, keys: &Keys) -> Result<u32, CniError> {
-    let mtu = host::pod_mtu(host, keys, plan.has(Family::V6))?;
+    let mtu = host::pod_mtu(host, keys, plan.has(Family::V6), Activity::SetUp)?;
     for family in plan.families() {
-        netlink::ensure_forwarding(host, procfs, family).map_err(Error::from)?;
+        netlink::ensure_forwarding(host, procfs, family).map_err(set_up)?;
     }
     Ok(mtu)
 }
 
 /// The link's index.
-fn make_host_end(host: &mut Socket, procfs: &Procfs, plan: &Plan, name: &str) -> Result<u32, Error> {
+fn make_host_end(
+    host: &mut Socket,
+    procfs: &Procfs,
+    plan: &Plan,
+    name: &str,
+    route_localnet: bool,
+) -> Result<u32, Error> {
     let Some(device) = Link::index(host, name).map_err(Error::from)? else {
         return Err(Error::LinkVanished { name: name.to_owned() });
     };
     let settings = host::close_v6(host, procfs, name, plan.has(Family::V6))?;
-    let operations =
-        plan.host_end(device, Hardening { forward_v4: plan.has(Family::V4), kernel_has_v6: settings.is_some() });
+    let forward_v4 = plan.has(Family::V4);
+    let operations = plan.host_end(device, Hardening { forward_v4, kernel_has_v6: settings.is_some(), route_localnet });
     match settings {
         Some(link) if plan.has(Family::V6) => apply_with_v6(host, &operations, &link)?,
         _ => apply(host, &operations)?,

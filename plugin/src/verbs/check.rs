@@ -39,6 +39,10 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         host_source: keys.host_source,
     };
     let mut drift = unlike(&known, &held);
+    let forwards = hostport::forwards(&request.config.runtime.port_mappings, &held)?;
+    if !forwards.is_empty() {
+        drift.extend(addressing.ports()?.differences(&identity.host_name, &forwards)?);
+    }
     drift.extend(host_drift(&mut host, &plan, &identity, absent).map_err(failed)?);
     drift.extend(pod_drift(&mut pod, &plan, attachment.ifname.as_str(), absent).map_err(failed)?);
     if drift.is_empty() {
@@ -99,7 +103,8 @@ fn host_drift(host: &mut Socket, plan: &Plan, identity: &Identity, absent: Absen
     match Link::find(host, Selector::Name(&identity.host_name))? {
         Some(link) if identity.is(&link) => {
             // No hardening is compared: later plugins may tune what it set.
-            let mut operations = plan.host_end(link.index, Hardening { forward_v4: false, kernel_has_v6: false });
+            let mut operations =
+                plan.host_end(link.index, Hardening { forward_v4: false, kernel_has_v6: false, route_localnet: false });
             operations.extend(plan.host_neighbours(link.index));
             drift.extend(differences(host, &operations, "node", absent)?);
         }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cni::{Attachment, Code, Error as CniError, NetworkName, Request};
+use hostport::{Ports, Record};
 use ipam::{Collector, Lease, Place, Stamp};
 use netlink::{Link, Socket};
 use podlink::{Identity, removal};
@@ -19,11 +20,15 @@ pub(crate) fn gc(request: &Request, valid: &BTreeSet<Attachment>) -> Result<(), 
     let began = Stamp::now()?;
     let mut host = Socket::open().map_err(failed)?;
     let keep = valid.iter().map(|attachment| name_of(network, attachment)).collect();
+    // Seen before the leases, which an ADD takes first: a record without a lease is garbage.
+    let ports = addressing.ports().ok();
+    let records = ports.as_ref().map_or_else(|| Ok(Vec::new()), Ports::records)?;
     let strays = removal::strays(&mut host, network, &keep).map_err(failed)?;
     let strays = strays.into_iter().map(|link| (link.name.clone(), link)).collect();
-    let mut links = Links { network, addressing: &addressing, host, strays, failures: Vec::new() };
-    links.remove_unleased();
+    let mut links = Links { network, addressing: &addressing, host, ports, strays, failures: Vec::new() };
+    links.remove_unleased(&records.into_iter().filter(|record| is_stray(record, network, valid)).collect::<Vec<_>>());
     addressing.retain(valid, began, &mut links)?;
+    links.collect_portmap(valid);
     if links.failures.is_empty() {
         return Ok(());
     }
@@ -35,14 +40,17 @@ struct Links<'a> {
     network: &'a NetworkName,
     addressing: &'a Addressing<'a, Result<Place, CniError>>,
     host: Socket,
+    /// The node's host ports, where their place is known.
+    ports: Option<Ports>,
     /// The host ends of attachments that are not listed, as they were at the beginning, by name.
     strays: BTreeMap<String, Link>,
     failures: Vec<String>,
 }
 
 impl Links<'_> {
-    /// Removes the strays whose attachment has no lease. They were seen before the leases, which an ADD takes first.
-    fn remove_unleased(&mut self) {
+    /// Removes the strays whose attachment has no lease, and the host ports of such. They were seen before the leases, which
+    /// an ADD takes first.
+    fn remove_unleased(&mut self, records: &[Record]) {
         let leases = self.addressing.leases().unwrap_or_default();
         let leased: BTreeSet<String> = leases.iter().map(|lease| name_of(self.network, &lease.owner)).collect();
         for (_, stray) in self.strays.iter().filter(|(name, _)| !leased.contains(*name)) {
@@ -50,13 +58,50 @@ impl Links<'_> {
                 self.failures.push(error.to_string());
             }
         }
+        for key in records.iter().map(Record::link).filter(|key| !leased.contains(key)) {
+            if let Err(error) = self.release(&key) {
+                self.failures.push(error.to_string());
+            }
+        }
+    }
+
+    fn release(&self, key: &str) -> Result<(), hostport::Error> {
+        self.ports.as_ref().map_or(Ok(()), |ports| ports.release(key).map(drop))
+    }
+
+    fn release_ports(&self, lease: &Lease) -> Result<(), hostport::Error> {
+        self.release(&name_of(self.network, &lease.owner))?;
+        hostport::portmap::forget(self.network, &lease.owner.container_id).map(drop)
+    }
+
+    /// Removes the rules that portmap has left by iptables for containers that are neither listed nor have a lease. They are
+    /// seen before the leases: an ADD takes its lease first, and portmap, chained behind it, comes later.
+    fn collect_portmap(&mut self, valid: &BTreeSet<Attachment>) {
+        let is = |owner: &Attachment, container: &str| owner.container_id.as_str() == container;
+        let keep = |container: &str| {
+            let leased = |leases: Vec<Lease>| leases.iter().any(|lease| is(&lease.owner, container));
+            valid.iter().any(|one| is(one, container)) || self.addressing.leases().is_none_or(leased)
+        };
+        if let Err(error) = hostport::portmap::collect(self.network, &keep) {
+            self.failures.push(error.to_string());
+        }
     }
 }
 
+fn is_stray(record: &Record, network: &NetworkName, valid: &BTreeSet<Attachment>) -> bool {
+    record.network == *network && !valid.contains(&record.owner)
+}
+
 impl Collector for Links<'_> {
-    /// A link that stays keeps its lease.
+    /// A link that stays keeps its lease, and so do host ports.
     fn detach(&mut self, lease: &Lease) -> bool {
-        let Self { network, addressing, host, strays, failures } = self;
+        if self.addressing.is_held(lease)
+            && let Err(error) = self.release_ports(lease)
+        {
+            self.failures.push(error.to_string());
+            return false;
+        }
+        let Self { network, addressing, host, strays, failures, .. } = self;
         // Seen before the lease, which is older than GC: it is this lease's link, or one of before.
         let stray = strays.get(&name_of(network, &lease.owner));
         let removed = stray.map_or(Ok(()), |stray| removal::remove(host, stray));

@@ -5,7 +5,7 @@ use netlink::{Family, Procfs, Socket};
 
 use crate::agent;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Activity, Error};
 use crate::host;
 use crate::inputs;
 
@@ -22,7 +22,7 @@ pub(crate) fn status(request: &Request) -> Result<(), CniError> {
     // The rest of what an ADD refuses a configuration for.
     inputs::pod_routes(&assignment)?;
     let has = |family: &Family| assignment.addresses.iter().any(|ip| family.holds(*ip));
-    host::pod_mtu(&mut host, &keys, has(&Family::V6))?;
+    host::pod_mtu(&mut host, &keys, has(&Family::V6), Activity::Judge)?;
     let procfs = Procfs::of_machine();
     for family in Family::BOTH.into_iter().filter(has) {
         netlink::may_forward(&mut host, &procfs, family).map_err(Error::from).map_err(|error| {

@@ -7,7 +7,8 @@ use std::path::Path;
 use podlan_conformance::lab::{Error, Node, Running};
 
 /// The neighbour entries of the uplink, which come and go.
-const NEIGHBOURS: usize = 4;
+/// Four of them are those of the agent's path probes.
+const NEIGHBOURS: usize = 8;
 
 /// Descriptors that the agent may have open briefly, to read the kernel or a store.
 const PASSING: usize = 8;

@@ -11,7 +11,7 @@ mod stopped;
 
 use std::time::{Duration, Instant};
 
-use podlan_conformance::agent::{METRICS, metrics};
+use podlan_conformance::agent::{METRICS, has, metrics};
 use podlan_conformance::lab::{Error, Lab, eventually, within};
 use rig::{Call, Rig};
 
@@ -94,7 +94,11 @@ fn a_pod_that_ends_during_its_add_is_removed_completely_by_a_sweep_and_by_the_ne
     within(|| {
         let lab = Lab::new(1)?;
         let [node] = lab.these();
-        let mut agent = node.agent(&["--listen", &METRICS.to_string(), "--resync", "1s"])?;
+        let mut agent = node.agent(&["--listen", &METRICS.to_string(), "--resync", "1s", "--probe", "off"])?;
+        for cidr in node.pod_cidrs() {
+            let own = ["unreachable", &cidr.to_string(), "110"];
+            eventually(Duration::from_secs(20), "the agent's own routes are in", || has(node, &own))?;
+        }
         let rig = Rig::new(node)?;
         let next = node.pod("next")?;
         // Nothing is released before the namespace of a living pod was seen: otherwise the agent might simply not see

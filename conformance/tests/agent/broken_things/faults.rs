@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -48,6 +49,8 @@ pub(crate) fn all() -> Vec<Fault> {
             name: "no-descriptors",
             named: &["(os error 24)"],
             serves_others: false,
+            // Each round of probes gives back the ports of the one before.
+            arguments: &["--probe", "off"],
             begin: no_descriptors,
             ..PLAIN
         },
@@ -170,10 +173,12 @@ fn no_descriptors(rig: &Rig<'_>) -> Result<Lift, String> {
     let limits = fs::read_to_string(of_agent("limits")).map_err(|error| error.to_string())?;
     let before = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
     let before = before.split_whitespace().next().unwrap_or("1024").to_owned();
-    // A client of the agent has it for a moment.
-    let free = (0..20)
-        .map(|_| (0..).find(|number| fs::symlink_metadata(of_agent(&format!("fd/{number}"))).is_err()).unwrap_or(0))
-        .min();
+    // A client of the agent, or a look at the node, has it for a moment.
+    let lowest = |_| {
+        thread::sleep(Duration::from_millis(50));
+        (0..).find(|number| fs::symlink_metadata(of_agent(&format!("fd/{number}"))).is_err()).unwrap_or(0)
+    };
+    let free = (0..40).map(lowest).min();
     let limit =
         |most: &str| rig.node.command("prlimit").args(["--pid", &rig.pid().to_string(), &format!("--nofile={most}:")]);
     limit(&free.unwrap_or(0).to_string()).succeeds().map_err(|error| error.to_string())?;
@@ -237,14 +242,8 @@ fn hold_lock(rig: &Rig<'_>) -> Result<Lift, String> {
 }
 
 const KINDS: [&str; 6] = ["flipped", "cut", "empty", "foreign", "folder", "pipe"];
-const DAMAGED: [&str; 6] = [
-    "leases of flipped",
-    "leases of cut",
-    "leases of empty",
-    "leases of foreign",
-    "leases of folder",
-    "leases of pipe",
-];
+const DAMAGED: [&str; 6] =
+    ["/flipped/store", "/cut/store", "/empty/store", "/foreign/store", "/folder/store", "/pipe/store"];
 
 fn many_networks(rig: &Rig<'_>) -> Result<(), String> {
     KINDS.iter().try_for_each(|name| network(rig, name))

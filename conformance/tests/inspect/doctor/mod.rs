@@ -6,7 +6,8 @@
 //!     └── web                            lan
 //! ```
 
-mod rig;
+mod cures;
+pub(crate) mod rig;
 
 use netlink::Route;
 use nix::sys::signal::Signal;
@@ -79,7 +80,8 @@ fn a_healthy_node_is_all_ok_and_each_damage_turns_its_own_check_red() {
         }
 
         let narrow = two.pod_cidrs()[0].to_string().replace(".0/24", ".64/26");
-        rig.add(&Route { gateway: Some(two.v4()), ..Route::to(narrow.parse().unwrap_or(two.v4().into()), 17) })?;
+        let router = "172.31.0.99".parse().ok();
+        rig.add(&Route { gateway: router, ..Route::to(narrow.parse().unwrap_or(two.v4().into()), 17) })?;
         rig.is_red("foreign-routes", &[&narrow, "kube-router", "(protocol 17)"])?;
         one.place().remove_route(narrow.parse().unwrap_or(two.v4().into()))?;
 
@@ -109,7 +111,11 @@ fn a_replaced_route_is_named_with_its_replacement_and_a_missing_one_is_restored_
         rig.replace(&other)?;
         rig.is_red(
             "routes",
-            &["10.244.2.0/24", "proto static", "172.31.0.99", "ip route del 10.244.2.0/24 metric 110 proto 4"],
+            &[
+                "10.244.2.0/24",
+                "proto static",
+                "ip route del 10.244.2.0/24 via 172.31.0.99 dev eth0 metric 110 proto 4",
+            ],
         )?;
         let fixed = rig.doctor(&["--fix"])?;
         assert_eq!(red(&fixed), ["routes"], "a foreign route is named, never touched: {fixed}");

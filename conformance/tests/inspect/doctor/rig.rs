@@ -108,6 +108,13 @@ impl<'a> Rig<'a> {
         Ok(names.filter(|name| name.starts_with("podl")).map(str::to_owned).next().unwrap_or_default())
     }
 
+    /// The pod's IPv4 address, by its lease.
+    pub(crate) fn pod_address(&self) -> Result<String, Error> {
+        let leases = self.node.command(binaries::find("podlan-node")?).args(["leases"]).succeeds()?;
+        let words = leases.split_whitespace().filter(|word| word.starts_with("10.244."));
+        Ok(words.map(str::to_owned).next().unwrap_or_default())
+    }
+
     /// Writes a setting of the node's kernel.
     pub(crate) fn write(&self, path: &str, value: &str) -> Result<(), Error> {
         io(&format!("write {path}"), self.node.place().enter(|| fs::write(path, value))?)

@@ -223,7 +223,9 @@ fn each_damage_turns_its_own_hop_red() {
         agent.signal(Signal::SIGCONT)?;
         well()?;
 
-        // The pod's own route: its packets count as forged, and packets for it are not delivered.
+        // The pod's own route, which a running agent puts back: its packets count as forged, and packets for it are not
+        // delivered.
+        agent.signal(Signal::SIGSTOP)?;
         for family in FAMILIES {
             one.place().remove_route(at_web[family].into())?;
             is_red(
@@ -237,6 +239,7 @@ fn each_damage_turns_its_own_hop_red() {
             let route = Route { device, ..Route::to(at_web[family].into(), netlink::POD_ROUTE) };
             change(one.place(), || route.add())?;
         }
+        agent.signal(Signal::SIGCONT)?;
         well()?;
 
         one.cable(false)?;
@@ -258,8 +261,10 @@ fn each_damage_turns_its_own_hop_red() {
         web.place().switch("eth0", false)?;
         is_red(one, both(0), &["there pod", "back pod"], &["eth0 in the pod is down"])?;
         web.place().switch("eth0", true)?;
+        agent.signal(Signal::SIGSTOP)?;
         one.place().switch(&link, false)?;
         is_red(one, both(0), &["there host-link", "back host-link"], &[&format!("{link} is down")])?;
+        agent.signal(Signal::SIGCONT)?;
         agent.stop(SOON).map(drop)
     });
 }

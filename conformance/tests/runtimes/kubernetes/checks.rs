@@ -38,5 +38,6 @@ pub const ALL: &[Named] = &[
     ("a hundred pods come up, each with addresses of its own, and go", pods::a_hundred),
     ("a node that is deleted loses its routes on the others, and has them back when it rejoins", nodes::deleted),
     ("a node that is rebooted brings its pods back, and they are reached", nodes::rebooted),
+    ("without kube-proxy the agents reach the API server at the address that they are given", agents::without_proxy),
     ("podlan is uninstalled, and what it leaves is named", agents::uninstall),
 ];

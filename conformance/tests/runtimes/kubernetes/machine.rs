@@ -98,6 +98,15 @@ impl Machine {
         Ok(())
     }
 
+    /// Ends kube-proxy and removes its rules, as its own `--cleanup` does: no Service has an address here any longer.
+    pub fn lose_proxy(&mut self) -> Result<(), Error> {
+        self.proxy.signal(nix::sys::signal::Signal::SIGKILL)?;
+        for family in ["ip", "ip6"] {
+            self.node.command("nft").args(["delete", "table", family, "kube-proxy"]).succeeds()?;
+        }
+        Ok(())
+    }
+
     /// A power failure and a restart. Everything in memory is lost, the disk is not.
     pub fn reboot(self, outfit: &Outfit<'_>) -> Result<Self, Error> {
         let Self { node, disk, boot, path: _, proxy, kubelet, containerd } = self;
@@ -134,9 +143,7 @@ fn furnish(disk: &Path, boot: u32, outfit: &Outfit<'_>, authority: &[u8]) -> std
     for folder in ["/etc/cni/net.d", "/opt/cni/bin", "/etc/kubernetes", "/etc/containerd", "/run/containerd"] {
         fs::create_dir_all(folder)?;
     }
-    for plugin in ["portmap", "loopback"] {
-        fs::copy(outfit.parts.plugin(plugin), Path::new("/opt/cni/bin").join(plugin))?;
-    }
+    fs::copy(outfit.parts.plugin("loopback"), "/opt/cni/bin/loopback")?;
     let config = CONFIG
         .replace("@DIR@/sock", SOCKET)
         .replace("@DIR@", "/run/containerd")

@@ -241,20 +241,33 @@ pub(super) fn permission_comes_late(backend: Backend) -> Result<(), Error> {
     cluster.ends()
 }
 
-/// The agent has its access like a pod of the cluster: files of a service account, addresses in the environment.
-pub(super) fn as_a_pod(account: &str) -> Result<(), Error> {
+/// What tells a pod of the cluster where its API server is.
+#[derive(Clone, Copy)]
+pub(super) enum Told {
+    ByTheService,
+    ByTheCommandLine,
+}
+
+/// The agent has its access like a pod of the cluster: files of a service account, and the server's address from the
+/// environment, or, where nothing answers at that one, from its command line.
+pub(super) fn as_a_pod(account: &str, at: Told) -> Result<(), Error> {
     let lab = Lab::new(3)?;
     let [one, two, three] = lab.these();
     let server = Server::start(one, noting(""))?;
     register(&server, &[one, two])?;
     server.service_account(account)?;
     server.allow(&json!({ "kind": "ServiceAccount", "namespace": "kube-system", "name": account }))?;
-    let _agent = one
-        .command(binaries::find("podlan-node")?)
-        .args(["run", "--node-name", one.name(), "--kubernetes"])
-        .env("KUBERNETES_SERVICE_HOST", one.v4().to_string())
-        .env("KUBERNETES_SERVICE_PORT", FRONT.to_string())
-        .spawn()?;
+    let agent = one.command(binaries::find("podlan-node")?).args(["run", "--node-name", one.name(), "--kubernetes"]);
+    let service = |host: &str, port: u16| {
+        agent.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port.to_string())
+    };
+    let _agent = match at {
+        Told::ByTheService => service(&one.v4().to_string(), FRONT),
+        Told::ByTheCommandLine => {
+            service("10.96.0.1", 443).args(["--kubernetes-endpoint", &format!("{}:{FRONT}", one.v4())])
+        }
+    }
+    .spawn()?;
     routes_to(one, &[two])?;
     server.create(&registered(three))?;
     routes_to(one, &[two, three])?;

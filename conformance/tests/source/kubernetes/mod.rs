@@ -89,8 +89,13 @@ fn an_unreachable_server_is_logged_once_with_the_kernels_error() {
             0..=2 => Err(said(one)),
             _more => Ok(()),
         })?;
-        let lines = agent.stderr().lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
-        assert_eq!(lines, 1, "{}", agent.stderr());
+        // By the source when it fails, and as a condition when that lasts.
+        let log = agent.stderr();
+        for from in ["source_report", "kind=\"node-list-unreadable\""] {
+            let lines = log.lines().filter(|line| line.contains(from) && line.contains(UNREACHABLE)).count();
+            assert_eq!(lines, 1, "{from}: {log}");
+        }
+        assert_eq!(log.matches(UNREACHABLE).count(), 2, "{log}");
         Ok(())
     });
 }

@@ -36,6 +36,7 @@ impl Agent {
             Action::Leases(asked) => drop(self.desk.asked.send_replace(asked)),
             Action::Files(position) => drop(self.desk.position.send_replace(Some(position))),
             Action::PodMtus(mtus) => drop(self.desk.mtus_asked.send_replace(mtus)),
+            Action::Probe(wanted) => drop(self.desk.probes.send_replace(Some(wanted))),
             Action::Refresh => self.desk.refresh.notify_one(),
             Action::Answer(text) => {
                 if let Some(reply) = self.reply.take() {
@@ -51,6 +52,7 @@ impl Agent {
             }
             Action::Verdicts(lines) => {
                 self.metrics.set_verdicts(&lines);
+                self.desk.verdicts.send_replace(lines.clone());
                 self.desk.state_files.verdicts.put(lines);
             }
             Action::NodeList(list) => self.desk.state_files.nodes.put(list),
@@ -60,7 +62,8 @@ impl Agent {
     }
 
     fn publish(&self, publication: Publication) {
-        let Publication { state, is_filed, dangers, lease_counts, drops, forwarding, inner } = publication;
+        let Publication { state, is_filed, dangers, lease_counts, drops, forwarding, probes, inner } = publication;
+        self.metrics.set_probes(probes);
         if let Some(drops) = drops {
             self.metrics.set_drops(drops);
         }

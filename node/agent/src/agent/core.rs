@@ -14,6 +14,7 @@
 
 mod action;
 mod beginning;
+mod conditions;
 mod due;
 mod event;
 mod journal;
@@ -24,11 +25,13 @@ mod part_reports;
 mod pod_mtu;
 mod position;
 mod previous_agent;
+mod probe_order;
 mod publication;
 mod running;
 mod sides;
 mod source_report;
 mod turn;
+mod warnings;
 
 use std::time::{Duration, Instant};
 

@@ -1,21 +1,29 @@
 //! The parts of the agent and the loop's ends of the channels: what each part is given, and what each reports.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::Options;
+use super::conditions::{self, Found};
 use super::core::PartReport;
 use super::state_files::{self, StateFiles, Written};
+use super::{Options, ProbeOptions};
 use crate::control::{self, Order};
+use crate::metrics::Metrics;
 use filter::{self, Egress, Filtered, Wanted};
+use hostport::Ports;
 use install::housekeeping::{self, Position};
 use parts::{Activity, Output, Parts, Spare};
 use pods::forwarding::keep::{self as forwarding, Forwarding};
 use pods::leases::{self, Asked, LeaseCounts};
 use pods::mtu;
+use probes::Probed;
 use source::Report;
-use state::{HEARTBEAT, State};
+use state::{HEARTBEAT, State, VerdictLine};
+
+/// How long the packet filter's part waits for a plugin that changes host ports: other rules must not wait for one that hangs.
+const PORTS_LOCK: Duration = Duration::from_millis(200);
 
 /// What starts a part. A test starts parts that it can stop.
 pub(super) trait StartPart {
@@ -52,8 +60,14 @@ pub(super) struct Desk {
     pub(super) mtus_asked: watch::Sender<Vec<u32>>,
     /// Pods whose links keep a former MTU, and why.
     pub(super) former_mtus: watch::Receiver<Vec<String>>,
+    /// Who is probed; None before the nodes are known.
+    pub(super) probes: watch::Sender<Option<probes::machine::Wanted>>,
+    pub(super) probed: watch::Receiver<Probed>,
     pub(super) state_files: StateFiles,
     pub(super) written: watch::Receiver<Written>,
+    /// The verdicts that were published last, for the checks.
+    pub(super) verdicts: watch::Sender<Arc<Vec<VerdictLine>>>,
+    pub(super) found: watch::Receiver<Found>,
 }
 
 impl Desk {
@@ -62,6 +76,7 @@ impl Desk {
         parts: &mut impl StartPart,
         options: &Options,
         state: &watch::Sender<State>,
+        metrics: &Arc<Metrics>,
         spare: Spare,
     ) -> Self {
         let (changed, refresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -74,8 +89,13 @@ impl Desk {
 
         let (order_sender, orders) = mpsc::channel(1);
         let socket = options.run_dir.control_socket();
-        let served =
-            control::Served { orders: order_sender, state: state.subscribe(), spare: Arc::new(Mutex::new(spare)) };
+        let served = control::Served {
+            orders: order_sender,
+            state: state.subscribe(),
+            metrics: metrics.clone(),
+            recent: options.recent.clone(),
+            spare: Arc::new(Mutex::new(spare)),
+        };
         parts.start_part("control", move |activity| control::keep(socket.clone(), served.clone(), activity));
 
         let (wanted, rules) = watch::channel(Wanted::default());
@@ -87,6 +107,7 @@ impl Desk {
             count_every: HEARTBEAT,
             egress,
             accepts: options.accept_forward,
+            ports: Ports::below(options.stores.data_dir(), PORTS_LOCK),
             wanted: rules,
             output,
         };
@@ -115,12 +136,31 @@ impl Desk {
         let pods = mtu::Options { install, stores, asked: looks, output };
         parts.start_part("pod MTU", move |activity| mtu::keep(pods.clone(), activity));
 
+        let (probes, wanted_probes) = watch::channel(None);
+        let (output, probed) = Output::new(Probed::default(), changed.clone());
+        let ProbeOptions { on, port, rate } = options.probes;
+        let round_trips = metrics.round_trips.clone();
+        let sample = Arc::new(move |rtt: Duration| round_trips.observe(rtt.as_secs_f64()));
+        let to_peers = probes::Options { on, port, rate, wanted: wanted_probes, sample, output };
+        parts.start_part("probes", move |activity| probes::keep(to_peers.clone(), activity));
+
         let state_files = StateFiles::default();
         let (output, written) = Output::new(Written::default(), changed.clone());
         let (run_dir, to_file) = (options.run_dir.clone(), state_files.clone());
         parts.start_part("reports", move |activity| {
             state_files::keep(run_dir.clone(), to_file.clone(), output.clone(), activity)
         });
+
+        let (verdicts, published) = watch::channel(Arc::default());
+        let (output, found) = Output::new(Found::default(), changed.clone());
+        let looks = conditions::Options {
+            run_dir: options.run_dir.clone(),
+            paths: options.configured_paths(),
+            state: state.subscribe(),
+            verdicts: published,
+            output,
+        };
+        parts.start_part("conditions", move |activity| conditions::keep(looks.clone(), activity));
 
         Self {
             changed,
@@ -136,8 +176,12 @@ impl Desk {
             files,
             mtus_asked,
             former_mtus,
+            probes,
+            probed,
             state_files,
             written,
+            verdicts,
+            found,
         }
     }
 
@@ -149,7 +193,9 @@ impl Desk {
             latest(&mut self.lease_counts).map(PartReport::Leases),
             latest(&mut self.files).map(PartReport::Files),
             latest(&mut self.former_mtus).map(PartReport::FormerMtus),
+            latest(&mut self.probed).map(PartReport::Probed),
             latest(&mut self.written).map(PartReport::Written),
+            latest(&mut self.found).map(PartReport::Conditions),
         ];
         reports.into_iter().flatten().collect()
     }

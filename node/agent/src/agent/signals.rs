@@ -15,10 +15,11 @@ impl Stop {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    pub(crate) async fn wait(&mut self) {
+    /// Waits for one of them; its name.
+    pub(crate) async fn wait(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
         }
     }
 }

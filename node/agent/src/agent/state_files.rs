@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -17,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(super) struct StateFiles {
     pub(super) state: Slot<State>,
-    pub(super) verdicts: Slot<Vec<VerdictLine>>,
+    pub(super) verdicts: Slot<Arc<Vec<VerdictLine>>>,
     /// What the nodes have, as a list in JSON.
     pub(super) nodes: Slot<Vec<u8>>,
 }

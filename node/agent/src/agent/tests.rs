@@ -102,7 +102,18 @@ async fn inside() {
 
 async fn scenario(root: &Root, state: watch::Receiver<State>, breakers: &BTreeMap<&'static str, Breaker>) {
     let names: Vec<&str> = breakers.keys().copied().collect();
-    let all = ["control", "files", "forwarding", "leases", "packet filter", "pod MTU", "reports", "source"];
+    let all = [
+        "conditions",
+        "control",
+        "files",
+        "forwarding",
+        "leases",
+        "packet filter",
+        "pod MTU",
+        "probes",
+        "reports",
+        "source",
+    ];
     assert_eq!(names, all, "a part is missing here");
     works(root, &state, 1).await;
     for (round, (name, breaker)) in (2..).zip(breakers) {
@@ -193,6 +204,8 @@ impl Root {
             no_masquerade_to: Some(Vec::new()),
             accept_forward: false,
             keep_forwarding: false,
+            recent: Recent::default(),
+            probes: ProbeOptions { on: true, port: 10_111, rate: 200 },
         }
     }
 }

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::agent::Stop;
+use hostport::Ports;
 use install::conflist;
+use ipam::DEFAULT_LOCK_TIMEOUT;
 use pods::leases::{Read, Stores, VisibleNetns};
 use routes::kernel::{Kernel, Rtnetlink};
 use routes::plan::plan;
@@ -46,6 +48,10 @@ enum Error {
     Routes(#[from] netlink::Error),
     #[error("remove the rules of the packet filter: {0}")]
     PacketFilter(#[from] nftables::Error),
+    #[error("remove the table of host ports: {0}")]
+    HostPorts(#[from] hostport::Error),
+    #[error("remove the probe endpoint: {0}")]
+    Probes(#[from] probes::endpoint::kernel::Error),
     #[error("remove {path}: {source}")]
     File { path: String, source: io::Error },
     #[error("print: {0}")]
@@ -77,7 +83,7 @@ fn stay(args: &Args) -> Result<(), Error> {
         io::stdout().lock().write_all(&printed)?;
         loop {
             tokio::select! {
-                () = stop.wait() => return Ok(()),
+                _ = stop.wait() => return Ok(()),
                 () = tokio::time::sleep(AGAIN) => {}
             }
             let mut output = Vec::new();
@@ -105,6 +111,9 @@ fn clean(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         remove(&dir.join(conflist::FILE), out)?;
     }
     routes(out)?;
+    for what in probes::endpoint::kernel::remove()? {
+        writeln!(out, "removed {what} of the path probes")?;
+    }
     for what in filter::remove()? {
         writeln!(out, "removed {what} from the packet filter")?;
     }
@@ -129,6 +138,9 @@ fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let mut visible = VisibleNetns::default();
     stores.show(&mut visible);
     let swept = stores.take_back(&mut visible, &mut |_| {});
+    if Ports::below(&args.data_dir, DEFAULT_LOCK_TIMEOUT).clean()? {
+        writeln!(out, "removed the table {} {} from the packet filter", hostport::FAMILY.name(), hostport::NAME)?;
+    }
     let Read { leases, unread } = stores.all();
     let error = swept.first().map(ToString::to_string).or_else(|| unread.first().map(ToString::to_string));
     let kept = match (error, leases.len()) {

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         let due = fix::due(report.outcomes.iter().map(|(_, outcome)| outcome));
         report.done = due.into_iter().map(|fix| fix::carry_out(fix, &places)).collect();
         if !report.done.is_empty() {
-            report.outcomes = checks::judge(&observe(&places));
+            report.outcomes = fix::left(checks::judge(&observe(&places)));
         }
     }
     let mut out = io::stdout().lock();

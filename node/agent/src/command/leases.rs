@@ -2,7 +2,10 @@
 //! configurations; no agent is needed. Exit code 0: all stores were read; otherwise those that can be read are shown,
 //! and the errors of the others.
 
+mod release;
+
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,8 +19,21 @@ use inspect::leases::{Line, text};
 use pods::leases::{Read, Stores, VisibleNetns};
 use state::{RUN_DIR, RunDir};
 
+/// The states and exit codes, for the help.
+const STATES: &str = "\
+States of a lease:
+  live      the pod's link is on this node
+  unlinked  the link is gone; the pod's network namespace is there, or is not proved gone
+  gone      link and namespace are gone: the agent releases the lease, at the latest after a minute
+  unknown   neither could be checked, for example for a lease of another plugin's pod; run this as root of the node
+
+An address that nothing else frees is released by --release, which refuses while the link or the namespace of the pod lives,
+and names it. Exit code of --release: 0 released; 1 not released, the owner lives or nothing has the address; 2 not released,
+nothing is known about the owner, or its store cannot be read.";
+
 /// Where the leases are, and how to print them.
 #[derive(Debug, clap::Args)]
+#[command(after_help = STATES)]
 pub(crate) struct Args {
     /// A directory of leases, in addition to those that the configurations name [default: the agent's, else
     /// /run/podlan]
@@ -26,6 +42,12 @@ pub(crate) struct Args {
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
+    /// Release the lease of this address, unless the link or the network namespace of its pod lives
+    #[arg(long, value_name = "ADDRESS")]
+    release: Option<IpAddr>,
+    /// The network of that lease, where several have the address
+    #[arg(long, value_name = "NAME", requires = "release")]
+    network: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -33,7 +55,10 @@ pub(crate) struct Args {
 
 /// Prints the leases.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let (lines, unread) = lines(args);
+    if let Some(address) = args.release {
+        return release::run(&places(args).data_dirs, address, args.network.as_deref(), args.json);
+    }
+    let (lines, unread) = lines(places(args).data_dirs);
     let printed = print(args.json, &lines).map_err(|error| error.to_string());
     let errors: Vec<String> = unread.into_iter().chain(printed.err()).collect();
     for error in &errors {
@@ -43,14 +68,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn places(args: &Args) -> Places {
+    Places::new(RunDir(args.run_dir.clone()), None, None, args.data_dir.clone())
+}
+
 /// All leases, and why some could not be read.
-fn lines(args: &Args) -> (Vec<Line>, Vec<String>) {
-    let places = Places::new(RunDir(args.run_dir.clone()), None, None, args.data_dir.clone());
+pub(super) fn lines(data_dirs: Vec<PathBuf>) -> (Vec<Line>, Vec<String>) {
     let now = match Stamp::now() {
         Ok(now) => now,
         Err(error) => return (Vec::new(), vec![error.to_string()]),
     };
-    let stores: Vec<Stores> = places.data_dirs.into_iter().map(Stores::below).collect();
+    let stores: Vec<Stores> = data_dirs.into_iter().map(Stores::below).collect();
     let mut visible = VisibleNetns::default();
     stores.iter().for_each(|stores| stores.show(&mut visible));
     // Without a socket nothing is known of any link.

@@ -1,6 +1,6 @@
 //! `podlan-node run`: the agent itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,12 +11,13 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{duration, period, share, subnet};
-use crate::agent::{self, Agent, Options};
-use crate::log::Log;
+use crate::agent::{self, Agent, Options, ProbeOptions};
+use crate::log::{Log, Recent};
 use files::replace::private_directory;
 use install::Install;
 use install::conflist::{Chained, Conflist};
@@ -24,7 +25,7 @@ use pods::leases::Stores;
 use routes::guard::Limits;
 use routes::reconcile::Settings;
 use source::Source;
-use source::kubernetes::Access;
+use source::kubernetes::{Access, Credentials, Endpoint};
 use state::{RUN_DIR, RunDir};
 
 /// How the agent runs.
@@ -35,6 +36,10 @@ pub(crate) struct Args {
     node_name: String,
     #[command(flatten)]
     source: SourceArgs,
+    /// The Kubernetes API server's own address, or that of a load balancer in front of it, where the Service `kubernetes`
+    /// has no address before pods have a network: in a cluster without kube-proxy
+    #[arg(long, env = "CONTROL_PLANE_ENDPOINT", value_name = "HOST:PORT", conflicts_with = "nodes")]
+    kubernetes_endpoint: Option<Endpoint>,
     /// The agent's run directory
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
@@ -64,6 +69,15 @@ pub(crate) struct Args {
     /// When another program switches forwarding off while pods run, only warn, and leave it off
     #[arg(long)]
     no_keep_forwarding: bool,
+    /// Probe whether packets of pods pass to each other node: from the first address of this node's pod CIDR, over UDP
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    probe: Switch,
+    /// The UDP port of the probes, the same on every node
+    #[arg(long, value_name = "PORT", default_value_t = probes::PORT)]
+    probe_port: u16,
+    /// Send at most this many probes in a second
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=10_000))]
+    probe_rate: u32,
     /// Serve /healthz, /readyz and /metrics on this address
     #[arg(long, env = "PODLAN_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -91,6 +105,27 @@ pub(crate) struct Args {
     /// The log level: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
+    /// The form of the log's lines: text, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// `{"timestamp":…,"level":…,"message":…,"target":…}` and the fields of the line
+    Json,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    /// It is done
+    On,
+    /// It is not done
+    Off,
 }
 
 /// A plugin that may be chained after podlan.
@@ -128,20 +163,22 @@ struct SourceArgs {
 }
 
 impl SourceArgs {
-    fn source(self) -> Source {
-        match (self.nodes, self.kubeconfig) {
-            (Some(path), _) => Source::File(path),
-            (None, Some(path)) => Source::Kubernetes(Access::Kubeconfig(path)),
+    fn source(self, endpoint: Option<Endpoint>) -> Source {
+        let credentials = match (self.nodes, self.kubeconfig) {
+            (Some(path), _) => return Source::File(path),
+            (None, Some(path)) => Credentials::Kubeconfig(path),
             // The group leaves nothing else: `--kubernetes` was given.
-            (None, None) => Source::Kubernetes(Access::InCluster),
-        }
+            (None, None) => Credentials::InCluster,
+        };
+        Source::Kubernetes(Access { credentials, endpoint })
     }
 }
 
 /// Runs until SIGTERM or SIGINT. The routes stay.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let log = log(args.log_level);
-    let code = match start(args) {
+    let log = log(args.log_level, args.log_format);
+    let recent = log.as_ref().map(Log::recent).unwrap_or_default();
+    let code = match start(args, recent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the agent stops");
@@ -153,19 +190,20 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 /// Logs on stderr. The API server's client would log each failed attempt; the agent logs it once.
-fn log(level: Level) -> Option<Log> {
+fn log(level: Level, format: LogFormat) -> Option<Log> {
     let client = if level > Level::INFO { LevelFilter::from(level) } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(level).with_target("kube_client", client);
     let log = Log::start(io::stderr());
-    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-    match &log {
-        Some(log) => to_stderr.with_writer(log.clone()).finish().with(targets).init(),
-        None => to_stderr.with_writer(io::stderr).finish().with(targets).init(),
+    let writer = log.clone().map_or_else(|| BoxMakeWriter::new(io::stderr), BoxMakeWriter::new);
+    let to_stderr = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(writer);
+    match format {
+        LogFormat::Text => to_stderr.finish().with(targets).init(),
+        LogFormat::Json => to_stderr.json().flatten_event(true).finish().with(targets).init(),
     }
     log
 }
 
-fn start(args: Args) -> Result<(), agent::Error> {
+fn start(args: Args, recent: Recent) -> Result<(), agent::Error> {
     let run_dir = RunDir(args.run_dir);
     private_directory(&run_dir.0)
         .map_err(|source| agent::Error::RunDir { path: run_dir.0.display().to_string(), source })?;
@@ -188,7 +226,7 @@ fn start(args: Args) -> Result<(), agent::Error> {
     let install = Install { from, bin_dir: args.cni_bin_dir, conf_dir: args.cni_conf_dir, conflist };
     let options = Options {
         settings,
-        source: args.source.source(),
+        source: args.source.source(args.kubernetes_endpoint),
         run_dir,
         resync: args.resync,
         listen: args.listen,
@@ -197,6 +235,8 @@ fn start(args: Args) -> Result<(), agent::Error> {
         no_masquerade_to: args.masquerade.then_some(args.no_masquerade_to),
         accept_forward: args.accept_forward,
         keep_forwarding: !args.no_keep_forwarding,
+        recent,
+        probes: ProbeOptions { on: args.probe == Switch::On, port: args.probe_port, rate: args.probe_rate },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(agent::Error::Runtime)?;
     runtime.block_on(Agent::run(options))
@@ -207,9 +247,16 @@ fn start(args: Args) -> Result<(), agent::Error> {
 fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
     let path = run_dir.lock_file();
     let failed = |source| agent::Error::Lock { path: path.display().to_string(), source };
+    let refused = |refused| match refused {
+        TryLockError::WouldBlock => {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            agent::Error::Taken { path: path.display().to_string(), pid: holder.trim().to_owned() }
+        }
+        TryLockError::Error(source) => failed(source),
+    };
     let directory = match File::open(&run_dir.0) {
         Ok(directory) => {
-            directory.try_lock().map_err(|error| failed(error.into()))?;
+            directory.try_lock().map_err(refused)?;
             Some(directory)
         }
         Err(_) => None,
@@ -229,7 +276,7 @@ fn lock(run_dir: &RunDir) -> Result<[Option<File>; 2], agent::Error> {
         }
         Err(error) => return Err(failed(error)),
     };
-    file.try_lock().map_err(|error| failed(error.into()))?;
+    file.try_lock().map_err(refused)?;
     match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
         Err(error) if !is_full(&error) => Err(failed(error)),
         _ => Ok([directory, Some(file)]),

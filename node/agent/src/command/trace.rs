@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use facts::legs::End;
 use facts::legs::observe::legs;
 use facts::observe::{Places, observe};
+use filter::forward::{Protocol, Transport};
 use inspect::trace::endpoints::settle;
 use inspect::trace::way::{Way, code, json, text};
 use state::{RUN_DIR, RunDir};
@@ -29,6 +30,12 @@ pub(crate) struct Args {
     /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Follow a TCP connection to this port of the second pod: rules by port count too
+    #[arg(long, value_name = "PORT", conflicts_with = "udp")]
+    tcp: Option<u16>,
+    /// Follow UDP packets to this port of the second pod: rules by port count too
+    #[arg(long, value_name = "PORT")]
+    udp: Option<u16>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -53,11 +60,18 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     printed.map_or(ExitCode::FAILURE, |()| ExitCode::from(code(&ways)))
 }
 
+fn transport(args: &Args) -> Transport {
+    match args.udp {
+        Some(port) => Transport { protocol: Protocol::Udp, port: Some(port) },
+        None => Transport { protocol: Protocol::Tcp, port: args.tcp },
+    }
+}
+
 fn ways(args: &Args) -> Result<Vec<Way>, String> {
     let facts = observe(&Places::new(RunDir(args.run_dir.clone()), None, None, args.data_dir.clone()));
     let pairs = settle(&args.one, &args.other, &facts)?;
     let way = |(one, other): (End, End)| {
-        let legs = legs(&one, &other, &facts)?;
+        let legs = legs(&one, &other, transport(args), &facts)?;
         Ok(Way::of([one, other], &legs))
     };
     pairs.into_iter().map(way).collect()

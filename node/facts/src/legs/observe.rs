@@ -2,21 +2,24 @@
 
 use std::net::IpAddr;
 
-use netlink::{Family, Forwarded, Known, Link, Lookup, Route, Socket};
+use netlink::{Family, Forwarded, Known, Link, Looked, Lookup, Route, Socket};
 use nftables::Nfnetlink;
 
-use super::{At, End, Leg};
+use super::{At, End, Leg, Peer};
+use crate::observe::bridges;
 use crate::{Facts, Seen};
-use filter::forward::{self, Packet};
+use filter::forward::{self, Packet, Transport};
 use filter::translation;
 use routes::Target;
 
-/// Observes both directions.
-pub fn legs(one: &End, other: &End, facts: &Facts) -> Result<[Leg; 2], String> {
-    Ok([leg(one, other, facts)?, leg(other, one, facts)?])
+/// Observes both directions: of a connection of `one` to a port of `other`, and of one of `other`. With a port the way back is
+/// that of the answers, in which no rule is looked for by a port.
+pub fn legs(one: &End, other: &End, transport: Transport, facts: &Facts) -> Result<[Leg; 2], String> {
+    let back = Transport { port: None, ..transport };
+    Ok([leg(one, other, transport, facts)?, leg(other, one, back, facts)?])
 }
 
-fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
+fn leg(from: &End, to: &End, transport: Transport, facts: &Facts) -> Result<Leg, String> {
     let kernel = facts.kernel()?;
     let by_index = |index: Option<u32>| kernel.links.iter().find(|link| Some(link.index) == index).cloned();
     let failed = |error: netlink::Error| format!("failed to query the kernel: {error}");
@@ -33,6 +36,9 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
     };
     let neighbour = match (&to.at, &outgoing) {
         (At::Here(_), Some(link)) => Some(Known::ask(&mut socket, to.address, link.index).map_err(failed)?),
+        (At::Peer(Peer { wanted: Some(Target::Hop { via, .. }), .. }), Some(link)) => {
+            Some(Known::ask(&mut socket, *via, link.index).map_err(failed)?)
+        }
         _ => None,
     };
     let packet =
@@ -47,9 +53,21 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         });
         entry = Route::ask_forwarded(&mut socket, Lookup::Entry, packet).map_err(failed)?.ok().flatten();
     }
+    let rule = packet.and_then(|packet| {
+        let decisions = facts.decisions.as_ref().ok()?.as_ref()?;
+        let looked =
+            Looked { destination: packet.destination, source: Some(packet.source), incoming: Some(packet.incoming) };
+        let table = match &answer {
+            Some(Ok(_)) => Some(entry.as_ref()?.table),
+            _ => None,
+        };
+        let (rule, route) = decisions.blame(&looked, incoming.as_ref().map(|link| link.name.as_str()), table)?;
+        Some((rule.clone(), route.cloned()))
+    });
     let entry = entry.or_else(|| best(&kernel.routes, to.address).cloned());
     let taken = by_index(answer.as_ref().and_then(|answer| answer.as_ref().ok()?.device));
-    let (dropped, translated) = rules(from, to, incoming.as_ref(), taken.as_ref().or(outgoing.as_ref()));
+    let links = [incoming.as_ref(), taken.as_ref().or(outgoing.as_ref())];
+    let (dropped, translated) = rules(from, to, links, transport, &bridges(&kernel.links));
     let by = incoming.as_ref().map(|link| link.index);
     let forwarding = facts.not_forwarding(Family::of(from.address)).map(|off| off.and_then(|off| off.at(by)));
     Ok(Leg {
@@ -61,13 +79,23 @@ fn leg(from: &End, to: &End, facts: &Facts) -> Result<Leg, String> {
         taken,
         answer,
         entry,
+        rule,
         neighbour,
         back,
         forwarding,
         source_rule: facts.packet_filter.as_ref().map_err(Clone::clone).map(|rules| rules.contains(&("source", true))),
         dropped,
         translated,
+        transport,
+        blind: blind(),
     })
+}
+
+/// What acts on packets beside routes and nf_tables.
+fn blind() -> Vec<&'static str> {
+    let ipvs = std::path::Path::new("/proc/net/ip_vs").exists();
+    let bpf = "programs that bpf attaches to links, cgroups and sockets";
+    ipvs.then_some("the services of IPVS").into_iter().chain([bpf]).collect()
 }
 
 fn wanted_link(wanted: Option<Target>) -> Option<u32> {
@@ -87,16 +115,18 @@ fn best(routes: &[Route], address: IpAddr) -> Option<&Route> {
 fn rules(
     from: &End,
     to: &End,
-    incoming: Option<&Link>,
-    outgoing: Option<&Link>,
+    links: [Option<&Link>; 2],
+    transport: Transport,
+    bridges: &[String],
 ) -> (Seen<Vec<forward::ForwardDrop>>, Seen<Vec<translation::Translation>>) {
     let name = |link: Option<&Link>| link.map(|link| link.name.clone()).unwrap_or_default();
-    let packet =
-        Packet { source: from.address, destination: to.address, incoming: name(incoming), outgoing: name(outgoing) };
+    let [incoming, outgoing] = links.map(name);
+    let indexes = links.map(|link| link.map(|link| link.index));
+    let packet = Packet { source: from.address, destination: to.address, incoming, outgoing, indexes, transport };
     let failed = |error: nftables::Error| format!("failed to read the packet filter: {error}");
     match Nfnetlink::requests() {
         Ok(mut socket) => (
-            forward::look(&mut socket, std::slice::from_ref(&packet)).map_err(failed),
+            forward::look(&mut socket, std::slice::from_ref(&packet), bridges).map_err(failed),
             translation::look(&mut socket, &packet).map_err(failed),
         ),
         Err(error) => (Err(failed(error)), Err("the packet filter cannot be read".to_owned())),

@@ -19,6 +19,8 @@ pub(super) struct Events {
 pub(super) struct Changed {
     /// Our tables.
     pub(super) ours: bool,
+    /// The table of host ports, which the plugin changes for each pod that has some.
+    pub(super) ports: bool,
     /// Any table: foreign rules may drop what pods send.
     pub(super) others: bool,
 }
@@ -43,7 +45,7 @@ impl Events {
     pub(super) fn read(&mut self, port: Option<u32>) -> Result<Changed, Error> {
         let mut changed = Changed::default();
         let lost = self.socket.read_events(|event| changed.take(event, port))?;
-        Ok(if lost { Changed { ours: true, others: true } } else { changed })
+        Ok(if lost { Changed { ours: true, ports: true, others: true } } else { changed })
     }
 }
 
@@ -51,6 +53,10 @@ impl Changed {
     fn take(&mut self, event: &nftables::Event<'_>, port: Option<u32>) {
         // The end of a transaction names no table.
         let Some(table) = event.table else { return };
+        if table == hostport::NAME {
+            self.ports |= Some(event.port) != port;
+            return;
+        }
         let is_ours = table.starts_with(TABLE);
         self.others |= !is_ours || Some(event.port) != port;
         self.ours |= is_ours && Some(event.port) != port;
@@ -65,17 +71,19 @@ mod tests {
     fn only_a_change_of_our_tables_by_another_has_them_compared() {
         const WE: u32 = 7;
         for (port, table, expected) in [
-            (WE, Some("podlan"), (false, false)),
-            (WE, Some("podlan-masquerade"), (false, false)),
-            (9, Some("podlan-masquerade"), (true, true)),
-            (9, Some("filter"), (false, true)),
+            (WE, Some("podlan"), (false, false, false)),
+            (WE, Some("podlan-masquerade"), (false, false, false)),
+            (9, Some("podlan-masquerade"), (true, false, true)),
+            (WE, Some("podlan-hostport"), (false, false, false)),
+            (9, Some("podlan-hostport"), (false, true, false)),
+            (9, Some("filter"), (false, false, true)),
             // `--accept-forward` puts rules of ours into tables of others.
-            (WE, Some("filter"), (false, true)),
-            (9, None, (false, false)),
+            (WE, Some("filter"), (false, false, true)),
+            (9, None, (false, false, false)),
         ] {
             let mut changed = Changed::default();
             changed.take(&nftables::Event { port, table }, Some(WE));
-            assert_eq!((changed.ours, changed.others), expected, "{port} {table:?}");
+            assert_eq!((changed.ours, changed.ports, changed.others), expected, "{port} {table:?}");
         }
     }
 }

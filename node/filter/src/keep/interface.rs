@@ -1,5 +1,7 @@
 //! What goes into the machine that keeps the rules, and what comes out of it.
 
+use hostport::Restored;
+
 use super::{Filtered, Forwarded, Wanted};
 use crate::forward::ForwardDrop;
 use crate::{Drops, Egress};
@@ -10,7 +12,7 @@ pub(super) enum Event {
     /// What should be has changed.
     Wanted(Wanted),
     /// Another program may have changed our tables, or foreign ones.
-    TablesChanged { ours: bool, others: bool },
+    TablesChanged { ours: bool, ports: bool, others: bool },
     /// The event socket failed.
     Deaf(String),
     /// The result of the request with this number.
@@ -28,6 +30,8 @@ pub(crate) enum Request {
     Masquerade(Egress),
     /// Put the source rule and the ARP guard in place.
     Source,
+    /// Put the host ports of the records in place.
+    Ports,
     /// Read the foreign rules, and answer their policies where that is asked for.
     Look { accepts: bool, forwarded: Forwarded },
     /// Read the counters of the source rule.
@@ -41,6 +45,11 @@ pub(crate) enum Answer {
     /// Whether there was something to change, and why a rule is not in place.
     Put {
         changed: bool,
+        failed: Option<String>,
+    },
+    /// The host ports, and why they are not in place.
+    Ported {
+        restored: Restored,
         failed: Option<String>,
     },
     Looked(Result<Vec<ForwardDrop>, String>),
@@ -61,6 +70,8 @@ pub(super) enum Notice {
     Deaf(String),
     Missing { rule: &'static str, error: String },
     Restored,
+    Collected(String),
+    Unread(String),
     Dropped(ForwardDrop),
     NotRead(String),
 }

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use hostport::Restored;
+
 use super::interface::{Action, Answer, Event, Notice, Request};
 use super::needs::Needs;
 use super::schedule::{REOPEN, RETRY, Schedule};
@@ -38,6 +40,8 @@ pub(super) struct Machine {
     is_deaf: bool,
     /// The rules are compared because another program changed them.
     restores: bool,
+    /// The records of host ports that could not be read at the last look.
+    unread: Vec<String>,
     filtered: Filtered,
     published: Filtered,
 }
@@ -57,6 +61,7 @@ impl Machine {
             due: Schedule::starting(now),
             is_deaf: false,
             restores: false,
+            unread: Vec::new(),
             filtered: Filtered::default(),
             published: Filtered::default(),
         }
@@ -72,7 +77,12 @@ impl Machine {
         let mut actions = Vec::new();
         match event {
             Event::Wanted(wanted) => self.take(wanted, now),
-            Event::TablesChanged { ours, others } => self.due.tables_changed(ours, others, now),
+            Event::TablesChanged { ours, ports, others } => {
+                self.due.tables_changed(ours, others, now);
+                if ports {
+                    self.due.ports_changed(now);
+                }
+            }
             Event::Deaf(error) => self.deaf(error, now, &mut actions),
             Event::Answered(number, answer) => {
                 if let Some(asked) = self.under_way.take_if(|asked| asked.number == number) {
@@ -130,6 +140,7 @@ impl Machine {
 
     fn put(&mut self) {
         self.needs.source = true;
+        self.needs.ports = true;
         // What an agent before this one put in place stays until the nodes are known.
         self.needs.masquerade |= self.egress != Egress::Unknown;
     }
@@ -148,6 +159,17 @@ impl Machine {
                 if changed && std::mem::take(&mut self.restores) {
                     actions.push(Action::Log(Notice::Restored));
                 }
+                self.stands(asked, failed, actions);
+            }
+            Answer::Ported { restored, failed } => {
+                let Restored { changed, collected, unread } = restored;
+                if changed {
+                    actions.push(Action::Log(Notice::Restored));
+                }
+                actions.extend(collected.into_iter().map(|holder| Action::Log(Notice::Collected(holder))));
+                let news = unread.iter().filter(|why| !self.unread.contains(why));
+                actions.extend(news.map(|why| Action::Log(Notice::Unread(why.clone()))));
+                self.unread = unread;
                 self.stands(asked, failed, actions);
             }
             Answer::Looked(Err(error)) => actions.push(Action::Log(Notice::NotRead(error))),
@@ -172,6 +194,7 @@ impl Machine {
                 self.filtered.version = asked.version;
                 ("masquerade", &mut states.masquerade)
             }
+            Request::Ports => ("host ports", &mut states.ports),
             _ => ("source", &mut states.source),
         };
         if let RuleState::Missing(error) = &state
@@ -189,12 +212,16 @@ impl Machine {
             self.put();
             self.restores = true;
         }
+        self.needs.ports |= self.due.ports.take_if(|due| *due <= now).is_some();
         if self.under_way.is_none() {
             self.send(actions);
         }
         let asked = self.under_way.as_ref().map(|asked| &asked.request);
         let sets_come = self.needs.masquerade || matches!(asked, Some(Request::Masquerade(_)));
-        let rules_come = sets_come || self.needs.source || matches!(asked, Some(Request::Source));
+        let rules_come = sets_come
+            || self.needs.source
+            || self.needs.ports
+            || matches!(asked, Some(Request::Source | Request::Ports));
         if !sets_come {
             self.filtered.version = self.version;
         }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// How long to wait before the rules are compared for the second time in a row: another program may keep rewriting them.
 pub(super) const PEACE: Duration = Duration::from_secs(1);
 
+/// The least time between two comparisons of the host ports: the plugin changes them for each pod that has some.
+pub(super) const PORTS: Duration = Duration::from_millis(20);
+
 /// How soon rules that the kernel refused are tried again, where no event asks for it.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
 
@@ -21,6 +24,7 @@ pub(super) const NEXT_LOOK: Duration = Duration::from_secs(3);
 pub(super) struct Schedule {
     pub(super) look: Option<Instant>,
     pub(super) put: Option<Instant>,
+    pub(super) ports: Option<Instant>,
     pub(super) retry: Option<Instant>,
     pub(super) reopen: Option<Instant>,
     pub(super) slow: Instant,
@@ -28,19 +32,29 @@ pub(super) struct Schedule {
     /// When the foreign rules were read last, and when our own are, or were, compared because of an event.
     looked: Option<Instant>,
     compared: Option<Instant>,
+    ported: Option<Instant>,
 }
 
 impl Schedule {
     /// The event socket is opened, all rules are compared and counted at once.
     pub(super) fn starting(now: Instant) -> Self {
         let (reopen, slow, count) = (Some(now), now, now);
-        Self { look: None, put: None, retry: None, reopen, slow, count, looked: None, compared: None }
+        let (look, put, ports, retry) = (None, None, None, None);
+        Self { look, put, ports, retry, reopen, slow, count, looked: None, compared: None, ported: None }
     }
 
     /// What is due first.
     pub(super) fn first(&self) -> Instant {
-        let sometimes = [self.look, self.put, self.retry, self.reopen];
+        let sometimes = [self.look, self.put, self.ports, self.retry, self.reopen];
         sometimes.into_iter().flatten().fold(self.slow.min(self.count), Instant::min)
+    }
+
+    /// Another program may have changed the table of host ports.
+    pub(super) fn ports_changed(&mut self, now: Instant) {
+        if self.ports.is_none() {
+            let due = self.ported.map_or(now, |last| now.max(last + PORTS));
+            (self.ports, self.ported) = (Some(due), Some(due));
+        }
     }
 
     /// Another program may have changed our tables, or foreign ones.

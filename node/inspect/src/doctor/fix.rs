@@ -1,12 +1,15 @@
 //! Fixes what is safe to fix, with the same code as the plugin or the agent; never a route or a file of other programs.
 
+pub mod pod_links;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netlink::{Family, ForwardingError, Procfs, Socket, ensure_forwarding};
 
-use super::finding::{Finding, Fix, Outcome, some};
-use facts::observe::Places;
+use super::finding::{Finding, Outcome, some};
+use conditions::{Condition, Fix};
+use facts::observe::{Places, observe};
 use pods::forwarding::carry_out::carry_out as carry_out_change;
 use pods::forwarding::observe::observe as observe_forwarding;
 use pods::forwarding::{self, ForwardingState};
@@ -33,6 +36,7 @@ pub fn carry_out(fix: Fix, places: &Places) -> Result<String, String> {
         Fix::ForwardV6 => forward(Family::V6),
         Fix::TakeBackLeases => take_back(places),
         Fix::PodMtu => pod_mtu(places),
+        Fix::PodLinks => pod_links(places),
         Fix::WakeAgent => wake(places),
     }
 }
@@ -84,6 +88,39 @@ fn pod_mtu(places: &Places) -> Result<String, String> {
         (true, true) => Ok(format!("the MTU of pods is {wanted} already")),
         (false, true) => Ok(format!("set the MTU {wanted} on {}", some(&changed))),
     }
+}
+
+fn pod_links(places: &Places) -> Result<String, String> {
+    let done = pod_links::put_back(&observe(places))?;
+    if done.is_empty() { Ok("the links and routes of pods are there".to_owned()) } else { Ok(done.join("; ")) }
+}
+
+/// What is left of the problems after `--fix`: those that it should have fixed say what root of the node runs instead, and
+/// do not recommend it again.
+pub fn left(outcomes: Vec<(&'static str, Outcome)>) -> Vec<(&'static str, Outcome)> {
+    let again = |problem: Condition| {
+        if problem.fix.is_none() {
+            return problem;
+        }
+        let command = problem.command.clone().filter(|command| !command.contains("doctor --fix"));
+        let (cure, left) = match &command {
+            Some(command) => (
+                format!("as root of the node (not in the agent's container): {command}"),
+                "this process could not, or it did not last",
+            ),
+            None => (
+                "`not fixed` above says what prevents it: remove that cause".to_owned(),
+                "this process could not, or it did not last",
+            ),
+        };
+        let problem = Condition { fix: None, command: None, ..problem }.decided_by_a_person(cure).left_because(left);
+        Condition { command, ..problem }
+    };
+    let outcome = |outcome: Outcome| match outcome {
+        Ok(Finding::Wrong(problems)) => Ok(Finding::Wrong(problems.into_iter().map(again).collect())),
+        other => other,
+    };
+    outcomes.into_iter().map(|(check, found)| (check, outcome(found))).collect()
 }
 
 fn wake(places: &Places) -> Result<String, String> {

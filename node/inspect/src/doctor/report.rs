@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::finding::{Finding, Outcome, Problem};
+use super::finding::{Finding, Outcome};
+use conditions::Condition;
 
 /// What the checks found, and what was fixed before.
 pub struct Report {
@@ -17,7 +18,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The exit code: 0: nothing is wrong; 1: something is wrong; 2: not everything could be checked.
+    /// The exit code: 0: nothing is wrong; 1: something is wrong; 2: a check could not run. What a check cannot see with the
+    /// rights of the agent's container is no reason for 2: that is how it is on every healthy node.
     pub fn code(&self) -> u8 {
         let wrong = self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(Finding::Wrong(_))));
         let unknown = self.outcomes.iter().any(|(_, outcome)| outcome.is_err());
@@ -29,7 +31,7 @@ impl Report {
     }
 
     /// The problems that `--fix` leaves to the operator, each with the reason.
-    fn left(&self) -> Vec<(&'static str, &Problem)> {
+    fn left(&self) -> Vec<(&'static str, &Condition)> {
         let problems = self.outcomes.iter().filter(|_| self.fixed);
         let problems = problems.filter_map(|outcome| match &outcome.1 {
             Ok(Finding::Wrong(problems)) => Some((outcome.0, problems)),
@@ -55,6 +57,11 @@ impl Report {
         for (check, outcome) in &self.outcomes {
             match outcome {
                 Ok(Finding::Fine(fine)) => writeln!(out, "ok        {check:width$}  {fine}")?,
+                Ok(Finding::Partly { fine, unknown: why }) => {
+                    unknown += 1;
+                    writeln!(out, "ok        {check:width$}  {fine}")?;
+                    writeln!(out, "unknown   {check:width$}  {why}")?;
+                }
                 Ok(Finding::Moot(why)) => writeln!(out, "-         {check:width$}  {why}")?,
                 Err(why) => {
                     unknown += 1;
@@ -72,9 +79,9 @@ impl Report {
         }
         match (wrong, unknown) {
             (0, 0) => writeln!(out, "nothing is wrong"),
-            (0, unknown) => writeln!(out, "no check failed; checks that could not run: {unknown}"),
+            (0, unknown) => writeln!(out, "nothing that was looked at is wrong; unknown: {unknown}"),
             (wrong, 0) => writeln!(out, "problems: {wrong}"),
-            (wrong, unknown) => writeln!(out, "problems: {wrong}; checks that could not run: {unknown}"),
+            (wrong, unknown) => writeln!(out, "problems: {wrong}; unknown: {unknown}"),
         }
     }
 
@@ -82,6 +89,9 @@ impl Report {
     pub fn json(&self) -> Value {
         let check = |(check, outcome): &(&str, Outcome)| match outcome {
             Ok(Finding::Fine(text)) => json!({ "check": check, "state": "ok", "text": text }),
+            Ok(Finding::Partly { fine, unknown }) => {
+                json!({ "check": check, "state": "ok", "text": fine, "unknown": unknown })
+            }
             Ok(Finding::Moot(text)) => json!({ "check": check, "state": "moot", "text": text }),
             Ok(Finding::Wrong(problems)) => json!({ "check": check, "state": "wrong", "problems": problems }),
             Err(text) => json!({ "check": check, "state": "unknown", "text": text }),

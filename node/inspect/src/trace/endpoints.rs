@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipam::{Lease, Presence};
 use netlink::{Link, Route};
 
+use crate::doctor::checks::attachments::host_source;
 use facts::Facts;
 use facts::legs::{At, End, Peer, Pod};
 
@@ -77,9 +78,10 @@ fn leases(facts: &Facts) -> Result<&[(String, Lease, Presence)], String> {
 }
 
 fn end(address: IpAddr, facts: &Facts) -> Result<End, String> {
-    if let Some((_, lease, presence)) = leases(facts)?.iter().find(|(_, lease, _)| lease.address.ip() == address) {
+    if let Some((network, lease, presence)) = leases(facts)?.iter().find(|(_, lease, _)| lease.address.ip() == address)
+    {
         let name = lease.proof.pod.clone().unwrap_or_else(|| lease.owner.container_id.to_string());
-        return Ok(End { address, name, at: At::Here(Some(pod(lease, *presence, facts)?)) });
+        return Ok(End { address, name, at: At::Here(Some(pod(network, lease, *presence, facts)?)) });
     }
     let name = address.to_string();
     if facts.own_cidrs().iter().any(|cidr| cidr.contains(address)) {
@@ -102,7 +104,7 @@ fn end(address: IpAddr, facts: &Facts) -> Result<End, String> {
     Ok(End { address, name, at: At::Peer(peer) })
 }
 
-fn pod(lease: &Lease, presence: Presence, facts: &Facts) -> Result<Pod, String> {
+fn pod(network: &str, lease: &Lease, presence: Presence, facts: &Facts) -> Result<Pod, String> {
     let kernel = facts.kernel()?;
     let host_link = lease.proof.host_link.clone().unwrap_or_default();
     let by_name = kernel.links.iter().find(|link| link.name == host_link);
@@ -110,5 +112,6 @@ fn pod(lease: &Lease, presence: Presence, facts: &Facts) -> Result<Pod, String> 
     let device = || kernel.routes.iter().find(to_it).and_then(|route| route.device);
     let by_route = || kernel.links.iter().find(|link| Some(link.index) == device());
     let link: Option<Link> = by_name.or_else(by_route).cloned();
-    Ok(Pod { ifname: lease.owner.ifname.to_string(), host_link, link, presence })
+    let host_source = host_source(facts, network, lease.address.ip());
+    Ok(Pod { ifname: lease.owner.ifname.to_string(), host_link, link, presence, host_source })
 }

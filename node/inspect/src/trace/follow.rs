@@ -6,7 +6,8 @@ use netlink::{Known, Link};
 
 use super::hop::{Hop, State};
 use super::node;
-use crate::doctor::finding::Problem;
+use crate::cure;
+use conditions::{Condition, Kind};
 use facts::legs::{At, End, Leg, Peer};
 use routes::Target;
 
@@ -26,29 +27,42 @@ pub fn follow(leg: &Leg) -> Vec<Hop> {
 
 fn pod(end: &End, node: &str) -> Hop {
     let Some(pod) = end.pod() else {
-        let problem = Problem::new(
+        let problem = Condition::new(
+            Kind::NoSuchPod,
+            end.address.to_string(),
             format!("no pod of {node} has {}: no lease has this address", end.address),
-            "packets to it are answered \"destination unreachable\"",
-            "check the address: podlan-node leases lists those of this node",
-        );
+        )
+        .because("packets to it are answered \"destination unreachable\"")
+        .decided_by_a_person("check the address: podlan-node leases lists those of this node");
         return Hop::at("pod", end.address.to_string()).with([problem]);
     };
     let mut problems = Vec::new();
     if pod.presence == Presence::Gone {
-        problems.push(Problem::new(
-            format!("the pod that had {} is provably gone, and its lease is dead", end.address),
-            "nothing answers at that address, and no other pod gets it",
-            "podlan-node doctor --fix takes the lease back; a running agent does so by itself, in its own --data-dir",
-        ));
+        problems.push(
+            Condition::new(
+                Kind::LeaseDead,
+                end.address.to_string(),
+                format!("the pod that had {} is provably gone, and its lease is dead", end.address),
+            )
+            .because("nothing answers at that address, and no other pod gets it")
+            .decided_by_a_person(
+                "podlan-node doctor --fix takes the lease back; a running agent does so by itself, in its own \
+                 --data-dir",
+            )
+            .by_command("podlan-node doctor --fix"),
+        );
     } else if let Some(link) = pod.link.as_ref().filter(|link| link.up && !link.carrier) {
-        problems.push(Problem::new(
-            format!("{} in the pod is down ({} has no carrier)", pod.ifname, link.name),
-            "the pod neither sends nor receives",
-            format!(
+        problems.push(
+            Condition::new(
+                Kind::PodInterfaceDown,
+                end.address.to_string(),
+                format!("{} in the pod is down ({} has no carrier)", pod.ifname, link.name),
+            )
+            .decided_by_a_person(format!(
                 "in the pod's namespace: ip link set {} up; the pod has lost its default route: create it again",
                 pod.ifname
-            ),
-        ));
+            )),
+        );
     }
     let text = format!("{} {} has {}", end.name, pod.ifname, end.address);
     let hop = Hop { interface: Some(pod.ifname.clone()), ..Hop::at("pod", text) };
@@ -65,17 +79,21 @@ fn host_link(end: &End, leg: &Leg, of_link: fn(&End, &Link, &Leg) -> Hop) -> Hop
         if pod.presence == Presence::Gone {
             return Hop::at("host-link", format!("{name} was removed with the pod")).but(State::Cut);
         }
-        let problem = Problem::new(
+        let problem = Condition::new(
+            Kind::PodLinkMissing,
+            end.address.to_string(),
             format!("the pod's host link ({name}) is missing, and no route leads to {}", end.address),
-            "the pod can neither send nor receive",
-            "create the pod again: kubectl delete pod …",
-        );
+        )
+        .decided_by_a_person("create the pod again: kubectl delete pod …");
         return Hop::at("host-link", name).with([problem]);
     };
     if !link.up {
-        let cure =
-            format!("ip link set {} up, then create the pod again: its routes were removed with the link", link.name);
-        let problem = Problem::new(format!("{} is down", link.name), "the pod can neither send nor receive", cure);
+        let route = cure::pod_route(end.address, &link.name, pod.host_source);
+        let problem = Condition::new(Kind::PodLinkDown, link.name.as_str(), format!("{} is down", link.name))
+            .decided_by_a_person(format!(
+                "podlan-node doctor, check pods, has the commands that put it back: ip link set {} up && {route}",
+                link.name
+            ));
         return at_link("host-link", link, String::new()).with([problem]);
     }
     of_link(end, link, leg)
@@ -110,7 +128,7 @@ fn leaving_link(end: &End, link: &Link, leg: &Leg) -> Hop {
     }
 }
 
-fn silent(end: &End, link: &Link) -> Problem {
+fn silent(end: &End, link: &Link) -> Condition {
     let ifname = end.pod().map_or("eth0", |pod| pod.ifname.as_str());
     let cure = if end.address.is_ipv4() {
         format!(
@@ -120,27 +138,24 @@ fn silent(end: &End, link: &Link) -> Problem {
     } else {
         format!("in the pod's namespace: ip link set {ifname} up; sysctl -w net.ipv6.conf.{ifname}.disable_ipv6=0")
     };
-    Problem::new(
+    Condition::new(
+        Kind::PodSilent,
+        end.address.to_string(),
         format!("{} does not answer on {}: its neighbour entry is FAILED or INCOMPLETE", end.address, link.name),
-        "the node does not know the pod's link-layer address, and drops packets to it",
-        cure,
     )
+    .decided_by_a_person(cure)
 }
 
-fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Problem {
+fn forged(end: &End, link: &Link, leg: &Leg, by_kernel: bool) -> Condition {
     let back =
         leg.back.as_ref().map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", node::shown(route, leg)));
     let who = if by_kernel { "the kernel's reverse path filter (rp_filter)" } else { "the source rule" };
-    Problem::new(
+    Condition::new(
+        Kind::PodSourceRoute,
+        end.address.to_string(),
         format!("{} is not routed back to {}, but {back}: {who} drops its packets", end.address, link.name),
-        "a pod's packet counts as forged unless its source address is routed back to the pod's link",
-        format!(
-            "ip route replace {} dev {} proto {} restores the pod's route; or create the pod again",
-            end.address,
-            link.name,
-            netlink::POD_ROUTE
-        ),
     )
+    .cured_by(cure::pod_route(end.address, &link.name, end.pod().and_then(|pod| pod.host_source)))
 }
 
 fn sender(end: &End, peer: &Peer, leg: &Leg) -> Hop {
@@ -168,11 +183,16 @@ fn uplink_in(leg: &Leg) -> Hop {
     if leg.is_refused_at_source() {
         let back =
             leg.back.as_ref().map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", node::shown(route, leg)));
-        let problem = Problem::new(
+        let problem = Condition::new(
+            Kind::ReversePathDrop,
+            link.name.as_str(),
             format!("rp_filter drops it: {} is not routed back to {}, but {back}", leg.from.address, link.name),
-            "a strict reverse path filter drops packets that arrive on another link than the reply takes",
-            format!("route the reply over the same link, or: sysctl -w net.ipv4.conf.{}.rp_filter=2", link.name),
-        );
+        )
+        .decided_by_a_person(format!(
+            "route the reply over the same link, or: sysctl -w net.ipv4.conf.{}.rp_filter=2",
+            link.name
+        ))
+        .by_command(format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", link.name));
         return at_link("uplink", link, String::new()).with([problem]);
     }
     at_link("uplink", link, "up; packets from that node are accepted")
@@ -188,21 +208,34 @@ fn uplink_out(peer: &Peer, leg: &Leg) -> Hop {
         _ => leg.answer.as_ref().and_then(|answer| answer.as_ref().ok()?.gateway),
     };
     let text = via.map_or_else(|| "up".to_owned(), |via| format!("up, next hop {via}"));
-    Hop { next_hop: via, ..at_link("uplink", link, text) }.with(broken(link))
+    let silent = via.filter(|_| broken(link).is_none() && leg.neighbour == Some(Known::Silent));
+    let silent = silent.map(|via| {
+        Condition::new(
+            Kind::NextHopSilent,
+            peer.node.as_str(),
+            format!(
+                "{via}, the next hop to {}, does not answer on {}: its neighbour entry is FAILED or INCOMPLETE",
+                peer.node, link.name
+            ),
+        )
+        .decided_by_a_person("see whether that node is up, has this address, and answers on that segment")
+    });
+    Hop { next_hop: via, ..at_link("uplink", link, text) }.with(broken(link).into_iter().chain(silent))
 }
 
-fn broken(link: &Link) -> Option<Problem> {
+fn broken(link: &Link) -> Option<Condition> {
     let wrong = match (link.up, link.carrier) {
         (true, true) => return None,
         (false, _) => format!("{} is down", link.name),
         (true, false) => format!("{} has no carrier", link.name),
     };
-    let cure = if link.up {
-        "check its cable, switch or virtual switch".to_owned()
+    let problem = Condition::new(Kind::UplinkDown, link.name.as_str(), wrong)
+        .because("nothing is received from that node or sent to it");
+    Some(if link.up {
+        problem.decided_by_a_person("check its cable, switch or virtual switch")
     } else {
-        format!("ip link set {} up", link.name)
-    };
-    Some(Problem::new(wrong, "nothing is received from that node or sent to it", cure))
+        problem.cured_by(format!("ip link set {} up", link.name))
+    })
 }
 
 /// Whether packets that arrived fit the link by which they leave.
@@ -212,11 +245,13 @@ fn narrowed(hop: Hop, leg: &Leg) -> Hop {
         return hop;
     }
     let name = hop.interface.clone().unwrap_or_default();
-    let problem = Problem::new(
+    let problem = Condition::new(
+        Kind::UplinkMtu,
+        name.as_str(),
         format!("{name} has an MTU of {narrow}, and {} one of {}", wide.name, wide.mtu),
-        "large packets do not fit: where the ICMP error is lost, connections open and then hang",
-        format!("podlan-node doctor, check mtu; or raise the MTU of {name}"),
-    );
+    )
+    .because("large packets do not fit: where the ICMP error is lost, connections open and then hang")
+    .decided_by_a_person(format!("podlan-node doctor, check mtu; or raise the MTU of {name}"));
     hop.with([problem])
 }
 

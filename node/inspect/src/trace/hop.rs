@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::doctor::finding::Problem;
+use conditions::Condition;
 
 /// One place on the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,7 +29,7 @@ pub struct Hop {
     pub route: Option<String>,
     /// What is wrong there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Condition>,
 }
 
 /// How a hop stands.
@@ -68,7 +68,7 @@ impl Hop {
     }
 
     /// Adds what is wrong there.
-    pub fn with(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
+    pub fn with(mut self, problems: impl IntoIterator<Item = Condition>) -> Self {
         self.problems.extend(problems);
         if !self.problems.is_empty() {
             self.state = State::Wrong;

@@ -1,13 +1,14 @@
 //! The node's own decision on a packet: whether it forwards, by which route, through which rules, and with which source
 //! address. Pure.
 
-use netlink::{Family, NODE_ROUTE, POD_ROUTE, Route};
+use netlink::{Family, NODE_ROUTE, POD_ROUTE, PolicyRule, Route};
 use nix::errno::Errno;
 
 use super::hop::{Hop, State};
-use crate::doctor::finding::Problem;
+use crate::cure;
+use conditions::{Condition, Kind};
 use facts::legs::{At, Leg};
-use filter::forward::By;
+use filter::translation::Side;
 use pods::forwarding::Off;
 use routes::Target;
 use routes::protocol;
@@ -15,20 +16,21 @@ use routes::protocol;
 pub(super) fn node(leg: &Leg) -> Hop {
     let mut hop = route(leg);
     hop.route = leg.entry.as_ref().map(|entry| shown(entry, leg));
-    let mut problems: Vec<Problem> = forwarding(leg).into_iter().collect();
+    let mut problems: Vec<Condition> = forwarding(leg).into_iter().collect();
     let mut blind = Vec::new();
     match &leg.dropped {
         Ok(dropped) => {
             problems.extend(dropped.iter().filter(|found| found.certain).map(|found| {
-                let by = if found.by == By::Policy { "by its policy" } else { "by a rule" };
-                Problem::new(
-                    format!("the chain {} drops it {by}", found.chain),
-                    "it does not pass, whatever the routes and podlan's own rules are",
-                    found.cure.clone(),
+                Condition::new(
+                    Kind::ForwardDrop,
+                    found.chain.as_str(),
+                    format!("the chain {} drops it {}", found.place(), found.by()),
                 )
+                .because("it does not pass, whatever the routes and podlan's own rules are")
+                .decided_by_a_person(found.cure.clone())
             }));
             blind.extend(
-                dropped.iter().filter(|found| !found.certain).map(|found| format!("{} may drop it", found.chain)),
+                dropped.iter().filter(|found| !found.certain).map(|found| format!("{} may drop it", found.place())),
             );
         }
         Err(error) => blind.push(error.clone()),
@@ -36,9 +38,18 @@ pub(super) fn node(leg: &Leg) -> Hop {
     match &leg.translated {
         Ok(translated) => {
             problems.extend(translated.iter().filter(|found| found.certain).map(|found| {
-                Problem::new(
-                    format!("the chain {} translates its source address", found.chain),
-                    format!("{} does not see {}, but an address of this node", leg.to.address, leg.from.address),
+                Condition::new(
+                    Kind::AddressTranslated,
+                    found.chain.as_str(),
+                    format!("the chain {} translates its {} address", found.place(), side(found.side)),
+                )
+                .because(match found.side {
+                    Side::Source => {
+                        format!("{} does not see {}, but an address of this node", leg.to.address, leg.from.address)
+                    }
+                    Side::Destination => format!("it does not reach {}", leg.to.address),
+                })
+                .decided_by_a_person(
                     "find the program that made the rule: nft list ruleset; traffic between pods must not be \
                      translated",
                 )
@@ -61,17 +72,28 @@ pub(super) fn node(leg: &Leg) -> Hop {
     hop.with(problems)
 }
 
-fn forwarding(leg: &Leg) -> Option<Problem> {
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Source => "source",
+        Side::Destination => "destination",
+    }
+}
+
+fn forwarding(leg: &Leg) -> Option<Condition> {
     let family = Family::of(leg.from.address);
     let off = leg.forwarding.as_ref().ok()?.as_ref()?;
     let why = match off {
-        Off::LinksV4(_) => format!(
-            "the node drops every {family} packet that arrives there and is not for the node \
-                                    itself"
-        ),
+        Off::LinksV4(_) => {
+            format!("the node drops every {family} packet that arrives there and is not for the node itself")
+        }
         Off::NodeV4(_) | Off::V6(_) => format!("the node drops every {family} packet that is not for the node itself"),
     };
-    Some(Problem::new(off.to_string(), why, format!("podlan-node doctor --fix, or: {}", off.cure())))
+    Some(
+        Condition::new(Kind::ForwardingOff, family.to_string(), off.to_string())
+            .because(why)
+            .decided_by_a_person(format!("podlan-node doctor --fix, or: {}", off.cure()))
+            .by_command(off.cure()),
+    )
 }
 
 /// The route that it takes, compared with the desired one.
@@ -88,16 +110,10 @@ fn route(leg: &Leg) -> Hop {
     let answer = match answer {
         // The link of its arrival reports a refused source.
         Err(_) if leg.is_refused_at_source() => {
-            return at("the packet does not get this \
-                                                           far"
-            .to_owned())
-            .but(State::Cut);
+            return at("the packet does not get this far".to_owned()).but(State::Cut);
         }
         Err(_) if off || cut => {
-            return at("no route, because of what is wrong at another \
-                                           hop"
-            .to_owned())
-            .but(State::Cut);
+            return at("no route, because of what is wrong at another hop".to_owned()).but(State::Cut);
         }
         Err(errno) => return at("no route".to_owned()).with([unroutable(leg, *errno)]),
         Ok(answer) => answer,
@@ -114,13 +130,16 @@ fn route(leg: &Leg) -> Hop {
             Hop { text: format!("{} (podlan wants none: {})", hop.text, verdict(leg)), ..hop }
         }
         None => {
-            let problem = Problem::new(
+            let problem = Condition::new(
+                Kind::PeerNotRouted,
+                leg.to.address.to_string(),
                 format!(
                     "{} is routed like an address outside the cluster, by `{shown}`: {}",
                     leg.to.address,
                     verdict(leg)
                 ),
-                "pods of that node are unreachable from this node",
+            )
+            .decided_by_a_person(
                 "podlan-node status and podlan-node doctor, check nodes, say why podlan makes no route",
             );
             hop.with([problem])
@@ -175,7 +194,7 @@ fn should_be(wanted: &Wanted, leg: &Leg) -> String {
     }
 }
 
-fn unroutable(leg: &Leg, errno: Errno) -> Problem {
+fn unroutable(leg: &Leg, errno: Errno) -> Condition {
     let is = match &leg.entry {
         Some(entry) => format!("it matches `{}` ({errno})", shown(entry, leg)),
         None => format!("there is no route ({errno})"),
@@ -183,67 +202,81 @@ fn unroutable(leg: &Leg, errno: Errno) -> Problem {
     let Some(wanted) = wanted(leg) else {
         let (why, cure) =
             ("packets to it are not delivered", "podlan-node status and podlan-node doctor, check nodes, say why");
-        return Problem::new(format!("{} is not routed, {is}: {}", leg.to.address, verdict(leg)), why, cure);
+        return Condition::new(
+            Kind::PeerNotRouted,
+            leg.to.address.to_string(),
+            format!("{} is not routed, {is}: {}", leg.to.address, verdict(leg)),
+        )
+        .because(why)
+        .decided_by_a_person(cure);
     };
     let wrong = format!("{} is not routed, {is}; it should go {}", leg.to.address, should_be(&wanted, leg));
+    if let Some((rule, route)) = &leg.rule {
+        return ruled(rule, route.as_ref(), &wanted, leg);
+    }
     match leg.entry.as_ref().filter(|entry| ![NODE_ROUTE, POD_ROUTE].contains(&entry.protocol)) {
         Some(thief) if thief.destination.prefix() > 0 => stolen(wrong, thief),
         _ => missing(wrong, &wanted, leg),
     }
 }
 
-fn astray(shown: &str, entry: &Route, wanted: &Wanted, leg: &Leg) -> Problem {
+fn astray(shown: &str, entry: &Route, wanted: &Wanted, leg: &Leg) -> Condition {
+    if let Some((rule, route)) = &leg.rule {
+        return ruled(rule, route.as_ref(), wanted, leg);
+    }
     let wrong = format!("it goes by `{shown}`, it should go {} by podlan's own route", should_be(wanted, leg));
     let ours = [NODE_ROUTE, POD_ROUTE].contains(&entry.protocol);
     if ours || entry.destination.prefix() == 0 { missing(wrong, wanted, leg) } else { stolen(wrong, entry) }
 }
 
-fn missing(wrong: String, wanted: &Wanted, leg: &Leg) -> Problem {
-    if wanted.protocol == POD_ROUTE {
-        let link = leg.outgoing.as_ref().map_or("", |link| link.name.as_str());
-        let cure = format!("ip route replace {} dev {link} proto {POD_ROUTE}; or create the pod again", leg.to.address);
-        return Problem::new(wrong, "the plugin made that route with the pod, and another program removed it", cure);
-    }
-    Problem::new(
-        wrong,
-        "pods of that node are unreachable from this node",
-        "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes it: ip \
-         monitor route",
+/// A policy rule leads it to another table.
+fn ruled(rule: &PolicyRule, route: Option<&Route>, wanted: &Wanted, leg: &Leg) -> Condition {
+    let by = route.map_or_else(|| "nowhere".to_owned(), |route| format!("by `{}`", shown(route, leg)));
+    let wrong = format!(
+        "the policy rule `{rule}` sends it {by}; it should go {} by podlan's own route",
+        should_be(wanted, leg)
+    );
+    Condition::new(Kind::PolicyRule, rule.priority.to_string(), wrong).decided_by_a_person(
+        "except the pod CIDRs from that rule where it is configured (netplan, cloud-init, NetworkManager, a VPN); \
+         podlan-node doctor, check policy-rules, has the commands",
     )
 }
 
-fn stolen(wrong: String, thief: &Route) -> Problem {
+fn missing(wrong: String, wanted: &Wanted, leg: &Leg) -> Condition {
+    if wanted.protocol == POD_ROUTE {
+        let link = leg.outgoing.as_ref().map_or("", |link| link.name.as_str());
+        let source = leg.to.pod().and_then(|pod| pod.host_source);
+        return Condition::new(Kind::PodRouteMissing, leg.to.address.to_string(), wrong).cured_by(cure::pod_route(
+            leg.to.address,
+            link,
+            source,
+        ));
+    }
+    Condition::new(Kind::RouteMissing, leg.to.address.to_string(), wrong)
+        .decided_by_a_person(
+            "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes it: \
+             ip monitor route",
+        )
+        .by_command("podlan-node doctor --fix")
+}
+
+fn stolen(wrong: String, thief: &Route) -> Condition {
     let (number, destination) = (thief.protocol, thief.destination);
-    Problem::new(
-        wrong,
-        "a route of another program takes precedence over podlan's; podlan never removes a route that it did not make",
-        format!(
-            "find the program that made it (protocol {number}: {}), stop it, then: ip {}route del {destination} \
-             metric {} proto {number}",
+    Condition::new(Kind::RouteReplaced, destination.to_string(), wrong)
+        .because(
+            "a route of another program takes precedence over podlan's; podlan never removes a route that it did not \
+             make",
+        )
+        .decided_by_a_person(format!(
+            "find the program that made it (protocol {number}: {}), and stop it or have it leave out this subnet; \
+             podlan-node doctor, check foreign-routes or routes, has the command where one is safe",
             protocol::maker(number),
-            if destination.is_ipv6() { "-6 " } else { "" },
-            thief.metric,
-        ),
-    )
+        ))
 }
 
 /// As `ip route` shows it, links and protocols by name.
 pub(super) fn shown(route: &Route, leg: &Leg) -> String {
-    let kind = match route.kind {
-        netlink::RouteKind::Unicast => "",
-        netlink::RouteKind::Unreachable => "unreachable ",
-        // `RTN_BLACKHOLE`, `RTN_PROHIBIT`, `RTN_THROW`.
-        netlink::RouteKind::Other(6) => "blackhole ",
-        netlink::RouteKind::Other(8) => "prohibit ",
-        netlink::RouteKind::Other(9) => "throw ",
-        netlink::RouteKind::Other(_) => "special ",
-    };
     let links = [&leg.taken, &leg.outgoing, &leg.incoming];
-    let link = route.device.map(|index| {
-        let known = links.into_iter().flatten().find(|link| link.index == index);
-        known.map_or_else(|| format!("link {index}"), |link| link.name.clone())
-    });
-    let via = route.gateway.map(|via| format!(" via {via}")).unwrap_or_default();
-    let dev = link.map(|link| format!(" dev {link}")).unwrap_or_default();
-    format!("{kind}{}{via}{dev} proto {}", route.destination, protocol::name(route.protocol))
+    let name = |index| links.into_iter().flatten().find(|link| link.index == index).map(|link| link.name.clone());
+    format!("{} proto {}", route.shown(name), protocol::name(route.protocol))
 }

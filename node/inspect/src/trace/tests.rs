@@ -11,7 +11,8 @@ use super::hop::State;
 use crate::doctor::checks::healthy;
 use facts::Facts;
 use facts::legs::{At, End, Leg};
-use filter::translation::Translation;
+use filter::forward::Transport;
+use filter::translation::{Side, Translation};
 
 fn settled(one: &str, other: &str, facts: &Facts) -> Result<Vec<(End, End)>, String> {
     settle(one, other, facts)
@@ -67,7 +68,14 @@ fn leg() -> Leg {
         source_rule: Ok(true),
         dropped: Ok(Vec::new()),
         translated: Ok(Vec::new()),
+        rule: None,
+        transport: Transport::default(),
+        blind: Vec::new(),
     }
+}
+
+fn translation(certain: bool) -> Translation {
+    Translation { chain: "ip nat POSTROUTING".into(), rule: None, side: Side::Source, certain }
 }
 
 fn states(leg: &Leg) -> Vec<State> {
@@ -109,14 +117,14 @@ fn what_is_wrong_is_shown_at_its_hop_and_what_follows_from_it_is_cut_off() {
         (
             "a translation",
             |leg| {
-                leg.translated = Ok(vec![Translation { chain: "ip nat POSTROUTING".into(), certain: true }]);
+                leg.translated = Ok(vec![translation(true)]);
             },
             [Fine, Fine, Wrong, Fine, Elsewhere],
         ),
         (
             "a rule that nobody understands",
             |leg| {
-                leg.translated = Ok(vec![Translation { chain: "ip nat POSTROUTING".into(), certain: false }]);
+                leg.translated = Ok(vec![translation(false)]);
             },
             [Fine, Fine, Unknown, Fine, Elsewhere],
         ),
@@ -177,4 +185,28 @@ fn a_receiver_that_does_not_answer_is_wrong_at_its_link_and_an_absent_entry_is_n
     let silent = of(Some(Known::Silent));
     assert_eq!(silent.state, State::Wrong);
     assert!(silent.problems[0].wrong.contains("10.244.1.2 does not answer on podlweb"), "{silent:?}");
+}
+
+#[test]
+fn the_kinds_that_only_a_trace_reports() {
+    use conditions::Kind;
+    let kinds = |leg: &Leg| -> Vec<Kind> {
+        follow(leg).into_iter().flat_map(|hop| hop.problems).map(|problem| problem.kind).collect()
+    };
+    let back = || {
+        let mut leg = leg();
+        std::mem::swap(&mut leg.from, &mut leg.to);
+        std::mem::swap(&mut leg.incoming, &mut leg.outgoing);
+        leg
+    };
+    let nobody = Leg { from: End { at: At::Here(None), ..leg().from }, incoming: None, answer: None, ..leg() };
+    assert!(kinds(&nobody).contains(&Kind::NoSuchPod), "{:?}", kinds(&nobody));
+    assert!(kinds(&Leg { neighbour: Some(Known::Silent), ..back() }).contains(&Kind::PodSilent));
+    assert!(kinds(&Leg { answer: Some(Err(Errno::EXDEV)), ..leg() }).contains(&Kind::PodSourceRoute));
+    assert!(kinds(&Leg { answer: Some(Err(Errno::EXDEV)), ..back() }).contains(&Kind::ReversePathDrop));
+    let mut unwanted = leg();
+    let At::Peer(peer) = &mut unwanted.to.at else { panic!("it is on node2") };
+    peer.wanted = None;
+    unwanted.answer = Some(Err(Errno::ENETUNREACH));
+    assert!(kinds(&unwanted).contains(&Kind::PeerNotRouted), "{:?}", kinds(&unwanted));
 }

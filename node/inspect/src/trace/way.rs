@@ -14,6 +14,8 @@ pub struct Way {
     /// Both directions.
     legs: [Vec<Hop>; 2],
     kept: Kept,
+    /// What was not looked at.
+    blind: Vec<String>,
 }
 
 /// Whether each pod sees the other's own address, as far as this node's rules go.
@@ -38,7 +40,11 @@ impl Way {
                 _ => Kept::Unknown,
             };
         }
-        Self { node, ends, legs: legs.each_ref().map(follow), kept }
+        let mut blind: Vec<String> = legs[0].blind.iter().map(|what| (*what).to_owned()).collect();
+        if legs[0].transport.port.is_none() {
+            blind.insert(0, "rules by port only (--tcp PORT, --udp PORT)".to_owned());
+        }
+        Self { node, ends, legs: legs.each_ref().map(follow), kept, blind }
     }
 
     fn text(&self) -> String {
@@ -48,11 +54,22 @@ impl Way {
             text += &format!("{from} to {to}, seen from {}\n", self.node);
             text.extend(hops.iter().map(hop));
         }
+        let blind = self.blind.join("; ");
         text + &match self.kept {
-            Kept::Yes => format!("the address is kept: {other} sees {one}, {one} sees {other}\n\n"),
-            Kept::No => "the address is NOT kept\n\n".to_owned(),
-            Kept::Unknown => "it is unknown whether the address is kept\n\n".to_owned(),
-        }
+            Kept::Yes if !self.passes() => {
+                "packets do not pass; no rule of this node would change their addresses\n".to_owned()
+            }
+            Kept::Yes => {
+                format!("the address is kept, as far as this node decides: {other} sees {one}, {one} sees {other}\n")
+            }
+            Kept::No => "the address is NOT kept\n".to_owned(),
+            Kept::Unknown => "it is unknown whether the address is kept\n".to_owned(),
+        } + &format!("not looked at: {blind}\n\n")
+    }
+
+    /// Whether no hop on this node is known to stop packets.
+    fn passes(&self) -> bool {
+        self.legs.iter().flatten().all(|hop| !matches!(hop.state, State::Wrong | State::Cut))
     }
 
     fn json(&self) -> Value {
@@ -64,6 +81,7 @@ impl Way {
         json!({
             "node": self.node,
             "addressKept": self.kept,
+            "notLookedAt": self.blind,
             "legs": [leg(one, other, there), leg(other, one, back)],
         })
     }

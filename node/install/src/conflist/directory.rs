@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use super::{chooses_mtu, is_configuration, plugins, pools};
 use crate::pools::Pool;
 
+/// The types of Multus' plugin, thin and thick.
+const MULTUS: [&str; 2] = ["multus", "multus-shim"];
+
 /// The maximum size of a configuration, in bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -52,6 +55,28 @@ impl Configuration {
     /// The network's name; "" where it has none.
     pub fn network(&self) -> &str {
         self.json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or_default()
+    }
+
+    /// Whether it is Multus' and hands pods to the network of `ours`; `None` where it is not Multus'. Multus takes the first
+    /// of its delegates (thin), the file that `clusterNetwork` names (thick), or, where it names none, the first other file.
+    pub fn delegates_to(&self, ours: &Self) -> Option<bool> {
+        let multus = self
+            .plugins()
+            .into_iter()
+            .find(|plugin| plugin.get("type").and_then(Value::as_str).is_some_and(|kind| MULTUS.contains(&kind)))?;
+        let is_ours = |delegate: &Value| {
+            plugins(delegate).iter().any(|plugin| plugin.get("type").is_some_and(|kind| kind == "podlan"))
+                || delegate["name"].as_str().is_some_and(|name| !name.is_empty() && name == ours.network())
+        };
+        if let Some(delegates) = multus.get("delegates").and_then(Value::as_array) {
+            return Some(delegates.first().is_none_or(is_ours));
+        }
+        let Some(cluster) = multus.get("clusterNetwork").and_then(Value::as_str).filter(|name| !name.is_empty()) else {
+            return Some(true);
+        };
+        // A path, a file's name, or a network's name; a directory of configurations holds ours.
+        let last = Path::new(cluster).file_name().and_then(|name| name.to_str()).unwrap_or(cluster);
+        Some(last == ours.file || cluster == ours.network() || !is_configuration(last) && cluster.contains('/'))
     }
 
     /// The pools that it gives this node.

@@ -71,6 +71,7 @@ pub async fn keep(options: Options, activity: Activity) -> String {
                         tracing::warn!(why, "forwarding cannot be checked; trying again");
                     }
                     Action::Log(Notice::Warning(warning)) => tracing::warn!("{warning}"),
+                    Action::Log(Notice::StaysOff(warning)) => tracing::debug!("{warning}"),
                     other => results.extend(carry_out_action(other, &mut kernel)),
                 }
             }

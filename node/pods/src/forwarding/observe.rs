@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ipnetwork::IpNetwork;
 use netlink::{
-    Family, ForwardingError, Link, NODE_ROUTE, POD_ROUTE, Procfs, Route, RouteKind, Selector, Socket, forwards,
-    link_forwards, lost_by_forwarding,
+    Family, ForwardingError, Link, NODE_ROUTE, POD_ROUTE, PROBE_ROUTE, Procfs, Route, RouteKind, Selector, Socket,
+    forwards, link_forwards, lost_by_forwarding,
 };
 
 use super::Observed;
@@ -52,9 +52,10 @@ fn carriers(routes: &[Route]) -> (bool, BTreeSet<u32>) {
     let (mut pods, mut carriers) = (false, BTreeSet::new());
     for route in routes.iter().filter(|route| route.kind == RouteKind::Unicast) {
         let Some(link) = route.device else { continue };
-        let to_pod = route.protocol == POD_ROUTE || is_own(route.destination);
+        let to_probe = route.protocol == PROBE_ROUTE;
+        let to_pod = route.protocol == POD_ROUTE || !to_probe && is_own(route.destination);
         pods |= to_pod;
-        if to_pod || route.protocol == NODE_ROUTE {
+        if to_pod || to_probe || route.protocol == NODE_ROUTE {
             carriers.insert(link);
         }
     }
@@ -84,5 +85,6 @@ mod tests {
         assert_eq!(at(&[by("10.244.1.5/32", POD_ROUTE, 7)]), (true, vec![2, 7]));
         assert_eq!(at(&[by("10.244.1.6/32", 3, 8)]), (true, vec![2, 8]), "adopted");
         assert_eq!(at(&[by("10.245.0.5/32", POD_ROUTE, 9)]), (true, vec![2, 9]), "of a pool of one's own");
+        assert_eq!(at(&[by("10.244.1.1/32", PROBE_ROUTE, 6)]), (false, vec![2, 6]), "a probe is no pod");
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use self::interface::{Action, Event, Job, Looked};
 use self::machine::Machine;
 use super::lease_counts::LeaseCounts;
-use super::sweep::{Room, SweepError, room, sweep};
+use super::sweep::{Rooms, SweepError, rooms, sweep};
 use super::visible_netns::VisibleNetns;
 use super::wakeups::{Directories, Wakeups};
 use super::workers::Workers;
@@ -152,11 +152,11 @@ fn look(
         if let Some(directories) = directories {
             directories.listen_to(&swept.directories);
         }
-        Ok(Looked::Network { room: asked_room(&place, pools), swept, visible })
+        Ok(Looked::Network { rooms: asked_rooms(&place, pools), swept, visible })
     }
 }
 
-fn asked_room(place: &Place, pools: Option<Pools>) -> Option<Room> {
+fn asked_rooms(place: &Place, pools: Option<Pools>) -> Option<Rooms> {
     let (network, cidrs) = pools.filter(|(network, _)| *network == place.network)?;
-    room(&place.data_dir, &network, &cidrs).ok()
+    rooms(&place.data_dir, &network, &cidrs).ok()
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 
-use super::sweep::{NetworkLeases, Room};
+use super::sweep::{NetworkLeases, Rooms};
 
 /// What is known of one network's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct LeaseCounts {
     /// What is known of each network's store.
     pub stores: Vec<Known>,
     /// How full this node's pools are, with the name of the network; known where the agent writes the conflist.
-    pub room: Option<(String, Room)>,
+    pub rooms: Option<(String, Rooms)>,
     /// How many leases were taken back since the agent started.
     pub reclaimed: u64,
     /// What an operator should know.

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::NetworkName;
+use hostport::Ports;
 use ipam::{Error, Lease, Liveness, Place, Presence, Range, RangeSet, Require, Want};
 use ipnetwork::IpNetwork;
-use netlink::Socket;
-use podlink::HostLinks;
+use netlink::{Family, Socket};
+use podlink::{HostLinks, Identity};
 
 use super::visible_netns::{self, Id, VisibleNetns};
 
@@ -25,7 +26,10 @@ pub struct NetworkLeases {
     pub unknown: u64,
 }
 
-/// How full the agent's own pools are.
+/// How full the agent's own pools are: IPv4 and IPv6, each where there is a pool. A pod needs an address of each.
+pub type Rooms = [Option<Room>; 2];
+
+/// How full the agent's own pools of one family are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     /// Addresses that are leased.
@@ -62,6 +66,9 @@ pub enum SweepError {
 pub(super) struct Witness<'a> {
     pub(super) links: HostLinks<'a>,
     pub(super) visible: &'a VisibleNetns,
+    /// The node's host ports, and whose leases these are.
+    pub(super) ports: Ports,
+    pub(super) network: &'a NetworkName,
 }
 
 impl Liveness for Witness<'_> {
@@ -74,6 +81,10 @@ impl Liveness for Witness<'_> {
     }
 
     fn taken_back(&self, lease: &Lease, leased: &dyn Fn() -> bool) {
+        // What cannot be removed now is collected when the packet filter is compared.
+        if !leased() {
+            let _ = self.ports.release(&Identity::of(self.network, &lease.owner).host_name);
+        }
         self.links.taken_back(lease, leased);
     }
 }
@@ -97,7 +108,8 @@ pub(super) fn sweep(
         gone.insert(lease.address.ip());
         removed(lease);
     };
-    let seen = ipam::scavenge(place, &Witness { links, visible }, &mut note)?;
+    let ports = Ports::below(&place.data_dir, place.lock_timeout);
+    let seen = ipam::scavenge(place, &Witness { links, visible, ports, network: &place.network }, &mut note)?;
     let unseen = unseen.into_iter().filter(|directory| !visible.sees(directory));
     let unseen = unseen.map(|directory| (directory.clone(), visible_netns::identity(&directory))).collect();
     let counts = NetworkLeases { network: place.network.to_string(), alive: seen.alive, unknown: seen.unknown };
@@ -106,12 +118,13 @@ pub(super) fn sweep(
 }
 
 /// How full the pools of `network` in the agent's conflist are. Full pools are not an error here.
-pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Room, Error> {
-    let mut room = Room::default();
+pub(super) fn rooms(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) -> Result<Rooms, Error> {
+    let mut rooms = Rooms::default();
     for cidr in cidrs {
         let Ok(set) = Range::new(*cidr, None, None, None).and_then(|range| RangeSet::new(vec![range])) else {
             continue;
         };
+        let room = rooms[Family::of(cidr.ip()).index()].get_or_insert_default();
         room.capacity = set.ranges().iter().fold(room.capacity, |sum, range| sum.saturating_add(range.capacity()));
         let want = Want::new(&[set], &[], Duration::ZERO, Require::Both)?;
         for set in ipam::counts(&Place::new(data_dir, network.clone()), &want)?.sets {
@@ -119,5 +132,5 @@ pub(super) fn room(data_dir: &Path, network: &NetworkName, cidrs: &[IpNetwork]) 
             room.cooling = room.cooling.saturating_add(set.released);
         }
     }
-    Ok(room)
+    Ok(rooms)
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipam::Lease;
-use netlink::{Family, HOST_LINK_PREFIX, Link, POD_ROUTE, Request, Route, Selector, Socket};
+use netlink::{Family, Link, POD_ROUTE, Request, Route, Selector, Socket, is_pod_link};
 use podlink::{Identity, Netns};
 
 use super::plan::{Ends, Step, crosses_v6, is_inherited, steps};
@@ -87,7 +87,7 @@ fn pods(stores: &[Stores]) -> BTreeMap<String, Pod> {
 }
 
 fn look(host: &mut Socket) -> Result<(Vec<Link>, Vec<Route>), netlink::Error> {
-    let ours = |link: Link| (link.veth && link.name.starts_with(HOST_LINK_PREFIX)).then_some(link);
+    let ours = |link: Link| (link.veth && is_pod_link(&link.name)).then_some(link);
     let links = host.dump(Link::dump(), |message| Link::from_message(&message).and_then(ours))?;
     let mut routes = host.dump(Route::dump(Family::V4, POD_ROUTE), |message| Route::from_message(&message))?;
     if netlink::kernel_has_v6() {

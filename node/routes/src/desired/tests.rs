@@ -274,6 +274,52 @@ fn a_route_by_a_router_goes_by_the_kernels_own_gateway_link_and_flag() {
     }
 }
 
+/// The uplink is down: IPv4 keeps its address without routes, IPv6 loses both.
+#[test]
+fn what_a_link_that_is_down_cuts_off_is_said_in_both_families() {
+    let link = |name: &str, up| Link { name: name.into(), up, carrier: [up; 2], mtu: 1500 };
+    let address = |index: u32, text: &str| (index, text.parse().unwrap());
+    let here = Here {
+        links: [(1, link("lo", true)), (2, link("eth0", false)), (5, link("eth9", false))].into(),
+        addresses: [address(1, "127.0.0.1/8"), address(2, "10.0.0.1/24")].into(),
+    };
+    let snapshot = Snapshot::new(good(), Instant::now());
+    let (mut ways, draining) = (Ways::default(), BTreeSet::new());
+    ways.ask(&peer_addresses(&snapshot, "n1").collect(), &here, &mut Down).unwrap();
+    let view = View { me: "n1", snapshot: &snapshot, here: &here, ways: &ways, draining: &draining, by_routers: false };
+    let verdicts = desired(&view).verdicts;
+    let of_peer: Vec<&Verdict> = verdicts.iter().filter(|verdict| &*verdict.node == "n2").collect();
+    let said: Vec<String> = of_peer.iter().map(|verdict| verdict.ruling.to_string()).collect();
+    assert_eq!(said, ["skipped: 10.0.0.2 is on eth0, which is down", "skipped: fd00::2 is on eth0, which is down"]);
+    assert!(of_peer.iter().all(|verdict| verdict.ruling.is_cut_off()));
+}
+
+/// A kernel without any route.
+struct Down;
+
+impl Kernel for Down {
+    fn here(&mut self) -> Result<Here, netlink::Error> {
+        Ok(here())
+    }
+
+    fn routes(&mut self) -> Result<Routes, netlink::Error> {
+        Ok(Routes::new())
+    }
+
+    fn entries(&mut self, addresses: &[IpAddr]) -> Result<Vec<Result<FibEntry, KernelError>>, netlink::Error> {
+        let nowhere = || Err(KernelError { errno: Errno::ENETUNREACH, text: String::new() });
+        Ok(addresses.iter().map(|_| nowhere()).collect())
+    }
+
+    fn change(&mut self, _: &[Change]) -> Result<Vec<Result<(), Refusal>>, netlink::Error> {
+        Ok(Vec::new())
+    }
+
+    fn holders(&mut self, _: &BTreeSet<Key>) -> Result<BTreeMap<Key, String>, netlink::Error> {
+        Ok(BTreeMap::new())
+    }
+}
+
 #[test]
 fn thousands_of_junk_nodes_do_not_harm_the_good_ones() {
     let junk = (0..5000).map(|i| {

@@ -4,12 +4,15 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use podlan_conformance::lab::{Error, Node};
+use podlan_conformance::lab::{Error, Node, binaries};
 use serde_json::Value;
 
+use crate::kubernetes::checks::nodes;
 use crate::kubernetes::checks::pods::{holds, service_addresses};
 use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::machine::Machine;
 use crate::kubernetes::objects::{self, DEPLOYMENTS, PORT};
+use crate::kubernetes::server::FRONT;
 use crate::kubernetes::steady::{Steady, at};
 
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
@@ -44,7 +47,11 @@ pub fn manifest(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     for machine in &cluster.machines {
         let read = machine.node.place().enter(|| fs::read_to_string("/etc/cni/net.d/10-podlan.conflist"))?;
         let text = read.map_err(|source| Error::System { doing: "read the conflist".into(), source })?;
-        holds(text.contains("portmap"), "portmap is chained where it is installed", &text)?;
+        holds(
+            text.contains("portMappings") && text.contains("1.1.0"),
+            "podlan has the host ports, in CNI 1.1.0",
+            &text,
+        )?;
     }
     Ok(())
 }
@@ -92,6 +99,23 @@ pub fn rolling_update(cluster: &mut Cluster<'_>) -> Result<(), Error> {
         holds(sum.failed == 0, "no connection failed", &sum.failures)?;
     }
     clients.into_iter().try_for_each(|client| client.end(cluster))
+}
+
+pub fn without_proxy(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    cluster.machines.iter_mut().try_for_each(Machine::lose_proxy)?;
+    let endpoint = format!("{}:{FRONT}", cluster.server.node.v4());
+    let variable = format!("CONTROL_PLANE_ENDPOINT={endpoint}");
+    cluster.kubectl(&["set", "env", "-n", "kube-system", "daemonset/podlan", &variable]).succeeds()?;
+    cluster.until("all agents have been replaced", || match is_rolled_out(cluster) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("not yet".to_owned()),
+        Err(error) => Err(error.to_string()),
+    })?;
+    for machine in &cluster.machines {
+        let status = machine.node.command(binaries::find("podlan-node")?).args(["status", "--json"]).succeeds()?;
+        holds(status.contains(&format!("in cluster, at {endpoint}")), "the agent says where it reads nodes", &status)?;
+    }
+    nodes::deleted(cluster)
 }
 
 pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What the agent does.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filter::{Drops, Wanted};
@@ -7,6 +8,7 @@ use install::housekeeping::Position;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::{Asked, LeaseCounts};
+use probes::machine::{Counts as ProbeCounts, Wanted as ProbesWanted};
 use state::{State, VerdictLine};
 
 use crate::metrics::Inner;
@@ -29,6 +31,8 @@ pub(in crate::agent) enum Action {
     Files(Position),
     /// Look after the MTU of pods: all that they inherited since the boot, the present one last.
     PodMtus(Vec<u32>),
+    /// Probe the paths to these peers.
+    Probe(ProbesWanted),
     /// Ask the source for a snapshot of now.
     Refresh,
     /// Answer the operator's command.
@@ -38,7 +42,7 @@ pub(in crate::agent) enum Action {
     /// Count a turn.
     CountTurn(TurnCounts),
     /// Publish and file the verdicts.
-    Verdicts(Vec<VerdictLine>),
+    Verdicts(Arc<Vec<VerdictLine>>),
     /// File what the nodes have, as a list in JSON, for the next agent.
     NodeList(Vec<u8>),
     /// Publish the state.
@@ -63,5 +67,6 @@ pub(in crate::agent) struct Publication {
     pub(in crate::agent) drops: Option<Drops>,
     /// None before the routes are decided.
     pub(in crate::agent) forwarding: Option<Forwarding>,
+    pub(in crate::agent) probes: ProbeCounts,
     pub(in crate::agent) inner: Inner,
 }

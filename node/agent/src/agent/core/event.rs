@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netlink::InheritedMtu;
 
+use super::super::conditions::Found;
 use super::super::state_files::Written;
 use super::turn::Task;
 use filter::Filtered;
@@ -12,6 +13,7 @@ use install::housekeeping::FilesState;
 use nodes::Snapshot;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::LeaseCounts;
+use probes::Probed;
 use routes::Routes;
 use routes::reconcile::Turn;
 use source::Report;
@@ -51,7 +53,10 @@ pub(in crate::agent) enum PartReport {
     Files(Option<FilesState>),
     /// Pods whose links keep a former MTU, and why.
     FormerMtus(Vec<String>),
+    Probed(Probed),
     Written(Written),
+    /// What is wrong.
+    Conditions(Found),
 }
 
 /// What the previous agent wrote of the nodes, and what the kernel holds of it.

@@ -2,9 +2,23 @@
 
 use routes::plan::Change;
 use routes::reconcile::Turn;
+use state::HeldState;
 
 /// More changes than this at once are logged as one number: a cluster's first list would hide what matters.
 const LISTED: usize = 100;
+
+/// Logs a withdrawal that is held from now on, or no longer.
+pub(super) fn held(before: Option<&HeldState>, now: Option<&HeldState>) {
+    let size = |held: &HeldState| (held.withdraws, held.of);
+    match (before, now) {
+        (before, Some(held)) if before.map(size) != Some(size(held)) => {
+            let (withdraws, of) = size(held);
+            tracing::warn!(withdraws, of, "a list of nodes is held: it would withdraw too many routes");
+        }
+        (Some(_), None) => tracing::info!("no list of nodes is held any more"),
+        _ => {}
+    }
+}
 
 /// Logs what a turn did.
 pub(super) fn turn(turn: &Turn) {

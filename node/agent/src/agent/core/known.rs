@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::kernel_access::KernelAccess;
 use super::own_cidrs::OwnCidrs;
 use super::part_reports::PartReports;
+use super::probe_order::ProbeOrder;
 use super::publication::Published;
 use super::sides::FilterOrder;
 use super::{Given, Now};
@@ -19,6 +20,7 @@ pub(super) struct Known {
     pub(super) resync: Duration,
     pub(super) heartbeat: Instant,
     pub(super) filter: FilterOrder,
+    pub(super) probes: ProbeOrder,
     pub(super) own: OwnCidrs,
     pub(super) parts: PartReports,
     pub(super) kernel: KernelAccess,
@@ -36,6 +38,7 @@ impl Known {
             resync: given.resync,
             heartbeat: now.at,
             filter: FilterOrder::new(given.no_masquerade_to),
+            probes: ProbeOrder::default(),
             own: OwnCidrs::new(now.at),
             parts: PartReports::default(),
             kernel: KernelAccess::default(),

@@ -1,11 +1,13 @@
 //! What each part reported last.
 
+use super::super::conditions::Found;
 use super::super::state_files::Written;
 use super::event::PartReport;
 use filter::Filtered;
 use install::housekeeping::FilesState;
 use pods::forwarding::keep::Forwarding;
 use pods::leases::LeaseCounts;
+use probes::Probed;
 
 #[derive(Default)]
 pub(super) struct PartReports {
@@ -15,7 +17,9 @@ pub(super) struct PartReports {
     /// None before the first look.
     pub(super) files: Option<FilesState>,
     pub(super) former_mtus: Vec<String>,
+    pub(super) probed: Probed,
     pub(super) written: Written,
+    pub(super) found: Found,
     /// Parts that ended, panicked or are stuck.
     pub(super) troubles: Vec<String>,
 }
@@ -28,7 +32,9 @@ impl PartReports {
             PartReport::Leases(lease_counts) => self.lease_counts = lease_counts,
             PartReport::Files(files) => self.files = files,
             PartReport::FormerMtus(former_mtus) => self.former_mtus = former_mtus,
+            PartReport::Probed(probed) => self.probed = probed,
             PartReport::Written(written) => self.written = written,
+            PartReport::Conditions(found) => self.found = found,
         }
     }
 }

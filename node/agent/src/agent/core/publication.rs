@@ -1,26 +1,25 @@
 //! What the agent publishes of itself: the state, which says last what everything else came to.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::Publication;
 use super::known::Known;
 use super::previous_agent::PreviousAgent;
-use super::{Action, Now, pod_mtu};
+use super::warnings::{self, Warning};
+use super::{Action, Now, conditions, journal};
 use crate::describe::{describe, lines};
 use crate::metrics::Inner;
-use filter::{RuleState, RuleStates};
+use filter::RuleState;
 use nodes::Snapshot;
 use routes::reconcile::Reconciler;
 use source::object;
-use state::State;
+use state::{State, VerdictLine};
 
 /// How long readiness waits for the configuration, and for the look at the files that shows whether the pools are this
 /// node's.
 pub(super) const FILES: Duration = Duration::from_secs(2);
-
-/// How many kept values are listed one by one.
-const WARNED: usize = 20;
 
 /// The state, and what stands in its stead for a while.
 pub(super) struct Published {
@@ -31,11 +30,12 @@ pub(super) struct Published {
     patient_until: Instant,
     /// A digest of the nodes that were filed last.
     filed_nodes: Option<u64>,
+    verdicts: Option<Arc<Vec<VerdictLine>>>,
 }
 
 impl Published {
     pub(super) fn new(state: State, previous_agent: Option<PreviousAgent>, now: Instant) -> Self {
-        Self { state, previous_agent, patient_until: now + FILES, filed_nodes: None }
+        Self { state, previous_agent, patient_until: now + FILES, filed_nodes: None, verdicts: None }
     }
 
     /// Files what the nodes have, for the next agent: a node may lose it while none runs.
@@ -57,32 +57,41 @@ impl Published {
 impl Known {
     /// Publishes the verdicts of the last decision.
     pub(super) fn publish_verdicts(&mut self, reconciler: &Reconciler, actions: &mut Vec<Action>) {
-        actions.push(Action::Verdicts(lines(reconciler)));
+        let lines = lines(reconciler);
+        if self.published.verdicts.as_deref() != Some(&lines) {
+            let lines = Arc::new(lines);
+            self.published.verdicts = Some(lines.clone());
+            actions.push(Action::Verdicts(lines));
+        }
         self.published.file_nodes(reconciler.in_force(), actions);
     }
 
     /// Publishes how everything stands before the routes are decided.
     pub(super) fn publish_beginning(&mut self, now: Now, actions: &mut Vec<Action>) {
-        self.published.state.warnings = self.own_warnings();
+        self.take_conditions(now);
+        self.warn(self.own_warnings());
         self.publish(false, now, actions);
     }
 
     /// Publishes how everything stands.
     pub(super) fn describe(&mut self, reconciler: &Reconciler, now: Now, actions: &mut Vec<Action>) {
         let was_ready = self.published.state.ready;
+        let was_held = self.published.state.held.clone();
         describe(reconciler, &self.settings.me, now, &mut self.published.state);
         self.published.state.routed |= self.published.state.reasons.is_empty();
         self.judge_readiness(now);
         self.published.state.former_mtu_pods = self.parts.former_mtus.len();
-        let (masquerade, dropping) =
-            (masquerade(&self.parts.filtered.states.masquerade), dropping(&self.parts.filtered.states));
-        self.published.state.masquerade = masquerade.to_owned();
-        self.published.state.forward_drops = dropping.len();
-        self.published.state.warnings = self.warnings(reconciler, dropping);
+        self.published.state.paths = self.parts.probed.paths.clone();
+        let states = &self.parts.filtered.states;
+        self.published.state.masquerade = masquerade(&states.masquerade).to_owned();
+        self.published.state.forward_drops = warnings::dropping(states).count();
+        self.take_conditions(now);
+        self.warn(self.warnings(reconciler));
         let state = &self.published.state;
         if was_ready != state.ready {
             tracing::info!(ready = state.ready, reasons = state.reasons.join("; "), "readiness");
         }
+        journal::held(was_held.as_ref(), self.published.state.held.as_ref());
         self.publish(true, now, actions);
     }
 
@@ -99,32 +108,16 @@ impl Known {
         state.ready = state.reasons.is_empty();
     }
 
-    /// Of the pods first, of the agent itself last.
-    fn warnings(&self, reconciler: &Reconciler, dropping: Vec<String>) -> Vec<String> {
-        let states = &self.parts.filtered.states;
-        let mut warnings = Vec::new();
-        if let RuleState::Missing(why) = &states.source {
-            warnings.push(format!("pods can forge their source address, the rule is missing: {why}"));
-        }
-        warnings.extend(dropping);
-        if let RuleState::Missing(why) = &states.masquerade {
-            warnings.push(format!("egress is not masqueraded as it should be: {why}"));
-        }
-        warnings.extend(self.parts.forwarding.warnings.iter().cloned());
-        let files = self.parts.files.iter();
-        warnings.extend(files.flat_map(|files| files.dangers.slight.iter().chain(&files.warnings)).cloned());
-        warnings.extend(self.parts.lease_counts.warnings.iter().cloned());
-        warnings.extend(kept_values(reconciler.in_force()));
-        warnings.extend(pod_mtu::former(&self.parts.former_mtus));
-        warnings.extend(self.kernel.left_out());
-        warnings.extend(self.own_warnings());
-        warnings
+    fn take_conditions(&mut self, now: Now) {
+        let state = &mut self.published.state;
+        conditions::follow(&mut state.conditions, &self.parts.found.conditions, now.clocks.unix);
+        state.unknown.clone_from(&self.parts.found.unknown);
     }
 
-    /// What is wrong with the agent itself.
-    fn own_warnings(&self) -> Vec<String> {
-        let (failed, troubles) = (&self.parts.written.failed, &self.parts.troubles);
-        failed.iter().cloned().chain(self.kernel.warnings()).chain(troubles.iter().cloned()).collect()
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        let state = &mut self.published.state;
+        state.repeated_warnings = warnings::repeated(&warnings, &state.conditions);
+        state.warnings = warnings.into_iter().map(|warning| warning.text).collect();
     }
 
     fn publish(&self, is_decided: bool, now: Now, actions: &mut Vec<Action>) {
@@ -137,6 +130,7 @@ impl Known {
             lease_counts: parts.lease_counts.clone(),
             drops: parts.filtered.drops,
             forwarding: is_decided.then(|| parts.forwarding.clone()),
+            probes: parts.probed.counts,
             inner: Inner { unreadable: self.kernel.unreadable, part_troubles: parts.troubles.len() },
         })));
     }
@@ -150,23 +144,4 @@ fn masquerade(rule: &RuleState) -> &'static str {
         RuleState::Unknown => "unknown",
         RuleState::Missing(_) => "failed",
     }
-}
-
-/// The chains of others that are certain to drop traffic between pods.
-fn dropping(states: &RuleStates) -> Vec<String> {
-    states.forward.iter().filter(|finding| finding.certain).map(ToString::to_string).collect()
-}
-
-/// What is kept of the nodes, as warnings.
-fn kept_values(snapshot: &Snapshot) -> Vec<String> {
-    let kept = || snapshot.nodes.iter().flat_map(|node| node.kept.iter().map(move |kept| (&node.name, kept)));
-    let mut warnings: Vec<String> = kept()
-        .take(WARNED)
-        .map(|(name, kept)| format!("{name} has {kept} (podlan-node release-withdrawal forgets it)"))
-        .collect();
-    let others = kept().count() - warnings.len();
-    if others > 0 {
-        warnings.push(format!("{others} more addresses and pod CIDRs are kept that the list of nodes lacks"));
-    }
-    warnings
 }

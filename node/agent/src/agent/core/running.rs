@@ -183,6 +183,7 @@ impl Running {
                 let held = self.reconciler.release();
                 actions.push(Action::Answer(if held { "released" } else { "nothing is held" }));
                 if held {
+                    tracing::info!("an operator released the held withdrawal, or the values that were kept");
                     self.want(Task::Everything, actions);
                 }
             }
@@ -192,7 +193,7 @@ impl Running {
                 self.want(Task::Everything, actions);
             }
             // The part that serves commands answers it.
-            Command::State => {}
+            Command::State | Command::Log | Command::Metrics => {}
         }
     }
 

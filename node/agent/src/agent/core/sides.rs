@@ -113,7 +113,7 @@ fn forwarded(me: &str, reconciler: &Reconciler) -> Forwarded {
     let peer = |family: Family| reconciler.desired().iter().filter_map(hop).find(|(peer, _)| family.holds(peer.ip()));
     let peers = Family::BOTH.map(peer);
     let peers: Vec<_> = peers.iter().flatten().map(|(peer, link)| (*peer, &**link)).collect();
-    Forwarded { packets: forward::packets(&own, &peers), own }
+    Forwarded { packets: forward::packets(&own, &peers, &[]), own }
 }
 
 /// Every node that is known counts, whatever the verdict on it: those of the snapshot in force, and those of a later one

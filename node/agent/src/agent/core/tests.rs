@@ -271,3 +271,20 @@ fn parts_that_report_together_have_the_state_published_once() {
     assert_eq!(state.former_mtu_pods, 1);
     assert!(state.warnings.contains(&"full".to_owned()), "{state:?}");
 }
+
+#[test]
+fn a_turn_that_changes_nothing_publishes_no_verdicts() {
+    let mut world = World::new([whole(1..=3)]);
+    world.settle(None);
+    assert_done(&world, 1..=3);
+    let (verdicts, before) =
+        (|log: &[&str]| log.iter().filter(|action| **action == "verdicts").count(), world.log.len());
+    assert!(verdicts(&world.log) > 0, "{:?}", world.log);
+    world.command(Command::Look);
+    world.settle(None);
+    let after = &world.log[before..];
+    assert!(after.contains(&"turn") && verdicts(after) == 0, "{after:?}");
+    world.list(whole(1..=4));
+    world.settle(None);
+    assert!(verdicts(&world.log[before..]) > 0, "{:?}", &world.log[before..]);
+}

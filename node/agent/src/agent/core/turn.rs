@@ -87,6 +87,10 @@ impl Running {
         if task == Task::Everything {
             known.filter.set_forwarded(&known.settings.me, &self.reconciler, actions);
         }
+        if judged || looked {
+            let mtu = known.published.state.pod_mtus.last().copied();
+            known.probes.set(&known.settings.me, &self.reconciler, mtu, actions);
+        }
         if task != Task::Heal {
             self.due.pace.done(now.at, took);
         }

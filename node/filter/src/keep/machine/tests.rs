@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use proptest::prelude::*;
 
-use super::super::schedule::{FIRST_LOOK, NEXT_LOOK, PEACE};
+use super::super::schedule::{FIRST_LOOK, NEXT_LOOK, PEACE, PORTS};
 use super::*;
 use crate::Drops;
 use crate::Sides;
@@ -85,6 +85,7 @@ fn obeys(request: &Request) -> Answer {
     match request {
         Request::Listen => Answer::Listening(Ok(())),
         Request::Masquerade(_) | Request::Source => Answer::Put { changed: false, failed: None },
+        Request::Ports => Answer::Ported { restored: Restored::default(), failed: None },
         Request::Look { .. } => Answer::Looked(Ok(Vec::new())),
         Request::Count => Answer::Counted(Some(Drops::default())),
     }
@@ -119,7 +120,7 @@ proptest! {
                     run.now = run.machine.due().max(run.now);
                     run.on(Event::Tick);
                 }
-                3 => run.on(Event::TablesChanged { ours: true, others: true }),
+                3 => run.on(Event::TablesChanged { ours: true, ports: true, others: true }),
                 // A result that came once comes again.
                 4 => if let Some(number) = old {
                     run.on(Event::Answered(number, Answer::Put { changed: true, failed: Some("late".to_owned()) }));
@@ -156,7 +157,7 @@ fn a_version_is_published_at_once_and_the_rest_when_nothing_is_left_to_do() {
     assert!(run.published.is_empty());
     assert_eq!(run.answer(obeys), Some(Request::Masquerade(Egress::On(sides(1)))));
     assert_eq!(run.published.iter().map(|filtered| filtered.version).collect::<Vec<_>>(), [1]);
-    assert_eq!(run.settle(obeys), [Request::Count]);
+    assert_eq!(run.settle(obeys), [Request::Ports, Request::Count]);
     assert_eq!(run.published.len(), 2);
     assert!(run.published[1].drops.is_some());
 }
@@ -182,7 +183,7 @@ fn sets_that_the_kernel_refuses_are_acknowledged_too_and_tried_again_until_it_ta
 fn before_the_nodes_are_known_the_masquerade_of_an_earlier_agent_stays() {
     let mut run = Run::new(Egress::Unknown);
     run.on(Event::Tick);
-    run.on(Event::TablesChanged { ours: true, others: true });
+    run.on(Event::TablesChanged { ours: true, ports: true, others: true });
     let requests = run.settle(obeys);
     assert!(requests.contains(&Request::Source), "{requests:?}");
     assert!(!requests.iter().any(|request| matches!(request, Request::Masquerade(_))), "{requests:?}");
@@ -195,7 +196,7 @@ fn before_the_nodes_are_known_the_masquerade_of_an_earlier_agent_stays() {
 #[test]
 fn rules_that_another_program_changes_are_put_back_at_once_and_then_once_a_second() {
     let mut run = Run::in_place(Egress::Off);
-    let changes = |run: &mut Run| run.on(Event::TablesChanged { ours: true, others: true });
+    let changes = |run: &mut Run| run.on(Event::TablesChanged { ours: true, ports: false, others: true });
     let restored = |request: &Request| match request {
         Request::Source => Answer::Put { changed: true, failed: None },
         other => obeys(other),
@@ -225,7 +226,7 @@ fn foreign_rules_are_read_soon_after_a_change_and_no_more_often_than_every_three
     let start = run.now;
     let mut looks = Vec::new();
     while run.now < start + 4 * NEXT_LOOK {
-        run.on(Event::TablesChanged { ours: false, others: true });
+        run.on(Event::TablesChanged { ours: false, ports: false, others: true });
         run.now += FIRST_LOOK / 5;
         run.on(Event::Tick);
         if run.settle(obeys).iter().any(|request| matches!(request, Request::Look { .. })) {
@@ -234,14 +235,15 @@ fn foreign_rules_are_read_soon_after_a_change_and_no_more_often_than_every_three
     }
     assert_eq!(looks, [3000, 6000, 9000, 12000]);
     run.now += NEXT_LOOK;
-    run.on(Event::TablesChanged { ours: false, others: true });
+    run.on(Event::TablesChanged { ours: false, ports: false, others: true });
     assert_eq!(run.machine.due(), run.now + FIRST_LOOK);
 }
 
 #[test]
 fn what_drops_traffic_is_logged_once_and_published() {
     let mut run = Run::in_place(Egress::Off);
-    let found = ForwardDrop { chain: "c".to_owned(), by: By::Policy, certain: true, cure: String::new() };
+    let (chain, cure) = ("c".to_owned(), String::new());
+    let found = ForwardDrop { chain, hook: "forward", rule: None, by: By::Policy, certain: true, cure };
     let drops = |request: &Request| match request {
         Request::Look { .. } => Answer::Looked(Ok(vec![found.clone()])),
         other => obeys(other),
@@ -272,4 +274,40 @@ fn an_event_socket_that_failed_is_opened_again_and_then_all_rules_are_compared()
     assert_eq!(requests.iter().filter(|request| is_put(request)).count(), 2, "{requests:?}");
     let (waited, _) = run.sleep(obeys);
     assert!(waited > REOPEN);
+}
+
+#[test]
+fn host_ports_are_compared_at_once_and_then_at_most_every_twenty_milliseconds_and_other_rules_are_not() {
+    let mut run = Run::in_place(Egress::Off);
+    let changed = || Event::TablesChanged { ours: false, ports: true, others: false };
+    let start = run.now;
+    run.on(changed());
+    assert_eq!(run.settle(obeys), [Request::Ports]);
+    let mut compared = Vec::new();
+    while run.now < start + 3 * PORTS {
+        run.now += PORTS / 10;
+        run.on(changed());
+        if run.settle(obeys).contains(&Request::Ports) {
+            compared.push((run.now - start).as_millis());
+        }
+    }
+    assert_eq!(compared, [20, 40, 60]);
+}
+
+#[test]
+fn host_ports_that_the_kernel_refuses_are_tried_again_and_said_once() {
+    let mut run = Run::new(Egress::Off);
+    let refuses = |request: &Request| match request {
+        Request::Ports => Answer::Ported { restored: Restored::default(), failed: Some("no".to_owned()) },
+        other => obeys(other),
+    };
+    run.on(Event::Tick);
+    run.settle(refuses);
+    assert_eq!(run.published.last().unwrap().states.ports, RuleState::Missing("no".to_owned()));
+    for _ in 0..3 {
+        while !run.sleep(refuses).1.contains(&Request::Ports) {}
+    }
+    assert_eq!(run.log, [Notice::Missing { rule: "host ports", error: "no".to_owned() }]);
+    while !run.sleep(obeys).1.contains(&Request::Ports) {}
+    assert_eq!(run.published.last().unwrap().states.ports, RuleState::InPlace);
 }

@@ -1,60 +1,82 @@
 //! Is the node agent alive, ready, and in step with the list of nodes?
 
-use super::super::finding::{Finding, Outcome, Problem};
+use super::super::finding::{Finding, Outcome};
+use conditions::{Condition, Kind};
 use facts::Facts;
-use state::Clocks;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else {
         let files = facts.configurations.iter().flatten();
         let asks = files.filter(|file| file.podlan().is_some_and(|podlan| podlan.contains_key("agent")));
         return Ok(match asks.map(|file| file.file.clone()).next() {
-            Some(file) => Finding::Wrong(vec![Problem::new(
-                format!("no agent has run since this node booted, and {file} needs one"),
-                "there are no routes to pods of other nodes, and the runtime starts no pods (STATUS 50)",
-                "start podlan-node run (kubectl -n kube-system get pods -o wide, or systemctl status podlan-node)",
-            )]),
+            Some(file) => Finding::Wrong(vec![
+                Condition::new(
+                    Kind::AgentGone,
+                    "",
+                    format!("no agent has run since this node booted, and {file} needs one"),
+                )
+                .because("there are no routes to pods of other nodes, and the runtime starts no pods (STATUS 50)")
+                .decided_by_a_person(
+                    "start podlan-node run (kubectl -n kube-system get pods -o wide, or systemctl status podlan-node)",
+                ),
+            ]),
             None => Finding::moot("no agent runs on this node, and no configuration needs one"),
         });
     };
     let state = &said.state;
-    if said.stale {
-        return Ok(Finding::Wrong(vec![Problem::new(
-            format!(
-                "the agent has not updated node.json for more than {} s (its pid was {})",
-                state.stale_after, state.pid
-            ),
-            "routes are no longer maintained: new nodes are unreachable, and a route that another program removes is \
-             not restored",
-            "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
-             podlan-node",
-        )]));
+    if said.gone || said.stale {
+        let wrong = if said.gone {
+            format!("the agent (its pid was {}) has ended: nothing holds node.lock in its run directory", state.pid)
+        } else {
+            let age = state.stale_after;
+            format!("the agent has not updated node.json for more than {age} s (its pid was {})", state.pid)
+        };
+        let condition = Condition::new(Kind::AgentGone, "", wrong)
+            .because(
+                "routes are no longer maintained: new nodes are unreachable, and a route that another program \
+                 removes is not restored",
+            )
+            .decided_by_a_person(
+                "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
+                 podlan-node",
+            );
+        return Ok(Finding::Wrong(vec![condition]));
     }
     let mut problems = Vec::new();
-    if !state.ready {
-        problems.push(Problem::new(
-            format!("the agent is not ready: {}", state.reasons.join("; ")),
-            "the runtime starts no pods on this node (STATUS 50)",
-            "fix what the reason names; `podlan-node status` shows when the agent is ready",
-        ));
+    if !state.ready && !said.starting {
+        problems.push(
+            Condition::new(Kind::AgentNotReady, "", format!("the agent is not ready: {}", state.reasons.join("; ")))
+                .decided_by_a_person("fix what the reason names; `podlan-node status` shows when the agent is ready"),
+        );
     }
     if !state.source.error.is_empty() {
-        let age = Clocks::now().unix.saturating_sub(state.source.last_sync);
-        problems.push(Problem::new(
-            format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
-            format!(
-                "the last good list, {age} s old, stays in force: nodes that joined or moved since then are unreachable"
+        problems.push(
+            Condition::new(
+                Kind::NodeListUnreadable,
+                "",
+                format!("the list of nodes ({}) cannot be read: {}", state.source.name, state.source.error),
+            )
+            .because(if state.source.last_sync == 0 {
+                "no list has been read yet: there are no routes to other nodes' pods, but those of the agent before"
+            } else {
+                Kind::NodeListUnreadable.why()
+            })
+            .decided_by_a_person(
+                "fix what the error names: the line of the file, or the connection to the API server and the agent's \
+                 permissions there",
             ),
-            "fix what the error names: the line of the file, or the connection to the API server and the agent's \
-             permissions there",
-        ));
+        );
     }
     if let Some(held) = &state.held {
-        problems.push(Problem::new(
-            format!("a list of nodes that would withdraw {} of {} routes is held", held.withdraws, held.of),
-            "a list that loses so many nodes at once is usually a mistake",
-            "if those nodes are really gone: podlan-node release-withdrawal",
-        ));
+        problems.push(
+            Condition::new(
+                Kind::WithdrawalHeld,
+                "",
+                format!("a list of nodes that would withdraw {} of {} routes is held", held.withdraws, held.of),
+            )
+            .decided_by_a_person("if those nodes are really gone: podlan-node release-withdrawal"),
+        );
     }
-    Ok(Finding::of(problems, format!("alive (pid {}) and ready", state.pid)))
+    let how = if state.ready { "ready".to_owned() } else { format!("starting: {}", state.reasons.join("; ")) };
+    Ok(Finding::of(problems, format!("alive (pid {}) and {how}", state.pid)))
 }

@@ -1,40 +1,73 @@
 //! Does the runtime use podlan's configuration, and is there only one of each network?
 
-use super::super::finding::{Finding, Outcome, Problem};
+use super::super::finding::{Finding, Outcome};
+use conditions::{Condition, Kind};
 use facts::{Configuration, Facts};
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let files = facts.configurations()?;
     let mut problems = Vec::new();
     let Some(first) = files.iter().position(|file| file.podlan().is_some()) else {
-        return Ok(Finding::Wrong(vec![Problem::new(
-            "no network configuration names podlan",
-            "the runtime creates no pods with podlan on this node",
-            "the agent writes one once its routes are in the kernel (run --cni-conf-dir): see the check `agent`; or \
-             write one, README, \
-             \"Use it with containerd\"",
-        )]));
+        if !facts.has_conf_dir && !is_to_be_written(facts) {
+            return Ok(Finding::moot(
+                "the runtime's configuration directory does not exist (doctor --cni-conf-dir names another), and the agent was \
+                 not told to write there",
+            ));
+        }
+        if is_not_used(facts) {
+            return Ok(Finding::moot(
+                "no network configuration names podlan; the agent was not told to write one (run --cni-conf-dir), and \
+                 podlan has no pods here",
+            ));
+        }
+        return Ok(Finding::Wrong(vec![
+            Condition::new(Kind::ConflistMissing, "", "no network configuration names podlan").decided_by_a_person(
+                "the agent writes one once its routes are in the kernel (run --cni-conf-dir): see the check `agent`; \
+                 or write one, README, \"Use it with containerd\"",
+            ),
+        ]));
     };
     let ours = &files[first];
+    let mut fine = format!("{} comes first by name", ours.file);
     for winner in &files[..first] {
+        match winner.delegates_to(ours) {
+            Some(true) => {
+                fine = format!("{} (Multus) comes first by name and hands pods to {}", winner.file, ours.file);
+                continue;
+            }
+            Some(false) => {
+                problems.push(elsewhere(winner, ours));
+                continue;
+            }
+            None => {}
+        }
         let broken = match (&winner.unread, &winner.json) {
             (Some(why), _) => format!(", which cannot be read: {why}"),
             (None, None) => ", which is not JSON".to_owned(),
             (None, Some(_)) => String::new(),
         };
-        problems.push(Problem::new(
-            format!("{}{broken} comes before {} by name", winner.file, ours.file),
-            "containerd and CRI-O take the first file by name: pods get the other network, or none",
-            format!("if podlan is to be this node's network, move {} away; podlan never changes it", winner.file),
-        ));
+        problems.push(
+            Condition::new(
+                Kind::ConflistNotFirst,
+                winner.file.as_str(),
+                format!("{}{broken} comes before {} by name", winner.file, ours.file),
+            )
+            .decided_by_a_person(format!(
+                "if podlan is to be this node's network, move {} away; podlan never changes it",
+                winner.file
+            )),
+        );
     }
     for file in &files[first..] {
         let Some(why) = &file.unread else { continue };
-        problems.push(Problem::new(
-            format!("{} cannot be read: {why}", file.file),
-            "a runtime that reads it hangs or refuses all networks",
-            format!("remove {}", file.file),
-        ));
+        problems.push(
+            Condition::new(
+                Kind::ConflistUnreadable,
+                file.file.as_str(),
+                format!("{} cannot be read: {why}", file.file),
+            )
+            .decided_by_a_person(format!("find who put {} there, and remove it", file.file)),
+        );
     }
     let of_podlan = || files[first..].iter().filter(|file| file.podlan().is_some());
     for (index, file) in of_podlan().enumerate() {
@@ -42,14 +75,46 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
             problems.push(second(twin, file));
         }
     }
-    Ok(Finding::of(problems, format!("{} comes first by name", ours.file)))
+    Ok(Finding::of(problems, fine))
 }
 
-fn second(first: &Configuration, second: &Configuration) -> Problem {
-    Problem::new(
+/// Whether the agent maintains routes alone: others make the pods of this node.
+fn is_not_used(facts: &Facts) -> bool {
+    let has_agent = facts.said().is_ok_and(|said| said.is_some());
+    has_agent && !is_to_be_written(facts) && facts.leases().is_ok_and(|leases| leases.all.is_empty())
+}
+
+fn is_to_be_written(facts: &Facts) -> bool {
+    facts.said().ok().flatten().is_some_and(|said| said.state.configured_paths.cni_conf_dir.is_some())
+}
+
+/// Multus comes first, and hands pods to another network.
+fn elsewhere(multus: &Configuration, ours: &Configuration) -> Condition {
+    Condition::new(
+        Kind::ConflistNotFirst,
+        multus.file.as_str(),
+        format!("{} (Multus) comes first by name, and its default network is not that of {}", multus.file, ours.file),
+    )
+    .because("pods get the other network, or none")
+    .decided_by_a_person(format!(
+        "if podlan is to be this node's network, name {} as Multus' default network (clusterNetwork, or the first of its \
+         delegates; Multus writes that file anew when it starts)",
+        ours.file
+    ))
+}
+
+fn second(first: &Configuration, second: &Configuration) -> Condition {
+    Condition::new(
+        Kind::ConflistTwice,
+        second.file.as_str(),
         format!("{} and {} both configure the network {}", first.file, second.file, second.network()),
+    )
+    .because(
         "the runtime takes the first; when that file is removed, pods get the other configuration, which is not kept \
          up to date",
-        format!("move {} away", second.file),
     )
+    .decided_by_a_person(format!(
+        "decide which of the two is meant; if it is {}, move {} away",
+        first.file, second.file
+    ))
 }

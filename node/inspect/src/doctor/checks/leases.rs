@@ -2,7 +2,8 @@
 
 use ipam::Presence;
 
-use super::super::finding::{Finding, Fix, Outcome, Problem, some};
+use super::super::finding::{Finding, Outcome, some};
+use conditions::{Condition, Fix, Kind};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -20,12 +21,19 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         })
         .collect();
     let problem = || {
-        Problem::new(
+        Condition::new(
+            Kind::LeaseDead,
+            "",
             format!("leases whose pods are provably gone ({}): {}", dead.len(), some(&dead)),
+        )
+        .because(
             "no other pod gets those addresses; when no address is left, new pods fail with \"no IP addresses \
              available\"",
+        )
+        .decided_by_a_person(
             "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir",
         )
+        .by_command("podlan-node doctor --fix")
         .fixed_by(Fix::TakeBackLeases)
     };
     let problems = if dead.is_empty() { Vec::new() } else { vec![problem()] };

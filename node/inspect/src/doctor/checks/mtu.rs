@@ -1,8 +1,9 @@
 //! Do packets of pods fit the links of their paths?
 
-use netlink::HOST_LINK_PREFIX;
+use netlink::is_pod_link;
 
-use super::super::finding::{Finding, Fix, Outcome, Problem, some};
+use super::super::finding::{Finding, Outcome, some};
+use conditions::{Condition, Fix, Kind};
 use facts::Facts;
 use routes::Target;
 
@@ -16,7 +17,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         None => (kernel.inherited_mtu.mtu.into(), kernel.inherited_mtu.of.to_string()),
     };
     let mut problems = Vec::new();
-    let pods = || kernel.links.iter().filter(|link| link.veth && link.name.starts_with(HOST_LINK_PREFIX));
+    let pods = || kernel.links.iter().filter(|link| link.veth && is_pod_link(&link.name));
     let odd: Vec<String> = pods()
         .filter(|link| u64::from(link.mtu) != wanted)
         .map(|link| format!("{} has {}{}", link.name, link.mtu, whose(&link.alias)))
@@ -24,17 +25,18 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     if !odd.is_empty() {
         let cure = "give both ends of the link that MTU (as root of the node: podlan-node doctor --fix), or create \
                     the pod again: kubectl delete pod …";
-        let problem = Problem::new(
-            format!("the MTU of pod links is not {wanted} ({by}): {}", some(&odd)),
-            "a pod with a larger MTU than its path sends packets that are lost on the way: connections open and then \
-             hang",
-            cure,
-        );
+        let problem =
+            Condition::new(Kind::PodMtu, "", format!("the MTU of pod links is not {wanted} ({by}): {}", some(&odd)))
+                .decided_by_a_person(cure);
         // A configured MTU may be meant for new pods only.
-        problems.push(if chosen { problem } else { problem.fixed_by(Fix::PodMtu) });
+        problems.push(if chosen {
+            problem
+        } else {
+            problem.by_command("podlan-node doctor --fix").fixed_by(Fix::PodMtu)
+        });
     }
     let said = facts.said()?;
-    let by_links = said.into_iter().flat_map(|said| &said.verdicts).filter_map(|line| match line.wanted {
+    let by_links = said.into_iter().flat_map(|said| said.verdicts.iter()).filter_map(|line| match line.wanted {
         Some(Target::Hop { link, .. }) => Some(link),
         _ => None,
     });
@@ -42,17 +44,20 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     by_links.sort_unstable();
     by_links.dedup();
     for link in kernel.links.iter().filter(|link| by_links.contains(&link.index) && u64::from(link.mtu) < wanted) {
-        problems.push(Problem::new(
-            format!(
-                "pods have an MTU of {wanted} ({by}), and {}, by which other nodes are reached, has {}",
-                link.name, link.mtu
-            ),
-            "large packets between nodes do not fit: connections open and then hang",
-            format!(
+        problems.push(
+            Condition::new(
+                Kind::UplinkMtu,
+                link.name.as_str(),
+                format!(
+                    "pods have an MTU of {wanted} ({by}), and {}, by which other nodes are reached, has {}",
+                    link.name, link.mtu
+                ),
+            )
+            .decided_by_a_person(format!(
                 "run the agent with --mtu {} and create the pods again, or raise the MTU of {}",
                 link.mtu, link.name
-            ),
-        ));
+            )),
+        );
     }
     Ok(Finding::of(problems, format!("{wanted} on every pod link ({by})")))
 }

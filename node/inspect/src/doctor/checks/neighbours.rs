@@ -1,12 +1,14 @@
 //! Has the kernel's neighbour table room for every node?
 
-use super::super::finding::{Finding, Outcome, Problem};
+use std::collections::BTreeSet;
+
+use super::super::finding::{Finding, Outcome};
+use conditions::{Condition, Kind};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else { return Ok(Finding::moot("no agent knows how many nodes there are")) };
-    let mut nodes: Vec<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
-    nodes.dedup();
+    let nodes: BTreeSet<&str> = said.verdicts.iter().map(|line| line.node.as_str()).collect();
     let mut problems = Vec::new();
     let mut least = None;
     for (family, value) in ["ipv4", "ipv6"].iter().zip(&facts.settings.neighbours) {
@@ -14,15 +16,22 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         least = Some(least.map_or(limit, |least: usize| least.min(limit)));
         // Each node is a neighbour, and so are other hosts of the segment.
         if nodes.len() * 5 / 4 > limit {
-            problems.push(Problem::new(
-                format!("net.{family}.neigh.default.gc_thresh3 is {limit}, and the cluster has {} nodes", nodes.len()),
-                "when the neighbour table is full, packets to nodes that are not in it are dropped (\"neighbour table \
-                 overflow\" in dmesg)",
-                format!(
-                    "sysctl -w net.{family}.neigh.default.gc_thresh3={}, gc_thresh2 to half of it",
-                    (nodes.len() * 4).next_power_of_two()
-                ),
-            ));
+            let room = (nodes.len() * 4).next_power_of_two();
+            let setting = format!("net.{family}.neigh.default.gc_thresh");
+            let problem = Condition::new(
+                Kind::NeighbourTableSmall,
+                *family,
+                format!("{setting}3 is {limit}, and the cluster has {} nodes", nodes.len()),
+            );
+            problems.push(
+                problem
+                    .because(
+                        "when the neighbour table is full, packets to nodes that are not in it are dropped \
+                         (\"neighbour table overflow\" in dmesg)",
+                    )
+                    .decided_by_a_person(format!("sysctl -w {setting}3={room}, gc_thresh2 to half of it"))
+                    .by_command(format!("sysctl -w {setting}3={room} {setting}2={}", room / 2)),
+            );
         }
     }
     Ok(match least {

@@ -1,6 +1,7 @@
 //! Does the kernel check the source address of pods' packets?
 
-use super::super::finding::{Finding, Outcome, Problem, some};
+use super::super::finding::{Finding, Outcome, some};
+use conditions::{Condition, Kind};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -14,18 +15,18 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let open: Vec<String> = links.iter().filter(unguarded).map(|(link, _)| link.clone()).collect();
     let problem = || {
         let cure: Vec<String> = open.iter().map(|link| format!("net.ipv4.conf.{link}.rp_filter=1")).collect();
-        Problem::new(
-            format!("rp_filter is off on the pod links {}", some(&open)),
-            "podlan sets it to 1 on every pod link; without it only the agent's packet filter rule prevents those \
-             pods from sending with another pod's address",
-            format!("sysctl -w {}, and find what resets it", some(&cure)),
-        )
+        Condition::new(Kind::RpFilterOff, "", format!("rp_filter is off on the pod links {}", some(&open)))
+            .because(
+                "podlan sets it to 1 on every pod link; without it only the agent's packet filter rule prevents \
+                 those pods from sending with another pod's address",
+            )
+            .decided_by_a_person(format!("sysctl -w {}, and find what resets it", some(&cure)))
+            .by_command(format!("sysctl -w {}", cure.join(" ")))
     };
     let problems = if open.is_empty() { Vec::new() } else { vec![problem()] };
     let fine = match all.as_deref() {
         Some("2") => {
-            "loose for all links (net.ipv4.conf.all.rp_filter = 2): the packet filter rule does the strict \
-              check"
+            "loose for all links (net.ipv4.conf.all.rp_filter = 2): the packet filter rule does the strict check"
         }
         _ => "strict on every pod link",
     };

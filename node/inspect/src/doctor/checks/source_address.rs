@@ -1,6 +1,7 @@
 //! Does the node send to its pods from the address that the cluster has for it?
 
-use super::super::finding::{Finding, Outcome, Problem};
+use super::super::finding::{Finding, Outcome};
+use conditions::{Condition, Kind};
 use facts::Facts;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
@@ -18,15 +19,17 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         }
         asked += 1;
         if !internal.contains(source) {
-            problems.push(Problem::new(
-                format!("this node sends to its pods from {source}, and its InternalIP is {}", family.join(", ")),
-                "probes and policies expect the node's InternalIP: a NetworkPolicy that allows the node does not match",
-                format!(
-                    "set `hostSource` to {} in the conflist of podlan; it applies to pods that are created \
-                         afterwards",
+            problems.push(
+                Condition::new(
+                    Kind::SourceAddress,
+                    source.to_string(),
+                    format!("this node sends to its pods from {source}, and its InternalIP is {}", family.join(", ")),
+                )
+                .decided_by_a_person(format!(
+                    "set `hostSource` to {} in the conflist of podlan; it applies to pods that are created afterwards",
                     family[0]
-                ),
-            ));
+                )),
+            );
         }
     }
     if asked == 0 {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::doctor::checks::{self, healthy};
-use crate::doctor::finding::Fix;
 use crate::doctor::fix;
+use conditions::Fix;
 
 fn printed(report: &Report) -> String {
     let mut out = Vec::new();
@@ -50,7 +50,8 @@ fn what_a_fix_leaves_to_the_operator_is_shown_with_the_reason_and_only_when_a_fi
     use filter::forward::{By, ForwardDrop};
     let mut facts = healthy();
     let (chain, cure) = ("ip filter FORWARD".to_owned(), "podlan-node run --accept-forward".to_owned());
-    facts.forward = Ok(Some(vec![ForwardDrop { chain, by: By::Policy, certain: true, cure }]));
+    facts.forward =
+        Ok(Some(vec![ForwardDrop { chain, hook: "forward", rule: None, by: By::Policy, certain: true, cure }]));
     for fixed in [false, true] {
         let report = Report { done: Vec::new(), fixed, outcomes: checks::judge(&facts) };
         let text = printed(&report);

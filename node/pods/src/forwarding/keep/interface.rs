@@ -69,4 +69,6 @@ pub(super) enum Notice {
     /// Why forwarding cannot be checked.
     NotChecked(String),
     Warning(String),
+    /// It stays off, which the agent's condition `forwarding-off` says.
+    StaysOff(String),
 }

@@ -205,11 +205,11 @@ impl Machine {
     fn leave(&mut self, warning: Option<String>, due: Option<Instant>, actions: &mut Vec<Action>) {
         let Phase::Looking(Look { family, .. }) = self.phase else { return };
         self.due = [self.due, due].into_iter().flatten().min();
-        let known = &mut self.families[family].warning;
-        if let Some(new) = warning.as_ref().filter(|_| *known != warning) {
-            actions.push(Action::Log(Notice::Warning(new.clone())));
+        let known = &mut self.families[family];
+        if let Some(new) = warning.clone().filter(|_| known.warning != warning) {
+            actions.push(Action::Log(if known.is_off { Notice::StaysOff(new) } else { Notice::Warning(new) }));
         }
-        *known = warning;
+        known.warning = warning;
         self.next(family, actions);
     }
 

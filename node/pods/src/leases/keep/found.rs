@@ -49,13 +49,13 @@ impl Found {
     pub(super) fn take(&mut self, directory: &Path, looked: Looked, memory: &mut Memory) {
         match looked {
             Looked::Nothing => drop(memory.addresses.remove(directory)),
-            Looked::Network { swept, room, visible } => {
+            Looked::Network { swept, rooms, visible } => {
                 memory.visible.learn(visible);
                 self.unseen.extend(swept.unseen);
                 let (network, addresses) = (swept.counts.network.clone(), Arc::<[IpAddr]>::from(swept.addresses));
                 memory.addresses.insert(directory.to_owned(), addresses.clone());
                 let counts = &mut self.counts;
-                counts.room = counts.room.take().or_else(|| room.map(|room| (network.clone(), room)));
+                counts.rooms = counts.rooms.take().or_else(|| rooms.map(|rooms| (network.clone(), rooms)));
                 counts.stores.push(Known { network, addresses: Some(addresses), is_read: true });
                 counts.leases.push(swept.counts);
             }

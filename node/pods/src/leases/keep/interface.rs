@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::lease_counts::LeaseCounts;
-use super::super::sweep::{Room, Swept};
+use super::super::sweep::{Rooms, Swept};
 use super::super::visible_netns::VisibleNetns;
 use super::{Asked, Pools};
 
@@ -40,7 +40,7 @@ pub(crate) enum Looked {
     Nothing,
     Network {
         swept: Swept,
-        room: Option<Room>,
+        rooms: Option<Rooms>,
         visible: VisibleNetns,
     },
     Failed(String),

@@ -210,6 +210,7 @@ impl World {
                 assert_eq!(published, Some(&mtus), "pods follow an MTU before the state has it");
                 "pod mtus"
             }
+            Action::Probe(_) => "probe",
             Action::Refresh => {
                 self.source.extend(self.last_list.clone());
                 "refresh"

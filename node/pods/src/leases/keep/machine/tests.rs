@@ -101,7 +101,7 @@ impl Run {
 fn holds(job: Job, alive: u64) -> Event {
     let network = job.directory.display().to_string();
     let swept = Swept { counts: NetworkLeases { network, alive, unknown: 0 }, ..Swept::default() };
-    Event::Looked(job, Looked::Network { swept, room: None, visible: Default::default() })
+    Event::Looked(job, Looked::Network { swept, rooms: None, visible: Default::default() })
 }
 
 fn ms(millis: u64) -> Duration {

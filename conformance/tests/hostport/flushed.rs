@@ -1,0 +1,121 @@
+//! Another program removes the table, or a part of it.
+
+use std::time::Instant;
+
+use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
+use podlan_conformance::traffic::Protocol::Tcp;
+use serde_json::json;
+
+use crate::rig::{SOON, is_closed, is_empty, mapping, opens, records, table, with_ports};
+
+fn whole(node: &Node) -> Result<String, Error> {
+    Ok(table(node)?.lines().filter(|line| !line.contains("counter")).collect())
+}
+
+#[test]
+fn the_agent_puts_back_what_others_flush() {
+    within(|| {
+        let lab = Lab::new(2)?;
+        let [one, two] = lab.these();
+        let pods = [one.pod("web")?, one.pod("dns")?];
+        let ports = [json!([mapping("tcp", 8080)]), json!([mapping("udp", 53), mapping("tcp", 53)])];
+        for (pod, ports) in pods.iter().zip(&ports) {
+            pod.add(&with_ports(one, ports))?;
+        }
+        let _server = pods[0].serve()?;
+        let before = whole(one)?;
+        one.shell("nft flush ruleset")?;
+        is_closed(two.place(), Tcp, one.v4(), 8080)?;
+        let _agent = one.agent(&[])?;
+        let restored = |broken: &str| {
+            eventually(SOON, &format!("the table is whole again after {broken}"), || {
+                let now = whole(one).map_err(|error| error.to_string())?;
+                if now == before { Ok(()) } else { Err(now) }
+            })
+        };
+        restored("its start")?;
+        opens(two.place(), Tcp, one.v4(), 8080)?;
+        let mut slowest = std::time::Duration::ZERO;
+        for broken in [
+            "flush ruleset",
+            "delete table inet podlan-hostport",
+            "flush table inet podlan-hostport",
+            "delete element inet podlan-hostport any4 { tcp . 8080 }",
+            "flush map inet podlan-hostport any6",
+            "flush ruleset",
+        ] {
+            one.shell(&format!("nft {broken}"))?;
+            let begun = Instant::now();
+            restored(broken)?;
+            slowest = slowest.max(begun.elapsed());
+            opens(two.place(), Tcp, one.v4(), 8080)?;
+        }
+        println!("the slowest was whole again after {slowest:?}");
+        for pod in &pods {
+            pod.del(&one.podnet())?;
+        }
+        is_empty(one, "after DEL, beside the agent")
+    });
+}
+
+#[test]
+fn without_an_agent_the_next_pod_with_a_host_port_brings_all_of_them_back() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, next) = (one.pod("web")?, one.pod("next")?);
+        web.add(&with_ports(one, &json!([mapping("tcp", 8080)])))?;
+        let _server = web.serve()?;
+        for broken in
+            ["flush ruleset", "flush chain inet podlan-hostport prerouting", "flush table inet podlan-hostport"]
+        {
+            one.shell(&format!("nft {broken}"))?;
+            next.add(&with_ports(one, &json!([mapping("tcp", 8081)])))?;
+            opens(one.place(), Tcp, one.v4(), 8080)?;
+            next.del(&one.podnet())?;
+        }
+        web.del(&one.podnet())?;
+        is_empty(one, "at the end")
+    });
+}
+
+/// What is left of a pod that ended without a DEL goes with its lease.
+#[test]
+fn the_agent_collects_the_host_ports_of_a_pod_that_is_gone() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, living) = (one.pod("web")?, one.pod("living")?);
+        web.add(&with_ports(one, &json!([mapping("tcp", 8080)])))?;
+        living.add(&with_ports(one, &json!([mapping("tcp", 8081)])))?;
+        let _agent = one.agent(&["--resync", "1s"])?;
+        web.remove()?;
+        eventually(SOON, "the dead pod's host port is gone", || {
+            let table = table(one).map_err(|error| error.to_string())?;
+            let gone = records(one).len() == 1 && !table.contains("8080") && table.contains("8081");
+            if gone { Ok(()) } else { Err(table) }
+        })
+    });
+}
+
+/// A podlan that knows no host ports deleted the pod: it saw no record, and left the elements.
+#[test]
+fn what_a_podlan_without_host_ports_left_is_collected_after_the_upgrade() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, living) = (one.pod("web")?, one.pod("living")?);
+        web.add(&with_ports(one, &json!([mapping("tcp", 8080)])))?;
+        living.add(&with_ports(one, &json!([mapping("tcp", 8081)])))?;
+        one.shell("mv /run/podlan/_hostports /run/podlan-hidden")?;
+        web.del(&one.podnet())?;
+        one.shell("mv /run/podlan-hidden /run/podlan/_hostports")?;
+        assert!(records(one).len() == 2 && table(one)?.contains("8080"), "it is left");
+        let _agent = one.agent(&[])?;
+        eventually(SOON, "it is gone", || {
+            let table = table(one).map_err(|error| error.to_string())?;
+            let gone = records(one).len() == 1 && !table.contains("8080") && table.contains("8081");
+            if gone { Ok(()) } else { Err(table) }
+        })
+    });
+}
