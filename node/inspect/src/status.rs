@@ -23,6 +23,9 @@ pub struct Status<'a> {
     peers: Vec<Peer<'a>>,
     /// Routes of podlan that no verdict wants: of a withdrawal that is held, or of an agent that no longer runs.
     unwanted: Vec<String>,
+    /// Why the agent could not be asked, while it runs: the state is its last report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unanswered: Option<String>,
     /// Why the kernel could not be asked for its routes.
     #[serde(skip)]
     blind: Option<String>,
@@ -75,7 +78,13 @@ impl<'a> Status<'a> {
         };
         let peers = lines.iter().map(|line| Peer { line, found: find(line) }).collect();
         let unwanted = found.as_ref().map_or_else(|_| Vec::new(), |found| found.unwanted(lines));
-        Self { state, stale, peers, unwanted, blind }
+        Self { state, stale, peers, unwanted, unanswered: None, blind }
+    }
+
+    /// The same, of an agent that runs and did not answer: what is shown is from the file of its last report.
+    #[must_use]
+    pub fn unanswered(self, why: Option<String>) -> Self {
+        Self { unanswered: why, ..self }
     }
 
     /// The status for people at `now`.

@@ -31,8 +31,8 @@ pub(crate) struct Args {
 /// Prints the agent's last state.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let run_dir = RunDir(args.run_dir.clone());
-    let state = match read(&run_dir) {
-        Ok(state) => state,
+    let (state, unanswered) = match read(&run_dir) {
+        Ok(read) => read,
         Err(error) => {
             // An error cannot be reported if stderr is closed too.
             let _ = writeln!(
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let gone = is_agent_running(&run_dir) == Some(false);
     let stale = state.is_stale(now) || gone;
     let found = find(&lines);
-    let status = Status::new(&state, stale, &lines, &found);
+    let status = Status::new(&state, stale, &lines, &found).unanswered(unanswered);
     let detail = if args.all { Detail::All } else { Detail::Summary };
     let mut out = io::stdout().lock();
     let printed = if args.json {
@@ -65,9 +65,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The agent's present state, where it answers: it may be unable to write the file. Otherwise its last one.
-pub(super) fn read(run_dir: &RunDir) -> io::Result<State> {
-    control::state(&run_dir.control_socket()).or_else(|_| run_dir.read_state())
+/// The agent's present state, where it answers: it may be unable to write the file. Otherwise its last one, and why it did not.
+pub(super) fn read(run_dir: &RunDir) -> io::Result<(State, Option<String>)> {
+    match control::state(&run_dir.control_socket()) {
+        Ok(state) => Ok((state, None)),
+        Err(error) => Ok((run_dir.read_state()?, Some(error.to_string()))),
+    }
 }
 
 /// Reads the kernel's routes.

@@ -134,3 +134,16 @@ fn a_warning_that_a_condition_says_too_is_read_once() {
     assert_eq!(text.matches("forwarding is off").count(), 1, "{text}");
     assert!(text.contains("warning   the kernel could not be asked"), "{text}");
 }
+
+#[test]
+fn an_agent_that_does_not_answer_is_said_with_the_age_of_its_last_report() {
+    let mut state = ready();
+    state.boot_time = NOW.boot - 34;
+    let found = Ok(Found { here: Here::default(), routes: Routes::new(), holders: BTreeMap::new() });
+    let status = |stale| Status::new(&state, stale, &[], &found).unanswered(Some("Connection refused".to_owned()));
+    let text = status(false).text(Detail::Summary, NOW);
+    let line = "as of 34s ago: the agent runs, but does not answer (Connection refused); read its log";
+    assert!(text.contains(line), "{text}");
+    // Of one that has ended, or is stuck, the line "ready" says so.
+    assert!(!status(true).text(Detail::Summary, NOW).contains("as of"));
+}

@@ -6,7 +6,7 @@ use super::peers::{Peer, counts, troubled};
 use super::{Detail, Status};
 use crate::table::table;
 use state::Clocks;
-use state::ago::{ago, for_how_long};
+use state::ago::{ago, for_how_long, shown};
 use state::paths::Paths;
 
 /// Up to this many pod CIDRs each has a line.
@@ -52,6 +52,10 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
     let mut lines =
         vec![format!("node      {} (pod CIDRs: {})", state.node, list(&state.pod_cidrs)), format!("ready     {ready}")];
     lines.extend(state.reasons.iter().map(|reason| format!("          {reason}")));
+    if let Some(why) = status.unanswered.as_ref().filter(|_| !status.stale) {
+        let age = shown(now.boot.saturating_sub(state.boot_time));
+        lines.push(format!("          as of {age} ago: the agent runs, but does not answer ({why}); read its log"));
+    }
     lines.push(format!("source    {}, last read {}", state.source.name, ago(state.source.last_sync, now.unix)));
     match (state.source.error.as_str(), state.source.last_sync) {
         ("", _) => {}

@@ -89,10 +89,11 @@ fn doctor(facts: &Facts) -> Result<Vec<u8>, String> {
 }
 
 fn status(places: &Places) -> Result<Vec<u8>, String> {
-    let state = status::read(&places.run_dir).map_err(|error| format!("{error} (is the agent running?)"))?;
+    let (state, unanswered) =
+        status::read(&places.run_dir).map_err(|error| format!("{error} (is the agent running?)"))?;
     let lines = places.run_dir.read_verdicts().unwrap_or_default();
     let found = status::find(&lines);
-    json(Status::new(&state, state.is_stale(Clocks::now()), &lines, &found))
+    json(Status::new(&state, state.is_stale(Clocks::now()), &lines, &found).unanswered(unanswered))
 }
 
 fn leases(places: &Places) -> Result<Vec<u8>, String> {
