@@ -37,6 +37,9 @@ pub struct Condition {
     pub left: String,
 }
 
+/// The subject of the condition that counts those of a kind that are too many to be listed: those listed are a sample.
+pub const OTHERS: &str = "others";
+
 /// What `doctor --fix` may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

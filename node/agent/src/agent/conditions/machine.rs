@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use conditions::{Condition, Kind};
+use conditions::{Condition, Kind, OTHERS};
 use inspect::doctor::finding::{Finding, Outcome};
 use state::UnknownCheck;
 
@@ -164,7 +164,7 @@ fn bounded(all: impl Iterator<Item = Condition>) -> Vec<Condition> {
     let more = counts.into_iter().filter(|(_, count)| *count > MOST);
     kept.extend(more.map(|(kind, count)| {
         let wrong = format!("{} more conditions of this kind: podlan-node doctor lists them", count - MOST);
-        Condition::new(kind, "others", wrong)
+        Condition::new(kind, OTHERS, wrong)
     }));
     // The worst first.
     kept.sort_by(|one, other| {

@@ -1,17 +1,22 @@
 //! What is wrong, as the state has it: since when, and one line of the log for each that appears or clears.
 
-use conditions::{Condition, Severity};
+use conditions::{Condition, Kind, OTHERS, Severity};
 
 /// Before this time the clock has not been set: the start of 2020, in seconds since 1970.
 const SET: u64 = 1_577_836_800;
 
-/// Replaces what was wrong by what is; what lasts keeps its time.
+/// Replaces what was wrong by what is; what lasts keeps its time. Of a kind of which only a sample is listed, that another sample
+/// is listed is no news.
 pub(super) fn follow(published: &mut Vec<Condition>, found: &[Condition], unix: u64) {
     let since = if unix < SET { 0 } else { unix };
     let before = std::mem::take(published);
+    let is_sampled = |kind: Kind| {
+        let has_others = |all: &[Condition]| all.iter().any(|one| one.kind == kind && one.subject == OTHERS);
+        has_others(&before) && has_others(found)
+    };
     for condition in found {
         let earlier = before.iter().find(|earlier| earlier.is_same(condition));
-        if earlier.is_none() && !published.iter().any(|other| other.is_same(condition)) {
+        if earlier.is_none() && !is_sampled(condition.kind) && !published.iter().any(|other| other.is_same(condition)) {
             appeared(condition);
         }
         let since = earlier.map_or(since, |earlier| earlier.since);
@@ -19,7 +24,7 @@ pub(super) fn follow(published: &mut Vec<Condition>, found: &[Condition], unix: 
     }
     for (index, gone) in before.iter().enumerate() {
         let is_first = !before[..index].iter().any(|other| other.is_same(gone));
-        if is_first && !found.iter().any(|condition| condition.is_same(gone)) {
+        if is_first && !is_sampled(gone.kind) && !found.iter().any(|condition| condition.is_same(gone)) {
             tracing::info!(kind = gone.kind.name(), subject = gone.subject, wrong = gone.wrong, "condition cleared");
         }
     }
@@ -71,12 +76,29 @@ mod tests {
         Condition::new(Kind::ForwardingOff, "IPv4", wrong)
     }
 
-    #[test]
-    fn what_lasts_keeps_its_time_and_each_appearance_and_clearing_is_logged_once() {
+    fn logged(run: impl FnOnce()) -> Vec<String> {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, run);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn of_too_many_the_sample_changes_without_a_line() {
+        let silent = |subject: &str| Condition::new(Kind::NextHopSilent, subject, "it is silent");
         let mut published = Vec::new();
-        tracing::subscriber::with_default(subscriber, || {
+        let begins = logged(|| follow(&mut published, &[silent("node1"), silent(OTHERS)], SET));
+        assert_eq!(begins.len(), 2, "{begins:?}");
+        let changes = logged(|| follow(&mut published, &[silent("node2"), silent(OTHERS)], SET));
+        assert!(changes.is_empty() && published[0].subject == "node2", "{changes:?}");
+        let ends = logged(|| follow(&mut published, &[silent("node2")], SET));
+        assert!(ends.len() == 1 && ends[0].contains("cleared") && ends[0].contains(OTHERS), "{ends:?}");
+    }
+
+    #[test]
+    fn what_lasts_keeps_its_time_and_each_appearance_and_clearing_is_logged_once() {
+        let mut published = Vec::new();
+        let logged = logged(|| {
             follow(&mut published, &[off("one link")], SET + 10);
             follow(&mut published, &[off("two links")], SET + 20);
             assert_eq!((published[0].since, published[0].wrong.as_str()), (SET + 10, "two links"));
@@ -84,9 +106,7 @@ mod tests {
             assert_eq!(published, []);
             follow(&mut published, &[], SET + 40);
         });
-        let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let logged: Vec<&str> = logged.lines().collect();
-        let [appeared, cleared] = logged[..] else { panic!("{logged:?}") };
+        let [appeared, cleared] = &logged[..] else { panic!("{logged:?}") };
         for word in ["ERROR", "forwarding-off", "IPv4", "one link", "doctor --fix"] {
             assert!(appeared.contains(word), "{word}: {appeared}");
         }

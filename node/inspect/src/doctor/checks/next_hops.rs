@@ -14,25 +14,28 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let kernel = facts.kernel()?;
     let mut problems = down(said, kernel);
     problems.extend(without_carrier(said, kernel));
-    let mut silent: BTreeMap<(IpAddr, u32), Vec<String>> = BTreeMap::new();
-    for (node, via, link) in hops(said) {
-        let nodes = silent.entry((via, link)).or_default();
-        if !nodes.iter().any(|known| known == node) {
-            nodes.push(node.to_owned());
-        }
-    }
-    let unanswered =
-        |via: IpAddr, link: u32| kernel.unanswered.iter().find(|one| one.address == via && one.device == link);
     // Without the link nobody answers.
     let usable = |index: u32| kernel.links.iter().any(|link| link.index == index && link.up && link.carrier);
-    let count = silent.len();
-    problems.extend(silent.iter().filter(|((_, link), _)| usable(*link)).filter_map(|((via, link), nodes)| {
-        unanswered(*via, *link).map(|entry| condition(entry, nodes, &kernel.link_name(*link)))
-    }));
-    if count == 0 && problems.is_empty() {
+    let silent = kernel.unanswered.iter().filter(|entry| usable(entry.device));
+    let mut silent: BTreeMap<(IpAddr, u32), (&Unanswered, Vec<&str>)> =
+        silent.map(|entry| ((entry.address, entry.device), (entry, Vec::new()))).collect();
+    let mut all = Vec::new();
+    for (node, via, link) in hops(said) {
+        all.push((via, link));
+        if let Some((_, nodes)) = silent.get_mut(&(via, link))
+            && !nodes.contains(&node)
+        {
+            nodes.push(node);
+        }
+    }
+    let behind = silent.into_values().filter(|(_, nodes)| !nodes.is_empty());
+    problems.extend(behind.map(|(entry, nodes)| condition(entry, &nodes, &kernel.link_name(entry.device))));
+    all.sort_unstable();
+    all.dedup();
+    if all.is_empty() && problems.is_empty() {
         return Ok(Finding::moot("no route to another node is wanted"));
     }
-    Ok(Finding::of(problems, format!("{count}, none is known to be silent")))
+    Ok(Finding::of(problems, format!("{}, none is known to be silent", all.len())))
 }
 
 /// The next hops of the wanted routes, with the names of the nodes behind them.
@@ -43,13 +46,14 @@ fn hops(said: &AgentSaid) -> impl Iterator<Item = (&str, IpAddr, u32)> {
     })
 }
 
-fn condition(entry: &Unanswered, nodes: &[String], link: &str) -> Condition {
+fn condition(entry: &Unanswered, nodes: &[&str], link: &str) -> Condition {
+    let nodes: Vec<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
     let state = if entry.failed { "FAILED" } else { "INCOMPLETE" };
     let (via, v6) = (entry.address, if entry.address.is_ipv6() { "-6 " } else { "" });
     Condition::new(
         Kind::NextHopSilent,
         nodes.join(", "),
-        format!("{via}, the next hop to {}, does not answer on {link}: its neighbour entry is {state}", some(nodes)),
+        format!("{via}, the next hop to {}, does not answer on {link}: its neighbour entry is {state}", some(&nodes)),
     )
     .decided_by_a_person(format!(
         "see whether that node is up, has this address, and answers {} on that segment; ip {v6}neigh show {via} dev \
