@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 
 use crate::row::At;
 
+/// How long a process that was killed may take to end.
+const ENDS: Duration = Duration::from_secs(30);
+
 /// For facts that have no bound of their own.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -151,10 +154,12 @@ impl<'lab> Stage<'lab> {
         self.log().get(length..).unwrap_or_default().to_owned()
     }
 
-    /// Starts the agent again where it has ended.
+    /// Starts the agent again where it has ended. One that was killed has left its lock a moment before it has ended.
     pub(crate) fn revive(&self) -> Result<(), Error> {
         let mut agent = self.agent();
-        if !agent.is_running() {
+        let lock = self.node.command("flock").args(["--nonblock", "/run/podlan/node.lock", "true"]);
+        if !agent.is_running() || lock.run()?.success() {
+            eventually(ENDS, "the agent ends", || if agent.is_running() { Err("it runs".into()) } else { Ok(()) })?;
             *agent = run_agent(self.node, &self.arguments)?;
         }
         Ok(())
