@@ -26,17 +26,15 @@ impl Ports {
         Ok(Some(records.iter().flat_map(elements).all(|one| is_held(&one))))
     }
 
-    /// Names each of the attachment's forwards that is not in force.
+    /// Names each of the attachment's forwards that is not in force; `None` where there is no record of the attachment.
     ///
     /// # Errors
     /// When the record or the kernel cannot be read.
-    pub fn differences(&self, key: &str, forwards: &[Forward]) -> Result<Vec<String>, Error> {
-        let Some(record) = self.read(key)? else {
-            return Ok(vec!["the record of its host ports is missing".to_owned()]);
-        };
+    pub fn differences(&self, key: &str, forwards: &[Forward]) -> Result<Option<Vec<String>>, Error> {
+        let Some(record) = self.read(key)? else { return Ok(None) };
         let mut filter = Filter::open()?;
         if !filter.has_rules()? {
-            return Ok(vec![format!("host ports: the packet filter table inet {NAME} lacks its rules")]);
+            return Ok(Some(vec![format!("host ports: the packet filter table inet {NAME} lacks its rules")]));
         }
         let held = filter.held()?;
         let is_missing = |forward: &&Forward| {
@@ -48,6 +46,6 @@ impl Ports {
         let said = |forward: &Forward| {
             format!("host port {} {} does not lead to {}", forward.protocol, forward.at, forward.to)
         };
-        Ok(ours.filter(is_missing).map(said).collect())
+        Ok(Some(ours.filter(is_missing).map(said).collect()))
     }
 }

@@ -82,6 +82,29 @@ pub fn forget(network: &NetworkName, container: &ContainerId) -> Result<bool, Er
     Ok(found)
 }
 
+/// Whether portmap's rules lead ports to a container of a network. Changes nothing.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn maps(network: &NetworkName, container: &ContainerId) -> Result<bool, Error> {
+    let Some((mut socket, tables)) = Tables::look()? else { return Ok(false) };
+    let chain = chain_of(network, container);
+    for family in tables.families(NAT) {
+        if rules(&mut socket, family, NAT, ENTRIES)?.iter().any(|rule| jump(rule) == Some(&chain)) {
+            return Ok(true);
+        }
+    }
+    for family in tables.families(TABLE) {
+        for of_containers in CHAINS {
+            let rules = rules(&mut socket, family, TABLE, of_containers)?;
+            if rules.iter().any(|rule| rule.comment == container.as_str()) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Removes what portmap has left by iptables for containers of a network that `keep` does not have; true where there was some.
 /// Its rules by nft do not name their network, so that [`forget`] alone removes them.
 ///

@@ -5,6 +5,7 @@ mod cost;
 mod flushed;
 mod killed_anywhere;
 mod loopback;
+mod portmap;
 mod reach;
 mod rig;
 mod sctp;

@@ -7,51 +7,17 @@
 //!     └── target, which must not receive forged packets
 //! ```
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use podlan_conformance::lab::{Error, Lab, Node, Pod, eventually, within};
+use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 
 use crate::build::{Build, SOON, old_and_new};
+use crate::sockets::{PORT, Sockets};
 
-const PORT: u16 = 7777;
 const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9419);
-
-/// Sockets of both families.
-struct Sockets(Vec<UdpSocket>);
-
-impl Sockets {
-    fn bind(pod: &Pod<'_>, at: &[IpAddr], port: u16) -> Result<Self, Error> {
-        let sockets = || at.iter().map(|at| UdpSocket::bind((*at, port))).collect::<Result<_, _>>();
-        let bound = pod.place().enter(sockets)?;
-        bound.map(Self).map_err(Error::system(format!("bind in {}", pod.name())))
-    }
-
-    /// Sends one datagram in each family; a full queue, or an error of the filter, is no failure of the test.
-    fn send(&self, to: &[IpAddr]) -> usize {
-        let sent = self.0.iter().zip(to).filter(|(socket, to)| socket.send_to(b"x", (**to, PORT)).is_ok());
-        sent.count()
-    }
-
-    /// The senders of all datagrams that have arrived.
-    fn received(&self) -> Result<Vec<SocketAddr>, Error> {
-        let mut received = Vec::new();
-        for socket in &self.0 {
-            socket.set_nonblocking(true).map_err(Error::system("listen"))?;
-            loop {
-                match socket.recv_from(&mut [0; 16]) {
-                    Ok((_, from)) => received.push(from),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(Error::system("receive")(error)),
-                }
-            }
-        }
-        Ok(received)
-    }
-}
 
 /// The forged datagrams that the agent's rule has dropped, by its metrics.
 fn dropped(node: &Node) -> Result<u64, String> {

@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, Request};
+use cni::{AddResult, Attachment, Code, Error as CniError, MacAddress, NetworkName, Request};
+use hostport::{Forward, Ports, portmap};
 use netlink::{Family, Hardening, Link, Procfs, Selector, Socket, Sysctl};
 use podlink::Identity;
 
@@ -41,7 +42,7 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
     let mut drift = unlike(&known, &held);
     let forwards = hostport::forwards(&request.config.runtime.port_mappings, &held)?;
     if !forwards.is_empty() {
-        drift.extend(addressing.ports()?.differences(&identity.host_name, &forwards)?);
+        drift.extend(port_drift(&addressing.ports()?, &identity, &forwards, &request.config.name, attachment)?);
     }
     drift.extend(host_drift(&mut host, &plan, &identity, absent).map_err(failed)?);
     drift.extend(pod_drift(&mut pod, &plan, attachment.ifname.as_str(), absent).map_err(failed)?);
@@ -49,6 +50,23 @@ pub(crate) fn check(request: &Request, attachment: &Attachment, netns: &Path) ->
         return Ok(());
     }
     Err(CniError::new(Code::Drift, "the attachment is not as ADD left it").with_details(drift.join("; ")))
+}
+
+/// What differs of the host ports. The list that ADD ran may have had portmap: then portmap maps them, as long as the pod lives.
+fn port_drift(
+    ports: &Ports,
+    identity: &Identity,
+    forwards: &[Forward],
+    network: &NetworkName,
+    attachment: &Attachment,
+) -> Result<Vec<String>, CniError> {
+    if let Some(differences) = ports.differences(&identity.host_name, forwards)? {
+        return Ok(differences);
+    }
+    Ok(match portmap::maps(network, &attachment.container_id)? {
+        true => Vec::new(),
+        false => vec!["the record of its host ports is missing".to_owned()],
+    })
 }
 
 /// Code 3, nothing is there to compare with, only where the namespace is gone: the runtime takes it as "no DEL is needed".

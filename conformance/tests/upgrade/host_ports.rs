@@ -1,0 +1,68 @@
+//! Host ports, whoever laid them: podlan's table and records, and portmap's rules.
+
+use std::net::IpAddr;
+
+use podlan_conformance::lab::{Error, Node, PORT, Place, eventually};
+use podlan_conformance::traffic::{Answer, Protocol, Target, probe};
+use serde_json::{Value, json};
+
+use crate::build::SOON;
+
+/// `portMappings` of one TCP port that leads to a port of the pod.
+pub(crate) fn mapping(host_port: u16, container_port: u16) -> Value {
+    json!([{ "hostPort": host_port, "containerPort": container_port, "protocol": "tcp" }])
+}
+
+/// The same, to the lab's server.
+pub(crate) fn to_server(host_port: u16) -> Value {
+    mapping(host_port, PORT)
+}
+
+fn answer(from: &Place, address: IpAddr, port: u16) -> Result<IpAddr, String> {
+    let report = from.enter(|| probe(Target { protocol: Protocol::Tcp, address }, port, None));
+    match report.map_err(|error| error.to_string())?.answer {
+        Answer::Saw(seen) => Ok(seen),
+        Answer::Silent(why) => Err(format!("{address} port {port}: {why}")),
+    }
+}
+
+/// Every address of the node leads by this port to a server that sees the caller's own address.
+pub(crate) fn answers(from: &Node, to: &Node, port: u16) -> Result<(), Error> {
+    for (address, own) in to.ips().into_iter().zip(from.ips()) {
+        eventually(SOON, &format!("{address} port {port} answers"), || match answer(from.place(), address, port)? {
+            seen if seen == own => Ok(()),
+            seen => Err(format!("it saw {seen}")),
+        })?;
+    }
+    Ok(())
+}
+
+/// No address of the node answers by this port.
+pub(crate) fn is_closed(from: &Node, to: &Node, port: u16) {
+    for address in to.ips() {
+        let answer = answer(from.place(), address, port);
+        assert!(answer.is_err(), "{address} port {port} saw {answer:?}");
+    }
+}
+
+/// podlan's table, as `nft` prints it; what nft says where there is none.
+pub(crate) fn table(node: &Node) -> Result<String, Error> {
+    let output = node.command("nft").args(["list", "table", "inet", "podlan-hostport"]).run()?;
+    Ok(output.stdout + &output.stderr)
+}
+
+/// The names of podlan's records.
+pub(crate) fn records(node: &Node) -> Vec<String> {
+    let listed = std::fs::read_dir(node.path("/run/podlan/_hostports"));
+    let names = listed.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name != "lock" && !name.ends_with(".new")).collect()
+}
+
+/// Whether portmap's rules name this container.
+pub(crate) fn portmap_knows(node: &Node, container: &str) -> Result<bool, Error> {
+    Ok(node.shell("nft list ruleset")?.lines().any(|line| {
+        let of_portmap = line.contains("CNI-") || line.contains("dnat name") || line.contains("cni_hostport");
+        of_portmap && line.contains(&format!("\"{container}\""))
+            || line.contains(&format!("id: \\\"{container}\\\""))
+    }) || node.shell("iptables-save -t nat; ip6tables-save -t nat")?.contains(&format!("id: \\\"{container}\\\"")))
+}
