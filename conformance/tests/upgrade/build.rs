@@ -31,6 +31,11 @@ pub(crate) fn old_and_new() -> Option<[Build; 2]> {
 }
 
 impl Build {
+    /// One of its programs.
+    pub(crate) fn path(&self, program: &str) -> PathBuf {
+        self.0.join(program)
+    }
+
     /// Starts its agent on a node, as `Node::agent` does.
     pub(crate) fn agent(&self, node: &Node, arguments: &[&str]) -> Result<Running, Error> {
         let run = ["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE];

@@ -62,7 +62,6 @@ pub(crate) fn records(node: &Node) -> Vec<String> {
 pub(crate) fn portmap_knows(node: &Node, container: &str) -> Result<bool, Error> {
     Ok(node.shell("nft list ruleset")?.lines().any(|line| {
         let of_portmap = line.contains("CNI-") || line.contains("dnat name") || line.contains("cni_hostport");
-        of_portmap && line.contains(&format!("\"{container}\""))
-            || line.contains(&format!("id: \\\"{container}\\\""))
+        of_portmap && line.contains(&format!("\"{container}\"")) || line.contains(&format!("id: \\\"{container}\\\""))
     }) || node.shell("iptables-save -t nat; ip6tables-save -t nat")?.contains(&format!("id: \\\"{container}\\\"")))
 }

@@ -47,12 +47,15 @@ impl<'a> Member<'a> {
         Ok(member)
     }
 
+    /// Stops its agent, if it has one.
+    pub(crate) fn stops(&mut self) -> Result<(), Error> {
+        // The manifest's grace period, after which kubelet kills.
+        self.agent.take().map_or(Ok(()), |agent| agent.stop(Duration::from_secs(5)).map(drop))
+    }
+
     /// Replaces its agent by that of a build, and waits until that has written its own list.
     pub(crate) fn becomes(&mut self, age: Age) -> Result<(), Error> {
-        if let Some(agent) = self.agent.take() {
-            // The manifest's grace period, after which kubelet kills.
-            agent.stop(Duration::from_secs(5))?;
-        }
+        self.stops()?;
         let build = self.builds.of(age);
         let of_manifest: &[&str] = match age {
             Age::Old => &["--chain-if-installed=portmap"],

@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use podlan_conformance::lab::{Added, Error, Node, Pod, added, skip};
+use podlan_conformance::lab::{Added, Command, Error, Node, Pod, added, skip};
 use serde_json::{Value, json};
+
+use crate::build::Build;
 
 /// The node's directories of plugins and of configuration.
 pub(crate) const BIN: &str = "/run/bin";
@@ -34,6 +36,16 @@ pub(crate) fn prepare(node: &Node, portmap: &Path) -> Result<(), Error> {
         fs::copy(portmap, node.path(BIN).join("portmap")).map(drop)
     };
     made().map_err(Error::system("make the node's directories"))
+}
+
+/// Installs the plugins of a build, as its agent does first.
+pub(crate) fn install(node: &Node, build: &Build) -> Result<(), Error> {
+    for plugin in ["podlan", "podlan-ipam"] {
+        let (new, to) = (node.path(BIN).join("new"), node.path(BIN).join(plugin));
+        let copied = fs::copy(build.path(plugin), &new).and_then(|_| fs::rename(&new, to));
+        copied.map_err(Error::system(format!("install {plugin}")))?;
+    }
+    Ok(())
 }
 
 /// The list that is there now; null where there is none.
@@ -77,19 +89,32 @@ fn configuration(list: &Value, plugin: &Value, ports: &Value, result: Option<&Va
     config
 }
 
+/// The installed plugin that a configuration is for.
+fn plugin(node: &Node, verb: &str, config: &Value) -> Command {
+    let command = node.command(Path::new(BIN).join(config["type"].as_str().unwrap_or_default()));
+    command.env("CNI_COMMAND", verb).env("CNI_PATH", BIN).stdin(config.to_string())
+}
+
 fn call(pod: &Pod<'_>, verb: &str, config: &Value) -> Result<String, Error> {
-    let plugin = Path::new(BIN).join(config["type"].as_str().unwrap_or_default());
-    let command = pod
-        .node()
-        .command(plugin)
-        .env("CNI_COMMAND", verb)
+    let command = plugin(pod.node(), verb, config)
         .env("CNI_CONTAINERID", pod.name())
         .env("CNI_NETNS", pod.netns())
         .env("CNI_IFNAME", "eth0")
-        .env("CNI_PATH", BIN)
-        .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={}", pod.name()))
-        .stdin(config.to_string());
+        .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={}", pod.name()));
     command.succeeds()
+}
+
+/// GC of the whole list: these attachments are valid, and no others.
+pub(crate) fn gc(node: &Node, valid: &[&Attached<'_>]) -> Result<(), Error> {
+    let list = list(node);
+    let valid: Vec<Value> =
+        valid.iter().map(|one| json!({ "containerID": one.pod.name(), "ifname": "eth0" })).collect();
+    for of_list in plugins(&list) {
+        let mut config = configuration(&list, &of_list, &Value::Null, None);
+        config["cni.dev/valid-attachments"] = valid.clone().into();
+        plugin(node, "GC", &config).succeeds()?;
+    }
+    Ok(())
 }
 
 fn plugins(list: &Value) -> Vec<Value> {

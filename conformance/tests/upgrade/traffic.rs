@@ -70,11 +70,7 @@ pub(crate) struct Forger {
 
 impl Forger {
     /// `thief` sends to each of `targets` as `victim`.
-    pub(crate) fn start(
-        thief: &Attached<'_>,
-        victim: &Attached<'_>,
-        targets: &[&Attached<'_>],
-    ) -> Result<Self, Error> {
+    pub(crate) fn start(thief: &Attached<'_>, victim: &Attached<'_>, targets: &[&Attached<'_>]) -> Result<Self, Error> {
         let stolen = victim.added.ips();
         for address in &stolen {
             let own = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::build::{SOON, old_and_new};
 use crate::host_ports::{answers, is_closed, mapping, portmap_knows, records, table, to_server};
+use crate::leases;
 use crate::left::Left;
 use crate::member::{Age, Builds, Member};
 use crate::runtime::{Attached, add, portmap};
 use crate::traffic::{Forger, Held};
-use crate::leases;
 
 const INSTALL: &str = include_str!("../../../docs/install.md");
 
@@ -59,10 +59,10 @@ fn leads_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Error> {
     // A pod that is made again gets its port by portmap at once, beside the table of the release that left.
     drop(server);
     web.del()?;
-    let web = add(one.pod("web")?, to_server(8081))?;
-    let _server = web.pod.serve()?;
+    let web = add(one.pod("web-again")?, to_server(8081))?;
+    let server = web.pod.serve()?;
     answers(two, one, 8081)?;
-    assert!(portmap_knows(one, "web")? && table(one)?.contains("8081"));
+    assert!(portmap_knows(one, "web-again")? && table(one)?.contains("8081"));
 
     one.command("sh").args(["-c", &commands()]).run()?;
     assert_eq!(records(one), [] as [&str; 0]);
@@ -75,10 +75,9 @@ fn leads_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Error> {
     for attached in [&thief, &victim, &target, &web, &kept] {
         attached.check()?;
     }
-    drop(held);
+    drop((held, server));
     kept.del()?;
     web.del()?;
-    drop(forger);
     // portmap's own chains stay, as they do without podlan.
     let of_portmap = |line: &String| line.starts_with("+ table ip nat") || line.starts_with("+ table ip6 nat");
     eventually(SOON, "the node is as it was before the upgrade", || {
@@ -86,12 +85,17 @@ fn leads_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Error> {
         let left: Vec<String> = left.into_iter().filter(|line| !of_portmap(line)).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
     })?;
+    eventually(SOON, "the earlier doctor finds nothing", || {
+        let output = builds.old.node(one, &["doctor"]).run().map_err(|error| error.to_string())?;
+        if output.success() { Ok(()) } else { Err(output.report()) }
+    })?;
     // And forth again.
     member.becomes(Age::New)?;
-    let web = add(one.pod("web-again")?, to_server(8081))?;
+    let web = add(one.pod("web-at-last")?, to_server(8081))?;
     let _server = web.pod.serve()?;
     answers(two, one, 8081)?;
     assert!(table(one)?.contains("8081"));
+    forger.is_stopped()?;
     eventually(SOON, "the doctor finds nothing", || {
         let output = builds.new.node(one, &["doctor"]).run().map_err(|error| error.to_string())?;
         if output.success() { Ok(()) } else { Err(output.report()) }
