@@ -58,10 +58,10 @@ pub(crate) fn records(node: &Node) -> Vec<String> {
     names.filter(|name| name != "lock" && !name.ends_with(".new")).collect()
 }
 
-/// Whether portmap's rules name this container.
+/// Whether portmap's rules, of either of its ways to lay them, name this container.
 pub(crate) fn portmap_knows(node: &Node, container: &str) -> Result<bool, Error> {
-    Ok(node.shell("nft list ruleset")?.lines().any(|line| {
-        let of_portmap = line.contains("CNI-") || line.contains("dnat name") || line.contains("cni_hostport");
-        of_portmap && line.contains(&format!("\"{container}\"")) || line.contains(&format!("id: \\\"{container}\\\""))
-    }) || node.shell("iptables-save -t nat; ip6tables-save -t nat")?.contains(&format!("id: \\\"{container}\\\"")))
+    let rules = node.shell(
+        "iptables-save -t nat; ip6tables-save -t nat; nft list table ip cni_hostport; nft list table ip6 cni_hostport; true",
+    )?;
+    Ok([format!("\"{container}\""), format!("\"{container}\\\"")].iter().any(|name| rules.contains(name)))
 }

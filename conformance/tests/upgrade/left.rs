@@ -1,4 +1,5 @@
-//! What is on a node of podlan's: tables of the packet filter, files, and everything of the network.
+//! What is on a node of podlan's: tables of the packet filter (those of portmap apart, which it leaves empty), files, and
+//! everything of the network.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +16,9 @@ pub(crate) struct Left {
 
 impl Left {
     pub(crate) fn of(node: &Node) -> Result<Self, Error> {
-        let tables = node.shell("nft list tables")?.lines().map(str::to_owned).collect();
+        let is_portmaps = |table: &str| table.ends_with(" nat") || table.ends_with(" cni_hostport");
+        let tables = node.shell("nft list tables")?;
+        let tables = tables.lines().filter(|table| !is_portmaps(table)).map(str::to_owned).collect();
         let mut files = BTreeSet::new();
         for folder in ["/run/podlan", "/run/bin", "/run/net.d"] {
             list(&node.path(folder), folder, &mut files);

@@ -175,10 +175,8 @@ fn forth_and_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Erro
 }
 
 /// What a node has more of, after its pods are gone, than before its first pod under the earlier build.
-const LEFT: [&str; 9] = [
+const LEFT: [&str; 7] = [
     "+ table inet podlan-hostport",
-    "+ table ip nat",
-    "+ table ip6 nat",
     "+ /run/podlan/_hostports",
     "+ /run/podlan/_hostports/lock",
     "+ /run/podlan/podnet",

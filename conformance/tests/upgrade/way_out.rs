@@ -78,11 +78,8 @@ fn leads_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Error> {
     drop((held, server));
     kept.del()?;
     web.del()?;
-    // portmap's own chains stay, as they do without podlan.
-    let of_portmap = |line: &String| line.starts_with("+ table ip nat") || line.starts_with("+ table ip6 nat");
     eventually(SOON, "the node is as it was before the upgrade", || {
         let left = Left::of(one).map_err(|error| error.to_string())?.since(&before);
-        let left: Vec<String> = left.into_iter().filter(|line| !of_portmap(line)).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
     })?;
     eventually(SOON, "the earlier doctor finds nothing", || {
