@@ -5,6 +5,9 @@
  *
  *   floor add NETNS HOST_IF [v4 ADDRESS] [v6 ADDRESS]
  *   floor del HOST_IF
+ *
+ * Called as a CNI plugin (CNI_COMMAND) it does the same, with the addresses V4 and V6 of CNI_ARGS, and prints the least
+ * result.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -258,7 +261,27 @@ static void del(const char *host) {
     commit(netlink, "delete the pair");
 }
 
+/* What a runtime asks for by its environment. */
+static int plugin(const char *verb) {
+    char host[IFNAMSIZ], words[1024], *word[8] = {getenv("CNI_NETNS"), host};
+    const char *id = getenv("CNI_CONTAINERID"), *arguments = getenv("CNI_ARGS");
+    int count = 2;
+    if (!id || strlen(id) < 8) return 2;
+    snprintf(host, sizeof host, "floor%s", id + strlen(id) - 8);
+    if (!strcmp(verb, "DEL")) return del(host), 0;
+    snprintf(words, sizeof words, "%s", arguments ? arguments : "");
+    for (char *one = strtok(words, ";"); one && count < 6; one = strtok(NULL, ";")) {
+        if (strncmp(one, "V4=", 3) && strncmp(one, "V6=", 3)) continue;
+        word[count++] = one[1] == '4' ? "v4" : "v6";
+        word[count++] = one + 3;
+    }
+    add(count, word);
+    puts("{\"cniVersion\":\"1.0.0\"}");
+    return 0;
+}
+
 int main(int argc, char **argv) {
+    if (getenv("CNI_COMMAND")) return plugin(getenv("CNI_COMMAND"));
     if (argc >= 6 && !strcmp(argv[1], "add")) {
         add(argc - 2, argv + 2);
     } else if (argc == 3 && !strcmp(argv[1], "del")) {

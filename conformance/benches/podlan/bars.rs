@@ -55,6 +55,15 @@ fn all(figures: &Figures) -> Vec<Bar> {
         },
         Bar { part: "agent", own: "podlan-node", ..pods("10000 routes from nothing", "ip -batch", AtMost(2.0)) },
     ];
+    for families in ["v4", "dual"] {
+        let floor = |verb: &str| (format!("{verb} {families}"), FLOOR);
+        for case in [format!("ADD {families}"), format!("ADD {families}, a host port")] {
+            let own = PODLAN;
+            bars.push(Bar { part: "installed", case, own, other: floor("ADD"), bound: AtMost(1.2) });
+        }
+        let case = format!("DEL {families}");
+        bars.push(Bar { part: "installed", case, own: PODLAN, other: floor("DEL"), bound: AtMost(1.15) });
+    }
     for series in figures.all().iter().filter(|s| s.part == "datapath" && s.contender == PODLAN) {
         for peer in [PEER, "bridge (newest)"] {
             let bound = if series.unit == "us" { AtMost(1.0 / TIE) } else { AtLeast(TIE) };

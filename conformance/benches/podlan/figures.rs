@@ -23,10 +23,22 @@ pub(crate) struct Series {
     pub(crate) samples: Vec<f64>,
 }
 
+/// A contender that was not measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LeftOut {
+    /// The part of the benchmark.
+    pub(crate) part: String,
+    /// The contender.
+    pub(crate) contender: String,
+    /// The reason.
+    pub(crate) why: String,
+}
+
 /// All figures of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     series: Vec<Series>,
+    left_out: Vec<LeftOut>,
 }
 
 impl Figures {
@@ -51,8 +63,22 @@ impl Figures {
         self.series.push(Series { part, case, contender, unit, samples: vec![sample] });
     }
 
+    /// Says why a contender has no figures in a part.
+    pub(crate) fn leave_out(&mut self, part: &str, contender: &str, why: &str) {
+        eprintln!("left out: {contender}: {why}");
+        let [part, contender, why] = [part, contender, why].map(str::to_owned);
+        self.left_out.push(LeftOut { part, contender, why });
+    }
+
+    /// What was left out.
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
     /// Merges newer figures: they replace all older ones of the same part.
     pub(crate) fn merge(&mut self, newer: Self) {
+        self.left_out.retain(|old| newer.series.iter().all(|new| new.part != old.part));
+        self.left_out.extend(newer.left_out);
         self.series.retain(|series| newer.series.iter().all(|new| new.part != series.part));
         self.series.extend(newer.series);
     }
@@ -75,6 +101,9 @@ impl Figures {
             "cpus": std::thread::available_parallelism()?.get(),
             "load": read("/proc/loadavg"),
             "series": series.collect::<Vec<_>>(),
+            "leftOut": self.left_out.iter().map(|LeftOut { part, contender, why }| {
+                json!({ "part": part, "contender": contender, "why": why })
+            }).collect::<Vec<_>>(),
         });
         Ok(fs::write(path, serde_json::to_string(&whole)? + "\n")?)
     }
@@ -87,7 +116,11 @@ impl Figures {
             let samples = series["samples"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
             Series { part: text("part"), case: text("case"), contender: text("contender"), unit: text("unit"), samples }
         });
-        Ok(Self { series: series.collect() })
+        let left_out = whole["leftOut"].as_array().into_iter().flatten().map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+            LeftOut { part: text("part"), contender: text("contender"), why: text("why") }
+        });
+        Ok(Self { series: series.collect(), left_out: left_out.collect() })
     }
 }
 

@@ -5,6 +5,7 @@ mod calls;
 mod crowd;
 mod datapath;
 mod first_packets;
+mod installed;
 mod ipam;
 mod pods;
 mod runtime;
@@ -23,6 +24,8 @@ use crate::tools::Tools;
 pub(crate) enum Part {
     /// ADD and DEL of one pod, with none, 250 and 2,000 others on the node.
     Pods,
+    /// ADD and DEL as default installs do them: whole lists of plugins, called by libcni.
+    Installed,
     /// A hundred and five hundred ADDs at once; and, of twenty beside other links, the first packets that are lost.
     Crowd,
     /// System calls, netlink requests and instructions of an ADD and a DEL.
@@ -44,6 +47,7 @@ impl Part {
     pub(crate) fn run(self, tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
         match self {
             Self::Pods => pods::run(tools, quick, figures),
+            Self::Installed => installed::run(tools, quick, figures),
             Self::Crowd => crowd::run(tools, quick, figures),
             Self::Calls => calls::run(tools, figures),
             Self::Ipam => ipam::run(tools, quick, figures),
@@ -60,4 +64,14 @@ impl fmt::Display for Part {
         let name = self.to_possible_value();
         f.write_str(name.as_ref().map_or("", |name| name.get_name()))
     }
+}
+
+/// The order of the contenders in a round: another one each time, so that none always follows the same one.
+fn order(round: usize, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.rotate_left(round % count);
+    if round / count % 2 == 1 {
+        order.reverse();
+    }
+    order
 }

@@ -16,6 +16,7 @@ use crate::Failure;
 use crate::contender::{self, Contender, EACH, Families, Subnets, Verb};
 use crate::figures::Figures;
 use crate::measure::Cost;
+use crate::part::order;
 use crate::tools::Tools;
 
 /// Rounds of contenders that wait seconds for duplicate address detection.
@@ -56,16 +57,6 @@ pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(
         }
     }
     Ok(())
-}
-
-/// The order of the contenders in a round: another one each time, so that none always follows the same one.
-fn order(round: usize, count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.rotate_left(round % count);
-    if round / count % 2 == 1 {
-        order.reverse();
-    }
-    order
 }
 
 /// A contender on its node.

@@ -12,7 +12,7 @@ struct Table {
     short: fn(&str) -> bool,
 }
 
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 12] = [
     Table {
         title: "One pod, exec to exit",
         part: "pods",
@@ -22,6 +22,8 @@ const TABLES: [Table; 10] = [
         },
     },
     Table { title: "CPU time", part: "cpu", short: |case| case == "ADD v4, 250 pods" },
+    Table { title: "As installed, by libcni", part: "installed", short: |_| true },
+    Table { title: "As installed, CPU time of the plugins", part: "installed cpu", short: |_| false },
     Table { title: "At once", part: "crowd", short: |_| true },
     Table { title: "Before packets pass", part: "first", short: |_| true },
     Table { title: "Asked of the kernel and the processor", part: "calls", short: |_| false },
@@ -69,6 +71,15 @@ fn markdown(
             writeln!(text, "| {case} | {} |", cells.collect::<Vec<_>>().join(" | ")).ok();
         }
         text.push('\n');
+        let left_out: Vec<String> = figures
+            .left_out()
+            .iter()
+            .filter(|one| one.part == table.part)
+            .map(|one| format!("{} ({})", one.contender, one.why))
+            .collect();
+        if !left_out.is_empty() {
+            writeln!(text, "Not measured: {}.\n", left_out.join("; ")).ok();
+        }
     }
     text
 }
