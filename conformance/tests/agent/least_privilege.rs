@@ -145,6 +145,37 @@ fn with_one_capability_three_writable_directories_and_its_seccomp_profile_the_ag
     });
 }
 
+/// The agent asks a chained plugin for its versions by running it, with the profile's system calls too.
+#[test]
+fn confined_it_learns_what_a_chained_plugin_speaks() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [node] = lab.these();
+        let (program, plugin) = (binaries::find("podlan-node")?, node.path("/run/bin/portmap"));
+        let agent = |chained: &Path| -> Result<serde_json::Value, Error> {
+            fs::create_dir_all(node.path("/run/bin")).map_err(failed("make a folder"))?;
+            fs::copy(chained, &plugin).map_err(failed("copy a plugin"))?;
+            let agent = confined(node, &program)?
+                .args(["run", "--node-name", node.name(), "--nodes", Lab::NODES_FILE, "--chain", "portmap"])
+                .args(["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])
+                .spawn()?;
+            let conflist = node.path("/run/net.d/10-podlan.conflist");
+            let text = eventually(SOON, "the conflist is written", || {
+                fs::read_to_string(&conflist).map_err(|error| format!("{error}\n{}", agent.stderr()))
+            })?;
+            agent.stop(SOON)?;
+            fs::remove_file(&conflist).map_err(failed("remove the conflist"))?;
+            serde_json::from_str(&text).map_err(|_| Error::Unreadable { from: "the conflist".into(), said: text })
+        };
+        // podlan itself speaks it; a program that speaks nothing stands for an older plugin.
+        let list = agent(&binaries::find("podlan")?)?;
+        assert_eq!(list["cniVersions"], serde_json::json!(["0.4.0", "1.0.0", "1.1.0"]), "{list}");
+        let list = agent(Path::new("/bin/true"))?;
+        assert_eq!(list["cniVersions"], serde_json::json!(["0.4.0", "1.0.0"]), "{list}");
+        Ok(())
+    });
+}
+
 fn node_two_cidr() -> ipnetwork::IpNetwork {
     ipnetwork::IpNetwork::V4(
         ipnetwork::Ipv4Network::new(std::net::Ipv4Addr::new(10, 244, 2, 0), 24)
