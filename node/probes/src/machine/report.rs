@@ -1,7 +1,5 @@
 //! What is reported of the paths.
 
-use std::collections::BTreeMap;
-
 use netlink::Family;
 use state::paths::{PathLine, Paths};
 
@@ -29,12 +27,18 @@ pub struct Counts {
 impl Machine {
     /// The paths, as `node.json` says them.
     pub fn report(&self, port: u16) -> Paths {
-        let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-        for path in self.paths.values() {
-            let all = || Verdict::WORDS.map(|word| (word.to_owned(), 0)).into();
-            let of_family = counts.entry(name(path.peer.family).to_owned()).or_insert_with(all);
-            *of_family.entry(path.verdict.word().to_owned()).or_default() += 1;
-        }
+        let counts = Family::BOTH.map(|family| {
+            let mut of_word = [0; Verdict::WORDS.len()];
+            let paths = self.paths.values().filter(|path| path.peer.family == family);
+            paths.for_each(|path| of_word[path.verdict.rank()] += 1);
+            (family, of_word)
+        });
+        // A family without a path is not named.
+        let counts = counts.into_iter().filter(|(_, of_word)| of_word.iter().any(|count| *count > 0));
+        let counts = counts.map(|(family, of_word)| {
+            let of_word = Verdict::WORDS.iter().zip(of_word).map(|(word, count)| ((*word).to_owned(), count));
+            (name(family).to_owned(), of_word.collect())
+        });
         let not_probed = Family::BOTH.into_iter().filter_map(|family| match &self.endpoints[family.index()] {
             Endpoint::Not(_, why) => Some((name(family).to_owned(), why.clone())),
             Endpoint::Ready(_) if let Some(rule) = self.obstruction.of(family) => {
@@ -46,7 +50,7 @@ impl Machine {
             probed: true,
             port,
             not_probed: not_probed.collect(),
-            counts,
+            counts: counts.collect(),
             worst: self.worst(),
             round_millis: u64::try_from(self.schedule.round().as_millis()).unwrap_or(u64::MAX),
             median_rtt_micros: self.median_rtt(),
@@ -54,18 +58,21 @@ impl Machine {
     }
 
     fn worst(&self) -> Vec<PathLine> {
-        let rank = |verdict: Verdict| Verdict::WORDS.iter().position(|word| *word == verdict.word());
+        let mut of_word = Verdict::WORDS.map(|_| Vec::new());
         let listed = |path: &&Path| !matches!(path.verdict, Verdict::Open | Verdict::Unknown | Verdict::NoAgent);
-        let mut worst: Vec<&Path> = self.paths.values().map(Box::as_ref).filter(listed).collect();
-        let key = |path: &&Path| (rank(path.verdict), path.since, path.peer.name.clone(), path.peer.family);
-        worst.sort_by_key(key);
-        let mut of_word: BTreeMap<&str, usize> = BTreeMap::new();
-        worst.retain(|path| {
-            let count = of_word.entry(path.verdict.word()).or_default();
-            *count += 1;
-            *count <= LISTED
+        for path in self.paths.values().map(Box::as_ref).filter(listed) {
+            of_word[path.verdict.rank()].push(path);
+        }
+        let order = |one: &&Path, other: &&Path| key(one).cmp(&key(other));
+        let first = of_word.into_iter().flat_map(|mut paths| {
+            if paths.len() > LISTED {
+                paths.select_nth_unstable_by(LISTED, order);
+                paths.truncate(LISTED);
+            }
+            paths.sort_unstable_by(order);
+            paths
         });
-        worst.into_iter().filter_map(line).collect()
+        first.filter_map(line).collect()
     }
 
     fn median_rtt(&self) -> Option<u64> {
@@ -74,6 +81,11 @@ impl Machine {
         all.sort_unstable();
         all.get(all.len() / 2).copied()
     }
+}
+
+/// The longest lasting first.
+fn key(path: &Path) -> (u64, &str, Family) {
+    (path.since, &path.peer.name, path.peer.family)
 }
 
 fn line(path: &Path) -> Option<PathLine> {

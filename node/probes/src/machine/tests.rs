@@ -592,6 +592,29 @@ fn a_peer_that_is_new_or_has_changed_is_asked_within_a_second_among_five_thousan
 }
 
 #[test]
+fn a_report_counts_each_path_and_names_the_longest_lasting_of_each_word_the_worst_word_first() {
+    let now = Now { at: Instant::now(), unix: 1000 };
+    let mut machine = Machine::new(200, RandomState::new(), now);
+    machine.on(Event::Wanted(wanted(0, 101, false)), now);
+    for (place, path) in machine.paths.values_mut().enumerate() {
+        let since = Now { unix: 1000 + (place as u64 * 37) % 100, ..now };
+        path.conclude([Verdict::PeerDead, Verdict::Open, Verdict::LostThere, Verdict::NoAgent][place % 4], since);
+    }
+    let report = machine.report(PORT);
+    let counts = &report.counts["ipv4"];
+    assert_eq!(counts.len(), Verdict::WORDS.len());
+    assert_eq!(["peer-dead", "open", "lost-there", "no-agent", "lost"].map(|word| counts[word]), [25, 25, 25, 25, 0]);
+    assert!(!report.counts.contains_key("ipv6"), "there is no such path");
+    let words: Vec<&str> = report.worst.iter().map(|line| line.state.as_str()).collect();
+    assert_eq!(words, [["lost-there"; 20], ["peer-dead"; 20]].concat());
+    for word in ["lost-there", "peer-dead"] {
+        let listed: Vec<u64> = report.worst.iter().filter(|line| line.state == word).map(|line| line.since).collect();
+        let later = machine.paths.values().filter(|path| path.verdict.word() == word && path.since > listed[19]);
+        assert!(listed.is_sorted() && later.count() == 5, "{word}: {listed:?}");
+    }
+}
+
+#[test]
 fn each_round_begins_with_new_ports() {
     let start = Now { at: Instant::now(), unix: 0 };
     let mut machine = Machine::new(200, RandomState::new(), start);

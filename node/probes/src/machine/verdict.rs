@@ -81,6 +81,11 @@ impl Verdict {
         }
     }
 
+    /// The place of its word in [`Verdict::WORDS`].
+    pub(super) fn rank(self) -> usize {
+        Self::WORDS.iter().position(|word| *word == self.word()).unwrap_or_default()
+    }
+
     /// Whether packets of pods do not pass as they should, as far as is known.
     pub fn is_bad(self) -> bool {
         matches!(
