@@ -1,5 +1,5 @@
 //! Pods are added and removed for a long time, in every way that runtimes do it, many at once, and nothing grows: no
-//! link, address, route, neighbour, rule, lease, mount, byte of the stores, descriptor or page of the agent.
+//! link, address, route, neighbour, rule, lease, host port, mount, byte of the stores, descriptor or page of the agent.
 //!
 //! ```text
 //!   node1 (agent with its source rule)
@@ -114,9 +114,17 @@ fn churn(rig: &Rig<'_>, wanted: usize, seed: u64) -> Result<Tally, Error> {
 fn settled(rig: &Rig<'_>, agent: &Running, before: &Snapshot) -> Result<Figures, Error> {
     eventually(Duration::from_secs(20), "the node is as it was before", || {
         let difference = rig.node.network().map_err(|error| error.to_string())?.since(before);
-        if difference.is_empty() { Ok(()) } else { Err(difference) }
+        let ports = host_ports(rig.node).map_err(|error| error.to_string())?;
+        if difference.is_empty() && ports.is_empty() { Ok(()) } else { Err(format!("{difference}\n{ports}")) }
     })?;
     Figures::take(rig.node, agent)
+}
+
+/// What is left of host ports: the names of records, and the table where it has an element.
+fn host_ports(node: &Node) -> Result<String, Error> {
+    let records = "ls /run/podlan/_hostports 2>/dev/null | grep -v '^lock$'";
+    let elements = "nft list table inet podlan-hostport 2>/dev/null | grep elements";
+    node.shell(&format!("{records}; {elements}; true"))
 }
 
 #[test]

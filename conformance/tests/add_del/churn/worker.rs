@@ -34,7 +34,11 @@ pub(super) struct Tally {
     checks: usize,
     collections: usize,
     killed: usize,
+    with_ports: usize,
 }
+
+/// Host ports of a worker: each of its attachments asks for the next one or for none.
+const PORTS: usize = 1_000;
 
 /// A living pod and its attachments, by ifname: the network's index, and the result of ADD.
 struct Living<'lab> {
@@ -47,6 +51,7 @@ pub(super) struct Worker<'rig> {
     number: usize,
     random: u64,
     made: usize,
+    ports: usize,
     pods: Vec<Living<'rig>>,
     tally: Tally,
 }
@@ -54,7 +59,7 @@ pub(super) struct Worker<'rig> {
 impl<'rig> Worker<'rig> {
     pub(super) fn new(rig: &'rig Rig<'_>, number: usize, seed: u64) -> Self {
         let random = seed << 8 | number as u64;
-        Self { rig, number, random, made: 0, pods: Vec::new(), tally: Tally::default() }
+        Self { rig, number, random, made: 0, ports: 0, pods: Vec::new(), tally: Tally::default() }
     }
 
     /// A number below `bound` (splitmix64).
@@ -109,21 +114,36 @@ impl<'rig> Worker<'rig> {
         self.add(self.pods.len() - 1)
     }
 
+    /// A pod that was lost without a DEL has its port until it is collected, long before the numbers begin again.
+    fn next_port(&mut self) -> usize {
+        self.ports += 1;
+        20_000 + self.number * PORTS + self.ports % PORTS
+    }
+
     fn counted(&self) {
         self.rig.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     fn add(&mut self, index: usize) -> Result<(), Error> {
         let network = self.below(2);
+        let port = (self.below(3) == 0).then(|| self.next_port());
         let Some(living) = self.pods.get_mut(index) else { return Ok(()) };
         let Some(ifname) = IFNAMES.into_iter().find(|ifname| !living.attachments.contains_key(ifname)) else {
             return self.del(index);
         };
-        let config = &self.rig.networks[network];
+        let mut config = self.rig.networks[network].clone();
+        if let Some(port) = port {
+            config["runtimeConfig"] = json!({ "portMappings": [
+                { "hostPort": port, "containerPort": 80, "protocol": "tcp" },
+                { "hostPort": port, "containerPort": 80, "protocol": "udp" },
+            ]});
+        }
+        let config = &config;
         let added = living.pod.add_as(ifname, config)?;
         self.rig.model.begin(&attachment(config, &living.pod, ifname), &added.ips());
         living.attachments.insert(ifname, (network, added));
         self.tally.adds += 1;
+        self.tally.with_ports += usize::from(port.is_some());
         self.counted();
         Ok(())
     }
@@ -274,7 +294,8 @@ pub(super) fn audit(rig: &Rig<'_>, collected: &[&Value]) -> Result<(), Error> {
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        let Self { adds, adds_again, dels, dels_again, dels_of_unknown, checks, collections, killed } = other;
+        let Self { adds, adds_again, dels, dels_again, dels_of_unknown, checks, collections, killed, with_ports } =
+            other;
         self.adds += adds;
         self.adds_again += adds_again;
         self.dels += dels;
@@ -283,6 +304,7 @@ impl AddAssign for Tally {
         self.checks += checks;
         self.collections += collections;
         self.killed += killed;
+        self.with_ports += with_ports;
     }
 }
 
@@ -297,8 +319,12 @@ impl Sum for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { adds, adds_again, dels, dels_again, dels_of_unknown, checks, collections, killed } = self;
-        write!(f, "{adds} ADDs and {adds_again} that came twice, {dels} DELs and {dels_again} that came twice, ")?;
+        let Self { adds, adds_again, dels, dels_again, dels_of_unknown, checks, collections, killed, with_ports } =
+            self;
+        write!(
+            f,
+            "{adds} ADDs, {with_ports} with host ports, and {adds_again} that came twice, {dels} DELs and {dels_again} that came twice, "
+        )?;
         write!(
             f,
             "{dels_of_unknown} DELs of unknown attachments, {checks} CHECKs, {collections} GCs, {killed} pods killed without DEL"
