@@ -119,3 +119,27 @@ fn what_a_podlan_without_host_ports_left_is_collected_after_the_upgrade() {
         })
     });
 }
+
+/// A record that nobody has a lease for is garbage, whatever made it: GC removes it, and nothing of a valid attachment.
+#[test]
+fn gc_collects_a_record_without_a_lease() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, living) = (one.pod("web")?, one.pod("living")?);
+        living.add(&with_ports(one, &json!([mapping("tcp", 8081)])))?;
+        one.shell("cp -a /run/podlan/_hostports /run/kept")?;
+        web.add(&with_ports(one, &json!([mapping("tcp", 8080)])))?;
+        one.shell("mv /run/podlan/_hostports /run/hidden && cp -a /run/kept /run/podlan/_hostports")?;
+        web.del(&one.podnet())?;
+        one.shell("rm -r /run/podlan/_hostports && mv /run/hidden /run/podlan/_hostports")?;
+        assert!(records(one).len() == 2 && table(one)?.contains("8080"), "{:?}\n{}", records(one), table(one)?);
+        let mut config = one.podnet();
+        config["cniVersion"] = json!("1.1.0");
+        config["cni.dev/valid-attachments"] = json!([{"containerID": "living", "ifname": "eth0"}]);
+        living.cni("GC", "", &config)?.without_env("CNI_CONTAINERID").without_env("CNI_NETNS").succeeds()?;
+        let (left, table) = (records(one), table(one)?);
+        assert!(left.len() == 1 && !table.contains("8080") && table.contains("8081"), "{left:?}\n{table}");
+        Ok(())
+    });
+}
