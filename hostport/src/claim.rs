@@ -67,11 +67,11 @@ fn overlap(record: &Record, other: &Record) -> Option<Forward> {
 }
 
 fn judge(host: &Socket, other: &Record, record: &Record) -> Result<Holder, Error> {
-    if other.boot != record.boot {
-        return Ok(Holder::Dead);
-    }
     if Link::index(host, &other.link())?.is_some() {
         return Ok(Holder::Alive);
+    }
+    if other.boot != record.boot {
+        return Ok(Holder::Dead);
     }
     Ok(match NoLinks.netns(&other.proof, true) {
         Presence::Gone => Holder::Dead,

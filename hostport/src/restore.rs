@@ -58,14 +58,15 @@ impl Ports {
         })
     }
 
-    /// Whether an attachment is provably gone: of another boot, or without link and lease. An ADD takes its lease before it
-    /// records its ports, and a DEL releases it after them.
+    /// Whether an attachment is provably gone: without link and lease. An ADD takes its lease before it records its ports, and a
+    /// DEL releases it after them. Where another IPAM leases, another boot takes the lease's place; it is no proof elsewhere, for
+    /// a container may be shown another boot id than its node.
     fn is_gone(&self, host: &mut Socket, record: &Record, now: Stamp) -> Result<bool, Error> {
-        if record.boot != now.boot {
-            return Ok(true);
-        }
-        if !record.leased || Link::index(host, &record.link())?.is_some() {
+        if Link::index(host, &record.link())?.is_some() {
             return Ok(false);
+        }
+        if !record.leased {
+            return Ok(record.boot != now.boot);
         }
         let Some(data_dir) = self.directory.parent() else { return Ok(false) };
         let place = Place::new(data_dir, record.network.clone());

@@ -79,6 +79,37 @@ fn without_an_agent_the_next_pod_with_a_host_port_brings_all_of_them_back() {
     });
 }
 
+/// A container may be shown another boot id than its node: the agent collects nothing that has its link, or its lease.
+#[test]
+fn a_record_of_another_boot_stays_while_its_link_or_its_lease_does() {
+    within(|| {
+        let lab = Lab::new(1)?;
+        let [one] = lab.these();
+        let (web, half) = (one.pod("web")?, one.pod("half")?);
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        one.shell(&format!(
+            "echo 6f3c2f4e-0d2b-4c5e-9d2f-000000000001 >/run/boot && mount --bind /run/boot {boot_id}"
+        ))?;
+        web.add(&with_ports(one, &json!([mapping("tcp", 8080)])))?;
+        let added = half.add(&with_ports(one, &json!([mapping("tcp", 8081)])))?;
+        one.shell(&format!("umount {boot_id}"))?;
+        let _server = web.serve()?;
+        // As an ADD that has not made its link yet.
+        let host_end = added.result["interfaces"][0]["name"].as_str().unwrap_or_default();
+        one.shell(&format!("ip link delete {host_end}"))?;
+        one.shell("nft flush ruleset")?;
+        let agent = one.agent(&["--resync", "1s"])?;
+        opens(one.place(), Tcp, one.v4(), 8080)?;
+        one.shell("nft flush ruleset")?;
+        opens(one.place(), Tcp, one.v4(), 8080)?;
+        let log = agent.stderr();
+        assert!(!log.contains("pod that is gone"), "{log}");
+        assert_eq!(records(one).len(), 2);
+        [web, half].iter().try_for_each(|pod| pod.del(&one.podnet()).map(drop))?;
+        is_empty(one, "after DEL")
+    });
+}
+
 /// What is left of a pod that ended without a DEL goes with its lease.
 #[test]
 fn the_agent_collects_the_host_ports_of_a_pod_that_is_gone() {
