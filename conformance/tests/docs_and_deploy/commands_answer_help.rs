@@ -132,6 +132,10 @@ fn an_option_without_its_value_ends_a_script() {
         ("image", "--binaries"),
         ("kind-up", "--name"),
         ("kind-up", "--ip-family"),
+        ("kind-up", "--image"),
+        ("kind-up", "--load"),
+        ("kind-up", "--kube-proxy"),
+        ("apply", "--api-server"),
         ("test-as-new", "--output"),
     ] {
         let script = root().join("scripts").join(name);
