@@ -5,12 +5,12 @@
 set -euo pipefail
 source "$(dirname "$0")/cluster.sh"
 
-# What containerd says of its calls of the plugins on all workers: `COUNT SECONDS`.
+# What containerd says of the networks that it had the plugins make on all workers: `COUNT SECONDS`.
 adds() {
     local node
     for node in "${workers[@]}"; do
         on "$node" curl --silent --show-error http://127.0.0.1:1338/v1/metrics
-    done | awk '/network_plugin_operations_duration_seconds_(sum|count).*set_up_pod/ {
+    done | awk '/^containerd_cri_sandbox_create_network_seconds_(sum|count)/ {
         if ($1 ~ /_sum/) sum += $NF; else count += $NF
     } END { print count + 0, sum + 0 }'
 }
