@@ -12,8 +12,9 @@ use crate::row::{Cure, Row, Surface};
 use crate::stage::Stage;
 use crate::told::{Told, brief, by_agent, by_doctor, says};
 
-/// A busy machine is given this many times the bound before the row fails; the table has the time that it took.
-const PATIENCE: u32 = 4;
+/// A busy machine is given this many times the bound before the row fails, as long as between two looks at the most; the table
+/// has the time that it took.
+const PATIENCE: u32 = 14;
 
 /// The longest time between two looks of an agent, each of which is costly where nothing is optimised.
 const LONGEST: Duration = Duration::from_secs(70);

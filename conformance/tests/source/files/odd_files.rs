@@ -100,6 +100,11 @@ fn an_odd_file_in_the_nodes_directory_affects_its_own_nodes_only() {
             fs::write(&first, of(&[one, two, four])).unwrap();
             has_routes_to(one, four)?;
             assert_eq!(ours(one)?.len(), 8, "{what}: {:?}", ours(one)?);
+            // The next agent knows by this file what the node had.
+            eventually(SOON, "the fourth node is on file", || {
+                let kept = fs::read_to_string(one.path("/run/podlan/kept.json")).unwrap_or_default();
+                if kept.contains(four.name()) { Ok(()) } else { Err(kept) }
+            })?;
             // Started with an incomplete list: the nodes in it count, and none is removed.
             stop(agent)?;
             fs::write(&first, of(&[one, two])).unwrap();
