@@ -84,6 +84,7 @@ fn five_thousand_nodes_stay_within_30_megabytes_and_one_change_is_quick() {
         super::add_address(one, "eth0", network(NEIGHBOURS))?;
         let mut items = cluster::items(one, 5_000, true);
         cluster::list(&lab, &items)?;
+        let floor = floor(one, 10_000)?.as_secs_f64();
         // At rest it compares nothing; a full comparison takes a second.
         let agent = one.agent(&["--log-level", "warn", "--resync", "1h"])?;
         wait_for_routes(one, 10_002)?;
@@ -105,9 +106,14 @@ fn five_thousand_nodes_stay_within_30_megabytes_and_one_change_is_quick() {
         let before = worked(agent.id());
         std::thread::sleep(REST);
         let share = (worked(agent.id()) - before).as_secs_f64() / REST.as_secs_f64();
-        println!("5,000 nodes, at rest: {:.2} % of a core", share * 100.0);
+        println!(
+            "5,000 nodes, at rest: {:.2} % of a core; ten thousand routes by messages alone {floor:.3} s",
+            share * 100.0
+        );
         assert!(kilobytes("VmRSS:") < 30_000);
-        assert!(share < 0.03, "{share}");
+        // A slow machine is slow for both.
+        let most = (0.045 * floor).max(0.03);
+        assert!(share < most, "{share}, not under {most}");
         assert_eq!(status(one)?["ready"], true);
         Ok(())
     });
