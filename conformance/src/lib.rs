@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod cost;
 pub mod demo;
 pub mod first_packets;
+pub mod host_ports;
 pub mod lab;
 pub mod sent;
 pub mod traffic;

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use podlan_conformance::traffic::Protocol::Tcp;
 use serde_json::json;
 
-use crate::rig::{SOON, is_closed, is_empty, mapping, opens, records, table, with_ports};
+use crate::rig::{SOON, is_closed, is_empty, mapping, opens, with_ports};
 
 fn whole(node: &Node) -> Result<String, Error> {
     Ok(table(node)?.lines().filter(|line| !line.contains("counter")).collect())

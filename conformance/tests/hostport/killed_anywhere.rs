@@ -1,10 +1,11 @@
 //! ADD, DEL and GC of a pod with host ports, killed or refused at every system call: the next DEL leaves nothing, and the port
 //! of another pod stays.
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Command, Error, Lab, Node, Output, Pod, Sabotage, has_strace, within};
 use serde_json::{Value, json};
 
-use crate::rig::{mapping, records, table, with_ports};
+use crate::rig::{mapping, with_ports};
 
 struct Rig<'lab> {
     node: &'lab Node,

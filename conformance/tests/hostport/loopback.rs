@@ -5,10 +5,11 @@ use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
+use podlan_conformance::host_ports::table;
 use podlan_conformance::lab::{Added, Error, Lab, Node, Pod, within};
 use serde_json::json;
 
-use crate::rig::{mapping, table, with_ports};
+use crate::rig::{mapping, with_ports};
 
 fn localnet(node: &Node, added: &Added) -> Result<String, Error> {
     let link = added.result["interfaces"][0]["name"].as_str().unwrap_or_default();

@@ -9,11 +9,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use podlan_conformance::agent::has_routes_to;
+use podlan_conformance::host_ports::table;
 use podlan_conformance::lab::{Lab, PORT, within};
 use podlan_conformance::traffic::Protocol::{Tcp, Udp};
 use serde_json::json;
 
-use crate::rig::{is_closed, is_empty, mapping, seen, table, with_ports};
+use crate::rig::{is_closed, is_empty, mapping, seen, with_ports};
 
 /// H-110, S-181.
 #[test]

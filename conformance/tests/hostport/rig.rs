@@ -3,27 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Error, Node, PORT, Place, eventually};
 use podlan_conformance::traffic::{Answer, Protocol, Target, probe};
 use serde_json::{Value, json};
 
 /// The deadline for a fact on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-
-/// The table of host ports, as `nft` prints it; what nft says where there is none.
-pub(crate) fn table(node: &Node) -> Result<String, Error> {
-    let output = node.command("nft").args(["list", "table", "inet", "podlan-hostport"]).run()?;
-    Ok(output.stdout + &output.stderr)
-}
-
-/// The names of the records of host ports on a node.
-pub(crate) fn records(node: &Node) -> Vec<String> {
-    let listed = std::fs::read_dir(node.path("/run/podlan/_hostports"));
-    let names = listed.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| name != "lock" && !name.ends_with(".new")).collect();
-    names.sort_unstable();
-    names
-}
 
 /// Nothing is left of any host port: no record, no element.
 pub(crate) fn is_empty(node: &Node, when: &str) -> Result<(), Error> {

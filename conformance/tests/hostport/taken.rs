@@ -3,10 +3,11 @@
 use std::sync::Barrier;
 use std::thread;
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Error, Lab, Node, Output, Pod, within};
 use serde_json::{Value, json};
 
-use crate::rig::{is_empty, mapping, records, table, with_ports};
+use crate::rig::{is_empty, mapping, with_ports};
 
 fn add(pod: &Pod<'_>, config: &Value) -> Result<Output, Error> {
     pod.cni("ADD", "eth0", config)?.run()

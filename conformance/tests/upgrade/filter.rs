@@ -15,7 +15,7 @@ use std::time::Duration;
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 
 use crate::build::{Build, SOON, old_and_new};
-use crate::sockets::{PORT, Sockets};
+use crate::sockets::{PORT, Sockets, steal};
 
 const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9419);
 
@@ -35,10 +35,7 @@ fn none_passes(from: &Build, to: &Build) -> Result<(), Error> {
     let pods = [node.pod("thief")?, node.pod("victim")?, node.pod("target")?];
     let added = pods.iter().map(|pod| pod.add(&node.podnet())).collect::<Result<Vec<_>, _>>()?;
     let (stolen, target) = (added[1].ips(), added[2].ips());
-    for address in &stolen {
-        let (ip, length) = (address.to_string(), if address.is_ipv4() { 32 } else { 128 });
-        pods[0].command("ip").args(["addr", "add", &format!("{ip}/{length}"), "dev", "eth0", "nodad"]).succeeds()?;
-    }
+    steal(&pods[0], &stolen)?;
     let receiver = Sockets::bind(&pods[2], &target, PORT)?;
     let forged = Sockets::bind(&pods[0], &stolen, 0)?;
     let honest = Sockets::bind(&pods[1], &stolen, 0)?;

@@ -1,4 +1,4 @@
-//! Host ports, whoever laid them: podlan's table and records, and portmap's rules.
+//! Host ports, of podlan or of portmap: whom they lead to, and portmap's rules.
 
 use std::net::IpAddr;
 
@@ -43,19 +43,6 @@ pub(crate) fn is_closed(from: &Node, to: &Node, port: u16) {
         let answer = answer(from.place(), address, port);
         assert!(answer.is_err(), "{address} port {port} saw {answer:?}");
     }
-}
-
-/// podlan's table, as `nft` prints it; what nft says where there is none.
-pub(crate) fn table(node: &Node) -> Result<String, Error> {
-    let output = node.command("nft").args(["list", "table", "inet", "podlan-hostport"]).run()?;
-    Ok(output.stdout + &output.stderr)
-}
-
-/// The names of podlan's records.
-pub(crate) fn records(node: &Node) -> Vec<String> {
-    let listed = std::fs::read_dir(node.path("/run/podlan/_hostports"));
-    let names = listed.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name != "lock" && !name.ends_with(".new")).collect()
 }
 
 /// Whether portmap's rules, of either of its ways to lay them, name this container.

@@ -7,11 +7,12 @@
 use std::fs;
 use std::path::Path;
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
 use crate::build::{Build, SOON, old_and_new};
-use crate::host_ports::{answers, is_closed, portmap_knows, records, table, to_server};
+use crate::host_ports::{answers, is_closed, portmap_knows, to_server};
 use crate::member::{Age, Builds, Member};
 use crate::runtime::{add, install, portmap};
 

@@ -8,11 +8,12 @@
 //!     └── victim, target; others come and go
 //! ```
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Error, Lab, PORT, eventually, within};
 use serde_json::Value;
 
 use crate::build::{Build, SOON, old_and_new};
-use crate::host_ports::{answers, is_closed, portmap_knows, records, table, to_server};
+use crate::host_ports::{answers, is_closed, portmap_knows, to_server};
 use crate::left::Left;
 use crate::member::{Age, Builds, Member};
 use crate::runtime::{Attached, add, portmap};

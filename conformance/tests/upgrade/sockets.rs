@@ -1,4 +1,4 @@
-//! UDP sockets of a pod: one for each of its addresses.
+//! UDP sockets of a pod: one for each of its addresses, or of another's that it takes.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -7,6 +7,15 @@ use podlan_conformance::lab::{Error, Pod};
 
 /// The port of the receivers.
 pub(crate) const PORT: u16 = 7778;
+
+/// Gives a pod these addresses too.
+pub(crate) fn steal(thief: &Pod<'_>, addresses: &[IpAddr]) -> Result<(), Error> {
+    for address in addresses {
+        let own = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
+        thief.command("ip").args(["addr", "add", &own, "dev", "eth0", "nodad"]).succeeds()?;
+    }
+    Ok(())
+}
 
 /// Sockets of both families.
 pub(crate) struct Sockets(Vec<UdpSocket>);

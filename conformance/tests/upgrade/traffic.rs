@@ -11,7 +11,7 @@ use podlan_conformance::lab::{Error, Place, Pod, Running, binaries, eventually};
 
 use crate::build::SOON;
 use crate::runtime::Attached;
-use crate::sockets::{PORT, Sockets};
+use crate::sockets::{PORT, Sockets, steal};
 
 /// Between two rounds of forged datagrams.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -72,10 +72,7 @@ impl Forger {
     /// `thief` sends to each of `targets` as `victim`.
     pub(crate) fn start(thief: &Attached<'_>, victim: &Attached<'_>, targets: &[&Attached<'_>]) -> Result<Self, Error> {
         let stolen = victim.added.ips();
-        for address in &stolen {
-            let own = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
-            thief.pod.command("ip").args(["addr", "add", &own, "dev", "eth0", "nodad"]).succeeds()?;
-        }
+        steal(&thief.pod, &stolen)?;
         let receiver = |target: &&Attached<'_>| Sockets::bind(&target.pod, &target.added.ips(), PORT);
         let receivers = targets.iter().map(receiver).collect::<Result<Vec<_>, _>>()?;
         let (forged, to) = (Sockets::bind(&thief.pod, &stolen, 0)?, targets.iter().map(|one| one.added.ips()));

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use podlan_conformance::host_ports::{records, table};
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::Value;
 
 use crate::build::{SOON, old_and_new};
-use crate::host_ports::{answers, is_closed, mapping, portmap_knows, records, table, to_server};
+use crate::host_ports::{answers, is_closed, mapping, portmap_knows, to_server};
 use crate::leases;
 use crate::left::Left;
 use crate::member::{Age, Builds, Member};

@@ -1,5 +1,7 @@
 //! What a check finds.
 
+use std::borrow::Borrow;
+
 use conditions::Condition;
 
 /// The outcome of one check that could run.
@@ -35,7 +37,7 @@ impl Finding {
 }
 
 /// The first few of many, for a line that people read.
-pub(crate) fn some(texts: &[String]) -> String {
+pub(crate) fn some<T: Borrow<str>>(texts: &[T]) -> String {
     const SHOWN: usize = 4;
     match texts.len().checked_sub(SHOWN) {
         None | Some(0) => texts.join(", "),

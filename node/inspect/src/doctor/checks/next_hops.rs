@@ -47,13 +47,12 @@ fn hops(said: &AgentSaid) -> impl Iterator<Item = (&str, IpAddr, u32)> {
 }
 
 fn condition(entry: &Unanswered, nodes: &[&str], link: &str) -> Condition {
-    let nodes: Vec<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
     let state = if entry.failed { "FAILED" } else { "INCOMPLETE" };
     let (via, v6) = (entry.address, if entry.address.is_ipv6() { "-6 " } else { "" });
     Condition::new(
         Kind::NextHopSilent,
         nodes.join(", "),
-        format!("{via}, the next hop to {}, does not answer on {link}: its neighbour entry is {state}", some(&nodes)),
+        format!("{via}, the next hop to {}, does not answer on {link}: its neighbour entry is {state}", some(nodes)),
     )
     .decided_by_a_person(format!(
         "see whether that node is up, has this address, and answers {} on that segment; ip {v6}neigh show {via} dev \
