@@ -1,11 +1,12 @@
 //! What is wrong with this node, as the agent finds by itself: it gathers the facts and has them judged by the checks of
-//! `podlan-node doctor`, after events of the kernel and at intervals. A part of the agent.
+//! `podlan-node doctor`, after events of the kernel, after news of the other parts, and at intervals. A part of the agent.
 //!
 //! `machine` decides when to look and what to report; this is its shell, which waits, looks and publishes. It changes
 //! nothing but what podlan itself made for living pods, links and routes, which it puts back.
 
 mod machine;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -42,9 +43,9 @@ pub(super) struct Options {
 
 /// Looks for ever.
 pub(super) async fn keep(options: Options, activity: Activity) -> String {
-    let Options { run_dir, paths, state, mut verdicts, output } = options;
+    let Options { run_dir, paths, mut state, mut verdicts, output } = options;
     let mut machine = Machine::new(output.latest(Clone::clone), Instant::now());
-    let (mut events, mut looks) = (listen(), 0);
+    let (mut events, mut looks, mut news) = (listen(), 0, News::default());
     loop {
         let event = tokio::select! {
             biased;
@@ -52,6 +53,17 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
             changed = verdicts.changed() => match changed {
                 Ok(()) => Event::Woken,
                 Err(_closed) => return "nobody asks what is wrong any more".to_owned(),
+            },
+            changed = state.changed() => match changed {
+                Ok(()) => {
+                    let now = News::of(&state.borrow_and_update());
+                    if now == news {
+                        continue;
+                    }
+                    news = now;
+                    Event::Woken
+                }
+                Err(_closed) => return "nobody says how the agent stands any more".to_owned(),
             },
             heard = next_event(events.as_mut()) => match heard {
                 Ok(()) => Event::Woken,
@@ -90,6 +102,21 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
         drop(begun);
         machine.on(Event::Looked(Looked { outcomes, cost }), Instant::now());
         output.set(machine.found());
+    }
+}
+
+/// What other parts found, of which the checks say more: a packet filter that drops, paths that are lost.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct News {
+    forward_drops: usize,
+    /// By family and word.
+    paths: BTreeMap<String, BTreeMap<String, usize>>,
+}
+
+impl News {
+    fn of(state: &State) -> Self {
+        let paths = state.paths.as_ref().map(|paths| paths.counts.clone()).unwrap_or_default();
+        Self { forward_drops: state.forward_drops, paths }
     }
 }
 
