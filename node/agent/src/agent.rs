@@ -43,6 +43,9 @@ use state::{Clocks, ConfiguredPaths, RunDir, State};
 /// How often the parts are looked after.
 const TEND: Duration = Duration::from_millis(250);
 
+/// How long an agent that ends waits for its files.
+const LAST_FILES: Duration = Duration::from_millis(500);
+
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -148,6 +151,7 @@ impl Agent {
         tracing::info!(version, commit, node = %node, source, pid = std::process::id(), "podlan-node starts");
         let mut agent = Self::start(options, Parts::default()).await?;
         let signal = agent.run_until(stop.wait()).await;
+        agent.desk.state_files.emptied(LAST_FILES).await;
         agent.parts.stop().await;
         tracing::info!(signal, version, commit, node = %node, "podlan-node ends; the routes stay");
         Ok(())

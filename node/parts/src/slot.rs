@@ -35,6 +35,11 @@ impl<T> Slot<T> {
         self.lock().take()
     }
 
+    /// Whether nobody took yet what was put last.
+    pub fn is_full(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// Waits until something was put.
     pub async fn filled(&self) {
         self.0.put.notified().await;

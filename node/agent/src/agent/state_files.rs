@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
@@ -21,6 +21,17 @@ pub(super) struct StateFiles {
     pub(super) verdicts: Slot<Arc<Vec<VerdictLine>>>,
     /// What the nodes have, as a list in JSON.
     pub(super) nodes: Slot<Vec<u8>>,
+}
+
+impl StateFiles {
+    /// Waits until everything is written or at least begun, and at most for `longest`: what an agent that ends leaves is
+    /// what the next one starts with.
+    pub(super) async fn emptied(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        while Instant::now() < until && (self.nodes.is_full() || self.verdicts.is_full() || self.state.is_full()) {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// How the files stand.
@@ -76,4 +87,30 @@ fn text(path: &Path, error: &io::Error) -> String {
         _ => "",
     };
     format!("failed to write {}: {error}{hint}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_that_ends_has_filed_what_it_knew_and_waits_no_longer_than_it_may() {
+        let root = std::env::temp_dir().join(format!("podlan-node-files-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        let (run_dir, files) = (RunDir(root.clone()), StateFiles::default());
+        files.nodes.put(b"[]".to_vec());
+        files.verdicts.put(Arc::default());
+        let nobody_writes = Instant::now();
+        files.emptied(Duration::from_millis(20)).await;
+        assert!(nobody_writes.elapsed() >= Duration::from_millis(20) && !run_dir.kept_file().exists());
+        let (output, _written) = Output::new(Written::default(), Arc::new(Notify::new()));
+        tokio::select! {
+            () = files.emptied(Duration::from_secs(60)) => {}
+            why = keep(run_dir.clone(), files.clone(), output, Activity::default()) => panic!("{why}"),
+        }
+        assert!(run_dir.kept_file().exists() && run_dir.verdicts_file().exists());
+        std::fs::remove_dir_all(root).unwrap();
+    }
 }
