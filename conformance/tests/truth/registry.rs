@@ -34,20 +34,13 @@ const CHECKS: &str = "node/inspect/src/doctor/checks/tests.rs";
 const TRACE: &str = "node/inspect/src/trace/tests.rs";
 const BY_TRACE: &str = "the_kinds_that_only_a_trace_reports";
 
-const ELSEWHERE: [Elsewhere; 8] = [
+const ELSEWHERE: [Elsewhere; 7] = [
     elsewhere(
         "loopback-missing",
         "needs a socket of containerd",
         "conformance/tests/truth/special.rs",
         "a_missing_loopback_plugin_is_named_where_containerd_needs_it_and_nowhere_else",
         "loopback-missing",
-    ),
-    elsewhere(
-        "probe-port-closed",
-        "of the probes",
-        "node/inspect/src/doctor/checks/paths.rs",
-        "each_kind_of_loss_is_one_condition_that_names_the_peers",
-        "port-closed-by-peer-firewall",
     ),
     elsewhere(
         "route-refused",

@@ -16,7 +16,7 @@ macro_rules! nft_rule {
             $family,
             " x c ",
             $rule,
-            "' | sed -n 's/.*# handle \\([0-9]*\\).*/\\1/p'"
+            "' | sed -n 's/.*# handle \\([0-9]*\\).*/\\1/p' | grep ."
         )
     };
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::row::{At, Cure, Fault, Row};
+use crate::row::{At, Cure, Fault, Row, Surface};
 use crate::stage::{FROM_NODE, IN, OUT, OUT_46, Options};
 
 const LOST: &str = "paths-lost";
@@ -40,6 +40,22 @@ rows! {
         fault: Fault::at(At::Lan, "ip link set node2 mtu 1400", "ip link set node2 mtu 1500"),
         kind: "paths-too-big",
         names: &["node2", "1500"],
+        ..Row::PLAIN
+    };
+    the_network_rejects_the_probes: Row {
+        broken: "a firewall before the peer rejects the port of the path probes, both ways, and says so",
+        fault: Fault::at(
+            At::Peer,
+            "nft add table inet x
+             nft 'add chain inet x in { type filter hook prerouting priority -400; }'
+             nft 'add rule inet x in iifname \"eth0\" udp dport 10111 reject with icmpx admin-prohibited'
+             nft 'add chain inet x out { type filter hook postrouting priority 400; }'
+             nft 'add rule inet x out oifname \"eth0\" udp dport 10111 drop'",
+            "nft delete table inet x",
+        ),
+        kind: "probe-port-closed",
+        names: &["node2", "10111"],
+        not_by: &[Surface::Alert],
         ..Row::PLAIN
     };
     the_peer_is_dead: Row {

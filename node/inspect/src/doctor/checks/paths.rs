@@ -144,7 +144,7 @@ fn condition(
         "port-closed-by-peer-firewall" => Condition::new(
             Kind::ProbePortClosed,
             subject,
-            format!("a packet filter rejects the path probes to {peers}"),
+            format!("a packet filter rejects the path probes (UDP port {port}) to {peers}"),
         )
         .decided_by_a_person(format!(
             "allow UDP port {port} from the pod CIDRs and from the nodes there, or run podlan-node run --probe off on every node"
