@@ -11,7 +11,7 @@ pub enum Severity {
     Info,
     /// Something will fail, or fails for some.
     Warning,
-    /// Pods are cut off, forged or cannot start.
+    /// Pods are cut off, can send with forged addresses, or cannot start.
     Critical,
 }
 
@@ -68,9 +68,9 @@ kinds! {
     // The agent.
     AgentGone "agent-gone" Critical
         "routes are no longer maintained: new nodes are unreachable, and a removed route is not restored"
-        "start podlan-node run again, and read the end of its log";
+        "read the end of its log, and start it again; end one that hangs first: a second one does not start beside it";
     AgentNotReady "agent-not-ready" Critical
-        "the runtime starts no pods on this node (STATUS 50)"
+        "a runtime that calls STATUS (containerd 2) reports the node NotReady; with others ADD fails only until this node's routes were made once since boot"
         "fix what the reason names; podlan-node status shows when the agent is ready";
 
     // The list of nodes.
@@ -79,13 +79,13 @@ kinds! {
         "fix what the error names: the line of the file, or the connection to the API server";
     WithdrawalHeld "withdrawal-held" Warning
         "a list that loses so many nodes at once is usually a mistake"
-        "if those nodes are really gone: podlan-node release-withdrawal";
+        "restore the list within --withdraw-hold (60 s); if those nodes are really gone: podlan-node release-withdrawal";
     NodeConflict "node-conflict" Critical
-        "two nodes give their pods the same addresses: traffic reaches one of them, at random"
-        "give that node a CIDR and an address of its own in the list of nodes";
+        "two nodes give their pods the same addresses: other nodes reach only the pods of the first one by name"
+        "give that node a CIDR and an address of its own in the list of nodes (in Kubernetes: drain it, delete its Node object and restart its kubelet, which registers it again)";
     NodeUnusable "node-unusable" Warning
         "there is no route to that node: its pods are unreachable"
-        "give that node a CIDR and an address of its own in the list of nodes";
+        "give that node a CIDR and an address of its own in the list of nodes (in Kubernetes: drain it, delete its Node object and restart its kubelet, which registers it again)";
     NodeMalformed "node-malformed" Warning
         "what cannot be read is ignored, and its last good routes stay"
         "correct that node in the list of nodes";
@@ -96,10 +96,10 @@ kinds! {
     // Routes.
     RouteMissing "route-missing" Critical
         "pods of that node are unreachable from this node"
-        "podlan-node doctor --fix has the agent restore it";
+        "a running agent restores it; without one run the command that podlan-node doctor prints";
     OwnRouteMissing "own-route-missing" Warning
         "packets to addresses that no pod has leave the node by its default route, and may come back"
-        "podlan-node doctor --fix has the agent restore it";
+        "a running agent restores it; without one run the command that podlan-node doctor prints";
     RouteRefused "route-refused" Critical
         "pods of that node are unreachable from this node"
         "see how the kernel reaches that node's address and its gateway: ip route get ADDRESS";
@@ -140,7 +140,7 @@ kinds! {
         "set accept_ra of that link to 2";
     Ipv6Off "ipv6-off" Critical
         "no pod gets its IPv6 address: every ADD on this node fails"
-        "enable IPv6 in the kernel, or remove the IPv6 CIDR of this node";
+        "enable IPv6 in the kernel, or, where a nodes file lists this node, remove its IPv6 CIDR there";
     RpFilterOff "rp-filter-off" Warning
         "only the agent's packet filter rule prevents those pods from sending with another pod's address"
         "set rp_filter of the pod links to 1, and find what resets it";
@@ -155,7 +155,7 @@ kinds! {
         "a running agent restores it at once; the kernel needs nf_tables";
     HostPortsMissing "host-ports-missing" Critical
         "nobody reaches those pods by the ports of this node"
-        "a running agent restores them at once; without one, the next pod with a host port brings all of them back";
+        "a running agent restores them at once; without one, the next pod with a host port restores all of them";
     ForwardDrop "forward-drop" Critical
         "pods of this node and of other nodes do not reach each other, whatever the routes and podlan's own rules are"
         "change the rule where it is configured, or run the agent with --accept-forward";
@@ -203,7 +203,7 @@ kinds! {
         "pods of this node and of those nodes do not reach each other"
         "find who drops packets with pod addresses between the nodes: podlan-node doctor on both, then the network";
     PathsTranslated "paths-translated" Warning
-        "pods are not seen with their own address: network policies and logs mean somebody else"
+        "pods are not seen with their own address: network policies and logs see another address"
         "let the rule that translates leave out the pod CIDRs";
     PathsTooBig "paths-too-big" Warning
         "connections open and hang as soon as they carry much"
@@ -224,16 +224,16 @@ kinds! {
         "set the pool in that file to one of this node's own CIDRs, and create those pods again";
     PoolExhausted "pool-exhausted" Critical
         "new pods of that network fail with \"no IP addresses available\""
-        "take back what is dead (podlan-node leases), run fewer pods here, or give the node a larger pod CIDR";
+        "release the leases of dead pods (podlan-node leases), run fewer pods here, or give the node a larger pod CIDR (in Kubernetes: --node-cidr-mask-size of the controller manager; then drain the node, delete its Node object and restart its kubelet)";
     PoolNearlyExhausted "pool-nearly-exhausted" Warning
         "new pods of that network will soon fail with \"no IP addresses available\""
-        "take back what is dead (podlan-node leases), run fewer pods here, or give the node a larger pod CIDR";
+        "release the leases of dead pods (podlan-node leases), run fewer pods here, or give the node a larger pod CIDR (in Kubernetes: --node-cidr-mask-size of the controller manager; then drain the node, delete its Node object and restart its kubelet)";
     LeaseDead "lease-dead" Warning
         "no other pod gets those addresses; when no address is left, new pods fail"
-        "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir";
+        "podlan-node doctor --fix releases them; a running agent does so for the stores below its --data-dir";
     StoreUnreadable "store-unreadable" Critical
         "pods of that network can be neither created nor removed while its store cannot be read"
-        "ipam/store/FORMAT.md, \"Damage\": the store is a text file, and the named line is the damaged one";
+        "if it is damaged, move it away and create the node's pods again: docs/troubleshooting.md, \"is damaged at line\"";
     StoreLocked "store-locked" Critical
         "pods of that network can be neither created nor removed while another process holds the lock of its store"
         "see why that process does not end";
@@ -248,13 +248,13 @@ kinds! {
         "run the runtime's CNI plugins in the node's own time namespace, or move the store away once its pods are gone";
     ConflistMissing "conflist-missing" Critical
         "the runtime creates no pods with podlan on this node"
-        "the agent writes one once its routes are in the kernel (run --cni-conf-dir); or write one";
+        "an agent with --cni-conf-dir writes one once its routes are in the kernel; else write one: docs/hosts.md, section 1";
     ConflistNotFirst "conflist-not-first" Critical
         "containerd and CRI-O take the first file by name: pods get the other network, or none"
         "if podlan is to be this node's network, move the other file away";
     ConflistUnreadable "conflist-unreadable" Critical
         "a runtime that reads it hangs or refuses all networks"
-        "remove the file";
+        "if podlan is to be this node's network, move that file out of /etc/cni/net.d";
     ConflistTwice "conflist-twice" Warning
         "the runtime takes the first; when that file is removed, pods get the other configuration"
         "move the second file away";

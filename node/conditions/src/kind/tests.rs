@@ -13,15 +13,19 @@ What podlan can report as wrong on a node. A condition has the same kind in `pod
 in `--json`, in `node.json`, in the agent's log (one line when it appears and one when it is cleared) and in the metric
 `podlan_node_conditions{kind, severity}`, which is 0 for a kind that is not there. The names are stable.
 
-- `critical`: pods are cut off, forged or cannot start. The alert `PodlanConditionCritical` fires after 1 minute.
+ADD, DEL and STATUS are the CNI calls of the runtime; STATUS fails with code 50 while pods cannot be created. The source rule drops
+packets with a source address that is not the pod's. Other words: [glossary.md](glossary.md).
+
+- `critical`: pods are cut off, can send with forged addresses, or cannot start. The alert `PodlanConditionCritical` fires after 1 minute.
 - `warning`: something will fail, or fails for some. The alert `PodlanConditionWarning` fires after 10 minutes.
 - `info`: worth knowing; nothing is lost yet. There is no alert.
 
-The agent looks when it starts, 0.1 s after an event of the kernel (links, addresses, routes, rules, forwarding) and every 4 s,
-and reports what a second look, 0.5 s later, still finds; what an agent that starts puts right by itself, 3 s after its start;
-that it is not ready, 30 s after its start. Looks take at most 5 % of one processor: the time between two is
-20 times the processor time of one, and 250 times (a minute at most) without events. One costs some 2 ms on a small node, and
-some 40 ms at 5,000 nodes, which are then looked at every 10 s. It reports at most 20 conditions of one kind, and the number of the others.
+The agent looks when it starts, 0.1 s after a kernel event (links, addresses, routes, rules, forwarding), and from time to time:
+after a look that took t of processor time, the next follows after at least 20 t; without events after 250 t, but between 4 s and a
+minute. A look takes some 2 ms on a small node, and some 40 ms at 5,000 nodes, where the agent looks every 10 s.
+
+It reports a fault when a second look, 0.5 s later, finds it again. For the first 3 s after its start it does not report what it
+repairs itself, and for the first 30 s not that it is not ready. It reports at most 20 conditions of one kind, and the number of the others.
 A check that could not run is listed as `unknown`, with what to do so that it can; what it found before stays.
 What packets between two named pods meet is judged by `podlan-node trace` alone.
 
