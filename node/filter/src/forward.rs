@@ -186,7 +186,8 @@ fn cure(chain: &BaseChain, stage: Stage, by: By, rule: Option<&RulePlace>) -> St
                               nodes, then firewall-cmd --reload"
             .to_owned(),
         (_, By::Policy, _) if stage == Stage::Forward => {
-            "podlan-node run --accept-forward, or accept the pod CIDRs there (for Docker: in the chain DOCKER-USER)"
+            "add --accept-forward to the arguments of the agent (in Kubernetes: args of the DaemonSet podlan), or accept the \
+             pod CIDRs there (for Docker: in the chain DOCKER-USER)"
                 .to_owned()
         }
         (table, By::Rule, Some(RulePlace { chain: name, handle })) => format!(

@@ -127,7 +127,8 @@ fn a_replaced_route_is_named_with_its_replacement_and_a_missing_one_is_restored_
             let text = |error: Error| error.to_string();
             rig.agent.signal(Signal::SIGSTOP).map_err(text)?;
             one.place().remove_route(theirs).map_err(text)?;
-            rig.is_red("routes", &["10.244.2.0/24", "missing", "doctor --fix"]).map_err(text)?;
+            rig.is_red("routes", &["10.244.2.0/24", "missing", "without one: ip route replace 10.244.2.0/24 "])
+                .map_err(text)?;
             let fixing = rig.spawn(&["--fix"]).map_err(text)?;
             eventually(SOON, "the doctor has sent its request to the agent", || rig.is_asked()).map_err(text)?;
             rig.agent.signal(Signal::SIGCONT).map_err(text)?;

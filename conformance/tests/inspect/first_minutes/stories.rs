@@ -112,7 +112,9 @@ pub(super) fn all() -> [Story; 10] {
         },
         Story {
             title: "Another program switched forwarding off",
-            cause: "No pod of the node reaches another node: a hardening script set the sysctl.",
+            cause: "No pod of the node reaches another node: a hardening script set the sysctl, and the agent runs with \
+                    `--no-keep-forwarding`. By default it switches forwarding on again by itself; IPv6 in the manifest's \
+                    container needs the printed sysctl on the node.",
             fault: |_, rig| rig.write("/proc/sys/net/ipv4/ip_forward", "0"),
             steps: &[
                 Look(WRONG, "forwarding is off"),
@@ -147,7 +149,7 @@ pub(super) fn all() -> [Story; 10] {
         },
         Story {
             title: "The agent does not run",
-            cause: "Its process was stopped, or hangs; after some time nothing that it says is true any more.",
+            cause: "Its process was stopped, or hangs: after 35 s its last report counts as outdated.",
             fault: |_, rig| {
                 rig.agent.signal(Signal::SIGSTOP)?;
                 rig.silence()
@@ -164,7 +166,9 @@ pub(super) fn all() -> [Story; 10] {
         },
         Story {
             title: "A list of nodes lost most of its nodes",
-            cause: "Usually a mistake; the agent holds such a list for a minute.",
+            cause: "Usually a mistake: restore the list. The agent keeps the routes for 60 s (`--withdraw-hold`); then it reads \
+                    the list again, and withdraws the routes if the nodes are still missing. Only if the nodes are really \
+                    gone, apply the list at once:",
             fault: |shell, _| shell.list(&[shell.one.as_kubernetes()]),
             steps: &[
                 Look("podlan-node status | grep ^held", "would withdraw"),
@@ -174,7 +178,9 @@ pub(super) fn all() -> [Story; 10] {
         },
         Story {
             title: "Two nodes have the same pod CIDR",
-            cause: "Pods of one of them are unreachable: a node object was copied, or a controller assigned the CIDR twice.",
+            cause: "Pods of one of them are unreachable: a Node object was copied, or a controller assigned the CIDR twice. Give \
+                    one of the nodes a CIDR of its own: in the nodes file; in Kubernetes, where a podCIDR cannot change, drain \
+                    the node, delete its Node object, and restart its kubelet, which registers it again.",
             fault: |shell, _| {
                 let mut twin = shell.two.as_kubernetes();
                 twin["metadata"]["name"] = json!("twin");
@@ -193,7 +199,7 @@ pub(super) fn all() -> [Story; 10] {
         },
         Story {
             title: "Connections open and then hang",
-            cause: "A pod has a larger MTU than the way.",
+            cause: "The node's end of a pod's link has a smaller MTU (1400) than the pod's end (1500): another program changed it.",
             fault: |_, rig| {
                 let link = rig.pod_link()?;
                 rig.write(&format!("/sys/class/net/{link}/mtu"), "1400")

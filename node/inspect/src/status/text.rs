@@ -42,8 +42,8 @@ fn agent(status: &Status<'_>, now: Clocks) -> String {
             state.pid
         ),
         (true, _) => format!(
-            "unknown: the agent (pid {}) has not updated its state for more than {} s; start it again, or see with \
-             podlan-node doctor what it lacks",
+            "unknown: the agent (pid {}) has not updated its state for more than {} s: it hangs or is stopped; \
+             podlan-node doctor says how to restart it",
             state.pid, state.stale_after
         ),
         (false, true) => "yes".to_owned(),

@@ -254,8 +254,8 @@ fn missing(wrong: String, wanted: &Wanted, leg: &Leg) -> Condition {
     }
     Condition::new(Kind::RouteMissing, leg.to.address.to_string(), wrong)
         .decided_by_a_person(
-            "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes it: \
-             ip monitor route",
+            "a running agent restores it; without one podlan-node doctor, check routes, has the command; if it \
+             disappears again, another program removes it: ip monitor route",
         )
         .by_command("podlan-node doctor --fix")
 }

@@ -2,7 +2,10 @@
 
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
-use facts::Facts;
+use facts::{AgentSaid, Facts};
+
+/// `kubectl logs ds/podlan` would show the log of some node's pod.
+const POD: &str = "kubectl -n kube-system get pods -o wide -l app.kubernetes.io/name=podlan";
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else {
@@ -15,32 +18,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                     "",
                     format!("no agent has run since this node booted, and {file} needs one"),
                 )
-                .because("there are no routes to pods of other nodes, and the runtime starts no pods (STATUS 50)")
-                .decided_by_a_person(
-                    "start podlan-node run (kubectl -n kube-system get pods -o wide, or systemctl status podlan-node)",
-                ),
+                .because("there are no routes to pods of other nodes, and the runtime starts no pods")
+                .decided_by_a_person(format!("start it ({POD}, or systemctl status podlan-node)")),
             ]),
             None => Finding::moot("no agent runs on this node, and no configuration needs one"),
         });
     };
     let state = &said.state;
     if said.gone || said.stale {
-        let wrong = if said.gone {
-            format!("the agent (its pid was {}) has ended: nothing holds node.lock in its run directory", state.pid)
-        } else {
-            let age = state.stale_after;
-            format!("the agent has not updated node.json for more than {age} s (its pid was {})", state.pid)
-        };
-        let condition = Condition::new(Kind::AgentGone, "", wrong)
-            .because(
-                "routes are no longer maintained: new nodes are unreachable, and a route that another program \
-                 removes is not restored",
-            )
-            .decided_by_a_person(
-                "start it again and read the end of its log: kubectl -n kube-system logs ds/podlan, or journalctl -u \
-                 podlan-node",
-            );
-        return Ok(Finding::Wrong(vec![condition]));
+        return Ok(Finding::Wrong(vec![silent(said)]));
     }
     let mut problems = Vec::new();
     if !state.ready && !said.starting {
@@ -68,15 +54,41 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         );
     }
     if let Some(held) = &state.held {
-        problems.push(
-            Condition::new(
-                Kind::WithdrawalHeld,
-                "",
-                format!("a list of nodes that would withdraw {} of {} routes is held", held.withdraws, held.of),
-            )
-            .decided_by_a_person("if those nodes are really gone: podlan-node release-withdrawal"),
-        );
+        problems.push(Condition::new(
+            Kind::WithdrawalHeld,
+            "",
+            format!("a list of nodes that would withdraw {} of {} routes is held", held.withdraws, held.of),
+        ));
     }
     let how = if state.ready { "ready".to_owned() } else { format!("starting: {}", state.reasons.join("; ")) };
     Ok(Finding::of(problems, format!("alive (pid {}) and {how}", state.pid)))
+}
+
+/// It has ended, or hangs.
+fn silent(said: &AgentSaid) -> Condition {
+    let (pid, age) = (said.state.pid, said.state.stale_after);
+    let (wrong, cure) = if said.gone {
+        (
+            format!("the agent (its pid was {pid}) has ended: nothing holds node.lock in its run directory"),
+            format!(
+                "start it again and read the end of its log: {POD}, then kubectl -n kube-system logs POD (and --previous); \
+                 or journalctl -u podlan-node"
+            ),
+        )
+    } else {
+        // A second agent does not start beside one that hangs.
+        (
+            format!("the agent has not updated node.json for more than {age} s (its pid was {pid})"),
+            format!(
+                "it hangs or is stopped: read the end of its log, then restart it: {POD}, then kubectl -n kube-system \
+                 delete pod POD; or systemctl restart podlan-node"
+            ),
+        )
+    };
+    Condition::new(Kind::AgentGone, "", wrong)
+        .because(
+            "routes are no longer maintained: new nodes are unreachable, and a route that another program removes is not \
+             restored",
+        )
+        .decided_by_a_person(cure)
 }

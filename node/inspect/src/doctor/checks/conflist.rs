@@ -10,20 +10,20 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(first) = files.iter().position(|file| file.podlan().is_some()) else {
         if !facts.has_conf_dir && !is_to_be_written(facts) {
             return Ok(Finding::moot(
-                "the runtime's configuration directory does not exist (doctor --cni-conf-dir names another), and the agent was \
-                 not told to write there",
+                "the runtime's configuration directory does not exist (doctor --cni-conf-dir names another), and no agent \
+                 runs with --cni-conf-dir",
             ));
         }
         if is_not_used(facts) {
             return Ok(Finding::moot(
-                "no network configuration names podlan; the agent was not told to write one (run --cni-conf-dir), and \
-                 podlan has no pods here",
+                "no network configuration names podlan; the agent runs without --cni-conf-dir, and podlan has no pods \
+                 here",
             ));
         }
         return Ok(Finding::Wrong(vec![
             Condition::new(Kind::ConflistMissing, "", "no network configuration names podlan").decided_by_a_person(
-                "the agent writes one once its routes are in the kernel (run --cni-conf-dir): see the check `agent`; \
-                 or write one, README, \"Use it with containerd\"",
+                "an agent with --cni-conf-dir writes one once its routes are in the kernel (check agent); else write \
+                 one: docs/hosts.md, section 1",
             ),
         ]));
     };
@@ -66,7 +66,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                 file.file.as_str(),
                 format!("{} cannot be read: {why}", file.file),
             )
-            .decided_by_a_person(format!("find who put {} there, and remove it", file.file)),
+            .decided_by_a_person(format!("if podlan is to be this node's network, move {} away", file.file)),
         );
     }
     let of_podlan = || files[first..].iter().filter(|file| file.podlan().is_some());
@@ -98,7 +98,7 @@ fn elsewhere(multus: &Configuration, ours: &Configuration) -> Condition {
     .because("pods get the other network, or none")
     .decided_by_a_person(format!(
         "if podlan is to be this node's network, name {} as Multus' default network (clusterNetwork, or the first of its \
-         delegates; Multus writes that file anew when it starts)",
+         delegates; Multus writes that file again when it starts)",
         ours.file
     ))
 }

@@ -83,10 +83,7 @@ fn problem(route: &Route, place: &str, kernel: &Kernel) -> Condition {
     let condition = Condition::new(
         Kind::ForeignRoute,
         route.destination.to_string(),
-        format!(
-            "`{}` (protocol {number}) lies in {place}, wins over podlan's, and goes elsewhere",
-            kernel.shown(route)
-        ),
+        format!("`{}` (protocol {number}) is in {place}, and is preferred to podlan's route", kernel.shown(route)),
     )
     .left_because("podlan never removes a route that it did not make");
     let cure = format!(

@@ -31,7 +31,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
              available\"",
         )
         .decided_by_a_person(
-            "podlan-node doctor --fix takes them back; a running agent does so by itself, in its own --data-dir",
+            "podlan-node doctor --fix releases them; a running agent does so for the stores below its --data-dir",
         )
         .by_command("podlan-node doctor --fix")
         .fixed_by(Fix::TakeBackLeases)

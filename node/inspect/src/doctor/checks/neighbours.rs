@@ -18,6 +18,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
         if nodes.len() * 5 / 4 > limit {
             let room = (nodes.len() * 4).next_power_of_two();
             let setting = format!("net.{family}.neigh.default.gc_thresh");
+            let settings = format!("{setting}3={room} {setting}2={} {setting}1={}", room / 2, room / 4);
             let problem = Condition::new(
                 Kind::NeighbourTableSmall,
                 *family,
@@ -29,8 +30,11 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                         "when the neighbour table is full, packets to nodes that are not in it are dropped \
                          (\"neighbour table overflow\" in dmesg)",
                     )
-                    .decided_by_a_person(format!("sysctl -w {setting}3={room}, gc_thresh2 to half of it"))
-                    .by_command(format!("sysctl -w {setting}3={room} {setting}2={}", room / 2)),
+                    .decided_by_a_person(format!(
+                        "sysctl -w {settings}; to make it permanent, write these settings into /etc/sysctl.d/90-podlan.conf, \
+                         one a line"
+                    ))
+                    .by_command(format!("sysctl -w {settings}")),
             );
         }
     }

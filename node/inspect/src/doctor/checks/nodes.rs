@@ -84,25 +84,18 @@ fn duplicates(said: &AgentSaid) -> Vec<Condition> {
 }
 
 fn problem(line: &VerdictLine) -> Condition {
-    let (kind, why) = match &*line.reason {
-        "duplicate-cidr" | "overlaps-own-cidr" => {
-            (Kind::NodeConflict, "two nodes give their pods the same addresses: traffic reaches one of them, at random")
-        }
-        "not-listed" => (
-            Kind::NodeNotListed,
-            "its pods are reached by its last good entry; no other node may have that address or CIDR",
-        ),
-        "malformed" => (Kind::NodeMalformed, "what cannot be read is ignored, and its last good routes stay"),
-        _ => (
-            Kind::NodeUnusable,
-            "the route would capture traffic that is not for pods, so there is none: those pods are unreachable",
-        ),
+    let kind = match &*line.reason {
+        "duplicate-cidr" | "overlaps-own-cidr" => Kind::NodeConflict,
+        "not-listed" => Kind::NodeNotListed,
+        "malformed" => Kind::NodeMalformed,
+        _ => Kind::NodeUnusable,
     };
     let cidr = if line.cidr.is_empty() { String::new() } else { format!(" {}", line.cidr) };
-    Condition::new(kind, format!("{}{cidr}", line.node), format!("{}{cidr}: {}", line.node, line.text))
-        .because(why)
-        .decided_by_a_person(
-            "give that node a CIDR and an address of its own in the list of nodes (kubectl get nodes -o yaml, or the \
-             nodes file)",
-        )
+    let condition = Condition::new(kind, format!("{}{cidr}", line.node), format!("{}{cidr}: {}", line.node, line.text));
+    match kind {
+        Kind::NodeUnusable => condition.because(
+            "the route would capture traffic that is not for pods, so there is none: those pods are unreachable",
+        ),
+        _ => condition,
+    }
 }

@@ -90,7 +90,7 @@ fn condition(
     };
     Some(match word {
         "lost-there" => lost(
-            format!("packets of pods do not arrive at {peers}: {} hears nothing of this node's pods, {between}", first.probe),
+            format!("packets of pods do not arrive at {peers}: {} receives no packets from this node's pods, {between}", first.probe),
             "packets are lost on the way there",
         ),
         "lost-back" => lost(
@@ -119,11 +119,11 @@ fn condition(
             Condition::new(
                 Kind::PathsTooBig,
                 subject,
-                format!("packets of {} bytes do not arrive at {peers}, and nobody says so; {largest} bytes pass", first.mtu),
+                format!("packets of {} bytes do not arrive at {peers}, and no ICMP error reports it; {largest} bytes pass", first.mtu),
             )
             .decided_by_a_person(format!(
-                "give the network between the nodes an MTU of {} bytes, or the pods one of {largest}: podlan-node run --mtu \
-                 {largest} on every node",
+                "give the network between the nodes an MTU of {} bytes, or the pods one of {largest}: add --mtu={largest} to \
+                 the arguments of every agent (in Kubernetes: args of the DaemonSet podlan), and create the pods again",
                 first.mtu
             ))
         }
@@ -147,7 +147,8 @@ fn condition(
             format!("a packet filter rejects the path probes (UDP port {port}) to {peers}"),
         )
         .decided_by_a_person(format!(
-            "allow UDP port {port} from the pod CIDRs and from the nodes there, or run podlan-node run --probe off on every node"
+            "allow UDP port {port} from the pod CIDRs and from the nodes there, or add --probe=off to the arguments of every \
+             agent (in Kubernetes: args of the DaemonSet podlan)"
         )),
         _ => return None,
     })
@@ -187,7 +188,8 @@ mod tests {
             let found = super::conditions(&paths);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].wrong.contains("n2, n3") && !found[0].wrong.contains("n4"), "{found:?}");
-            assert!(found[0].cure.len() > 20);
+            // A second agent would not start beside the first.
+            assert!(found[0].cure.len() > 20 && !found[0].cure.contains("podlan-node run"), "{found:?}");
         }
         let translated = super::conditions(&Paths { worst: vec![line("n2", "translated")], ..Paths::default() });
         assert!(translated[0].wrong.contains("172.31.0.1"));

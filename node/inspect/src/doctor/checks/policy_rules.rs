@@ -107,13 +107,13 @@ impl<'a> Astray<'a> {
         };
         let adds: Vec<String> =
             cidrs.iter().map(|cidr| format!("ip {v6}rule add to {cidr} lookup main priority {before}")).collect();
+        let command = adds.join(" && ");
         condition
             .decided_by_a_person(format!(
                 "except the pod CIDRs from that rule where it is configured (netplan, cloud-init, NetworkManager, a \
-                 VPN), or add rules before it, and make them permanent: {}",
-                some(&adds)
+                 VPN), or add rules before it, and make them permanent: {command}"
             ))
-            .by_command(adds.join(" && "))
+            .by_command(command)
     }
 
     /// The pod CIDRs that are concerned.

@@ -37,8 +37,10 @@ fn problem(room: &Room) -> Option<Condition> {
     };
     let condition = Condition::new(kind, format!("{} {}", room.network, room.family), wrong);
     Some(condition.decided_by_a_person(
-        "podlan-node leases shows who has the addresses (a lease whose pod is gone is taken back by itself or by \
-         podlan-node doctor --fix); run fewer pods on this node, or give it a larger or another pod CIDR",
+        "podlan-node leases shows who has the addresses (a lease whose pod is gone is released by the agent or by \
+         podlan-node doctor --fix); run fewer pods on this node, or give it a larger pod CIDR (in Kubernetes: \
+         --node-cidr-mask-size of the controller manager; then drain the node, delete its Node object and restart its \
+         kubelet)",
     ))
 }
 

@@ -14,14 +14,15 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let unguarded = |(_, own): &&(String, String)| own == "0" && !matches!(all.as_deref(), Some("1" | "2"));
     let open: Vec<String> = links.iter().filter(unguarded).map(|(link, _)| link.clone()).collect();
     let problem = || {
-        let cure: Vec<String> = open.iter().map(|link| format!("net.ipv4.conf.{link}.rp_filter=1")).collect();
+        let settings: Vec<String> = open.iter().map(|link| format!("net.ipv4.conf.{link}.rp_filter=1")).collect();
+        let command = format!("sysctl -w {}", settings.join(" "));
         Condition::new(Kind::RpFilterOff, "", format!("rp_filter is off on the pod links {}", some(&open)))
             .because(
                 "podlan sets it to 1 on every pod link; without it only the agent's packet filter rule prevents \
                  those pods from sending with another pod's address",
             )
-            .decided_by_a_person(format!("sysctl -w {}, and find what resets it", some(&cure)))
-            .by_command(format!("sysctl -w {}", cure.join(" ")))
+            .decided_by_a_person(format!("{command}; then find what resets it"))
+            .by_command(command)
     };
     let problems = if open.is_empty() { Vec::new() } else { vec![problem()] };
     let fine = match all.as_deref() {

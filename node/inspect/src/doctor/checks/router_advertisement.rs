@@ -26,7 +26,7 @@ fn problem(loss: &Loss) -> Condition {
          off, so podlan does not switch IPv6 forwarding on",
     )
     .decided_by_a_person(format!(
-        "sysctl -w {setting}=2, and make it permanent: echo {setting}=2 > /etc/sysctl.d/90-podlan.conf"
+        "sysctl -w {setting}=2, and make it permanent: echo {setting}=2 >> /etc/sysctl.d/90-podlan.conf"
     ))
     .by_command(format!("sysctl -w {setting}=2"))
 }

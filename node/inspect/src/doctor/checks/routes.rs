@@ -54,15 +54,13 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
 
 /// The agent restores it; so does the very route by hand, which the agent takes for its own.
 fn missing(condition: Condition, key: &Key, target: Target, kernel: &Kernel) -> Condition {
-    let condition = condition
-        .decided_by_a_person(
-            "podlan-node doctor --fix has the agent restore it; if it disappears again, another program removes it: ip \
-             monitor route",
-        )
-        .fixed_by(Fix::WakeAgent);
+    let again = "if it disappears again, another program removes it: ip monitor route";
+    let condition = condition.fixed_by(Fix::WakeAgent);
     match cure::node_route(key.destination, target, |index| kernel.link_name(index)) {
-        Some(command) => condition.by_command(command),
-        None => condition,
+        Some(command) => condition
+            .decided_by_a_person(format!("a running agent restores it; without one: {command}; {again}"))
+            .by_command(command),
+        None => condition.decided_by_a_person(format!("a running agent restores it; {again}")),
     }
 }
 

@@ -13,11 +13,7 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     let mut problems: Vec<Condition> = leases
         .unreadable
         .iter()
-        .map(|error| {
-            Condition::new(Kind::StoreUnreadable, path(error), error.clone()).decided_by_a_person(
-                "ipam/store/FORMAT.md, \"Damage\": the store is a text file, and the named line is the damaged one",
-            )
-        })
+        .map(|error| Condition::new(Kind::StoreUnreadable, path(error), error.clone()))
         .collect();
     problems.extend(facts.holders.iter().map(locked));
     let now = leases.now;

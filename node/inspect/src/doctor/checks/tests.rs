@@ -457,7 +457,35 @@ fn each_damage_is_found_by_its_own_check_alone() {
         let (names, text) = wrong(&facts);
         assert_eq!(names, [check], "{word}: {text}");
         assert!(text.contains(word), "{word} is missing in: {text}");
+        assert_commands_are_printed(&facts);
     }
+}
+
+/// An operator copies the command from the text. A second agent would not start beside the first.
+fn assert_commands_are_printed(facts: &Facts) {
+    for (_, outcome) in judge(facts) {
+        let Ok(Finding::Wrong(problems)) = outcome else { continue };
+        for conditions::Condition { cure, command, .. } in problems {
+            assert!(command.as_ref().is_none_or(|command| cure.contains(command)), "{command:?} is not in: {cure}");
+            assert!(!cure.contains("podlan-node run"), "{cure}");
+        }
+    }
+}
+
+#[test]
+fn a_command_that_names_many_links_or_subnets_is_printed_whole() {
+    let mut facts = healthy();
+    facts.settings.rp_filter = Ok((0..9).map(|number| (format!("podl{number}"), "0".to_owned())).collect());
+    lead_astray(&mut facts);
+    for asked in &mut facts.decisions.as_mut().unwrap().as_mut().unwrap().asked {
+        if asked.packet.destination.is_ipv4() {
+            asked.answer = Ok(entry(100, 4, "172.31.0.254".parse().ok(), ETH0));
+        }
+    }
+    let (names, text) = wrong(&facts);
+    assert_eq!(names, ["policy-rules", "rp-filter"], "{text}");
+    assert!(text.contains("podl8.rp_filter=1") && text.contains(" && ip rule add to "), "{text}");
+    assert_commands_are_printed(&facts);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_broken_node_is_shown_with_what_is_wrong_why_it_matters_and_how_to_fix_it() 
 fn what_a_fix_leaves_to_the_operator_is_shown_with_the_reason_and_only_when_a_fix_was_asked_for() {
     use filter::forward::{By, ForwardDrop};
     let mut facts = healthy();
-    let (chain, cure) = ("ip filter FORWARD".to_owned(), "podlan-node run --accept-forward".to_owned());
+    let (chain, cure) = ("ip filter FORWARD".to_owned(), "add --accept-forward".to_owned());
     facts.forward =
         Ok(Some(vec![ForwardDrop { chain, hook: "forward", rule: None, by: By::Policy, certain: true, cure }]));
     for fixed in [false, true] {

@@ -63,7 +63,7 @@ impl OneFamily {
     /// It was switched on; what to log.
     pub(super) fn switched(&mut self, off: &Off, now: Instant) -> String {
         self.peace.put_back(now);
-        format!("{off}: somebody switched it off; it is on again")
+        format!("{off}: another program switched it off; it is on again")
     }
 
     fn at_war(&self, times: u32) -> String {
