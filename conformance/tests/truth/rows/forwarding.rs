@@ -27,7 +27,7 @@ rows! {
         ..Row::PLAIN
     };
     forwarding_of_the_uplink_is_switched_off: Row {
-        broken: "forwarding is switched off on the uplink alone",
+        broken: "forwarding is switched off on the uplink alone (--no-keep-forwarding)",
         options: Options::NOT_KEPT,
         fault: Fault::on_node("sysctl -qw net.ipv4.conf.eth0.forwarding=0", ""),
         kind: OFF,
@@ -37,7 +37,7 @@ rows! {
         ..Row::PLAIN
     };
     forwarding_of_a_pod_link_is_switched_off: Row {
-        broken: "forwarding is switched off on a pod's link alone",
+        broken: "forwarding is switched off on a pod's link alone (--no-keep-forwarding)",
         options: Options::NOT_KEPT,
         fault: Fault::on_node("sysctl -qw net.ipv4.conf.$LINK.forwarding=0", ""),
         kind: OFF,

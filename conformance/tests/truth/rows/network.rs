@@ -36,7 +36,7 @@ rows! {
         ..Row::PLAIN
     };
     the_network_drops_large_packets: Row {
-        broken: "the network between the nodes drops packets of 1500 bytes without a word",
+        broken: "the network between the nodes drops packets of 1500 bytes without an ICMP error",
         fault: Fault::at(At::Lan, "ip link set node2 mtu 1400", "ip link set node2 mtu 1500"),
         kind: "paths-too-big",
         names: &["node2", "1500"],
@@ -129,6 +129,7 @@ rows! {
             before: "mount -t tmpfs tmpfs /proc/sys/net/ipv4/neigh
 mkdir /proc/sys/net/ipv4/neigh/default
 cd /proc/sys/net/ipv4/neigh/default
+echo 128 > gc_thresh1
 echo 512 > gc_thresh2
 echo 1024 > gc_thresh3",
             ..Options::PLAIN

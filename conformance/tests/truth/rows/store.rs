@@ -62,7 +62,7 @@ rows! {
         ..Row::PLAIN
     };
     a_lease_of_the_future: Row {
-        broken: "a plugin ran in another time namespace: its lease is of the future",
+        broken: "a plugin ran in another time namespace: its lease has a time in the future",
         fault: Fault::on_node(
             concat!(
                 "touch /run/netns/m1; unshare --net=/run/netns/m1 true\n",
