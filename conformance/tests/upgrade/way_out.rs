@@ -64,6 +64,7 @@ fn leads_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Error> {
     let server = web.pod.serve()?;
     answers(two, one, 8081)?;
     assert!(portmap_knows(one, "web-again")? && table(one)?.contains("8081"));
+    let of_portmap = localnet(one, &web)?;
 
     one.command("sh").args(["-c", &commands()]).run()?;
     assert_eq!(records(one), [] as [&str; 0]);
@@ -71,6 +72,7 @@ fn leads_back(builds: &Builds, portmap: &std::path::Path) -> Result<(), Error> {
     answers(two, one, 8081)?;
     is_closed(two, one, 8085);
     assert_eq!(localnet(one, &kept)?, "0", "the node's loopback is closed to a pod whose rule is gone");
+    assert_eq!(localnet(one, &web)?, of_portmap, "the link of a pod created again is as portmap set it");
     forger.is_stopped()?;
     leases::are_of(&builds.old, one, &[&thief, &victim, &target, &web, &kept])?;
     for attached in [&thief, &victim, &target, &web, &kept] {
