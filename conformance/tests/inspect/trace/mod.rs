@@ -202,7 +202,7 @@ fn each_damage_turns_its_own_hop_red() {
         for family in FAMILIES {
             let theirs = two.pod_cidrs()[family];
             one.place().remove_route(theirs)?;
-            is_red(one, both(family), &node, &["is not routed", "doctor --fix"])?;
+            is_red(one, both(family), &node, &["is not routed", "a running agent restores it"])?;
             assert!(is_cut(&web, at_web[family], &far, at_far[family])?, "no packet passes");
             // Another route in its place that leads elsewhere; then one that leads nowhere.
             let via = if family == 0 { "172.31.0.99" } else { "fd31::99" };
