@@ -132,7 +132,14 @@ fn an_option_without_its_value_ends_a_script() {
         ("image", "--binaries"),
         ("kind-up", "--name"),
         ("kind-up", "--ip-family"),
+        ("kind-up", "--image"),
+        ("kind-up", "--load"),
+        ("kind-up", "--kube-proxy"),
+        ("apply", "--api-server"),
         ("test-as-new", "--output"),
+        ("test-kind", "--ip-family"),
+        ("test-kind", "--kube-proxy"),
+        ("test-kind", "--checks"),
     ] {
         let script = root().join("scripts").join(name);
         is_refusal(name, &bare.run(&script, option), option, &format!("scripts/{name}"));

@@ -20,7 +20,7 @@ const BUILTINS: &str = "! . : [ break builtin cd command continue declare echo e
 /// Of the packages that Debian marks essential, or that those need: coreutils, util-linux, sed, grep, findutils, gzip,
 /// tar, diffutils, mawk, hostname, libc-bin, dpkg, passwd. Only the used ones.
 const ESSENTIAL: &str = "awk basename bash cat chmod chown chroot cmp comm cp cut date dirname dpkg dpkg-deb dpkg-query du \
-    env find flock getent grep gzip head hostname id install ldd ln ls mkdir mkfifo mktemp mount mv nice nproc nsenter paste \
+    diff env find flock getent grep gzip head hostname id install ldd ln ls mkdir mkfifo mktemp mount mv nice nproc nsenter paste \
     pivot_root prlimit readlink realpath rm sed seq setpriv sh sha256sum sleep sort stat tail tar tee timeout touch tr \
     umount uname uniq unshare useradd wc xargs";
 
@@ -61,6 +61,12 @@ fn scripts() -> Vec<(PathBuf, String)> {
     found.push(root().join("conformance/harness/run"));
     let texts = found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
     texts.filter(|(_, text)| text.starts_with("#!") && text.lines().next().unwrap().contains("bash")).collect()
+}
+
+/// The files that `script` sources: their functions are no programs, and what those start it starts.
+fn sourced(path: &Path, script: &str) -> String {
+    let lines = script.lines().filter_map(|line| line.strip_prefix("source \"$(dirname \"${BASH_SOURCE[0]}\")/"));
+    lines.map(|rest| fs::read_to_string(path.with_file_name(rest.trim_end_matches('"'))).unwrap() + "\n").collect()
 }
 
 /// The lists by name, `needs.txt`, `needs-fuzz.txt`, with their programs.
@@ -104,11 +110,9 @@ fn each_program_that_a_script_starts_is_essential_or_listed_or_named_where_it_is
     let mut strange = Vec::new();
     let scripts = scripts();
     assert!(scripts.len() > 25, "{}", scripts.len());
-    // The functions that every script sources are no programs.
-    let shared = fs::read_to_string(root().join("scripts/lib/usage.sh")).unwrap();
     for (path, text) in &scripts {
         let here: BTreeSet<&String> = installed(text).iter().filter_map(|name| lists.get(name)).flatten().collect();
-        for program in shell::programs(&format!("{shared}\n{text}")) {
+        for program in shell::programs(&format!("{}\n{text}", sourced(path, text))) {
             let named = NAMED.iter().any(|(name, ..)| *name == program);
             if !own.contains(&program) && !here.contains(&program) && !named {
                 strange.push(format!("{}: {program}", path.display()));

@@ -64,18 +64,24 @@ fn settings(folder: &Path, all: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// The cgroups that a kubelet would have made. A container's cgroup is named after its id, as are those of other
-/// container users of this machine: see [`no_cgroup_can_be_made`].
+/// The cgroups that a kubelet of this lab would have made and be in. Another Kubernetes on this machine, such as a kind
+/// cluster, makes and removes such cgroups at any time. Those that this lab would have made and left are covered by
+/// [`no_cgroup_can_be_made`].
 fn cgroups(folder: &Path, all: &mut BTreeMap<PathBuf, String>) {
     for entry in directories(folder) {
-        if entry
-            .file_name()
-            .is_some_and(|name| ["kube", "k8s"].iter().any(|word| name.to_string_lossy().contains(word)))
-        {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if ["kube", "k8s"].iter().any(|word| name.contains(word)) && holds_a_process_of_the_lab(&entry) {
             all.insert(entry.clone(), "a cgroup".into());
         }
         cgroups(&entry, all);
     }
+}
+
+/// Whether a process of this process' PID namespace is in it. One of another namespace is 0 there (cgroup v2) or is not
+/// there (v1).
+fn holds_a_process_of_the_lab(cgroup: &Path) -> bool {
+    let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    processes.lines().any(|process| process != "0")
 }
 
 fn directories(folder: &Path) -> Vec<PathBuf> {

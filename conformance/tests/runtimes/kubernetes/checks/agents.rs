@@ -142,8 +142,9 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     cluster.kubectl(&["apply", "-f"]).arg(&cleanup).succeeds()?;
     let status = ["rollout", "status", "-n", "kube-system", "daemonset/podlan-cleanup", "--timeout=170s"];
     cluster.kubectl(&status).succeeds()?;
-    let logs =
-        cluster.kubectl(&["logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podlan-cleanup"]).succeeds()?;
+    let logs = cluster
+        .kubectl(&["logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podlan-cleanup", "--tail=-1"])
+        .succeeds()?;
     cluster.kubectl(&["delete", "-f"]).arg(&cleanup).succeeds()?;
     for machine in &cluster.machines {
         let left = left_on(&machine.node)?;
