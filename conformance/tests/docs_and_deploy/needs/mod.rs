@@ -148,7 +148,7 @@ fn each_program_that_a_test_starts_is_essential_or_listed() {
 fn each_script_looks_for_the_programs_that_it_names() {
     for (program, script, looked_for) in NAMED {
         let text = fs::read_to_string(root().join(script)).unwrap();
-        let looks = text.lines().any(|line| {
+        let looks = text.lines().map(str::trim_start).any(|line| {
             let conditional = line.contains("command -v") || line.starts_with("for program in") || line.contains("||");
             conditional && line.contains(looked_for)
         });

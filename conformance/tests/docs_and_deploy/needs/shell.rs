@@ -160,7 +160,8 @@ impl Reader {
         if next == Next::Argument {
             return Next::Argument;
         }
-        if next == Next::Program && (name.starts_with('-') || name.chars().all(|digit| digit.is_ascii_digit())) {
+        let is_number = !name.is_empty() && name.chars().all(|digit| digit.is_ascii_digit());
+        if next == Next::Program && (name.starts_with('-') || is_number) {
             return Next::Program;
         }
         if is_assignment(name) {
@@ -251,7 +252,9 @@ impl Reader {
 
     fn dollar(&mut self) {
         self.at += 1;
-        if self.take("((") {
+        if self.take("$") {
+            // The process's own number.
+        } else if self.take("((") {
             self.arithmetic();
         } else if self.take("(") {
             self.list(End::Parenthesis);
@@ -395,11 +398,11 @@ nice -n 19 nineteen; xargs -L 1 twenty <<<"$(twenty1)"; exec "$A"
 mapfile -t y < <(twenty2 | (cd x && twenty3))
 echo $((1 + $(twenty4))) "${A:-$(twenty5)}" $'it\'s' \
     argument
-trap 'no' EXIT; ./path/to; "$A" argument; twenty6 &>/dev/null
+trap 'no' EXIT; ./path/to; "$A" argument; twenty6 &>/dev/null; if ! "$A" argument; then :; fi; echo "$$(/|\$)"
 "#;
     let mut wanted: Vec<&str> = "one two three five six seven eight nine ten eleven twelve thirteen fourteen sixteen \
         seventeen eighteen nineteen twenty twenty1 twenty2 twenty3 twenty4 twenty5 twenty6 \
-        set cat nice xargs exec mapfile cd echo trap !"
+        set cat nice xargs exec mapfile cd echo trap ! :"
         .split_whitespace()
         .collect();
     wanted.sort_unstable();
