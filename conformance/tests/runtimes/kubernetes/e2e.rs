@@ -150,10 +150,9 @@ impl Suite {
             Ok(answer) => answer,
             Err(why) => return How::Failed(why),
         };
-        let how = match &of_report(&report)[..] {
-            [(_, how)] => how.clone(),
-            all => How::Failed(format!("{} specs ran instead of it: {}", all.len(), last_line(&said))),
-        };
+        // Others may begin with its name.
+        let it = of_report(&report).into_iter().find(|(one, _)| one == name);
+        let how = it.map_or_else(|| How::Failed(format!("it did not run: {}", last_line(&said))), |(_, how)| how);
         if how != How::Passed {
             fs::write(self.report.join(format!("{file}.log")), said).ok();
         }
