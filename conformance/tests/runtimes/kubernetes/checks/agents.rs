@@ -119,6 +119,9 @@ pub fn without_proxy(cluster: &mut Cluster<'_>) -> Result<(), Error> {
 }
 
 pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
+    // A node that was registered again has other CIDRs: nobody routes to what its pods of before kept.
+    cluster.kubectl(&["rollout", "restart", "deployment/web"]).succeeds()?;
+    cluster.kubectl(&["rollout", "status", "deployment/web", "--timeout=170s"]).succeeds()?;
     let pods = cluster.ready("web", 3)?;
     cluster.kubectl(&["delete", "-k"]).arg(deploy()).succeeds()?;
     cluster.until("the agents are gone", || {
