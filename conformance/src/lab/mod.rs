@@ -27,6 +27,7 @@ mod processes;
 mod reach;
 pub mod refusal;
 mod sabotage;
+mod settings;
 mod snapshot;
 mod wire;
 mod within;

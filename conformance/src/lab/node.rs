@@ -12,7 +12,7 @@ use nix::unistd::sethostname;
 use serde_json::{Value, json};
 
 use super::place::Namespaces;
-use super::{Command, Error, LAN, Lab, PORT, Place, Pod, Running, SHARED, Snapshot, binaries, mounts, wire};
+use super::{Command, Error, LAN, Lab, PORT, Place, Pod, Running, SHARED, Snapshot, binaries, mounts, settings, wire};
 
 /// The directory of the nodes' own /run, as the lab sees them.
 const RUNS: &str = "/run/nodes";
@@ -52,6 +52,7 @@ impl Node {
         })??;
         let node = Self { place: Place::node(&name, namespaces), name, number };
         node.connect(&lab)?;
+        settings::of_environment(&node.place)?;
         Ok(node)
     }
 
@@ -180,6 +181,14 @@ impl Node {
             Some(rest) => PathBuf::from(RUNS).join(&self.name).join(rest),
             None => path.into(),
         }
+    }
+
+    /// Applies a file of sysctl.d(5) to it, now and to each link that appears, as systemd and udev do.
+    ///
+    /// # Errors
+    /// When the kernel refuses a value.
+    pub fn apply_settings(&self, text: &str) -> Result<(), Error> {
+        settings::apply(&self.place, text)
     }
 
     /// A sysctl of its network namespace, by its path, without the line end.

@@ -3,3 +3,4 @@
 mod cleanup;
 mod nodes;
 mod refused;
+mod settings;
