@@ -81,8 +81,8 @@ enum Podlan {
     RemoveIn {
         /// The number that this namespace has for the other one: `link-netnsid` of a link whose far end is there.
         namespace: i32,
-        /// The link's name there.
-        link: String,
+        /// The link's index there.
+        link: u32,
     },
     /// Executes a command for which most mounts are read-only.
     ReadOnly {
@@ -131,7 +131,7 @@ fn main() -> ExitCode {
         Podlan::Steady { servers } => answer(traffic::steady(&servers, &mut io::stdout())),
         Podlan::Ping { from, to } => answer(ping(&to, from)),
         Podlan::Bind { at, port } => answer(traffic::try_bind(at.protocol, SocketAddr::new(at.address, port))),
-        Podlan::RemoveIn { namespace, link } => answer(lab::remove_in(namespace, &link)),
+        Podlan::RemoveIn { namespace, link } => answer(lab::remove_in(namespace, link)),
         Podlan::ReadOnly { but, command } => {
             confine::read_only(&but).map_or_else(|error| said(&error, 1), |()| turn_into(&command))
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::stage::Host;
-use crate::lab::{Command, Error, PORT, Running, binaries, every};
+use crate::lab::{Command, Error, PORT, Running, binaries, every, patient};
 use crate::traffic::{Answer, Report, Target};
 
 /// How long all answers together may take.
@@ -44,7 +44,10 @@ pub(super) fn ask_everyone(hosts: &[Host], progress: &mut Progress<'_>) -> Resul
         clients.push(ask(host, questions)?);
     }
     let answered = |clients: &[Running]| clients.iter().map(|client| client.stdout().lines().count()).sum::<usize>();
-    while answered(&clients) < total && started.elapsed() < PATIENCE && clients.iter_mut().any(Running::is_running) {
+    while answered(&clients) < total
+        && started.elapsed() < patient(PATIENCE)
+        && clients.iter_mut().any(Running::is_running)
+    {
         progress.pending("paths", &format!("{} of {total}", answered(&clients)));
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::Place;
+use super::{Place, patient};
 
 /// The deadline of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ impl Place {
     pub fn http_get(&self, at: SocketAddr, path: &str) -> Result<String, String> {
         let asked = self.enter(|| {
             let mut stream = TcpStream::connect(at)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patient(PATIENCE)))?;
             write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
             let mut said = String::new();
             stream.read_to_string(&mut said).map(|_| said)

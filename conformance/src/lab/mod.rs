@@ -21,6 +21,7 @@ pub mod init;
 mod kernel;
 mod mounts;
 mod node;
+mod patience;
 mod place;
 mod pod;
 mod processes;
@@ -43,6 +44,7 @@ pub use command::{Command, DEADLINE, Output, Running};
 pub use error::Error;
 pub use init::SHARED;
 pub use node::Node;
+pub use patience::{patient, until};
 pub use place::Place;
 pub use pod::{Added, Complaint, Pod, added};
 pub use reach::{PORT, every};
@@ -121,12 +123,13 @@ impl Lab {
     }
 }
 
-/// Polls a fact until it is true. `look` returns the state that it found instead, which is shown past the deadline.
+/// Polls a fact until it is true, at most until the [`patient`] deadline. `look` returns the state that it found instead, which
+/// is shown past the deadline.
 ///
 /// # Errors
 /// [`Error::Never`] past the deadline.
 pub fn eventually<T>(deadline: Duration, fact: &str, mut look: impl FnMut() -> Result<T, String>) -> Result<T, Error> {
-    let until = Instant::now() + deadline;
+    let (until, deadline) = (until(deadline), patient(deadline));
     loop {
         match look() {
             Ok(seen) => return Ok(seen),

@@ -19,6 +19,7 @@ use nix::net::if_::if_nametoindex;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::kernel::Kernel;
+use super::until;
 
 /// Makes the bridge `name` in this network namespace, up, and brings up the loopback.
 pub(super) fn bridge(name: &str) -> Result<(), Errno> {
@@ -67,7 +68,7 @@ pub(super) fn plug_in(addresses: &[IpNetwork]) -> Result<(), Errno> {
 /// The kernel activates an IPv6 address on a worker, a moment later: until its local route exists the node does not
 /// answer, and a monitor of the routes would see it appear.
 fn settle(kernel: &Kernel, addresses: &[IpNetwork]) -> Result<(), Errno> {
-    let until = Instant::now() + Duration::from_secs(2);
+    let until = until(Duration::from_secs(2));
     let v6: Vec<IpAddr> = addresses.iter().map(IpNetwork::ip).filter(IpAddr::is_ipv6).collect();
     while !v6.is_empty() && Instant::now() < until {
         let local = local_addresses(kernel)?;
@@ -108,14 +109,14 @@ pub(super) fn remove(name: &str) -> Result<(), Errno> {
     Kernel::here()?.change(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build()))
 }
 
-/// Removes the link `name` of another network namespace, by the number that this namespace has for it
-/// (`IFLA_TARGET_NETNSID`).
+/// Removes the link with this index in another network namespace, by the number that this namespace has for it
+/// (`IFLA_TARGET_NETNSID`). By name, kernels of 5.10 look for it in the caller's own.
 ///
 /// # Errors
 /// The kernel's error: `EACCES` without `CAP_NET_ADMIN` there.
-pub fn remove_in(namespace: i32, name: &str) -> Result<(), Errno> {
+pub fn remove_in(namespace: i32, index: u32) -> Result<(), Errno> {
     let there = LinkAttribute::IfNetnsId(namespace);
-    let link = LinkUnspec::new_with_name(name).append_extra_attribute(there).build();
+    let link = LinkUnspec::new_with_index(index).append_extra_attribute(there).build();
     Kernel::here()?.change(RouteNetlinkMessage::DelLink(link))
 }
 

@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Error, INSIDE, Lab, Node, binaries, has_strace, refusal};
+use super::{Error, INSIDE, Lab, Node, binaries, has_strace, patient, refusal};
 
 /// The deadline of a test in a lab, in seconds where PODLAN_LAB_DEADLINE gives it: the long forms set it.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -110,7 +110,7 @@ fn run_inside(test: &str) -> Result<(Option<i32>, String), Error> {
         .spawn()
         .map_err(Error::system("start the lab"))?;
     let seconds = std::env::var("PODLAN_LAB_DEADLINE").ok().and_then(|seconds| seconds.parse().ok());
-    let until = Instant::now() + seconds.map_or(DEADLINE, Duration::from_secs);
+    let until = Instant::now() + seconds.map_or_else(|| patient(DEADLINE), Duration::from_secs);
     let status = loop {
         match lab.try_wait().map_err(Error::system("wait for the lab"))? {
             Some(status) => break status.code(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use podlan_conformance::lab::{
-    Command, Error, Lab, Node, Output, Pod, Sabotage, Snapshot, eventually, has_strace, within,
+    Command, Error, Lab, Node, Output, Pod, Sabotage, Snapshot, eventually, has_strace, until, within,
 };
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ impl Rig<'_> {
         let trace = self.node.path("/run/trace");
         std::fs::remove_file(&trace).ok();
         let mut running = command.spawn()?;
-        let until = Instant::now() + SOON;
+        let until = until(SOON);
         while running.is_running() && Instant::now() < until {
             if std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("stopped by SIGSTOP")) {
                 mischief()?;

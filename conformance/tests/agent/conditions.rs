@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use podlan_conformance::agent::{METRICS, has_routes_to, metric, state, status};
-use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, within};
+use podlan_conformance::lab::{Error, Lab, Node, binaries, eventually, patient, within};
 use serde_json::Value;
 
 /// For facts of a busy machine.
@@ -65,7 +65,7 @@ fn forwarding_off_is_one_condition_in_the_state_the_metrics_the_log_status_and_d
             of_kind(&said).ok_or_else(|| said.to_string())
         })?;
         let took = begun.elapsed();
-        assert!(took < 4 * REPORTED, "{took:?}: {condition}");
+        assert!(took < patient(4 * REPORTED), "{took:?}: {condition}");
         assert!(condition["since"].as_u64().is_some_and(|since| since > 0), "{condition}");
         eventually(SOON, "the metric counts it", || match metric(one, METRIC)? {
             1 => Ok(()),

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use podlan_conformance::lab::{Added, Command, Error, Lab, Node, Output, Pod, Sabotage, binaries, has_strace, within};
+use podlan_conformance::lab::{
+    Added, Command, Error, Lab, Node, Output, Pod, Sabotage, binaries, has_strace, until, within,
+};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -172,7 +174,7 @@ impl<'lab> Rig<'lab> {
     /// Runs it until it has settled or ended, and then ends it.
     fn run(&self, command: Command) -> Result<Output, Error> {
         let mut agent = command.spawn()?;
-        let until = Instant::now() + SOON;
+        let until = until(SOON);
         while agent.is_running() && Instant::now() < until {
             if let Some(pid) = self.settled() {
                 // Repeatedly: strace may hit the very call by which tokio notifies itself of a signal.

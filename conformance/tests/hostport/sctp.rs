@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use podlan_conformance::lab::{Error, Lab, PORT, Place, within};
+use podlan_conformance::lab::{Error, Lab, PORT, Place, until, within};
 use rustix::net::{AddressFamily, SocketType, ipproto, socket};
 use serde_json::json;
 
@@ -51,7 +51,7 @@ fn an_sctp_host_port_leads_to_the_pod() {
         for node in one.ips() {
             let v6 = node.is_ipv6();
             let (client, server) = (raw(two.place(), v6)?, raw(web.place(), v6)?);
-            let until = Instant::now() + SOON;
+            let until = until(SOON);
             let mut buffer = [0; 256];
             let (length, from) = loop {
                 client

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use podlan_conformance::lab::{Error, Lab, eventually, skip};
+use podlan_conformance::lab::{Error, Lab, eventually, patient, skip};
 
 use crate::cured;
 use crate::outcome::{Outcome, write};
@@ -70,7 +70,7 @@ pub(crate) fn has_programs() -> bool {
 
 /// Polls every surface until each has told, or its time is over, while packets are sent. Returns the condition.
 fn look(stage: &Stage<'_>, row: &Row, names: &[String], begun: Instant, outcome: &mut Outcome) -> Option<Told> {
-    let until = begun + row.within * PATIENCE;
+    let until = begun + patient(row.within * PATIENCE);
     thread::scope(|scope| {
         let packets: Vec<_> = row.harmed.iter().map(|way| (way, scope.spawn(|| stage.passes(*way)))).collect();
         let mut left: Vec<Surface> = Surface::ALL.into_iter().filter(|one| !row.not_by.contains(one)).collect();

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::Output;
-use crate::lab::{Error, Place, eventually};
+use crate::lab::{Error, Place, eventually, patient, until};
 
 /// A command that runs. It is killed when this value is dropped.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Running {
     /// # Errors
     /// [`Error::Command`] when it had to be killed.
     pub fn wait(mut self, deadline: Duration) -> Result<Output, Error> {
-        let until = Instant::now() + deadline;
+        let until = until(deadline);
         let mut pause = Duration::from_micros(200);
         let status = loop {
             let failed = Error::system(format!("wait for {}", self.command));
@@ -104,12 +104,12 @@ impl Running {
         }
         // A process that it left behind may hold the pipes open: the output so far is enough then. On a busy machine
         // reading all output takes some time.
-        let rest = Duration::from_secs(10);
+        let rest = patient(Duration::from_secs(10));
         let (stdout, stderr) = (self.stdout.to_the_end(rest), self.stderr.to_the_end(rest));
         let output = Output { command: self.command.clone(), place: self.place.clone(), status, stdout, stderr, took };
         match status {
             Some(_) => Ok(output),
-            None => Err(output.but(&format!("it should have ended within {deadline:?}"))),
+            None => Err(output.but(&format!("it should have ended within {:?}", patient(deadline)))),
         }
     }
 

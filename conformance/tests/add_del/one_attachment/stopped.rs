@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use podlan_conformance::lab::{Command, Error, Lab, Node, Output, Sabotage, has_strace, within};
+use podlan_conformance::lab::{Command, Error, Lab, Node, Output, Sabotage, has_strace, until, within};
 
 use super::rig::{Call, Rig};
 
@@ -21,7 +21,7 @@ fn pause_first(rig: &Rig<'_>, node: &Node, command: Command, second: Call) -> Re
     let trace = node.path("/run/trace");
     std::fs::remove_file(&trace).ok();
     let mut running = command.spawn()?;
-    let until = Instant::now() + SOON;
+    let until = until(SOON);
     let mut met = None;
     while running.is_running() && Instant::now() < until {
         if std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("stopped by SIGSTOP")) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use nix::sys::signal::Signal;
-use podlan_conformance::lab::{Node, Pod, Running, binaries};
+use podlan_conformance::lab::{Node, Pod, Running, binaries, until};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
@@ -135,7 +135,7 @@ impl<'lab> Rig<'lab> {
 
     /// Waits for the route to the peer.
     pub(crate) fn has_routes(&self, patience: Duration) -> Result<(), String> {
-        let until = Instant::now() + patience;
+        let until = until(patience);
         while !self.has_peer_route() {
             self.runs()?;
             if Instant::now() > until {
@@ -184,7 +184,7 @@ impl<'lab> Rig<'lab> {
 
     /// Waits until `status` prints all of these texts.
     pub(crate) fn names(&self, words: &[&str], patience: Duration) -> Result<(), String> {
-        let until = Instant::now() + patience;
+        let until = until(patience);
         loop {
             let said = self.status();
             if words.iter().all(|word| said.contains(word)) {
@@ -199,7 +199,7 @@ impl<'lab> Rig<'lab> {
 
     /// Waits until `status` prints one of these texts, if there are any.
     pub(crate) fn names_one(&self, texts: &[&str], patience: Duration) -> Result<(), String> {
-        let until = Instant::now() + patience;
+        let until = until(patience);
         while !texts.is_empty() {
             let said = self.status();
             if texts.iter().any(|text| said.contains(text)) {
@@ -221,7 +221,7 @@ impl<'lab> Rig<'lab> {
 
     /// It is ready, has no warnings, answers an operator, and the peer's route exists.
     pub(crate) fn is_well(&self, patience: Duration) -> Result<(), String> {
-        let until = Instant::now() + patience;
+        let until = until(patience);
         loop {
             self.runs()?;
             let ready =
@@ -281,7 +281,7 @@ impl<'lab> Rig<'lab> {
             ipam::leases(&place)
                 .is_ok_and(|all| all.iter().any(|lease| lease.owner.container_id.as_str() == dead.name()))
         };
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = until(Duration::from_secs(30));
         while is_leased() {
             if Instant::now() > until {
                 return Err(format!(

@@ -40,6 +40,13 @@ fn has_link(node: &Node, link: &str) -> Result<bool, Error> {
     Ok(node.command("ip").args(["link", "show", "dev", link]).run()?.success())
 }
 
+/// The index of a link of the node, as text.
+fn index_of(node: &Node, link: &str) -> Result<String, Error> {
+    let said = node.command("ip").args(["-oneline", "link", "show", "dev", link]).succeeds()?;
+    let index = said.split_once(':').map(|(index, _)| index.to_owned());
+    index.ok_or_else(|| Error::Unreadable { from: "ip link".into(), said })
+}
+
 /// The number that a pod has for the namespace of its node: the kernel reports it with the pod's link.
 fn number_of_node(said: &str) -> Result<String, Error> {
     let number = said.split_once("link-netnsid ").and_then(|(_, rest)| rest.split_whitespace().next());
@@ -56,17 +63,18 @@ fn net_admin_without_a_user_namespace_removes_other_pods_links_and_with_one_it_d
         let caged = Caged::new(node, "caged")?;
         let lab = binaries::lab()?.display().to_string();
         let victim = &rig.victim.link;
+        let index = index_of(node, victim)?;
 
         let number = number_of_node(&caged.command("ip").args(["link", "show", "eth0"]).succeeds()?)?;
         caged.command("ip").args(["link", "add", "own", "type", "bridge"]).succeeds()?;
-        let refused = caged.command(&lab).args(["remove-in", &number, victim]).fails()?;
+        let refused = caged.command(&lab).args(["remove-in", &number, &index]).fails()?;
         assert!(refused.stderr.contains("EACCES"), "{}", refused.stderr);
         assert!(has_link(node, victim)?);
         rig.all_is_well()?;
 
         let thief = &rig.thief.pod;
         let number = number_of_node(&thief.command("ip").args(["link", "show", "eth0"]).succeeds()?)?;
-        thief.command(&lab).args(["remove-in", &number, victim]).succeeds()?;
+        thief.command(&lab).args(["remove-in", &number, &index]).succeeds()?;
         assert!(!has_link(node, victim)?, "for links it has the powers of the node's root");
         Ok(())
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use podlan_conformance::lab::{Added, Error, Node, Pod, Running, eventually};
+use podlan_conformance::lab::{Added, Error, Node, Pod, Running, eventually, until};
 use smoltcp::wire::EthernetAddress;
 
 use super::frames::{self, Ends};
@@ -129,7 +129,7 @@ impl Receiver {
 
     /// Every text until "end", and those that arrive within a moment: frames may be reordered.
     pub(super) fn receives(&self) -> Result<Vec<String>, Error> {
-        let (mut received, mut ended, until) = (Vec::new(), false, Instant::now() + SOON);
+        let (mut received, mut ended, until) = (Vec::new(), false, until(SOON));
         let mut buffer = [0; 64];
         loop {
             match self.0.recv_from(&mut buffer) {

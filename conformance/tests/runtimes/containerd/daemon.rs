@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use podlan_conformance::lab::{Error, Node, Running, eventually};
+use podlan_conformance::lab::{Error, Node, Running, eventually, until};
 use serde_json::Value;
 
 use super::RUNTIME;
@@ -134,7 +134,7 @@ impl<'a> Containerd<'a> {
     }
 
     fn wait_until_it_answers(&self) {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = until(DEADLINE);
         while let Err(error) = self.cri.version() {
             assert!(
                 Instant::now() < deadline,
