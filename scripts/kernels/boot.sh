@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the caller has them
-# Sourced by scripts/test-kernels: a guest from its start to its end. The caller has $deadline (seconds of a test) and $ends (when
+# Sourced by scripts/test-kernels: a guest from its start to its end. The caller has $most (seconds of a test) and $ends (when
 # no more is begun, in seconds of this shell).
 
 # boot FOLDER MACHINE OUT ROOT: starts the guest; $guest is its process.
@@ -32,7 +32,7 @@ watch() {
         count=$(grep -ac '^guest: \(passed\|failed\|skipped\) ' "$1/console" || true)
         [ "$count" = "$seen" ] || grep -a '^guest: \(passed\|failed\|skipped\) ' "$1/console" | tail -n +$((seen + 1)) | sed 's/^guest: /  /'
         seen=$count
-        patience=$((300 + (deadline + 30) * $(cat "$1/slower" 2>/dev/null || echo 30)))
+        patience=$((most + 300))
         if [ -e "$1/now" ] && [ $(($(date +%s) - $(stat --format %Y "$1/now"))) -gt $patience ]; then
             echo "  the guest hangs in $(cat "$1/now")"
             kill -9 "$guest"

@@ -2,5 +2,6 @@
 
 mod cleanup;
 mod nodes;
+mod patience;
 mod refused;
 mod settings;

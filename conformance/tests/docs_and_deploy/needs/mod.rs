@@ -20,8 +20,8 @@ const BUILTINS: &str = "! . : [ break builtin cd command continue declare echo e
 /// Of the packages that Debian marks essential, or that those need: coreutils, util-linux, sed, grep, findutils, gzip,
 /// tar, diffutils, mawk, hostname, libc-bin, dpkg, passwd. Only the used ones.
 const ESSENTIAL: &str = "awk basename bash cat chmod chown chroot cmp comm cp cut date dirname dpkg dpkg-deb dpkg-query du \
-    diff env find flock getent grep gzip head hostname id install ldd ln ls mkdir mkfifo mktemp mount mv nice nproc nsenter paste \
-    pivot_root prlimit readlink realpath rm sed seq setpriv sh sha256sum sleep sort stat tail tar tee timeout touch tr \
+    diff env find flock getconf getent grep gzip head hostname id install ldd ln ls mkdir mkfifo mktemp mount mv nice nproc nsenter \
+    paste pivot_root prlimit readlink realpath rm sed seq setpriv sh sha256sum sleep sort stat sync tail tar tee timeout touch tr \
     umount uname uniq unshare useradd wc xargs";
 
 /// Programs for which a script looks itself, and prints how to get them where they are missing: the program, the
@@ -65,8 +65,10 @@ fn scripts() -> Vec<(PathBuf, String)> {
 
 /// The files that `script` sources: their functions are no programs, and what those start it starts.
 fn sourced(path: &Path, script: &str) -> String {
-    let lines = script.lines().filter_map(|line| line.strip_prefix("source \"$(dirname \"${BASH_SOURCE[0]}\")/"));
-    lines.map(|rest| fs::read_to_string(path.with_file_name(rest.trim_end_matches('"'))).unwrap() + "\n").collect()
+    let beside = |line: &str| Some(path.with_file_name(line.strip_prefix("\"$(dirname \"${BASH_SOURCE[0]}\")/")?.trim_end_matches('"')));
+    let of_root = |line: &str| line.starts_with("scripts/").then(|| root().join(line));
+    let files = script.lines().filter_map(|line| line.strip_prefix("source ")).filter_map(|line| beside(line).or_else(|| of_root(line)));
+    files.map(|file| fs::read_to_string(file).unwrap() + "\n").collect()
 }
 
 /// The lists by name, `needs.txt`, `needs-fuzz.txt`, with their programs.
