@@ -20,6 +20,10 @@ use super::{Refusal, Step};
 /// Every user id but the last. containerd and runc read the whole range, `0 0 4294967295`, as "no user namespace".
 const EVERY_ID: &str = "0 0 4294967294";
 
+/// Set, the lab keeps the user namespace of the machine, whose root it has then: for a machine that exists for the tests alone.
+/// Kernels of 7.x write to packets by rules of nf_tables in no other.
+const KEEP_USER: &str = "PODLAN_LAB_KEEP_USER";
+
 /// Why a command did not run inside the lab.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,8 +51,10 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
 /// [`Error::Refused`] where the machine forbids such namespaces, with the fixes; [`Error::System`] for all else.
 pub fn enter(command: &[OsString]) -> Result<ExitStatus, Error> {
     let myself = std::env::current_exe().map_err(system("find my own program"))?;
-    let mapper = if geteuid().is_root() { Mapper::start(&myself).ok() } else { None };
-    own_user_namespace(mapper)?;
+    if std::env::var_os(KEEP_USER).is_none() {
+        let mapper = if geteuid().is_root() { Mapper::start(&myself).ok() } else { None };
+        own_user_namespace(mapper)?;
+    }
     let namespaces = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
