@@ -27,6 +27,7 @@ mod procfs;
 mod request;
 mod route;
 mod rule;
+mod selection;
 mod socket;
 mod sysctl;
 mod tolerant;

@@ -2,7 +2,7 @@
 
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 
 /// One rtnetlink message, ready to be sent by a [`crate::Socket`].
@@ -41,6 +41,14 @@ impl Request {
         let mut message = NetlinkMessage::from(message);
         message.header.flags = NLM_F_REQUEST | flags;
         Self { message }
+    }
+
+    /// The message that it sends.
+    pub(crate) fn asks(&self) -> Option<&RouteNetlinkMessage> {
+        match &self.message.payload {
+            NetlinkPayload::InnerMessage(message) => Some(message),
+            _ => None,
+        }
     }
 
     /// Asks the kernel for an acknowledgement of success too; it reports a failure in any case (`NLM_F_ACK`).

@@ -120,7 +120,7 @@ impl Route {
         Request::change(RouteNetlinkMessage::DelRoute(self.message()))
     }
 
-    /// All routes of `protocol` in the main table of one family, as the kernel filters them (strict checking).
+    /// All routes of `protocol` (0: of any) in the main table of one family.
     pub fn dump(family: Family, protocol: u8) -> Request {
         let mut message = Self::every(family);
         message.header.table = RouteHeader::RT_TABLE_MAIN;
@@ -128,7 +128,7 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
-    /// All routes of one family by one link, in every table and of every protocol; the kernel filters them.
+    /// All routes of one family by one link, in every table and of every protocol.
     pub fn dump_by_device(family: Family, device: u32) -> Request {
         let mut message = Self::every(family);
         message.attributes.push(RouteAttribute::Oif(device));
@@ -154,8 +154,7 @@ impl Route {
         Ok(socket.get(lookup.of_forwarded(packet))?.map(|message| Self::from_message(&message)))
     }
 
-    /// All routes of one table of one family, of every protocol or of one; the kernel filters them. `ENOENT` for a table that
-    /// does not exist.
+    /// All routes of one table of one family, of every protocol or of one. For a table that does not exist `ENOENT`, or none.
     pub fn dump_table(family: Family, table: u32, protocol: Option<u8>) -> Request {
         let mut message = Self::every(family);
         if let Some(protocol) = protocol {

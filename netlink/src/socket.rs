@@ -9,6 +9,7 @@ use rtnetlink::packet_core::{DecodeError, NLM_F_REQUEST};
 
 use crate::netns::netns_of;
 use crate::request::Request;
+use crate::selection::Selection;
 use crate::tolerant;
 use crate::wire::{Attribute, DUMP_TRIES, DumpError, KernelError, Message, NLMSG_ERROR, Protocol, Wire, write};
 
@@ -62,15 +63,15 @@ impl From<DumpError> for Error {
 /// A route netlink socket. It belongs to the network namespace in which it was opened, for as long as it is open.
 pub struct Socket {
     wire: Wire,
-    /// The kernel applies each filter of a dump, or refuses it (`NETLINK_GET_STRICT_CHK`).
-    strict: bool,
+    /// The kernel was asked to select the objects of dumps itself, once.
+    asked_strict: bool,
     unreadable: u64,
 }
 
 impl Socket {
     /// Opens a socket in the calling thread's network namespace.
     pub fn open() -> Result<Self, Error> {
-        Ok(Self { wire: Wire::open(Protocol::Route).map_err(Error::Open)?, strict: false, unreadable: 0 })
+        Ok(Self { wire: Wire::open(Protocol::Route).map_err(Error::Open)?, asked_strict: false, unreadable: 0 })
     }
 
     /// The network namespace that the socket belongs to, opened.
@@ -212,13 +213,24 @@ impl Socket {
         mut request: Request,
         keep: impl Fn(&Message<'_>) -> Result<Option<T>, DecodeError>,
     ) -> Result<Vec<T>, Error> {
-        if !self.strict {
-            self.wire.set_strict().map_err(Error::Open)?;
-            self.strict = true;
+        if !self.asked_strict {
+            // Without it the dump is longer, and no other: what was not asked for is left out here.
+            self.set_strict()?;
         }
-        let dumped = self.wire.dump(|sequence, datagram| request.write(sequence, datagram), keep)?;
+        let selection = Selection::of(&request);
+        let dumped = self.wire.dump(
+            |sequence, datagram| request.write(sequence, datagram),
+            |object| if selection.selects(object) { keep(object) } else { Ok(None) },
+        )?;
         self.unreadable += dumped.unreadable;
         Ok(dumped.objects)
+    }
+
+    /// Has the kernel select the objects of dumps itself; false where it cannot.
+    pub(crate) fn set_strict(&mut self) -> Result<bool, Error> {
+        let selects = self.wire.set_strict().map_err(Error::Open)?;
+        self.asked_strict = true;
+        Ok(selects)
     }
 
     /// Sends `requests` in one datagram; returns the first one's sequence number.

@@ -82,9 +82,14 @@ impl Wire {
         Ok(self.socket.bind_auto()?.port_number())
     }
 
-    /// Has the kernel refuse a dump whose filters it does not apply (`NETLINK_GET_STRICT_CHK`).
-    pub fn set_strict(&self) -> io::Result<()> {
-        self.socket.set_netlink_get_strict_chk(true)
+    /// Has the kernel apply each filter of a dump, or refuse the dump (`NETLINK_GET_STRICT_CHK`). False where the kernel does
+    /// not know of it (before Linux 4.20): such a one applies no filter.
+    pub fn set_strict(&self) -> io::Result<bool> {
+        match self.socket.set_netlink_get_strict_chk(true) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The sequence number for the next message.

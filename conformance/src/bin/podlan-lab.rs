@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use podlan_conformance::lab::without::{self, Feature};
 use podlan_conformance::lab::{self, confine, enter, init, refusal};
 use podlan_conformance::traffic::{self, Answer, Target};
 
@@ -103,6 +104,15 @@ enum Podlan {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// Executes a command as on a kernel that lacks features.
+    Without {
+        /// What it lacks, such as strict-checking,nft-fib.
+        #[arg(value_delimiter = ',', required = true)]
+        features: Vec<Feature>,
+        /// The command and its arguments.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
     #[command(flatten)]
     Inner(Inner),
 }
@@ -121,6 +131,9 @@ enum Inner {
     /// Maps every id into a new user namespace.
     #[command(hide = true)]
     MapIds { pid: u32 },
+    /// Takes features out of what a process asks the kernel for.
+    #[command(hide = true)]
+    Edit { pid: i32, features: Vec<Feature> },
 }
 
 fn main() -> ExitCode {
@@ -138,6 +151,9 @@ fn main() -> ExitCode {
         Podlan::Allow { profile, command } => {
             confine::allow_only(&profile).map_or_else(|error| said(&error, 1), |()| turn_into(&command))
         }
+        Podlan::Without { features, command } => {
+            without::without(&features).map_or_else(|error| said(&error, 1), |()| turn_into(&command))
+        }
         Podlan::Enter { command } => match enter::enter(&command) {
             Ok(status) => enter::exit_code(status).into(),
             Err(error @ enter::Error::Refused(_)) => said(&error, refusal::EXIT_CODE),
@@ -152,6 +168,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => said(&error, 1),
         },
+        Podlan::Inner(Inner::Edit { pid, features }) => answer(without::edit(pid, &features, &mut io::stdout())),
     }
 }
 

@@ -122,6 +122,6 @@ fn allowed(text: &str) -> Result<Vec<String>, String> {
     Ok(calls)
 }
 
-const fn architecture() -> TargetArch {
+pub(super) const fn architecture() -> TargetArch {
     if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 }
 }

@@ -32,6 +32,7 @@ mod settings;
 mod snapshot;
 mod wire;
 mod within;
+pub mod without;
 
 use std::fs;
 use std::thread;

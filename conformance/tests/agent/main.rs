@@ -7,6 +7,7 @@ mod conditions;
 mod http;
 mod install;
 mod killed_anywhere;
+mod lacking;
 mod leases;
 mod least_privilege;
 mod log;
