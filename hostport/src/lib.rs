@@ -1,6 +1,6 @@
 //! Host ports: ports of the node that lead to ports of pods, which the capability `portMappings` asks for.
 //!
-//! One packet filter table (`inet podlan-hostport`) has maps whose elements lead from the node's address and port to the pod's,
+//! One packet filter table (`inet podlan-hostport`; one of `ip` and one of `ip6` where the kernel has no NAT in inet) has maps whose elements lead from the node's address and port to the pod's,
 //! and rules that never change ([`table`]). One record for each attachment with a host port lies in a directory beside the
 //! networks' leases, behind a lock of its own ([`Ports`]): a port belongs to the node, not to a network. The plugin adds and
 //! removes; the agent restores from the records what other programs removed.
@@ -29,7 +29,7 @@ pub use error::Error;
 pub use forward::{Forward, forwards};
 pub use record::Record;
 pub use restore::Restored;
-pub use table::{FAMILY, NAME, table};
+pub use table::{NAME, table};
 
 /// The directory of the records. No network has this name, for a name begins with a letter or a digit.
 const DIRECTORY: &str = "_hostports";

@@ -10,7 +10,6 @@
 
 use cni::{ContainerId, NetworkName};
 use nftables::{End, ForeignRule, Nfnetlink, Step, TableFamily, chains, rules, withdraw};
-use nix::errno::Errno;
 use sha2::{Digest, Sha512};
 
 use crate::error::Error;
@@ -45,16 +44,9 @@ struct Tables(Vec<(u8, String)>);
 impl Tables {
     /// They, and the socket that was asked; `None` where the kernel has no nf_tables.
     fn look() -> Result<Option<(Nfnetlink, Self)>, Error> {
-        let mut socket = match Nfnetlink::requests() {
-            Err(nftables::Error::Open(error)) if error.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32) => {
-                return Ok(None);
-            }
-            opened => opened?,
-        };
-        match nftables::tables(&mut socket) {
-            Err(nftables::Error::Dump(Errno::EINVAL | Errno::EOPNOTSUPP)) => Ok(None),
-            tables => Ok(Some((socket, Self(tables?)))),
-        }
+        let Some(mut socket) = Nfnetlink::if_any()? else { return Ok(None) };
+        let tables = nftables::tables(&mut socket)?;
+        Ok(Some((socket, Self(tables))))
     }
 
     fn families(&self, table: &str) -> impl Iterator<Item = TableFamily> {

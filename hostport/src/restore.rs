@@ -40,14 +40,22 @@ impl Ports {
         }
         let mut filter = Filter::open()?;
         let changed = filter.ensure()?;
-        let held = filter.held()?;
+        let (held, left_over) = (filter.held()?, filter.left_over()?);
         let mut wanted: Vec<Placed> = living.iter().flat_map(elements).collect();
         let is_of_dead = |element: &Placed| dead.iter().any(|record| record.link() == key_of(&element.1));
         let is_wrong = |held: &Placed| wanted.iter().any(|one| meets(one, held) && !equals(one, held));
         let (remove, stay): (Vec<Placed>, Vec<Placed>) =
             held.into_iter().partition(|held| is_of_dead(held) || is_wrong(held));
+        // Of another directory.
+        let is_new = |one: &&Placed| !wanted.iter().chain(&stay).any(|ours| meets(ours, one));
+        let others = left_over.iter().flatten().filter(|one| !is_of_dead(one)).filter(is_new);
+        let others: Vec<Placed> = others.cloned().collect();
+        wanted.extend(others);
         wanted.retain(|one| !stay.iter().any(|stays| equals(stays, one)));
         filter.change(&remove, &wanted)?;
+        if left_over.is_some() {
+            filter.leave_other()?;
+        }
         for record in &dead {
             self.remove(&record.link())?;
         }

@@ -19,10 +19,7 @@ use nftables::{
 use crate::forward::Forward;
 use crate::record::Record;
 
-/// The table's family.
-pub const FAMILY: TableFamily = TableFamily::Inet;
-
-/// The table's name.
+/// The table's name, in whatever shape the kernel has it.
 pub const NAME: &str = "podlan-hostport";
 
 /// `RTN_LOCAL`, as the kernel stores it in a register.
@@ -59,7 +56,7 @@ pub fn table() -> Table {
     let to_pods = || Family::BOTH.into_iter().flat_map(to_pods).collect();
     let raw = Hook { kind: "filter", number: 0, priority: RAW };
     Table {
-        family: FAMILY,
+        family: TableFamily::Inet,
         name: NAME,
         sets: Vec::new(),
         maps: Family::BOTH.into_iter().flat_map(maps).collect(),

@@ -8,11 +8,13 @@ mod counted;
 mod expression;
 mod foreign;
 mod map;
+mod needed;
 mod nfnetlink;
 mod observed;
 mod plan;
 #[cfg(test)]
 mod samples;
+mod shape;
 mod subnets;
 mod table;
 mod withdraw;
@@ -24,6 +26,7 @@ pub use expression::{Cmp, Expression, KeyPart, Verdict};
 pub use foreign::{BaseChain, End, Field, ForeignRule, Step, all_base_chains, base_chains, change, rules};
 pub use map::{Change, Element, Kind, Map, change_elements, elements};
 pub use nfnetlink::{Error, Event, Nfnetlink};
+pub use shape::{Shape, ensure_in, leave};
 pub use subnets::Subnets;
 pub use table::{Chain, Hook, Rule, Set, Table, TableFamily, octets};
 pub use withdraw::{chains, tables, withdraw};
@@ -88,11 +91,21 @@ pub fn has_rules(socket: &mut Nfnetlink, table: &Table) -> Result<bool, Error> {
     Ok(table.chains.iter().all(is_held))
 }
 
+/// Whether the kernel would make `table`, tried under the name `trial`, which no table has. Nothing is changed, and nobody is
+/// told of it: the transaction has no end, so that the kernel takes it back.
+///
+/// # Errors
+/// Why it would not.
+pub fn rehearse(socket: &mut Nfnetlink, table: &Table, trial: &'static str) -> Result<(), Error> {
+    socket.rehearsal(plan(&Table { name: trial, ..table.clone() }, None).at_once())
+}
+
 /// Removes a table with its contents; false when there was none.
 pub fn remove(socket: &mut Nfnetlink, family: TableFamily, name: &str) -> Result<bool, Error> {
     match socket.transaction(vec![table::remove_table(family, name)]) {
         Ok(()) => Ok(true),
         Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(false),
+        Err(error) if error.is_without_tables() => Ok(false),
         Err(error) => Err(error),
     }
 }

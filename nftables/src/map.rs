@@ -120,14 +120,15 @@ fn element(element: &Element, add: bool) -> Attribute {
     Attribute::nested(1, &inside)
 }
 
-/// Carries out all changes, or none. What comes may be there already; with another value it is refused with `EEXIST` (older
+/// Carries out all changes to maps of these tables, or none; a change of a map that none of them has is left out. What comes may be there already; with another value it is refused with `EEXIST` (older
 /// kernels: `EBUSY`). What goes
 /// must be there: `ENOENT`.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn change_elements(socket: &mut Nfnetlink, table: &Table, changes: &[Change]) -> Result<(), Error> {
-    let messages = changes.iter().flat_map(|change| {
+pub fn change_elements(socket: &mut Nfnetlink, tables: &[Table], changes: &[Change]) -> Result<(), Error> {
+    let of_map = |change: &&Change| tables.iter().find(|table| table.maps.iter().any(|map| map.name == change.map));
+    let messages = changes.iter().filter_map(|change| Some((of_map(&change)?, change))).flat_map(|(table, change)| {
         let kind = if change.add { nfnetlink::NEW_ELEMENTS } else { nfnetlink::DELETE_ELEMENTS };
         change.elements.chunks(MOST).map(move |some| {
             let list: Vec<Attribute> = some.iter().map(|one| element(one, change.add)).collect();

@@ -9,6 +9,8 @@ use netlink::wire::{self, Attribute, DumpError, NLMSG_ERROR, Protocol, Wire, wri
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
+use super::needed::{TABLES, is_of_a_lack, needed};
+
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
 /// `NFNLGRP_NFTABLES`.
@@ -44,17 +46,17 @@ const GENERIC: usize = 4;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Error {
-    #[error("open a netfilter socket: {0}{hint}", hint = hint(.0.raw_os_error().map(Errno::from_raw)))]
+    #[error("open a netfilter socket: {0}{hint}", hint = hint(.0.raw_os_error().map(Errno::from_raw), TABLES))]
     Open(#[source] io::Error),
     #[error("send rules: {0}")]
     Send(#[source] io::Error),
     #[error("receive the answer: {0}")]
     Receive(#[source] io::Error),
-    #[error("message {message}: {errno}{hint}", hint = hint(Some(*.errno)))]
-    Refused { message: usize, errno: Errno },
+    #[error("message {message}: {errno}{hint}", hint = hint(Some(*.errno), .needs))]
+    Refused { message: usize, errno: Errno, needs: &'static str },
     #[error("the kernel answered {answered} of {messages} messages")]
     Unanswered { answered: usize, messages: usize },
-    #[error("read rules: {0}{hint}", hint = hint(Some(*.0)))]
+    #[error("read rules: {0}{hint}", hint = hint(Some(of_dump(*.0)), TABLES))]
     Dump(#[source] Errno),
     #[error("read rules: they change faster than they can be read")]
     Interrupted,
@@ -74,19 +76,42 @@ impl From<DumpError> for Error {
     }
 }
 
-/// What the kernel means by its answer, where that is known. A kernel without a family, an expression or a kind of chain
-/// answers as if an object were missing (`nf_tables_api.c`); another errno says nothing about the kernel's parts.
-fn hint(errno: Option<Errno>) -> &'static str {
+/// What the kernel means by its answer, where that is known. One without a family, an expression or a kind of chain answers
+/// as if an object were missing; another errno says nothing about the kernel's parts.
+fn hint(errno: Option<Errno>, needs: &str) -> String {
     match errno {
-        Some(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT) => {
-            " (does the kernel have nf_tables and nft_fib?)"
-        }
-        Some(Errno::EPERM) => " (is the capability NET_ADMIN missing?)",
-        _ => "",
+        Some(errno) if is_of_a_lack(errno) && !needs.is_empty() => format!(" (does the kernel have {needs}?)"),
+        Some(Errno::EPERM) => " (is the capability NET_ADMIN missing?)".to_owned(),
+        _ => String::new(),
     }
 }
 
+/// A dump has no other reason for `EINVAL` than that nobody answers for nf_tables (`nfnetlink_rcv_msg`).
+fn of_dump(errno: Errno) -> Errno {
+    if errno == Errno::EINVAL { Errno::EOPNOTSUPP } else { errno }
+}
+
 impl Error {
+    /// Whether the kernel may lack a part: it made nothing of a table, chain, set or rule.
+    pub fn is_of_a_lack(&self) -> bool {
+        match self {
+            Self::Refused { errno, needs, .. } => is_of_a_lack(*errno) && !needs.is_empty(),
+            Self::Twice { again, .. } => again.is_of_a_lack(),
+            _ => false,
+        }
+    }
+
+    /// Whether the kernel has no nf_tables at all: no socket of netfilter, or nobody who answers there.
+    pub fn is_without_tables(&self) -> bool {
+        match self {
+            Self::Open(error) => error.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32),
+            Self::Dump(errno) => of_dump(*errno) == Errno::EOPNOTSUPP,
+            // `nfnetlink_rcv_batch` of a batch's first message.
+            Self::Refused { message: 0, errno: Errno::EOPNOTSUPP, .. } => true,
+            _ => false,
+        }
+    }
+
     /// The socket has no room for so large a transaction.
     pub(super) fn is_too_large(&self) -> bool {
         let Self::Send(error) = self else { return false };
@@ -134,6 +159,14 @@ impl Nfnetlink {
         Ok(Self { wire, port })
     }
 
+    /// A socket for transactions; `None` where the kernel has no such sockets, and so no table.
+    pub fn if_any() -> Result<Option<Self>, Error> {
+        match Self::requests() {
+            Err(error) if error.is_without_tables() => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// A socket that receives an event for every change of the ruleset.
     pub fn events() -> Result<Self, Error> {
         Ok(Self { wire: Wire::subscribe(Protocol::Netfilter, &[GROUP]).map_err(Error::Open)?, port: 0 })
@@ -146,6 +179,15 @@ impl Nfnetlink {
 
     /// Carries out all of `messages`, or none.
     pub(super) fn transaction(&mut self, messages: Vec<Message>) -> Result<(), Error> {
+        self.batch(messages, true)
+    }
+
+    /// Has the kernel judge `messages`, and carry out none: a batch without an end is taken back (as `nft --check` does).
+    pub(super) fn rehearsal(&mut self, messages: Vec<Message>) -> Result<(), Error> {
+        self.batch(messages, false)
+    }
+
+    fn batch(&mut self, messages: Vec<Message>, ends: bool) -> Result<(), Error> {
         let mut datagram = Vec::new();
         let begin = self.wire.next_sequence();
         write(&mut datagram, BATCH_BEGIN, NLM_F_REQUEST, begin, &generic(0, SUBSYSTEM), &[]);
@@ -158,10 +200,12 @@ impl Nfnetlink {
             let flags = NLM_F_REQUEST | NLM_F_ACK | flags;
             write(&mut datagram, *kind, flags, self.wire.next_sequence(), &generic(*family, 0), attributes);
         }
-        write(&mut datagram, BATCH_END, NLM_F_REQUEST, self.wire.next_sequence(), &generic(0, SUBSYSTEM), &[]);
+        if ends {
+            write(&mut datagram, BATCH_END, NLM_F_REQUEST, self.wire.next_sequence(), &generic(0, SUBSYSTEM), &[]);
+        }
         self.make_room(datagram.len());
         self.wire.send(&datagram).map_err(Error::Send)?;
-        self.verdicts(begin, messages.len())
+        self.verdicts(begin, &messages)
     }
 
     /// Enlarges the socket's send buffer for a datagram of so many bytes, as far as the kernel allows; where it is still too
@@ -175,7 +219,8 @@ impl Nfnetlink {
     }
 
     /// Reads the acknowledgements.
-    fn verdicts(&mut self, begin: u32, count: usize) -> Result<(), Error> {
+    fn verdicts(&mut self, begin: u32, messages: &[Message]) -> Result<(), Error> {
+        let count = messages.len();
         let (mut answered, mut refused) = (0, None);
         let read = self.wire.answers(begin, ANSWERS, |message, answer| {
             // A stale answer belongs to an earlier transaction, of which the first error was enough.
@@ -184,7 +229,9 @@ impl Nfnetlink {
             }
             answered += 1;
             if let Err(error) = answer.verdict() {
-                refused.get_or_insert(Error::Refused { message, errno: error.errno });
+                // The first message is the batch's beginning.
+                let needs = message.checked_sub(1).and_then(|index| messages.get(index)).map_or("", needed);
+                refused.get_or_insert(Error::Refused { message, errno: error.errno, needs });
             }
             if answered < count { Continue(()) } else { Break(()) }
         });
@@ -256,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_missing_part_of_the_kernel_is_suspected_only_where_the_answer_means_that() {
-        let refused = |errno| Error::Refused { message: 3, errno }.to_string();
+        let refused = |errno| Error::Refused { message: 3, errno, needs: "nft_fib" }.to_string();
         for errno in [Errno::ENOENT, Errno::EOPNOTSUPP] {
             assert!(refused(errno).contains("nft_fib"), "{errno}");
         }

@@ -5,12 +5,15 @@ use netlink::wire::{Attribute, Attributes};
 use super::nfnetlink::{self, Error, Message, Nfnetlink};
 use super::table::{TableFamily, message};
 
-/// The tables of the kernel: family, by Netfilter's number, and name.
+/// The tables of the kernel: family, by Netfilter's number, and name. None where it has no nf_tables.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
 pub fn tables(socket: &mut Nfnetlink) -> Result<Vec<(u8, String)>, Error> {
-    let all = socket.dump(0, nfnetlink::GET_TABLE, &[])?;
+    let all = match socket.dump(0, nfnetlink::GET_TABLE, &[]) {
+        Err(error) if error.is_without_tables() => Vec::new(),
+        dumped => dumped?,
+    };
     Ok(all.iter().filter_map(|(family, table)| Some((*family, Attributes(table).text(1)?.to_owned()))).collect())
 }
 

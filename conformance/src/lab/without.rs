@@ -55,7 +55,7 @@ pub enum Error {
 /// # Errors
 /// When the kernel takes no filter, or allows no tracing.
 pub fn without(features: &[Feature]) -> Result<(), Error> {
-    let edits = features.iter().any(|feature| feature.refusal().is_none());
+    let edits = features.iter().any(|feature| feature.is_in_messages());
     if edits {
         editor::start(features)?;
     }
@@ -84,7 +84,12 @@ impl Command {
 }
 
 impl Feature {
-    /// The calls that a kernel without the feature refuses, and how; `None` where it refuses messages.
+    /// Whether a kernel without it refuses messages, or answers them in another way.
+    fn is_in_messages(self) -> bool {
+        !matches!(self, Self::StrictChecking | Self::Nfnetlink)
+    }
+
+    /// The calls that a kernel without the feature refuses, and how.
     fn refusal(self) -> Option<(Errno, Value)> {
         let argument = |index: u8, value: u32| json!({ "index": index, "type": "dword", "op": "eq", "val": value });
         match self {
@@ -98,6 +103,8 @@ impl Feature {
                 let arguments = [argument(0, 16), argument(2, 12)];
                 Some((Errno::EPROTONOSUPPORT, json!([{ "syscall": "socket", "args": arguments }])))
             }
+            // AF_INET6 10.
+            Self::Ipv6 => Some((Errno::EAFNOSUPPORT, json!([{ "syscall": "socket", "args": [argument(0, 10)] }]))),
             _ => None,
         }
     }
@@ -135,8 +142,8 @@ impl Feature {
     }
 }
 
-/// `NFNL_SUBSYS_OSF`, which no program of the lab has the kernel load.
-const NO_SUBSYSTEM: u16 = 5;
+/// `NFNL_SUBSYS_HOOK`: where the kernel has it, it has one message and no transactions, and so answers all others as none does.
+const NO_SUBSYSTEM: u16 = 12;
 
 const NAT: &[u8] = &[8, 0, 7, 0, b'n', b'a', b't', 0];
 
@@ -212,7 +219,7 @@ mod tests {
     fn a_subsystem_a_kind_of_link_and_a_family_are_taken_away() {
         let batch = [message(16, &[0, 0, 0, 10]), message(0x0a00, &[1, 0, 0, 0]), message(17, &[0, 0, 0, 10])].concat();
         let edited = taken(Feature::NfTables, &batch).unwrap();
-        assert_eq!([edited[19], edited[25], edited[59]], [5, 5, 5]);
+        assert_eq!([edited[19], edited[25], edited[59]], [12, 12, 12]);
         let link = message(16, &[&[0; 16][..], &[8, 0, 1, 0, b'v', b'e', b't', b'h']].concat());
         assert!(taken(Feature::Veth, &link).is_some() && taken(Feature::NfTables, &link).is_none());
         let route = |family| message(26, &[family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);

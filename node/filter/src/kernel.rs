@@ -1,7 +1,7 @@
 //! Carries out what the machine asks of the kernel, over one nftables socket. Decides nothing.
 
 use hostport::{Ports, Restored};
-use nftables::{Error, Nfnetlink, Table};
+use nftables::{Error, Nfnetlink, Shape, Table, ensure_in, leave};
 
 use super::forward::{self, ForwardDrop};
 use super::keep::interface::{Answer, Request};
@@ -11,11 +11,13 @@ use super::{Egress, Forwarded, arp_guard, masquerade, source_rule};
 pub(super) struct Kernel {
     ports: Ports,
     socket: Option<Nfnetlink>,
+    /// How the masquerade table was put last; one that had to be split is not tried as a whole again.
+    shape: Shape,
 }
 
 impl Kernel {
     pub(super) fn new(ports: Ports) -> Self {
-        Self { ports, socket: None }
+        Self { ports, socket: None, shape: Shape::Whole }
     }
 
     /// The port by which events say that the change was this agent's.
@@ -42,11 +44,23 @@ impl Kernel {
     }
 
     fn masquerade(&mut self, egress: &Egress) -> Result<bool, Error> {
-        let (family, name) = masquerade::TABLE;
+        let first = self.shape;
         match egress {
             Egress::Unknown => Ok(false),
-            Egress::Off => self.with_socket(|socket| nftables::remove(socket, family, name)),
-            Egress::On(sides) => self.put(&masquerade::table(sides)),
+            Egress::Off => self.with_socket(|socket| {
+                Shape::BOTH.iter().try_fold(false, |removed, shape| {
+                    Ok(!leave(socket, masquerade::TABLE, *shape)?.is_empty() || removed)
+                })
+            }),
+            Egress::On(sides) => {
+                let (changed, shape) = self.with_socket(|socket| {
+                    let (changed, shape) = ensure_in(socket, &masquerade::table(sides), first)?;
+                    let left = leave(socket, masquerade::TABLE, shape.other())?;
+                    Ok((changed || !left.is_empty(), shape))
+                })?;
+                self.shape = shape;
+                Ok(changed)
+            }
         }
     }
 
@@ -62,6 +76,8 @@ impl Kernel {
                     "rules that accept traffic of pods were added to forward chains whose policy is drop"
                 ),
                 Ok(_) => {}
+                // The checks say so.
+                Err(error) if error.is_without_tables() => {}
                 Err(error) => tracing::warn!(%error, "the forward chains of other programs cannot be changed"),
             }
             // The checks of the whole node know of bridges.

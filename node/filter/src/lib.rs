@@ -7,16 +7,18 @@ mod arp_guard;
 pub mod forward;
 mod keep;
 mod kernel;
+mod kernel_parts;
 mod masquerade;
 mod source_rule;
 pub mod translation;
 
 use ipnetwork::IpNetwork;
-use nftables::{Error, Nfnetlink, Table};
+use nftables::{Error, Nfnetlink, Shape, Table};
 
 use forward::{ForwardDrop, Packet};
 
 pub use keep::{Filtered, Options, Wanted, keep};
+pub use kernel_parts::{Has, KernelParts};
 pub use masquerade::{Egress, Sides};
 pub use source_rule::Drops;
 
@@ -72,13 +74,20 @@ pub fn look() -> Result<[(&'static str, bool); 2], Error> {
 
 /// Removes all rules of podlan; returns what was removed.
 pub fn remove() -> Result<Vec<String>, Error> {
-    let mut socket = Nfnetlink::requests()?;
     let mut removed = Vec::new();
+    let Some(mut socket) = Nfnetlink::if_any()? else { return Ok(removed) };
+    if nftables::tables(&mut socket)?.is_empty() {
+        return Ok(removed);
+    }
     let ours = [source_rule::table(), arp_guard::table()].map(|Table { family, name, .. }| (family, name));
-    for (family, name) in ours.into_iter().chain([masquerade::TABLE]) {
+    for (family, name) in ours {
         if nftables::remove(&mut socket, family, name)? {
             removed.push(format!("the table {} {name}", family.name()));
         }
+    }
+    for shape in Shape::BOTH {
+        let families = nftables::leave(&mut socket, masquerade::TABLE, shape)?;
+        removed.extend(families.iter().map(|family| format!("the table {} {}", family.name(), masquerade::TABLE)));
     }
     if forward::withdraw(&mut socket)? {
         removed.push("podlan's rules in forward chains of other programs".to_owned());

@@ -11,7 +11,7 @@ use netlink::Family;
 use nftables::{Chain, Cmp, Expression, Hook, Rule, Set, Subnets, Table, TableFamily};
 
 /// A table of its own: a kernel without masquerade still has the source rule.
-pub(super) const TABLE: (TableFamily, &str) = (TableFamily::Inet, "podlan-masquerade");
+pub(super) const TABLE: &str = "podlan-masquerade";
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +52,10 @@ fn multicast() -> [IpNetwork; 2] {
 }
 
 pub(super) fn table(sides: &Sides) -> Table {
-    let (family, name) = TABLE;
     let set = |name, family, subnets: &Subnets| Set { name, family, subnets: subnets.of_family(family) };
     Table {
-        family,
-        name,
+        family: TableFamily::Inet,
+        name: TABLE,
         sets: vec![
             set("own4", Family::V4, &sides.own),
             set("own6", Family::V6, &sides.own),

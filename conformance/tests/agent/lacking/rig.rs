@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use podlan_conformance::agent::is_ready;
+use podlan_conformance::agent::{is_ready, state};
 use podlan_conformance::lab::{Added, Error, Lab, Node, Output, Pod, Running, added, binaries, eventually};
 use serde_json::{Value, json};
 
@@ -20,15 +20,19 @@ impl<'a> Rig<'a> {
         Self { node, features }
     }
 
-    /// The agent, once it is ready.
-    pub(crate) fn agent(&self, arguments: &[&str]) -> Result<Running, Error> {
-        let agent = self
-            .node
+    /// The agent.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Result<Running, Error> {
+        self.node
             .command(binaries::find("podlan-node")?)
             .args(["run", "--node-name", self.node.name(), "--nodes", Lab::NODES_FILE, "--resync", "300ms"])
             .args(arguments)
             .lacking(self.features)?
-            .spawn()?;
+            .spawn()
+    }
+
+    /// The agent, once it is ready.
+    pub(crate) fn agent(&self, arguments: &[&str]) -> Result<Running, Error> {
+        let agent = self.spawn(arguments)?;
         eventually(SOON, "the agent is ready", || {
             is_ready(self.node, agent.id()).map_err(|said| format!("{said}\n{}", agent.stderr()))
         })?;
@@ -44,6 +48,24 @@ impl<'a> Rig<'a> {
     pub(crate) fn doctor(&self) -> Result<Value, Error> {
         let output = self.ask(&["doctor", "--json"])?;
         serde_json::from_str(&output.stdout).map_err(|_| output.but("it should have printed JSON"))
+    }
+
+    /// The agent's condition of a kind.
+    pub(crate) fn condition(&self, kind: &str) -> Result<Value, String> {
+        let said = state(self.node);
+        let found = said["conditions"].as_array().into_iter().flatten().find(|condition| condition["kind"] == kind);
+        found.cloned().ok_or_else(|| said.to_string())
+    }
+
+    /// What the agent warns of and no condition says.
+    pub(crate) fn unrepeated_warnings(&self) -> Vec<String> {
+        let said = state(self.node);
+        let texts = |key: &str| -> Vec<String> {
+            said[key].as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        // As node.json names them.
+        let repeated = texts("repeatedWarnings");
+        texts("warnings").into_iter().filter(|warning| !repeated.contains(warning)).collect()
     }
 
     /// The plugin, called for a pod.

@@ -138,8 +138,8 @@ fn pods(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let mut visible = VisibleNetns::default();
     stores.show(&mut visible);
     let swept = stores.take_back(&mut visible, &mut |_| {});
-    if Ports::below(&args.data_dir, DEFAULT_LOCK_TIMEOUT).clean()? {
-        writeln!(out, "removed the table {} {} from the packet filter", hostport::FAMILY.name(), hostport::NAME)?;
+    for family in Ports::below(&args.data_dir, DEFAULT_LOCK_TIMEOUT).clean()? {
+        writeln!(out, "removed the table {} {} from the packet filter", family.name(), hostport::NAME)?;
     }
     let Read { leases, unread } = stores.all();
     let error = swept.first().map(ToString::to_string).or_else(|| unread.first().map(ToString::to_string));

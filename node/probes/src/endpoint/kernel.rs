@@ -90,7 +90,9 @@ pub fn remove() -> Result<Vec<String>, Error> {
         )?;
         removed.push(format!("the link {OUTER_LINK}"));
     }
-    if nftables::remove(&mut Nfnetlink::requests()?, TableFamily::Inet, TABLE)? {
+    if let Some(mut filter) = Nfnetlink::if_any()?
+        && nftables::remove(&mut filter, TableFamily::Inet, TABLE)?
+    {
         removed.push(format!("the table inet {TABLE}"));
     }
     Ok(removed)
