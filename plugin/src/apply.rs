@@ -26,7 +26,12 @@ fn try_pair(host: &mut Socket, pair: &NewVeth<'_>) -> Result<Result<(), KernelEr
 }
 
 fn not_made(pair: &NewVeth<'_>, source: KernelError) -> Error {
-    Error::Refused { operation: format!("make the veth pair {} and {}", pair.name, pair.peer_name), source }
+    let operation = format!("make the veth pair {} and {}", pair.name, pair.peer_name);
+    match source.errno {
+        // "Unknown device type": of the few reasons for it, the only one that a pair has.
+        Errno::EOPNOTSUPP => Error::NoVeth { operation, source },
+        _ => Error::Refused { operation, source },
+    }
 }
 
 /// Applies the operations in order; the first refused one is the error.

@@ -19,6 +19,8 @@ pub(crate) enum Error {
     Netlink(#[from] netlink::Error),
     #[error("{operation}: {source}")]
     Refused { operation: String, source: KernelError },
+    #[error("{operation}: {source}; the kernel makes no links of the kind veth (CONFIG_VETH; try modprobe veth)")]
+    NoVeth { operation: String, source: KernelError },
     #[error("interface {ifname} exists in the pod already")]
     InterfaceExists { ifname: String },
     #[error("the link {name} exists on the node already; `ip link show {name}` tells whose it is")]
@@ -90,6 +92,7 @@ impl Activity {
             Error::Sysctl(_)
             | Error::Netlink(_)
             | Error::Refused { .. }
+            | Error::NoVeth { .. }
             | Error::HostLinkExists { .. }
             | Error::AddressRouted { .. }
             | Error::LinkVanished { .. }

@@ -34,7 +34,21 @@ const CHECKS: &str = "node/inspect/src/doctor/checks/tests.rs";
 const TRACE: &str = "node/inspect/src/trace/tests.rs";
 const BY_TRACE: &str = "the_kinds_that_only_a_trace_reports";
 
-const ELSEWHERE: [Elsewhere; 7] = [
+const ELSEWHERE: [Elsewhere; 9] = [
+    elsewhere(
+        "kernel-part-missing",
+        "needs a kernel without the part",
+        "conformance/tests/agent/lacking/nft_fib.rs",
+        "without_fib_pods_run_and_the_condition_names_the_option_and_what_is_not_defended",
+        "kernel-part-missing",
+    ),
+    elsewhere(
+        "kernel-nat-missing",
+        "needs a kernel without NAT",
+        "conformance/tests/agent/lacking/nat.rs",
+        "without_nat_pods_run_and_the_condition_names_the_options",
+        "kernel-nat-missing",
+    ),
     elsewhere(
         "loopback-missing",
         "needs a socket of containerd",

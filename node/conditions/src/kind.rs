@@ -141,6 +141,12 @@ kinds! {
     Ipv6Off "ipv6-off" Critical
         "no pod gets its IPv6 address: every ADD on this node fails"
         "enable IPv6 in the kernel, or, where a nodes file lists this node, remove its IPv6 CIDR there";
+    KernelPartMissing "kernel-part-missing" Critical
+        "pods cannot start, or can send with the address of another pod or node"
+        "load the module, or run a kernel with the option that the condition names: podlan-node doctor --kernel";
+    KernelNatMissing "kernel-nat-missing" Warning
+        "pods have no host ports, and their traffic leaves the cluster with their own addresses"
+        "load the modules, or run a kernel with the options that the condition names: podlan-node doctor --kernel";
     RpFilterOff "rp-filter-off" Warning
         "only the agent's packet filter rule prevents those pods from sending with another pod's address"
         "set rp_filter of the pod links to 1, and find what resets it";

@@ -5,6 +5,7 @@ pub mod decisions;
 pub mod legs;
 pub mod machine;
 pub mod observe;
+pub mod parts;
 mod rooms;
 mod subnets;
 
@@ -21,6 +22,7 @@ use filter::forward;
 use filter::translation::Translation;
 pub use install::conflist::directory::Configuration;
 use machine::{Holder, Loopback, Space};
+use parts::{Part, Parts};
 use pods::forwarding;
 pub use rooms::Room;
 use routes::here::Here;
@@ -39,6 +41,8 @@ pub struct Facts {
     pub kernel: Seen<Kernel>,
     /// Settings of the kernel.
     pub settings: Settings,
+    /// What the kernel is asked for, part by part.
+    pub parts: Parts,
     /// The agent's packet filter rules that are always wanted, each with whether it is in place.
     pub packet_filter: Seen<Vec<(&'static str, bool)>>,
     /// What rules of other programs drop between pods; `None` where the pod CIDRs are unknown for lack of an agent.
@@ -199,6 +203,11 @@ impl Facts {
             forwarding::ForwardingState::Off(off) => Ok(Some(off)),
             forwarding::ForwardingState::On | forwarding::ForwardingState::Moot => Ok(None),
         }
+    }
+
+    /// Whether the kernel is known to lack a part.
+    pub fn lacks(&self, part: Part) -> bool {
+        self.parts.contains(&(part, Ok(false)))
     }
 
     /// This node's own pod CIDRs, as the agent reports them.

@@ -18,6 +18,7 @@ use nftables::Nfnetlink;
 use crate::attached::{self, Attached};
 use crate::decisions::observe::Peers;
 use crate::decisions::{self, Decisions};
+use crate::parts::Known;
 use crate::{AgentSaid, Configuration, Facts, Kernel, Leases, Plugin, PluginFile, Seen, Settings, machine};
 use filter::translation::{self, Translation};
 use filter::{self, forward};
@@ -76,17 +77,18 @@ impl Places {
 
 /// Gathers everything.
 pub fn observe(places: &Places) -> Facts {
-    observe_with(places, agent(&places.run_dir), Peers::All)
+    observe_with(places, agent(&places.run_dir), Peers::All, &mut Known::default())
 }
 
-/// The same, given what the agent says of itself, and of how many peers the kernel is asked.
-pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peers) -> Facts {
+/// The same, given what the agent says of itself, of how many peers the kernel is asked, and which parts it is known to have.
+pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peers, known: &mut Known) -> Facts {
     let configurations = configurations(&places.conf_dir);
     let leases = leases(places);
     let plugins = configurations.as_ref().map_err(Clone::clone).map(|files| plugins(files, &places.bin_dir));
     let kernel = kernel(leases.as_ref().ok(), agent.as_ref().ok().and_then(Option::as_ref));
     let settings = settings(kernel.as_ref().ok());
     let packet_filter = packet_filter(&places.data_dirs);
+    let parts = known.observe(misses_nat(&agent, &packet_filter));
     let pods = pods(&leases, &kernel);
     let (forward, translated) = foreign_rules(&agent, kernel.as_ref().ok(), pods.as_deref().unwrap_or_default());
     let decisions = decisions(&agent, &kernel, &pods, peers);
@@ -96,6 +98,7 @@ pub fn observe_with(places: &Places, agent: Seen<Option<AgentSaid>>, peers: Peer
         agent,
         kernel,
         settings,
+        parts,
         packet_filter,
         forward,
         translated,
@@ -120,6 +123,13 @@ fn packet_filter(data_dirs: &[PathBuf]) -> Seen<Vec<(&'static str, bool)>> {
         rules.extend(ports.map(|whole| ("host ports", whole)));
     }
     Ok(rules)
+}
+
+/// Whether something that needs NAT is not in place: it may be the kernel that lacks it.
+fn misses_nat(agent: &Seen<Option<AgentSaid>>, packet_filter: &Seen<Vec<(&'static str, bool)>>) -> bool {
+    let said = agent.as_ref().ok().and_then(Option::as_ref);
+    let misses_ports = packet_filter.iter().flatten().any(|rule| *rule == ("host ports", false));
+    misses_ports || said.is_some_and(|said| said.state.masquerade == "failed")
 }
 
 fn pods(leases: &Seen<Leases>, kernel: &Seen<Kernel>) -> Seen<Vec<Attached>> {

@@ -21,6 +21,7 @@ use self::machine::{Event, Looked, Machine};
 use conditions::Fix;
 use facts::decisions::observe::Peers;
 use facts::observe::{Places, observe_with};
+use facts::parts::Known;
 use facts::{AgentSaid, Facts};
 use inspect::doctor::finding::Outcome;
 use inspect::doctor::fix::pod_links;
@@ -45,7 +46,7 @@ pub(super) struct Options {
 pub(super) async fn keep(options: Options, activity: Activity) -> String {
     let Options { run_dir, paths, mut state, mut verdicts, output } = options;
     let mut machine = Machine::new(output.latest(Clone::clone), Instant::now());
-    let (mut events, mut looks, mut news) = (listen(), 0, News::default());
+    let (mut events, mut looks, mut news, mut known) = (listen(), 0, News::default(), Known::default());
     loop {
         let event = tokio::select! {
             biased;
@@ -94,7 +95,7 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
         let before = spent();
         let ConfiguredPaths { cni_bin_dir, cni_conf_dir, data_dir } = paths.clone();
         let places = Places::new(run_dir.clone(), cni_conf_dir, cni_bin_dir, data_dir);
-        let facts = observe_with(&places, Ok(Some(said)), Peers::InTurn(looks));
+        let facts = observe_with(&places, Ok(Some(said)), Peers::InTurn(looks), &mut known);
         looks = looks.wrapping_add(1);
         let outcomes = checks::judge(&facts);
         put_back(&facts, &outcomes);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use facts::observe::{Places, observe};
+use facts::parts::Known;
 use inspect::doctor::report::Report;
 use inspect::doctor::{checks, fix};
 use state::{RUN_DIR, RunDir};
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// /run/podlan]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Ask only whether the kernel has what podlan needs; nothing need be installed
+    #[arg(long, conflicts_with = "fix")]
+    kernel: bool,
     /// Fix what is safe to fix, show what was done, and check again
     #[arg(long)]
     fix: bool,
@@ -37,6 +41,10 @@ pub(crate) struct Args {
 
 /// Examines this node.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    if args.kernel {
+        let outcomes = checks::kernel::judge_parts(&Known::default().observe(true));
+        return print(&Report { done: Vec::new(), fixed: false, outcomes }, args.json);
+    }
     let Args { run_dir, cni_conf_dir, cni_bin_dir, data_dir, .. } = args;
     let run_dir = RunDir(run_dir.clone());
     let places = Places::new(run_dir, cni_conf_dir.clone(), cni_bin_dir.clone(), data_dir.clone());
@@ -48,8 +56,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             report.outcomes = fix::left(checks::judge(&observe(&places)));
         }
     }
+    print(&report, args.json)
+}
+
+fn print(report: &Report, json: bool) -> ExitCode {
     let mut out = io::stdout().lock();
-    let printed = if args.json {
+    let printed = if json {
         serde_json::to_writer(&mut out, &report.json()).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
         report.print(&mut out)

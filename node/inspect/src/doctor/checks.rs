@@ -7,6 +7,7 @@ mod foreign_routes;
 mod forward_policy;
 mod forwarding;
 mod ipv6;
+pub mod kernel;
 mod leases;
 mod mtu;
 mod neighbours;
@@ -34,8 +35,9 @@ use facts::Facts;
 pub(crate) type Check = (&'static str, fn(&Facts) -> Outcome);
 
 /// All checks, in the order of a packet's path, then of the configuration.
-pub const ALL: [Check; 25] = [
+pub const ALL: [Check; 26] = [
     ("agent", agent::judge),
+    ("kernel", kernel::judge),
     ("nodes", nodes::judge),
     ("routes", routes::judge),
     ("foreign-routes", foreign_routes::judge),

@@ -44,10 +44,10 @@ impl Known {
         let source = missing(&states.source, "pods can forge their source address, the rule is missing");
         let masquerade = missing(&states.masquerade, "egress is not masqueraded as it should be");
         let ports = missing(&states.ports, "host ports of pods may not be in place");
-        of(&[Kind::SourceRuleMissing], source)
+        of(&[Kind::SourceRuleMissing, Kind::KernelPartMissing], source)
             .chain(of(&[Kind::ForwardDrop], dropping(states)))
-            .chain(of(&[Kind::HostPortsMissing], ports))
-            .chain(of(&[], masquerade))
+            .chain(of(&[Kind::HostPortsMissing, Kind::KernelPartMissing], ports))
+            .chain(of(&[Kind::KernelNatMissing, Kind::KernelPartMissing], masquerade))
             .chain(of(&[Kind::ForwardingOff], parts.forwarding.warnings.iter().cloned()))
             .chain(of(&[Kind::PoolOutside], files().flat_map(|files| files.dangers.slight.iter().cloned())))
             .chain(of(
@@ -57,7 +57,8 @@ impl Known {
             .chain(of(&[Kind::StoreUnreadable, Kind::StoreLocked], parts.lease_counts.warnings.iter().cloned()))
             .chain(of(&[], kept_values(reconciler.in_force())))
             .chain(of(&[Kind::PodMtu], pod_mtu::former(&parts.former_mtus)))
-            .chain(of(&[], parts.probed.warnings.iter().cloned().chain(self.kernel.left_out())))
+            .chain(of(&[Kind::KernelPartMissing], parts.probed.warnings.iter().cloned()))
+            .chain(of(&[], self.kernel.left_out()))
             .chain(self.own_warnings())
             .collect()
     }

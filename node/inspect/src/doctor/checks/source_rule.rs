@@ -4,13 +4,23 @@
 use super::super::finding::{Finding, Outcome};
 use conditions::{Condition, Kind};
 use facts::Facts;
+use facts::parts::Part;
 
 pub(super) fn judge(facts: &Facts) -> Outcome {
     let Some(said) = facts.said()? else {
         return Ok(Finding::moot("the agent installs these rules, and no agent runs here"));
     };
+    if facts.lacks(Part::NfTables) {
+        return Ok(Finding::moot("the kernel lacks nf_tables: see the check `kernel`"));
+    }
     let rules = facts.packet_filter.as_ref().map_err(Clone::clone)?;
-    let missing = rules.iter().filter(|(_, there)| !there).map(|(rule, _)| {
+    // What the check `kernel` says is not said twice.
+    let is_impossible = |rule: &str| match rule {
+        "source" => facts.lacks(Part::NftFib),
+        "ARP guard" => facts.lacks(Part::NftArp),
+        _ => false,
+    };
+    let missing = rules.iter().filter(|(rule, there)| !there && !is_impossible(rule)).map(|(rule, _)| {
         let (kind, why) = match *rule {
             "source" => (Kind::SourceRuleMissing, "a pod can send with the address of another pod or node"),
             "host ports" => (Kind::HostPortsMissing, "nobody reaches those pods by the ports of this node"),
@@ -28,8 +38,12 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
                  (modprobe nft_fib_inet); if it disappears again, find the program that flushes rules: nft monitor",
             )
     });
+    let missing: Vec<Condition> = missing.collect();
+    if missing.is_empty() && rules.iter().any(|(_, there)| !there) {
+        return Ok(Finding::moot("the kernel lacks what a rule needs: see the check `kernel`"));
+    }
     Ok(Finding::of(
-        missing.collect(),
+        missing,
         "pods send with their own addresses only, and the node answers only pods for their gateway",
     ))
 }

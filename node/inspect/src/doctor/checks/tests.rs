@@ -133,6 +133,7 @@ pub(crate) fn healthy() -> Facts {
             rp_filter: Ok(vec![("podlweb".into(), "1".into())]),
             neighbours: [Ok(Some("1024".into())), Ok(Some("1024".into()))],
         },
+        parts: Vec::new(),
         packet_filter: Ok(vec![("source", true), ("ARP guard", true)]),
         forward: Ok(Some(Vec::new())),
         translated: Ok(Some(Vec::new())),
@@ -527,6 +528,7 @@ fn what_could_not_be_looked_at_is_unknown_and_never_fine() {
     blind.pods = Err(why());
     blind.space = Err(why());
     blind.leases = Err(why());
+    blind.parts = vec![(facts::parts::Part::Veth, Err(why()))];
     let settings = &mut blind.settings;
     (settings.rp_filter, settings.rp_filter_all) = (Err(why()), Err(why()));
     for (check, outcome) in judge(&blind) {
