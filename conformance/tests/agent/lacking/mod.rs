@@ -2,6 +2,7 @@
 
 mod by_doctor;
 mod inet_nat;
+mod ipv6;
 mod nat;
 mod nf_tables;
 mod nft_fib;

@@ -11,7 +11,8 @@ pub(super) fn judge(facts: &Facts) -> Outcome {
     }
     let why = "no pod gets its IPv6 address: every ADD on this node fails";
     if !facts.settings.kernel_has_v6 {
-        let cure = "boot without ipv6.disable=1 (/proc/cmdline), or, where a nodes file lists this node, remove its IPv6 CIDR there";
+        let cure = "boot without ipv6.disable=1 (/proc/cmdline), or a kernel with CONFIG_IPV6, or, where a nodes file lists this \
+                    node, remove its IPv6 CIDR there";
         return Ok(Finding::Wrong(vec![
             Condition::new(Kind::Ipv6Off, "", "pods are to have IPv6, and the kernel has none")
                 .because(why)
