@@ -65,9 +65,14 @@ fn scripts() -> Vec<(PathBuf, String)> {
 
 /// The files that `script` sources: their functions are no programs, and what those start it starts.
 fn sourced(path: &Path, script: &str) -> String {
-    let beside = |line: &str| Some(path.with_file_name(line.strip_prefix("\"$(dirname \"${BASH_SOURCE[0]}\")/")?.trim_end_matches('"')));
+    let beside = |line: &str| {
+        Some(path.with_file_name(line.strip_prefix("\"$(dirname \"${BASH_SOURCE[0]}\")/")?.trim_end_matches('"')))
+    };
     let of_root = |line: &str| line.starts_with("scripts/").then(|| root().join(line));
-    let files = script.lines().filter_map(|line| line.strip_prefix("source ")).filter_map(|line| beside(line).or_else(|| of_root(line)));
+    let files = script
+        .lines()
+        .filter_map(|line| line.strip_prefix("source "))
+        .filter_map(|line| beside(line).or_else(|| of_root(line)));
     files.map(|file| fs::read_to_string(file).unwrap() + "\n").collect()
 }
 
