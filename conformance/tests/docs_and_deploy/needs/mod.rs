@@ -65,15 +65,13 @@ fn scripts() -> Vec<(PathBuf, String)> {
 
 /// The files that `script` sources: their functions are no programs, and what those start it starts.
 fn sourced(path: &Path, script: &str) -> String {
-    let beside = |line: &str| {
-        Some(path.with_file_name(line.strip_prefix("\"$(dirname \"${BASH_SOURCE[0]}\")/")?.trim_end_matches('"')))
-    };
-    let of_root = |line: &str| line.starts_with("scripts/").then(|| root().join(line));
-    let files = script
-        .lines()
-        .filter_map(|line| line.strip_prefix("source "))
-        .filter_map(|line| beside(line).or_else(|| of_root(line)));
-    files.map(|file| fs::read_to_string(file).unwrap() + "\n").collect()
+    let files = script.lines().filter_map(|line| {
+        let file = line.strip_prefix("source ")?.trim_matches('"');
+        // The folder of the script, `"$(dirname ...)/` or `"$here/`, or the root of the repository, where it went before.
+        let beside = file.rsplit_once(")/").or_else(|| file.strip_prefix('$')?.split_once('/'));
+        Some(beside.map_or_else(|| root().join(file), |(_, file)| path.with_file_name(file)))
+    });
+    files.filter_map(|file| fs::read_to_string(file).ok()).map(|text| text + "\n").collect()
 }
 
 /// The lists by name, `needs.txt`, `needs-fuzz.txt`, with their programs.
