@@ -21,7 +21,7 @@ use super::{Refusal, Step};
 const EVERY_ID: &str = "0 0 4294967294";
 
 /// Set, the lab keeps the user namespace of the machine, whose root it has then: for a machine that exists for the tests alone.
-/// Kernels of 7.x write to packets by rules of nf_tables in no other.
+/// Kernels such as 7.3 allow rules of nf_tables that write to packets in no other.
 const KEEP_USER: &str = "PODLAN_LAB_KEEP_USER";
 
 /// Why a command did not run inside the lab.

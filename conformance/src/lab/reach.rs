@@ -65,7 +65,7 @@ impl Place {
 
 fn asking(place: &Place, targets: &[Target]) -> Result<Command, Error> {
     let command = Command::new(place.clone(), binaries::lab()?);
-    let patience = Duration::from_secs(10) + crate::traffic::PATIENCE * 3 * u32::try_from(targets.len()).unwrap_or(1);
+    let patience = Duration::from_secs(10) + crate::traffic::patience() * 3 * u32::try_from(targets.len()).unwrap_or(1);
     let command = command.args(["probe", "--port", &PORT.to_string()]).deadline(patience);
     Ok(command.args(targets.iter().map(Target::to_string)))
 }

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::PATIENCE;
+use super::patience;
 use super::socket::{any, icmp};
 
 const REQUEST_V4: u8 = 8;
@@ -44,7 +44,7 @@ pub fn ping(to: SocketAddr, from: Option<IpAddr>, token: &[u8]) -> io::Result<st
     let mut buffer = [0; 2048];
     for sequence in 0..4u16 {
         socket.send_to(&request(v6, sequence, token), to)?;
-        let until = Instant::now() + PATIENCE / 4;
+        let until = Instant::now() + patience() / 4;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             socket.set_read_timeout(Some(left))?;
             match socket.recv_from(&mut buffer) {

@@ -22,8 +22,17 @@ pub use serve::serve;
 pub use socket::try_bind;
 pub use steady::steady;
 
-/// How long a client waits for an answer.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+use crate::lab::patient;
+
+/// How long a client waits for an answer, and at most, however slow the machine is: many clients ask what must not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+const AT_MOST: Duration = Duration::from_secs(10);
+
+/// How long a client waits for an answer on this machine.
+#[must_use]
+pub fn patience() -> Duration {
+    patient(PATIENCE).min(AT_MOST)
+}
 
 /// The protocols that the tests of a flat network cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

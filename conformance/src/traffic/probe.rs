@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use super::echo::ping;
 use super::socket::{any, connection, datagrams};
-use super::{Answer, PATIENCE, Protocol, Report, Target};
+use super::{Answer, Protocol, Report, Target, patience};
 
 /// Asks the server on `port` of the target which address it sees, from the address `from` where that is given. Always
-/// returns within a few times [`PATIENCE`].
+/// returns within a few times [`patience`].
 #[must_use]
 pub fn probe(target: Target, port: u16, from: Option<IpAddr>) -> Report {
     let to = SocketAddr::new(target.address, port);
@@ -36,9 +36,9 @@ pub(super) fn ask(to: SocketAddr, from: Option<IpAddr>, question: &str) -> io::R
 fn datagram(to: SocketAddr, from: Option<IpAddr>) -> io::Result<String> {
     let socket = datagrams(SocketAddr::new(from.unwrap_or_else(|| any(to.is_ipv6())), 0))?;
     socket.connect(to)?;
-    socket.set_read_timeout(Some(PATIENCE / 4))?;
+    socket.set_read_timeout(Some(patience() / 4))?;
     let mut buffer = [0; 256];
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience();
     loop {
         socket.send(b"who")?;
         match socket.recv(&mut buffer) {

@@ -8,8 +8,8 @@ use std::thread;
 
 use nix::errno::Errno;
 
-use super::PATIENCE;
 use super::echo::Echo;
+use super::patience;
 use super::reply;
 use super::socket::{any, datagrams, icmp, listener};
 
@@ -39,7 +39,7 @@ impl Pings {
     fn source(&self, token: &[u8]) -> Option<IpAddr> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = |sources: &mut HashMap<Vec<u8>, IpAddr>| !sources.contains_key(token);
-        let waited = self.changed.wait_timeout_while(sources, PATIENCE / 2, missing);
+        let waited = self.changed.wait_timeout_while(sources, patience() / 2, missing);
         waited.unwrap_or_else(PoisonError::into_inner).0.get(token).copied()
     }
 }
@@ -93,8 +93,8 @@ fn accept(listener: &TcpListener, pings: &Arc<Pings>) {
 }
 
 fn converse(client: &TcpStream, pings: &Pings) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(patience()))?;
+    client.set_write_timeout(Some(patience()))?;
     let mut request = String::new();
     let mut reader = BufReader::new(client);
     reader.by_ref().take(REQUEST).read_line(&mut request)?;

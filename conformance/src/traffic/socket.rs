@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::{PATIENCE, Protocol};
+use super::{Protocol, patience};
 
 /// The unspecified address of a family.
 pub(super) fn any(v6: bool) -> IpAddr {
@@ -52,11 +52,11 @@ pub(super) fn icmp(at: IpAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A TCP connection to `to`, from `from` where that is given; each step has the deadline [`PATIENCE`].
+/// A TCP connection to `to`, from `from` where that is given; each step has the deadline [`patience`].
 pub(super) fn connection(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = open(to.is_ipv6(), SockType::Stream, None)?;
-    setsockopt(&socket, sockopt::SendTimeout, &time(PATIENCE))?;
-    setsockopt(&socket, sockopt::ReceiveTimeout, &time(PATIENCE))?;
+    setsockopt(&socket, sockopt::SendTimeout, &time(patience()))?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &time(patience()))?;
     if let Some(from) = from {
         bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
     }
