@@ -1,7 +1,5 @@
 //! Where programs run slower, as in an emulator, the environment multiplies the lab's deadlines.
 
-#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
-
 use std::process::Command;
 use std::time::Duration;
 
