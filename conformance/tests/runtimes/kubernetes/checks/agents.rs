@@ -136,8 +136,10 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     cluster.until("no pod is left on any node", || {
         let links = cluster.machines.iter().map(|machine| machine.node.network());
         let networks = links.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        // The link of the path probes stays until the cleanup.
+        let is_a_pods = |line: &str| line.starts_with("link podl") && !line.starts_with("link podlprobe ");
         let held: Vec<String> =
-            networks.iter().map(ToString::to_string).filter(|text| text.contains("link podl")).collect();
+            networks.iter().map(ToString::to_string).filter(|text| text.lines().any(is_a_pods)).collect();
         if held.is_empty() { Ok(()) } else { Err(held.join("\n")) }
     })?;
 
