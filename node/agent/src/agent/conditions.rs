@@ -6,7 +6,7 @@
 
 mod machine;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -106,18 +106,22 @@ pub(super) async fn keep(options: Options, activity: Activity) -> String {
     }
 }
 
-/// What other parts found, of which the checks say more: a packet filter that drops, paths that are lost.
+/// What other parts found, of which the checks say more: a packet filter that drops, paths that are lost. How many paths is no
+/// news: of a large cluster that changes with each answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct News {
     forward_drops: usize,
-    /// By family and word.
-    paths: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Families and words that some path has.
+    paths: BTreeSet<(String, String)>,
 }
 
 impl News {
     fn of(state: &State) -> Self {
-        let paths = state.paths.as_ref().map(|paths| paths.counts.clone()).unwrap_or_default();
-        Self { forward_drops: state.forward_drops, paths }
+        let counts = state.paths.iter().flat_map(|paths| &paths.counts);
+        let words = counts.flat_map(|(family, words)| words.iter().map(move |word| (family, word)));
+        let paths =
+            words.filter(|(_, (_, count))| **count > 0).map(|(family, (word, _))| (family.clone(), word.clone()));
+        Self { forward_drops: state.forward_drops, paths: paths.collect() }
     }
 }
 
