@@ -75,7 +75,10 @@ impl<'rig> Worker<'rig> {
         while self.rig.wants_more() {
             self.step()?;
         }
+        let rig = self.rig;
         while !self.pods.is_empty() {
+            // Another worker may still audit what lives.
+            let _beside = rig.alone.read().unwrap_or_else(PoisonError::into_inner);
             self.end_pod(0)?;
         }
         Ok(self.tally)
