@@ -3,7 +3,7 @@
 use podlan_conformance::lab::{Error, Lab, binaries, within};
 use serde_json::Value;
 
-use super::rig::Rig;
+use super::rig::{Rig, wrong};
 
 /// What the kernel lacks; which part is named, with which word; what is printed of it; the exit code.
 const FEATURES: [(&str, &str, &str, &str, bool); 8] = [
@@ -42,9 +42,7 @@ fn each_part_that_a_kernel_lacks_is_named_before_anything_is_installed_and_nothi
                 found.to_string().contains(word) && output.success() == well && said["ok"] == well,
                 "{lacks}: {said}"
             );
-            let wrong =
-                said["checks"].as_array().into_iter().flatten().filter(|check| check["state"] == "wrong").count();
-            assert_eq!(wrong, if well { 0 } else { lacks.split(',').count() }, "{lacks}: {said}");
+            assert_eq!(wrong(&said).len(), if well { 0 } else { lacks.split(',').count() }, "{lacks}: {said}");
         }
         let text = Rig::new(node, "nft-fib").ask(&["doctor", "--kernel"])?.stdout;
         assert!(text.contains("why:  a pod can send with the address of another pod or node"), "{text}");

@@ -3,7 +3,7 @@
 use podlan_conformance::lab::{Error, Lab, Node, eventually, within};
 use serde_json::{Value, json};
 
-use super::rig::{Rig, SOON};
+use super::rig::{Rig, SOON, wrong};
 
 /// No settings of IPv6 below /proc/sys, as the node's programs see it. Those of the packet filter go with them.
 const NO_SETTINGS: &str = "
@@ -54,8 +54,7 @@ fn without_ipv6_the_agent_and_the_pods_have_ipv4_and_nothing_is_wrong() {
         })?;
         let said = eventually(SOON, "the doctor finds nothing wrong", || {
             let said = rig.doctor().map_err(|error| error.to_string())?;
-            let wrong = said["checks"].as_array().into_iter().flatten().filter(|one| one["state"] == "wrong").count();
-            if wrong == 0 { Ok(said) } else { Err(said.to_string()) }
+            if wrong(&said).is_empty() { Ok(said) } else { Err(said.to_string()) }
         })?;
         assert!(said.to_string().contains("ipv6 (pods can have IPv4 alone)"), "{said}");
         assert_eq!(rig.unrepeated_warnings(), Vec::<String>::new(), "{}", agent.stderr());

@@ -3,7 +3,7 @@
 use podlan_conformance::lab::{Lab, eventually, within};
 use serde_json::json;
 
-use super::rig::{Rig, SOON};
+use super::rig::{Rig, SOON, wrong};
 
 #[test]
 fn without_fib_pods_run_and_the_condition_names_the_option_and_what_is_not_defended() {
@@ -24,8 +24,7 @@ fn without_fib_pods_run_and_the_condition_names_the_option_and_what_is_not_defen
         assert!(rules.contains("table arp podlan") && rules.contains("masquerade"), "the rest is in place: {rules}");
         assert!(!rules.contains("fib saddr"), "{rules}");
         let said = rig.doctor()?;
-        let wrong: Vec<_> =
-            said["checks"].as_array().into_iter().flatten().filter(|one| one["state"] == "wrong").collect();
+        let wrong = wrong(&said);
         assert_eq!(wrong.iter().map(|one| &one["check"]).collect::<Vec<_>>(), [&json!("kernel")], "{said}");
         assert_eq!(rig.unrepeated_warnings(), Vec::<String>::new(), "{}", agent.stderr());
         Ok(())

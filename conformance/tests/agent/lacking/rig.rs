@@ -96,3 +96,8 @@ impl<'a> Rig<'a> {
         gc.lacking(self.features)?.succeeds().map(drop)
     }
 }
+
+/// The checks of the doctor's JSON that found something wrong.
+pub(crate) fn wrong(said: &Value) -> Vec<&Value> {
+    said["checks"].as_array().into_iter().flatten().filter(|check| check["state"] == "wrong").collect()
+}

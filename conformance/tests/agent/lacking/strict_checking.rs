@@ -10,7 +10,7 @@ use podlan_conformance::agent::state;
 use podlan_conformance::lab::{Error, Lab, Node, within};
 use serde_json::json;
 
-use super::rig::Rig;
+use super::rig::{Rig, wrong};
 
 /// Routes of another table, which decide on no packet of a pod: pods inherit no MTU from the first one's link, and the others
 /// are not those to node2.
@@ -72,8 +72,7 @@ fn check_gc_the_agent_status_and_doctor_work_where_the_kernel_selects_no_objects
         assert!(checked.success(), "{}", checked.report());
 
         let said = rig.doctor()?;
-        let wrong: Vec<_> =
-            said["checks"].as_array().into_iter().flatten().filter(|one| one["state"] == "wrong").collect();
+        let wrong = wrong(&said);
         assert!(wrong.is_empty(), "{wrong:?}");
         assert_eq!(state(one)["warnings"], json!([]), "{}", agent.stderr());
         assert_eq!(beside(one)?, before, "what is not podlan's stays: {}", agent.stderr());
