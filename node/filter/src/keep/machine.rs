@@ -151,6 +151,9 @@ impl Machine {
     }
 
     fn answered(&mut self, asked: &UnderWay, answer: Answer, now: Instant, actions: &mut Vec<Action>) {
+        if matches!(answer, Answer::Looked(_)) {
+            self.due.look_ended(now);
+        }
         match answer {
             Answer::Listening(Err(error)) => self.deaf(error, now, actions),
             Answer::Listening(Ok(())) if std::mem::take(&mut self.is_deaf) => self.due.put = Some(now),

@@ -6,7 +6,8 @@
 //!   a look costs.
 //! - The first look is at once; what an agent that starts puts right by itself is reported [`START`] later at the earliest.
 //! - What is new is reported once a second look, [`CONFIRM`] later, finds it too: a pod that is being made, or a route that
-//!   the agent restores, is no condition. What is gone is cleared at once.
+//!   the agent restores, is no condition. One more of a kind of which [`MOST`] are reported waits for the next look that is due
+//!   anyway. What is gone is cleared at once.
 //! - A check that cannot run keeps what it found before, and is reported as unknown: it has not cleared anything.
 
 use std::collections::BTreeMap;
@@ -112,7 +113,11 @@ impl Machine {
             }
         }
         let all = || self.seen.values().flatten();
-        let is_new = all().any(|(_, confirmed)| !confirmed);
+        let mut reported: BTreeMap<Kind, usize> = BTreeMap::new();
+        all().filter(|(_, confirmed)| *confirmed).for_each(|(known, _)| *reported.entry(known.kind).or_default() += 1);
+        // One more of a kind that is reported by its number waits: of many silent neighbours others are found at each look.
+        let is_listed = |kind| reported.get(kind).is_none_or(|count| *count < MOST);
+        let is_new = all().any(|(condition, confirmed)| !confirmed && is_listed(&condition.kind));
         // A part that is started again goes on with what it had reported.
         let confirmed = all().filter(|(_, confirmed)| *confirmed).map(|(condition, _)| condition.clone());
         self.found.conditions = bounded(confirmed);

@@ -218,25 +218,29 @@ fn rules_that_another_program_changes_are_put_back_at_once_and_then_once_a_secon
 }
 
 #[test]
-fn foreign_rules_are_read_soon_after_a_change_and_no_more_often_than_every_three_seconds() {
-    let mut run = Run::in_place(Egress::Off);
-    let forwarded = Some(Forwarded::default());
-    run.on(Event::Wanted(Wanted { version: 0, sides: None, forwarded }));
-    assert!(matches!(run.settle(obeys)[..], [Request::Look { .. }]), "what is forwarded is another");
-    let start = run.now;
-    let mut looks = Vec::new();
-    while run.now < start + 4 * NEXT_LOOK {
-        run.on(Event::TablesChanged { ours: false, ports: false, others: true });
-        run.now += FIRST_LOOK / 5;
-        run.on(Event::Tick);
-        if run.settle(obeys).iter().any(|request| matches!(request, Request::Look { .. })) {
-            looks.push((run.now - start).as_millis());
+fn foreign_rules_are_read_soon_after_a_change_and_the_less_often_the_longer_that_takes() {
+    for (took, expected) in [(0, 300), (20, 1000), (200, 3000)].map(|(took, every)| (Duration::from_millis(took), every)) {
+        let mut run = Run::in_place(Egress::Off);
+        let forwarded = Some(Forwarded::default());
+        run.on(Event::Wanted(Wanted { version: 0, sides: None, forwarded }));
+        let mut looks = Vec::new();
+        while looks.len() < 5 {
+            if let Some((_, Request::Look { .. })) = run.asked {
+                looks.push(run.now);
+                run.now += took;
+            }
+            run.settle(obeys);
+            run.on(Event::TablesChanged { ours: false, ports: false, others: true });
+            run.now += FIRST_LOOK / 10;
+            run.on(Event::Tick);
         }
+        let apart: Vec<u128> = looks.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
+        assert_eq!(apart, [expected; 4], "a reading takes {took:?}");
+        run.now += NEXT_LOOK[1];
+        run.settle(obeys);
+        run.on(Event::TablesChanged { ours: false, ports: false, others: true });
+        assert!(run.machine.due() <= run.now + FIRST_LOOK, "after quiet times soon");
     }
-    assert_eq!(looks, [3000, 6000, 9000, 12000]);
-    run.now += NEXT_LOOK;
-    run.on(Event::TablesChanged { ours: false, ports: false, others: true });
-    assert_eq!(run.machine.due(), run.now + FIRST_LOOK);
 }
 
 #[test]

@@ -92,6 +92,19 @@ fn what_is_new_is_reported_once_a_second_look_finds_it_and_what_is_gone_is_clear
 }
 
 #[test]
+fn one_more_of_a_kind_that_is_reported_by_its_number_is_no_reason_to_look_soon() {
+    for (listed, period) in [(MOST - 1, CONFIRM), (MOST, PERIOD)] {
+        let now = Instant::now();
+        let mut machine = Machine::new(Found::default(), now);
+        let names: Vec<String> = (0..=listed).map(|number| format!("node{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        look_twice(&mut machine, || looked(wrong(&names[..listed]), 1), now);
+        machine.on(looked(wrong(&names), 1), now);
+        assert_eq!(machine.due(), now + period, "{listed} were reported");
+    }
+}
+
+#[test]
 fn what_an_agent_that_starts_puts_right_by_itself_is_reported_once_it_had_the_time() {
     let start = Instant::now();
     let mut machine = Machine::new(Found::default(), start);
