@@ -105,13 +105,8 @@ fn v6(node: u32) -> IpAddr {
 fn wanted(peers: u32) -> Wanted {
     let name = |node: u32| -> Arc<str> { format!("node{node:05}").into() };
     let of = |node: u32| {
-        [(Family::V4, v4(node)), (Family::V6, v6(node))].map(|(family, probe)| Peer {
-            name: name(node),
-            probe: Some(probe),
-            family,
-            node: None,
-            mtu: 1500,
-            on_link: false,
+        [(Family::V4, v4(node)), (Family::V6, v6(node))].map(|(family, probe)| {
+            Arc::new(Peer { name: name(node), probe: Some(probe), family, node: None, mtu: 1500, on_link: false })
         })
     };
     Wanted {

@@ -1,6 +1,7 @@
 //! Asks the kernel's rules whether one of them drops what the probe link forwards, and no rule drops what links of pods do.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use filter::forward::{ForwardDrop, Packet, Protocol, Transport, look as follow};
 use netlink::{Family, HOST_LINK_PREFIX, Link, Lookup, POD_ROUTE, Route, Socket};
@@ -28,7 +29,7 @@ pub(crate) enum Error {
 pub(crate) fn look(
     socket: &mut Socket,
     own: [Option<IpAddr>; 2],
-    peers: &[Peer],
+    peers: &[Arc<Peer>],
     port: u16,
 ) -> Result<[Option<String>; 2], Error> {
     let links = socket.dump(Link::dump(), |message| Link::from_message(&message))?;

@@ -57,7 +57,7 @@ pub struct Wanted {
     /// This node's address of each family by which others reach it.
     pub node: [Option<IpAddr>; 2],
     /// The paths, in the order of the peers' names.
-    pub peers: Arc<Vec<Peer>>,
+    pub peers: Arc<Vec<Arc<Peer>>>,
 }
 
 /// This node's probe address of one family.
@@ -369,7 +369,7 @@ impl Machine {
                 }
                 Some(standing) => Why::Own(standing),
             };
-            path.stage = Stage::Idle;
+            path.stage = None;
             path.conclude(Verdict::NotProbed(why), now);
         }
     }
@@ -421,18 +421,18 @@ impl Machine {
         let family = path.peer.family;
         let (Some(_), Some(probe)) = (self.own(family), path.peer.probe) else { return false };
         let full = path.peer.mtu.saturating_sub(HEADERS[family.index()]);
-        let (place, to, size, about) = match (what, &path.stage) {
-            (What::Full, Stage::Idle) if path.is_judged_by_peer(now.at, self.schedule.round()) => {
+        let (place, to, size, about) = match (what, path.stage.as_deref()) {
+            (What::Full, None) if path.is_judged_by_peer(now.at, self.schedule.round()) => {
                 self.take_opinion(id, now);
                 return false;
             }
-            (What::Full, Stage::Idle) => (Place::Probe, probe, full, None),
-            (What::Small, Stage::Follow { small: Step::Queued, .. }) => (Place::Probe, probe, 0, None),
-            (What::Node, Stage::Follow { node: Step::Queued, lost, .. }) => {
+            (What::Full, None) => (Place::Probe, probe, full, None),
+            (What::Small, Some(Stage::Follow { small: Step::Queued, .. })) => (Place::Probe, probe, 0, None),
+            (What::Node, Some(Stage::Follow { node: Step::Queued, lost, .. })) => {
                 let Some(to) = path.peer.node else { return false };
                 (Place::Node, to, 0, Some(*lost))
             }
-            (What::Size(size), Stage::Sizes { .. }) => (Place::Probe, probe, size, None),
+            (What::Size(size), Some(Stage::Sizes { .. })) => (Place::Probe, probe, size, None),
             _ => return false,
         };
         let nonce = self.nonce();

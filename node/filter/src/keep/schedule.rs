@@ -46,7 +46,19 @@ impl Schedule {
     pub(super) fn starting(now: Instant) -> Self {
         let (reopen, slow, count) = (Some(now), now, now);
         let (look, put, ports, retry) = (None, None, None, None);
-        Self { look, put, ports, retry, reopen, slow, count, looked: None, rest: NEXT_LOOK[0], compared: None, ported: None }
+        Self {
+            look,
+            put,
+            ports,
+            retry,
+            reopen,
+            slow,
+            count,
+            looked: None,
+            rest: NEXT_LOOK[0],
+            compared: None,
+            ported: None,
+        }
     }
 
     /// What is due first.

@@ -1,6 +1,5 @@
 //! What an answer, a refusal or silence means for its path, and which request follows.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ impl Machine {
     fn passed(&mut self, id: u32, size: u32, seen: IpAddr, now: Now) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         let family = path.peer.family;
-        path.stage = Stage::Idle;
+        path.stage = None;
         path.losing = None;
         path.largest = Some(size + HEADERS[family.index()]);
         let own = self.own(family);
@@ -118,8 +117,7 @@ impl Machine {
                 let size = mtu.saturating_sub(HEADERS[path.peer.family.index()]);
                 let lost = path.peer.mtu.saturating_sub(HEADERS[path.peer.family.index()]);
                 let lost = lost.min(size + 1);
-                path.stage =
-                    Stage::Sizes { waiting: BTreeMap::new(), unsent: 1, about: nonce, told: true, passed: 0, lost };
+                path.stage = Some(Box::new(Stage::sizes(1, nonce, true, 0, lost)));
                 self.schedule.follow(id, What::Size(size));
             }
             Answer::Refused(refusal) => self.follow(id, nonce, Some(refusal), now, actions),
@@ -131,7 +129,7 @@ impl Machine {
     fn follow(&mut self, id: u32, lost: u64, refused: Option<Refusal>, now: Now, actions: &mut Vec<Action>) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         path.follow(lost, refused);
-        if let Stage::Follow { small, node, .. } = path.stage {
+        if let Some(&Stage::Follow { small, node, .. }) = path.stage.as_deref() {
             if small == Step::Queued {
                 self.schedule.follow(id, What::Small);
             }
@@ -145,17 +143,17 @@ impl Machine {
     /// Goes on where all answers of a stage are there.
     fn advance(&mut self, id: u32, now: Now, actions: &mut Vec<Action>) {
         let Some(path) = self.paths.get_mut(&id) else { return };
-        match &path.stage {
-            Stage::Follow { lost, small: Step::Done(small), node: Step::Done(node) } => {
+        match path.stage.as_deref() {
+            Some(Stage::Follow { lost, small: Step::Done(small), node: Step::Done(node) }) => {
                 let (lost, small, node) = (*lost, *small, *node);
                 self.pass_ended(id, lost, (small, node), now, actions);
             }
             // The small one's answer is enough.
-            Stage::Follow { lost, small: Step::Done(Answer::Came(seen)), .. } => {
+            Some(Stage::Follow { lost, small: Step::Done(Answer::Came(seen)), .. }) => {
                 let (lost, seen) = (*lost, *seen);
                 self.pass_ended(id, lost, (Answer::Came(seen), Answer::Silence), now, actions);
             }
-            Stage::Sizes { waiting, unsent: 0, about, told, passed, lost } if waiting.is_empty() => {
+            Some(Stage::Sizes { waiting, unsent: 0, about, told, passed, lost }) if waiting.is_empty() => {
                 let (about, told, passed, lost) = (*about, *told, *passed, *lost);
                 self.sizes_ended(id, (about, told), (passed, lost), now, actions);
             }
@@ -217,12 +215,12 @@ impl Machine {
         let Some(path) = self.paths.get_mut(&id) else { return };
         if waits || is_looked_for || !is_confirmed {
             if waits && round > NEXT_ROUND {
-                path.stage = Stage::Idle;
+                path.stage = None;
                 return;
             }
             return self.follow(id, lost, None, now, actions);
         }
-        path.stage = Stage::Idle;
+        path.stage = None;
         self.conclude(id, verdict, now);
     }
 
@@ -233,7 +231,7 @@ impl Machine {
         let room = lost.saturating_sub(1).saturating_sub(least);
         let mut sizes: Vec<u32> = (1..=SIZES).map(|part| least + room * part / SIZES).collect();
         sizes.dedup();
-        path.stage = Stage::Sizes { waiting: BTreeMap::new(), unsent: sizes.len(), about, told: false, passed, lost };
+        path.stage = Some(Box::new(Stage::sizes(sizes.len(), about, false, passed, lost)));
         for size in sizes {
             self.schedule.follow(id, What::Size(size));
         }
@@ -261,11 +259,11 @@ impl Machine {
         }
         if passed >= full || told {
             // All pass; or the network said which size does, and it does.
-            path.stage = Stage::Idle;
+            path.stage = None;
             path.losing = None;
             self.conclude(id, Verdict::Open, now);
         } else if passed + EXACT >= lost {
-            path.stage = Stage::Idle;
+            path.stage = None;
             path.losing = None;
             self.conclude(id, Verdict::TooBig, now);
         } else {
@@ -295,7 +293,7 @@ impl Machine {
 
 /// The nonce of the request from `place` that the path waits for.
 fn waits_for(path: &Path, place: Place) -> Option<u64> {
-    match (&path.stage, place) {
+    match (path.stage.as_deref()?, place) {
         (Stage::Full(nonce), Place::Probe) => Some(*nonce),
         (Stage::Follow { small: Step::Sent(nonce), .. }, Place::Probe) => Some(*nonce),
         (Stage::Follow { node: Step::Sent(nonce), .. }, Place::Node) => Some(*nonce),

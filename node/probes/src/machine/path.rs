@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::verdict::{Answer, Refusal, Verdict, of_closed};
@@ -10,7 +11,7 @@ use crate::wire::{Opinion, Standing};
 
 /// The path to one peer, of one family.
 pub(super) struct Path {
-    pub(super) peer: Peer,
+    pub(super) peer: Arc<Peer>,
     pub(super) verdict: Verdict,
     /// Since when, in seconds since 1970.
     pub(super) since: u64,
@@ -21,7 +22,8 @@ pub(super) struct Path {
     pub(super) heard: Option<Instant>,
     /// How it said that it stands.
     pub(super) peer_said: Option<(Standing, Opinion)>,
-    pub(super) stage: Stage,
+    /// `None` while nothing is waited for. Of thousands of paths few wait.
+    pub(super) stage: Option<Box<Stage>>,
     /// Since when nothing was answered.
     pub(super) losing: Option<Instant>,
     /// The verdict of the first pass.
@@ -33,8 +35,6 @@ pub(super) struct Path {
 /// What is waited for.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Nothing.
-    Idle,
     /// The answer to a full-size request.
     Full(u64),
     /// Answers to the requests that follow a lost one.
@@ -69,8 +69,14 @@ pub(super) enum Step<T> {
     Done(Answer<T>),
 }
 
+impl Stage {
+    pub(super) fn sizes(unsent: usize, about: u64, told: bool, passed: u32, lost: u32) -> Self {
+        Self::Sizes { waiting: BTreeMap::new(), unsent, about, told, passed, lost }
+    }
+}
+
 impl Path {
-    pub(super) fn new(peer: Peer, now: Now) -> Self {
+    pub(super) fn new(peer: Arc<Peer>, now: Now) -> Self {
         Self {
             peer,
             verdict: Verdict::Unknown,
@@ -79,7 +85,7 @@ impl Path {
             largest: None,
             heard: None,
             peer_said: None,
-            stage: Stage::Idle,
+            stage: None,
             losing: None,
             suspected: None,
             unreachable: None,
@@ -122,11 +128,11 @@ impl Path {
     }
 
     pub(super) fn note_sent(&mut self, what: What, nonce: u64) {
-        match (&mut self.stage, what) {
-            (stage @ Stage::Idle, What::Full) => *stage = Stage::Full(nonce),
-            (Stage::Follow { small, .. }, What::Small) => *small = Step::Sent(nonce),
-            (Stage::Follow { node, .. }, What::Node) => *node = Step::Sent(nonce),
-            (Stage::Sizes { waiting, unsent, .. }, What::Size(size)) => {
+        match (self.stage.as_deref_mut(), what) {
+            (None, What::Full) => self.stage = Some(Box::new(Stage::Full(nonce))),
+            (Some(Stage::Follow { small, .. }), What::Small) => *small = Step::Sent(nonce),
+            (Some(Stage::Follow { node, .. }), What::Node) => *node = Step::Sent(nonce),
+            (Some(Stage::Sizes { waiting, unsent, .. }), What::Size(size)) => {
                 waiting.insert(nonce, size);
                 *unsent = unsent.saturating_sub(1);
             }
@@ -136,7 +142,8 @@ impl Path {
 
     /// Takes in the answer to a request of the stage; false where the stage does not wait for it any more.
     pub(super) fn answered(&mut self, nonce: u64, what: What, seen: Answer<IpAddr>, earlier: Option<IpAddr>) -> bool {
-        match (&mut self.stage, what) {
+        let Some(stage) = self.stage.as_deref_mut() else { return false };
+        match (stage, what) {
             (Stage::Full(sent), What::Full) => *sent == nonce,
             (Stage::Follow { small: step, .. }, What::Small) if *step == Step::Sent(nonce) => {
                 *step = Step::Done(seen);
@@ -169,6 +176,6 @@ impl Path {
             Some(Refusal::Port) => Step::Done(Answer::Refused(Refusal::Port)),
             _ => Step::Queued,
         };
-        self.stage = Stage::Follow { lost, small, node };
+        self.stage = Some(Box::new(Stage::Follow { lost, small, node }));
     }
 }

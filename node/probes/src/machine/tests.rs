@@ -17,15 +17,15 @@ fn address_of(node: usize) -> IpAddr {
     std::net::Ipv4Addr::from(0xac10_0000 + u32::try_from(node).unwrap()).into()
 }
 
-fn peer(node: usize, on_link: bool) -> Peer {
-    Peer {
+fn peer(node: usize, on_link: bool) -> Arc<Peer> {
+    Arc::new(Peer {
         name: format!("n{node:05}").into(),
         probe: Some(probe_of(node)),
         family: Family::V4,
         node: Some(address_of(node)),
         mtu: 1500,
         on_link,
-    }
+    })
 }
 
 fn wanted(me: usize, nodes: usize, on_link: bool) -> Wanted {
@@ -582,7 +582,7 @@ fn a_peer_that_is_new_or_has_changed_is_asked_within_a_second_among_five_thousan
     run(&mut machine, start.at, Duration::from_secs(70));
     let then = start.at + Duration::from_secs(70);
     Arc::make_mut(&mut all.peers).push(new);
-    Arc::make_mut(&mut all.peers)[4321].mtu = 1400;
+    Arc::make_mut(&mut Arc::make_mut(&mut all.peers)[4321]).mtu = 1400;
     let changed = [all.peers[4321].probe.unwrap(), probe_of(9_999)];
     machine.on(Event::Wanted(all), Now { at: then, unix: 0 });
     let asked = run(&mut machine, then, Duration::from_secs(1));

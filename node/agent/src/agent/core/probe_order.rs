@@ -53,7 +53,7 @@ fn wanted(me: &str, reconciler: &Reconciler, pods_mtu: Option<u32>) -> Wanted {
         let node = node_address(&verdict.node, family);
         let link_mtu = reconciler.here().links.get(link).map(|link| link.mtu);
         let is_neighbour = addresses.get(&*verdict.node).is_some_and(|all| all.contains(via));
-        peers.push(peer(&verdict.node, cidr, node, [link_mtu, pods_mtu], is_neighbour));
+        peers.push(peer(verdict.node.clone(), cidr, node, [link_mtu, pods_mtu], is_neighbour));
     }
     peers.sort_by(|one, other| (&one.name, one.family).cmp(&(&other.name, other.family)));
     let is_here = |address: &IpAddr| reconciler.here().is_own(*address);
@@ -61,14 +61,14 @@ fn wanted(me: &str, reconciler: &Reconciler, pods_mtu: Option<u32>) -> Wanted {
     Wanted { me: me.into(), own, node, peers: Arc::new(peers) }
 }
 
-fn peer(name: &str, cidr: IpNetwork, node: Option<IpAddr>, mtus: [Option<u32>; 2], on_link: bool) -> Peer {
+fn peer(name: Arc<str>, cidr: IpNetwork, node: Option<IpAddr>, mtus: [Option<u32>; 2], on_link: bool) -> Arc<Peer> {
     const DEFAULT: u32 = 1500;
-    Peer {
-        name: name.into(),
+    Arc::new(Peer {
+        name,
         probe: ipam::probe_address(&cidr),
         family: Family::of(cidr.ip()),
         node,
         mtu: mtus.into_iter().flatten().min().unwrap_or(DEFAULT),
         on_link,
-    }
+    })
 }

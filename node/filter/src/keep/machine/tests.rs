@@ -219,7 +219,9 @@ fn rules_that_another_program_changes_are_put_back_at_once_and_then_once_a_secon
 
 #[test]
 fn foreign_rules_are_read_soon_after_a_change_and_the_less_often_the_longer_that_takes() {
-    for (took, expected) in [(0, 300), (20, 1000), (200, 3000)].map(|(took, every)| (Duration::from_millis(took), every)) {
+    for (took, expected) in
+        [(0, 300), (20, 1000), (200, 3000)].map(|(took, every)| (Duration::from_millis(took), every))
+    {
         let mut run = Run::in_place(Egress::Off);
         let forwarded = Some(Forwarded::default());
         run.on(Event::Wanted(Wanted { version: 0, sides: None, forwarded }));
