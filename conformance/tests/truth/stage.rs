@@ -25,6 +25,9 @@ const ENDS: Duration = Duration::from_secs(30);
 /// For facts that have no bound of their own.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// The folder of NetworkManager's programs, as `scripts/beside NetworkManager` prints it; `PODLAN_` and this is the variable.
+pub(crate) const NETWORK_MANAGER: &str = "NETWORK_MANAGER";
+
 /// How the lab of a row differs from the plain one.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
@@ -193,6 +196,7 @@ impl<'lab> Stage<'lab> {
             ("FAR_LINK", link(far)),
             ("AGENT", self.pid().to_string()),
             ("RULES", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/truth/rules").to_owned()),
+            (NETWORK_MANAGER, std::env::var(format!("PODLAN_{NETWORK_MANAGER}")).unwrap_or_default()),
             ("PLUGINS", binaries::folder().map(|folder| folder.display().to_string()).unwrap_or_default()),
         ])
     }

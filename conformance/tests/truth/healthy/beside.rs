@@ -132,6 +132,24 @@ ip rule add pref 5270 lookup 52
 iptables-nft-restore $RULES/tailscale.v4",
         ..PLAIN
     };
+    networkd: Healthy {
+        beside: "systemd-networkd, which configures the uplink",
+        made: Made::Real,
+        node: "sh $RULES/networkd.sh",
+        ..PLAIN
+    };
+    networkd_of_every_link: Healthy {
+        beside: "systemd-networkd, whose configuration matches every link, pods' too",
+        made: Made::Real,
+        node: "EVERY=yes sh $RULES/networkd.sh",
+        ..PLAIN
+    };
+    network_manager: Healthy {
+        beside: "NetworkManager, which configures the uplink",
+        made: Made::Real,
+        node: "sh $RULES/network-manager.sh",
+        ..PLAIN
+    };
     default_deny: Healthy {
         beside: "an input firewall that denies by default, on this node",
         made: Made::Real,

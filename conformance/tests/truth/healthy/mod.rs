@@ -3,13 +3,14 @@
 
 mod beside;
 
+use std::path::Path;
 use std::time::Instant;
 
-use podlan_conformance::lab::{Error, Lab, eventually};
+use podlan_conformance::lab::{Error, Lab, eventually, skip};
 
 use crate::prove::{has_programs, is_well};
 use crate::row::{At, Surface};
-use crate::stage::{Options, SOON, Stage};
+use crate::stage::{NETWORK_MANAGER, Options, SOON, Stage};
 use crate::told::{brief, by_agent, says};
 
 pub(crate) use beside::all;
@@ -48,6 +49,8 @@ impl Made {
     }
 }
 
+const NETWORKD: &str = "/lib/systemd/systemd-networkd";
+
 /// Drops the pods of the peer, where no rule of another program comes earlier.
 const FAULT: &str = "nft add table netdev canary
 nft 'add chain netdev canary c { type filter hook egress device \"eth0\" priority -500; }'
@@ -57,7 +60,7 @@ const KIND: &str = "forward-drop";
 
 /// Proves that nothing is said of a node that works.
 pub(crate) fn prove(row: &Healthy) -> Result<(), Error> {
-    if !has_programs() {
+    if !has_programs() || !has_program_of(row) {
         return Ok(());
     }
     let lab = Lab::new(row.options.nodes)?;
@@ -77,6 +80,18 @@ pub(crate) fn prove(row: &Healthy) -> Result<(), Error> {
     stage.all_pass()?;
     is_well(&stage, &format!("{:.1} s after the other program came", begun.elapsed().as_secs_f64()))?;
     never_said(&stage.log_after(logged))
+}
+
+/// Whether the program is here that the row starts.
+fn has_program_of(row: &Healthy) -> bool {
+    let manager = std::env::var_os(format!("PODLAN_{NETWORK_MANAGER}"));
+    let missing = match () {
+        () if row.node.contains("networkd.sh") && !Path::new(NETWORKD).exists() => "systemd-networkd: apt-get install systemd",
+        () if row.node.contains("network-manager.sh") && manager.is_none() => "NetworkManager: see scripts/beside",
+        () => return true,
+    };
+    skip(&format!("missing {missing}"));
+    false
 }
 
 /// Nothing is said at this moment.
