@@ -28,9 +28,9 @@ fn a_node_does_not_answer_the_lan_for_the_pods_gateway_and_its_pods_keep_it() {
         }
         assert!(is_answered(before)?, "without the agent the node answers every host");
         let _agent = one.agent(&[])?;
-        eventually(Duration::from_secs(10), "the agent is ready", || {
-            let status = binaries::find("podlan-node").and_then(|node| one.command(node).arg("status").run());
-            if status.as_ref().is_ok_and(|status| status.success()) { Ok(()) } else { Err(format!("{status:?}")) }
+        eventually(Duration::from_secs(10), "the agent guards ARP", || {
+            let tables = one.command("nft").args(["list", "tables"]).succeeds().map_err(|error| error.to_string())?;
+            if tables.contains("table arp podlan") { Ok(()) } else { Err(tables) }
         })?;
         assert!(!is_answered(after)?, "with it no host answers");
         // The node's sysctls are as they were: it answers for its own address, and pods reach their gateway.
