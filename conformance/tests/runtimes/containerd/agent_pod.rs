@@ -189,7 +189,8 @@ fn the_agent_in_its_container_makes_nodes_ready_and_is_replaced_and_removed_unde
         web.end();
         far.end();
         agents.into_iter().for_each(Deployed::end);
-        let cleanups = [Template::of("cleanup.yaml").with_the_shipped_profile(), Template::of("cleanup.yaml")];
+        let cleanups =
+            [Template::of("cleanup/cleanup.yaml").with_the_shipped_profile(), Template::of("cleanup/cleanup.yaml")];
         let _cleaning = [0, 1].map(|node| cleanups[node].start("podlan-cleanup", &workers[node], None));
         for (worker, before) in workers.iter().zip(&before) {
             network_is(worker, false)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::command::{Cli, Command};
 
 const MANIFEST: &str = include_str!("../../../../deploy/kubernetes/podlan.yaml");
-const CLEANUP: &str = include_str!("../../../../deploy/kubernetes/cleanup.yaml");
+const CLEANUP: &str = include_str!("../../../../deploy/kubernetes/cleanup/cleanup.yaml");
 const KUSTOMIZATION: &str = include_str!("../../../../deploy/kubernetes/kustomization.yaml");
 const CONTAINERFILE: &str = include_str!("../../../../deploy/Containerfile");
 

@@ -143,7 +143,7 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
         if held.is_empty() { Ok(()) } else { Err(held.join("\n")) }
     })?;
 
-    let cleanup = deploy().join("cleanup.yaml");
+    let cleanup = deploy().join("cleanup/cleanup.yaml");
     cluster.kubectl(&["apply", "-f"]).arg(&cleanup).succeeds()?;
     let status = ["rollout", "status", "-n", "kube-system", "daemonset/podlan-cleanup", "--timeout=170s"];
     cluster.kubectl(&status).succeeds()?;
