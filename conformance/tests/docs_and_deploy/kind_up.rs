@@ -1,4 +1,4 @@
-//! scripts/kind-up and scripts/smoke with a docker, nerdctl, podman, kind and kubectl that only write down how they are
+//! scripts/kind-up, scripts/apply, scripts/uninstall and scripts/smoke with a docker, nerdctl, podman, kind and kubectl that only write down how they are
 //! called: no registry, no cluster. The commands are checked; scripts/test-kind shows what a cluster does with them.
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture fails the test and shows its place")]
@@ -10,13 +10,18 @@ use std::process::{Command, Output};
 
 /// Writes down each call and its stdin. As kubectl it has two pods, and the server in each reports the client address
 /// in `SEEN`, or by default that of the asking pod. The Service refuses `REFUSALS` requests; the pods come up unless
-/// `MUTE` is set; those of docker, nerdctl and podman that `DEAD` names have no daemon.
+/// `MUTE` is set; those of docker, nerdctl and podman that `DEAD` names have no daemon. The agents' image is `IMAGE`; no node is cleaned up
+/// where `STUCK` is set.
 const FAKE: &str = r#"#!/bin/bash
 echo "$(basename "$0") $*" >>"$CALLS"
 case "$(basename "$0") $*" in
     *" info") [[ " $DEAD " != *" $(basename "$0") "* ]] ;;
     "kind create"*) echo "by $KIND_EXPERIMENTAL_PROVIDER" >>"$CALLS" && cat >>"$CALLS" ;;
     *"rollout status daemonset/podlan-smoke"*) [ -z "$MUTE" ] ;;
+    *"rollout status daemonset/podlan-cleanup"*) [ -z "$STUCK" ] ;;
+    *"apply --filename -") grep image: >>"$CALLS" ;;
+    *"get daemonset/podlan "*) printf %s "$IMAGE" ;;
+    *"logs "*) echo "[pod/podlan-cleanup-a] removed" ;;
     *"get events"*) echo "Failed to pull image" ;;
     *"get pods"*"--output name") printf 'pod/podlan-a\npod/podlan-b\n' ;;
     *"get pods"*"--output wide") echo "one ImagePullBackOff" ;;
@@ -182,4 +187,55 @@ fn the_smoke_test_prints_its_pods_and_the_warnings_where_they_do_not_come_up() {
 fn the_pods_of_the_smoke_test_run_on_control_plane_nodes_too() {
     let manifest = fs::read_to_string(scripts().join("../deploy/smoke/smoke.yaml")).unwrap();
     assert!(manifest.contains("tolerations:\n      - operator: Exists\n"), "{manifest}");
+}
+
+#[test]
+fn apply_and_uninstall_use_the_image_of_a_registry() {
+    let fakes = Fakes::new();
+    let image = "registry.example/podlan:1.2.3";
+    let done = fakes.run("apply", &["--image", image, "kubectl"], &[]);
+    assert!(done.status.success(), "{done:?}");
+    assert!(
+        fakes.calls().contains(&format!("kubectl apply --filename -\n        image: {image}\n")),
+        "{}",
+        fakes.calls()
+    );
+
+    let own = "localhost/podlan:".to_owned() + env!("CARGO_PKG_VERSION");
+    // By default that of the agents; where an earlier call removed them, that of the manifest.
+    for (words, of_agents, used) in
+        [(vec!["--image", image], "", image), (vec![], image, image), (vec![], "", own.as_str())]
+    {
+        let fakes = Fakes::new();
+        let done = fakes.run("uninstall", &words, &[("IMAGE", of_agents)]);
+        assert!(done.status.success(), "{done:?}");
+        let calls = fakes.calls();
+        assert!(calls.contains(&format!("kubectl apply --filename -\n        image: {used}\n")), "{calls}");
+    }
+}
+
+#[test]
+fn uninstall_removes_the_agents_first_prints_every_line_of_every_node_and_keeps_a_cleanup_that_is_not_done() {
+    let fakes = Fakes::new();
+    let done = fakes.run("uninstall", &[], &[]);
+    assert!(done.status.success(), "{done:?}");
+    let calls = fakes.calls();
+    let mut rest = calls.as_str();
+    for step in [
+        "delete --filename deploy/kubernetes/podlan.yaml",
+        "apply --filename -",
+        "rollout status daemonset/podlan-cleanup",
+        "logs --prefix --tail=-1 --selector app.kubernetes.io/name=podlan-cleanup",
+        "delete --filename deploy/kubernetes/cleanup/cleanup.yaml",
+    ] {
+        rest = rest.split_once(step).unwrap_or_else(|| panic!("{step} is missing, or too early:\n{calls}")).1;
+    }
+    assert!(String::from_utf8_lossy(&done.stdout).contains("[pod/podlan-cleanup-a] removed"), "{done:?}");
+
+    let fakes = Fakes::new();
+    let stuck = fakes.run("uninstall", &[], &[("STUCK", "yes")]);
+    let said = String::from_utf8_lossy(&stuck.stderr).into_owned();
+    assert!(!stuck.status.success() && said.contains("not every node is done"), "{stuck:?}");
+    assert!(String::from_utf8_lossy(&stuck.stdout).contains("removed"), "{stuck:?}");
+    assert!(!fakes.calls().contains("delete --filename deploy/kubernetes/cleanup"), "{}", fakes.calls());
 }

@@ -9,6 +9,7 @@ use crate::command::{Cli, Command};
 
 const MANIFEST: &str = include_str!("../../../../deploy/kubernetes/podlan.yaml");
 const CLEANUP: &str = include_str!("../../../../deploy/kubernetes/cleanup/cleanup.yaml");
+const COMPONENT: &str = include_str!("../../../../deploy/kubernetes/cleanup/kustomization.yaml");
 const KUSTOMIZATION: &str = include_str!("../../../../deploy/kubernetes/kustomization.yaml");
 const CONTAINERFILE: &str = include_str!("../../../../deploy/Containerfile");
 
@@ -202,4 +203,25 @@ fn the_cleanup_has_the_agents_privileges_and_undoes_what_the_agent_was_configure
 fn the_kustomize_base_is_the_manifest() {
     let base: Value = serde_saphyr::from_str(KUSTOMIZATION).unwrap();
     assert_eq!(base["resources"], json!(["podlan.yaml"]));
+}
+
+/// What stays is the cleanup alone: with an object of the agent, `kubectl apply -k` would make the agent again.
+#[test]
+fn the_component_of_the_cleanup_replaces_every_object_of_the_manifest() {
+    let component: Value = serde_saphyr::from_str(COMPONENT).unwrap();
+    assert_eq!((&component["kind"], &component["resources"]), (&json!("Component"), &json!(["cleanup.yaml"])));
+    let name = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &object["metadata"];
+        [&object["apiVersion"], &object["kind"], &metadata["name"], &metadata["namespace"]].map(text)
+    };
+    let patches = component["patches"].as_array().unwrap().iter();
+    let mut removed: Vec<_> = patches
+        .map(|patch| serde_saphyr::from_str::<Value>(patch["patch"].as_str().unwrap()).unwrap())
+        .inspect(|patch| assert_eq!(patch["$patch"], "delete", "{patch}"))
+        .map(|patch| name(&patch))
+        .collect();
+    let mut all: Vec<_> = objects().iter().map(name).collect();
+    (removed.sort(), all.sort());
+    assert_eq!(removed, all);
 }
