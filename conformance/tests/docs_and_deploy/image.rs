@@ -20,7 +20,8 @@ fn make(folder: &Path, binaries: &Path, words: &[&str]) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/image");
     let archive = folder.join("podlan.tar");
     let mut command = Command::new(script);
-    command.args(words).env("SOURCE_DATE_EPOCH", "1700000000").arg("--binaries").arg(binaries);
+    command.args(words).env("SOURCE_DATE_EPOCH", "1700000000").env("PODLAN_COMMIT", "0123456789ab");
+    command.arg("--binaries").arg(binaries);
     let made = command.arg("--output").arg(&archive).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     archive
@@ -75,6 +76,33 @@ fn an_image_is_small_names_its_own_parts_and_is_the_same_each_time() {
     assert_eq!(config["architecture"], inner["manifests"][0]["platform"]["architecture"]);
     named(&files, &manifest["layers"][0]);
     assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(1));
+
+    // What a registry shows of it, for each architecture and for both.
+    let labels = &config["config"]["Labels"];
+    for (label, is) in [
+        ("title", "podlan"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("created", "2023-11-14T22:13:20Z"),
+        ("revision", "0123456789ab"),
+    ] {
+        assert_eq!(labels[format!("org.opencontainers.image.{label}")], is, "{labels}");
+    }
+    assert_eq!([&manifest["annotations"], &inner["annotations"]], [labels, labels]);
+}
+
+#[test]
+fn an_image_has_the_name_of_a_registry_where_one_is_given() {
+    let binaries = tempfile::tempdir().unwrap();
+    for program in ["podlan", "podlan-ipam", "podlan-node"] {
+        fs::write(binaries.path().join(program), program).unwrap();
+    }
+    let files = files(&make(binaries.path(), binaries.path(), &["--name", "registry.example/podlan"]));
+    let annotations = &json(&files["./index.json"])["manifests"][0]["annotations"];
+    let name = format!("registry.example/podlan:{}", env!("CARGO_PKG_VERSION"));
+    for key in ["io.containerd.image.name", "org.opencontainers.image.ref.name"] {
+        assert_eq!(annotations[key], *name, "{annotations}");
+    }
 }
 
 #[test]

@@ -166,6 +166,9 @@ fn the_image_has_one_name_and_one_way_to_be_made() {
         (r#""Entrypoint":["/bin/podlan-node"]"#, r#"ENTRYPOINT ["/bin/podlan-node"]"#),
         (r#""Env":["PATH=/bin"]"#, "ENV PATH=/bin"),
         ("{podlan,podlan-ipam,podlan-node}", "podlan target/"),
+        (r#"title\":\"podlan\""#, r#"title="podlan""#),
+        (r#"description\":\"node agent and CNI plugins"#, r#"description="node agent and CNI plugins"#),
+        (r#"licenses\":\"Apache-2.0\""#, r#"licenses="Apache-2.0""#),
     ] {
         assert!(script.contains(of_script), "{of_script}");
         assert!(CONTAINERFILE.contains(of_containerfile), "{of_containerfile}");
