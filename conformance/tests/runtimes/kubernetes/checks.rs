@@ -1,6 +1,7 @@
 //! The checks, in their order.
 
 mod agents;
+mod chart;
 mod nodes;
 pub mod pods;
 mod policies;
@@ -40,4 +41,5 @@ pub const ALL: &[Named] = &[
     ("a node that is rebooted brings its pods back, and they are reached", nodes::rebooted),
     ("without kube-proxy the agents reach the API server at the address that they are given", agents::without_proxy),
     ("podlan is uninstalled, and what it leaves is named", agents::uninstall),
+    ("the packed Helm chart installs podlan, and removes it by its value", chart::installs_and_removes),
 ];

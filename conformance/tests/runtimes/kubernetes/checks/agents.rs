@@ -15,7 +15,7 @@ use crate::kubernetes::objects::{self, DEPLOYMENTS, PORT};
 use crate::kubernetes::server::FRONT;
 use crate::kubernetes::steady::{Steady, at};
 
-const NODES: [&str; 3] = ["node1", "node2", "node3"];
+pub(super) const NODES: [&str; 3] = ["node1", "node2", "node3"];
 const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/podlan";
 
 /// The manifest under test, as a user applies it.
@@ -65,7 +65,7 @@ fn is_rolled_out(cluster: &Cluster<'_>) -> Result<bool, Error> {
 }
 
 /// The agents' pods by uid.
-fn agents(cluster: &Cluster<'_>) -> Result<Vec<String>, Error> {
+pub(super) fn agents(cluster: &Cluster<'_>) -> Result<Vec<String>, Error> {
     let list = cluster.list("/api/v1/namespaces/kube-system/pods?labelSelector=app.kubernetes.io%2Fname%3Dpodlan")?;
     Ok(list.iter().filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned)).collect())
 }
@@ -132,16 +132,7 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     let all: Vec<IpAddr> = pods.iter().flat_map(|pod| pod.addresses.clone()).collect();
     cluster.connects(&pods[0], PORT, &all)?;
     cluster.delete(&format!("{DEPLOYMENTS}/web?propagationPolicy=Background"))?;
-    // A pod without a grace period disappears from the API before it does from its node.
-    cluster.until("no pod is left on any node", || {
-        let links = cluster.machines.iter().map(|machine| machine.node.network());
-        let networks = links.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        // The link of the path probes stays until the cleanup.
-        let is_a_pods = |line: &str| line.starts_with("link podl") && !line.starts_with("link podlprobe ");
-        let held: Vec<String> =
-            networks.iter().map(ToString::to_string).filter(|text| text.lines().any(is_a_pods)).collect();
-        if held.is_empty() { Ok(()) } else { Err(held.join("\n")) }
-    })?;
+    no_pod_is_left(cluster)?;
 
     let cleanup = deploy().join("cleanup/cleanup.yaml");
     cluster.kubectl(&["apply", "-f"]).arg(&cleanup).succeeds()?;
@@ -163,8 +154,21 @@ pub fn uninstall(cluster: &mut Cluster<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// A pod without a grace period disappears from the API before it does from its node.
+pub(super) fn no_pod_is_left(cluster: &Cluster<'_>) -> Result<(), Error> {
+    cluster.until("no pod is left on any node", || {
+        let links = cluster.machines.iter().map(|machine| machine.node.network());
+        let networks = links.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        // The link of the path probes stays until the cleanup.
+        let is_a_pods = |line: &str| line.starts_with("link podl") && !line.starts_with("link podlprobe ");
+        let held: Vec<String> =
+            networks.iter().map(ToString::to_string).filter(|text| text.lines().any(is_a_pods)).collect();
+        if held.is_empty() { Ok(()) } else { Err(held.join("\n")) }
+    })
+}
+
 /// What podlan has left on a node, by name: files, links, routes, packet filter tables.
-fn left_on(node: &Node) -> Result<Vec<String>, Error> {
+pub(super) fn left_on(node: &Node) -> Result<Vec<String>, Error> {
     let installed =
         ["/etc/cni/net.d/10-podlan.conflist", "/opt/cni/bin/podlan", "/opt/cni/bin/podlan-ipam", "/run/podlan"];
     let files =
