@@ -12,3 +12,4 @@ mod release;
 mod root;
 mod rpm;
 mod tarball;
+mod workflow;
