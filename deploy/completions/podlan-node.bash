@@ -66,7 +66,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__adopt)
+        podlan__node__subcmd__adopt)
             opts="-h --help host-local"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -80,7 +80,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__adopt__subcmd__host__subcmd__local)
+        podlan__node__subcmd__adopt__subcmd__host__subcmd__local)
             opts="-h --network-name --cidr --live --results --data-dir --run-dir --dry-run --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -118,7 +118,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__cleanup)
+        podlan__node__subcmd__cleanup)
             opts="-h --run-dir --cni-bin-dir --cni-conf-dir --data-dir --stay --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -148,7 +148,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__doctor)
+        podlan__node__subcmd__doctor)
             opts="-h --run-dir --cni-conf-dir --cni-bin-dir --data-dir --kernel --fix --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -178,7 +178,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__leases)
+        podlan__node__subcmd__leases)
             opts="-h --data-dir --run-dir --release --network --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -208,7 +208,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__release__subcmd__withdrawal)
+        podlan__node__subcmd__release__subcmd__withdrawal)
             opts="-h --run-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -226,7 +226,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__report)
+        podlan__node__subcmd__report)
             opts="-h --run-dir --cni-conf-dir --cni-bin-dir --data-dir --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -260,7 +260,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__run)
+        podlan__node__subcmd__run)
             opts="-h --node-name --nodes --kubernetes --kubeconfig --kubernetes-endpoint --run-dir --resync --withdraw-share --withdraw-hold --by-routers --masquerade --no-masquerade-to --accept-forward --no-keep-forwarding --probe --probe-port --probe-rate --listen --cni-bin-dir --cni-conf-dir --network-name --chain --chain-if-installed --mtu --data-dir --log-level --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -362,7 +362,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__status)
+        podlan__node__subcmd__status)
             opts="-h --run-dir --all --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -380,7 +380,7 @@ _podlan__node() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        podlan__subcmd__node__subcmd__trace)
+        podlan__node__subcmd__trace)
             opts="-h --run-dir --data-dir --tcp --udp --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -58,3 +58,15 @@ pub(crate) fn succeeds(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// A script for bash: what the completion in the file `$1` proposes for `podlan-node do` and for `podlan-node doctor --ker`.
+pub(crate) const COMPLETE: &str = r#"
+    source "$1"
+    complete=$(complete -p podlan-node | sed 's/.*-F \([^ ]*\).*/\1/')
+    COMP_WORDS=(podlan-node do) COMP_CWORD=1
+    $complete podlan-node do podlan-node
+    echo "${COMPREPLY[@]}"
+    COMP_WORDS=(podlan-node doctor --ker) COMP_CWORD=2
+    $complete podlan-node --ker doctor
+    echo "${COMPREPLY[@]}"
+"#;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use podlan_conformance::lab::{Command, Error, Node, eventually};
 use serde_json::Value;
 
-use crate::release::{VERSION, named};
+use crate::release::{COMPLETE, VERSION, named};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -76,9 +76,8 @@ impl<'a> Root<'a> {
         }
         let shown = self.says("man", &["podlan-node-run"])?;
         assert!(shown.contains("--masquerade"), "{shown}");
-        let completed = "source /usr/share/bash-completion/completions/podlan-node; COMP_WORDS=(podlan-node do); COMP_CWORD=1; \
-                         _podlan-node podlan-node do podlan-node; echo ${COMPREPLY[@]}";
-        assert_eq!(self.says("bash", &["-c", completed])?.trim(), "doctor");
+        let completion = "/usr/share/bash-completion/completions/podlan-node";
+        assert_eq!(self.says("bash", &["-c", COMPLETE, "bash", completion])?, "doctor\n--kernel\n");
 
         assert_eq!(self.says("systemctl", &["is-enabled", "podlan-node"])?.trim(), "enabled");
         let verified = self.own("systemd-analyze").args(["verify", "podlan-node.service"]).run()?;
@@ -128,7 +127,7 @@ impl<'a> Root<'a> {
             assert!(installed == fs::read(self.at("/usr/libexec/podlan").join(name)).unwrap(), "{name}");
         }
         let kernel = self.own("podlan-node").args(["doctor", "--kernel"]).run()?;
-        assert!(kernel.stdout.contains("kernel"), "{}", kernel.report());
+        assert!(kernel.stdout.contains("CONFIG_VETH"), "{}", kernel.report());
         agent.stop(SOON)?;
         Ok(())
     }

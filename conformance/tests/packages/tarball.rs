@@ -6,7 +6,7 @@ use std::process::Command;
 
 use podlan_conformance::lab::{Lab, binaries, within};
 
-use crate::release::{VERSION, goarch, script, succeeds};
+use crate::release::{COMPLETE, VERSION, goarch, script, succeeds};
 
 const PROGRAMS: [&str; 3] = ["podlan", "podlan-ipam", "podlan-node"];
 
@@ -67,11 +67,14 @@ fn the_programs_of_a_tarball_run_where_they_were_unpacked() {
         let version = node.command(at.join("podlan-node")).arg("--version").succeeds()?;
         assert!(version.starts_with(&format!("podlan-node {VERSION} (commit ")), "{version}");
         let kernel = node.command(at.join("podlan-node")).args(["doctor", "--kernel"]).run()?;
-        assert!(kernel.stdout.contains("kernel"), "{}", kernel.report());
+        assert!(kernel.stdout.contains("CONFIG_VETH"), "{}", kernel.report());
         for plugin in ["podlan", "podlan-ipam"] {
             let said = node.command(at.join(plugin)).env("CNI_COMMAND", "VERSION").stdin("{}").succeeds()?;
             assert!(said.contains("supportedVersions"), "{said}");
         }
+        let completion = at.join("completions/podlan-node.bash");
+        let completed = node.command("bash").args(["-c", COMPLETE, "bash"]).arg(completion).succeeds()?;
+        assert_eq!(completed, "doctor\n--kernel\n");
         let unit = fs::read_to_string(at.join("podlan-node.service")).unwrap();
         assert!(unit.contains("\nExecStart=/usr/local/bin/podlan-node run "), "{unit}");
         Ok(())

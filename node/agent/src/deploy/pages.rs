@@ -45,7 +45,10 @@ fn completions() -> BTreeMap<String, String> {
     let file = |(name, shell): (&str, Shell)| {
         let mut file = Vec::new();
         generate(shell, &mut command(), "podlan-node", &mut file);
-        (name.to_owned(), String::from_utf8(file).unwrap())
+        let text = String::from_utf8(file).unwrap();
+        // clap_complete 4.6.12 names the cases of bash in two ways where the program's name has a hyphen: none would match.
+        let text = if shell == Shell::Bash { text.replace("podlan__subcmd__node", "podlan__node") } else { text };
+        (name.to_owned(), text)
     };
     shells.into_iter().map(file).collect()
 }
