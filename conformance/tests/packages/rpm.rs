@@ -29,7 +29,7 @@ fn the_rpm_installs_works_once_it_is_configured_and_leaves_its_settings() {
 
         rpm(node, &root, &["--erase", "podlan"])?;
         assert!(root.lacks("/etc/systemd/system/multi-user.target.wants/podlan-node.service"));
-        assert!(root.lacks("/usr/bin/podlan-node") && root.lacks("/usr/libexec/podlan/podlan"));
+        assert!(root.lacks("/usr/bin/podlan-node") && root.lacks("/usr/libexec/podlan"));
         assert!(root.read("/etc/podlan/podlan-node.env.rpmsave").contains("\nNODE_NAME="), "what was changed stays");
         Ok(())
     });
