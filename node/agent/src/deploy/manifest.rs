@@ -225,6 +225,7 @@ fn the_component_of_the_cleanup_replaces_every_object_of_the_manifest() {
         .map(|patch| name(&patch))
         .collect();
     let mut all: Vec<_> = objects().iter().map(name).collect();
-    (removed.sort(), all.sort());
+    removed.sort();
+    all.sort();
     assert_eq!(removed, all);
 }
