@@ -86,7 +86,9 @@ pub(crate) fn prove(row: &Healthy) -> Result<(), Error> {
 fn has_program_of(row: &Healthy) -> bool {
     let manager = std::env::var_os(format!("PODLAN_{NETWORK_MANAGER}"));
     let missing = match () {
-        () if row.node.contains("networkd.sh") && !Path::new(NETWORKD).exists() => "systemd-networkd: apt-get install systemd",
+        () if row.node.contains("networkd.sh") && !Path::new(NETWORKD).exists() => {
+            "systemd-networkd: apt-get install systemd"
+        }
         () if row.node.contains("network-manager.sh") && manager.is_none() => "NetworkManager: see scripts/beside",
         () => return true,
     };
