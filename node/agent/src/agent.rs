@@ -28,7 +28,6 @@ use crate::control::Order;
 use crate::http::{self, Served};
 use crate::log::Recent;
 use crate::metrics::Metrics;
-use crate::version::COMMIT;
 use desk::{Desk, StartPart};
 use host_kernel::HostKernel;
 use install::Install;
@@ -38,6 +37,7 @@ use pods::leases::Stores;
 use routes::reconcile::Settings;
 pub(crate) use signals::Stop;
 use source::Source;
+use state::release::COMMIT;
 use state::{Clocks, ConfiguredPaths, RunDir, State};
 
 /// How often the parts are looked after.

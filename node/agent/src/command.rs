@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use ipnetwork::IpNetwork;
 
-use crate::version::version;
+use state::release::version;
 
 /// podlan's node agent.
 #[derive(Debug, Parser)]

@@ -10,7 +10,6 @@ mod host_source;
 mod http;
 mod log;
 mod metrics;
-mod version;
 
 use std::process::ExitCode;
 

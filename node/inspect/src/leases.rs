@@ -2,30 +2,37 @@
 
 pub mod release;
 
+use std::borrow::Cow;
+
 use cni::NetworkName;
 use ipam::{Lease, Presence, Stamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use state::ago::shown;
 
 /// One lease for people and machines.
-#[derive(Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
-    network: String,
-    address: String,
-    container_id: String,
-    ifname: String,
+    /// The network's name.
+    pub network: String,
+    /// The address, without a prefix length.
+    pub address: String,
+    /// The container id of its owner.
+    pub container_id: String,
+    /// The interface in the pod.
+    pub ifname: String,
     /// `namespace/name`, "" when the runtime did not pass it.
-    pod: String,
+    pub pod: String,
     /// "" when the caller made the link itself.
-    host_link: String,
-    netns: String,
+    pub host_link: String,
+    /// The path of the pod's network namespace.
+    pub netns: String,
     /// Seconds since it was created; absent when that was before this boot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    age_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
     /// live: its link is there; unlinked: its link is gone, but its namespace is not proved gone; gone: both are proved
     /// gone, so that the lease will be taken back; unknown: neither is proved.
-    state: &'static str,
+    pub state: Cow<'static, str>,
 }
 
 impl Line {
@@ -40,7 +47,7 @@ impl Line {
             host_link: lease.proof.host_link.unwrap_or_default(),
             netns: lease.proof.netns.display().to_string(),
             age_seconds: lease.since.age(&now).map(|age| age.as_secs()),
-            state: state(link, whole),
+            state: state(link, whole).into(),
         }
     }
 }

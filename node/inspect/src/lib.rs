@@ -6,5 +6,5 @@ mod cure;
 pub mod doctor;
 pub mod leases;
 pub mod status;
-mod table;
+pub mod table;
 pub mod trace;

@@ -4,28 +4,35 @@
 mod peers;
 mod text;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use peers::Peer;
+pub use peers::Peer;
 use routes::compare::{InKernel, Shown, in_kernel, unwanted};
 use routes::here::Here;
 use routes::{Key, Routes};
 use state::{Clocks, State, VerdictLine};
 
 /// What `podlan-node status` shows; serialized it is the output of `--json`.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status<'a> {
+    /// The agent's state.
     #[serde(flatten)]
-    state: &'a State,
-    stale: bool,
-    peers: Vec<Peer<'a>>,
+    pub state: Cow<'a, State>,
+    /// Whether the state is too old to say anything.
+    pub stale: bool,
+    /// The verdict on each node.
+    pub peers: Vec<Peer<'a>>,
     /// Routes of podlan that no verdict wants: of a withdrawal that is held, or of an agent that no longer runs.
-    unwanted: Vec<String>,
+    pub unwanted: Vec<String>,
     /// Why the agent could not be asked, while it runs: the state is its last report.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unanswered: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered: Option<String>,
+    /// The release of the program that printed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub release: String,
     /// Why the kernel could not be asked for its routes.
     #[serde(skip)]
     blind: Option<String>,
@@ -76,15 +83,21 @@ impl<'a> Status<'a> {
             Ok(found) => found.find(line),
             Err(error) => format!("unknown: failed to {error}"),
         };
-        let peers = lines.iter().map(|line| Peer { line, found: find(line) }).collect();
+        let peers = lines.iter().map(|line| Peer { line: Cow::Borrowed(line), found: find(line) }).collect();
         let unwanted = found.as_ref().map_or_else(|_| Vec::new(), |found| found.unwanted(lines));
-        Self { state, stale, peers, unwanted, unanswered: None, blind }
+        Self { state: Cow::Borrowed(state), stale, peers, unwanted, unanswered: None, release: String::new(), blind }
     }
 
     /// The same, of an agent that runs and did not answer: what is shown is from the file of its last report.
     #[must_use]
     pub fn unanswered(self, why: Option<String>) -> Self {
         Self { unanswered: why, ..self }
+    }
+
+    /// The same, printed by this release.
+    #[must_use]
+    pub fn by(self, release: &str) -> Self {
+        Self { release: release.to_owned(), ..self }
     }
 
     /// The status for people at `now`.

@@ -1,7 +1,7 @@
 //! Text columns: as wide as their widest cell, without trailing blanks. Pure.
 
 /// The rows below their head, a line each; the last column is not padded.
-pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+pub fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = head.map(|cell| cell.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

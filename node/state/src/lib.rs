@@ -4,6 +4,7 @@
 pub mod ago;
 pub mod control;
 pub mod paths;
+pub mod release;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

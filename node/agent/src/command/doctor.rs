@@ -10,6 +10,7 @@ use facts::observe::{Places, observe};
 use facts::parts::Known;
 use inspect::doctor::report::Report;
 use inspect::doctor::{checks, fix};
+use state::release::version;
 use state::{RUN_DIR, RunDir};
 
 /// The directories, and what to do.
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn print(report: &Report, json: bool) -> ExitCode {
     let mut out = io::stdout().lock();
     let printed = if json {
-        serde_json::to_writer(&mut out, &report.json()).map_err(io::Error::from).and_then(|()| writeln!(out))
+        serde_json::to_writer(&mut out, &report.answer(version())).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
         report.print(&mut out)
     };

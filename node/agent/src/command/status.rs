@@ -12,6 +12,7 @@ use inspect::status::{Detail, Found, Status};
 use routes::Key;
 use routes::kernel::{Kernel, Rtnetlink};
 use state::control;
+use state::release::version;
 use state::{Clocks, RUN_DIR, RunDir, State, VerdictLine};
 
 /// The agent's directory, and how to print.
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let gone = is_agent_running(&run_dir) == Some(false);
     let stale = state.is_stale(now) || gone;
     let found = find(&lines);
-    let status = Status::new(&state, stale, &lines, &found).unanswered(unanswered);
+    let status = Status::new(&state, stale, &lines, &found).unanswered(unanswered).by(version());
     let detail = if args.all { Detail::All } else { Detail::Summary };
     let mut out = io::stdout().lock();
     let printed = if args.json {

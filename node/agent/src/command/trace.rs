@@ -11,7 +11,8 @@ use facts::legs::observe::legs;
 use facts::observe::{Places, observe};
 use filter::forward::{Protocol, Transport};
 use inspect::trace::endpoints::settle;
-use inspect::trace::way::{Way, code, json, text};
+use inspect::trace::way::{Way, answer, code, text};
+use state::release::version;
 use state::{RUN_DIR, RunDir};
 
 /// The two pods.
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let mut out = io::stdout().lock();
     let printed = if args.json {
-        serde_json::to_writer(&mut out, &json(&ways)).map_err(io::Error::from).and_then(|()| writeln!(out))
+        serde_json::to_writer(&mut out, &answer(&ways, version())).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
         out.write_all(text(&ways).as_bytes())
     };

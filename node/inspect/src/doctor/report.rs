@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Outcome};
 use conditions::Condition;
@@ -15,6 +15,62 @@ pub struct Report {
     pub fixed: bool,
     /// Each check and its outcome.
     pub outcomes: Vec<(&'static str, Outcome)>,
+}
+
+/// What `podlan-node doctor --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Each check.
+    pub checks: Vec<Check>,
+    /// What `--fix` leaves to the operator.
+    pub left: Vec<Left>,
+    /// What `--fix` did.
+    #[serde(rename = "mended")]
+    pub fixed: Vec<Fixed>,
+    /// Nothing is wrong, and each check could run.
+    pub ok: bool,
+    /// The release of the program that printed it; "" where it does not say so.
+    #[serde(default)]
+    pub release: String,
+}
+
+/// A check and its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub check: String,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problems: Option<Vec<Condition>>,
+    /// `ok`, `moot`, `wrong` or `unknown`.
+    pub state: String,
+    /// What is well, or why there is nothing to check or it could not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What was not looked at, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+/// A problem that `--fix` leaves to the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The check's name.
+    pub check: String,
+    /// Why it is left.
+    pub why: String,
+    /// What is wrong.
+    pub wrong: String,
+}
+
+/// What `--fix` did, or why it could not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// Whether it is fixed.
+    #[serde(rename = "mended")]
+    pub fixed: bool,
+    /// What was done, or why it could not be.
+    pub text: String,
 }
 
 impl Report {
@@ -86,28 +142,44 @@ impl Report {
     }
 
     /// The report for machines.
-    pub fn json(&self) -> Value {
-        let check = |(check, outcome): &(&str, Outcome)| match outcome {
-            Ok(Finding::Fine(text)) => json!({ "check": check, "state": "ok", "text": text }),
+    pub fn answer(&self, release: &str) -> Answer {
+        let left = |(check, problem): (&str, &Condition)| Left {
+            check: check.to_owned(),
+            why: problem.left.clone(),
+            wrong: problem.wrong.clone(),
+        };
+        let fixed = |done: &Result<String, String>| Fixed {
+            fixed: done.is_ok(),
+            text: done.as_ref().unwrap_or_else(|why| why).clone(),
+        };
+        Answer {
+            checks: self.outcomes.iter().map(|(check, outcome)| Check::of(check, outcome)).collect(),
+            left: self.left().into_iter().map(left).collect(),
+            fixed: self.done.iter().map(fixed).collect(),
+            ok: self.code() == 0,
+            release: release.to_owned(),
+        }
+    }
+}
+
+impl Check {
+    fn of(check: &str, outcome: &Outcome) -> Self {
+        let state = |state: &str| Self {
+            check: check.to_owned(),
+            problems: None,
+            state: state.to_owned(),
+            text: None,
+            unknown: None,
+        };
+        match outcome {
+            Ok(Finding::Fine(text)) => Self { text: Some(text.clone()), ..state("ok") },
             Ok(Finding::Partly { fine, unknown }) => {
-                json!({ "check": check, "state": "ok", "text": fine, "unknown": unknown })
+                Self { text: Some(fine.clone()), unknown: Some(unknown.clone()), ..state("ok") }
             }
-            Ok(Finding::Moot(text)) => json!({ "check": check, "state": "moot", "text": text }),
-            Ok(Finding::Wrong(problems)) => json!({ "check": check, "state": "wrong", "problems": problems }),
-            Err(text) => json!({ "check": check, "state": "unknown", "text": text }),
-        };
-        let done = |done: &Result<String, String>| match done {
-            Ok(text) => json!({ "mended": true, "text": text }),
-            Err(text) => json!({ "mended": false, "text": text }),
-        };
-        json!({
-            "ok": self.code() == 0,
-            "left": self.left().iter().map(|(check, problem)| json!({
-                "check": check, "wrong": problem.wrong, "why": problem.left,
-            })).collect::<Vec<_>>(),
-            "mended": self.done.iter().map(done).collect::<Vec<_>>(),
-            "checks": self.outcomes.iter().map(check).collect::<Vec<_>>(),
-        })
+            Ok(Finding::Moot(text)) => Self { text: Some(text.clone()), ..state("moot") },
+            Ok(Finding::Wrong(problems)) => Self { problems: Some(problems.clone()), ..state("wrong") },
+            Err(text) => Self { text: Some(text.clone()), ..state("unknown") },
+        }
     }
 }
 

@@ -1,23 +1,25 @@
 //! The peers: how many there are of each verdict and family, and those that are not as wanted, in groups of one cause. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use state::VerdictLine;
 
 /// A verdict, and the kernel's route in its place.
-#[derive(Serialize)]
-pub(super) struct Peer<'a> {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Peer<'a> {
+    /// The verdict.
     #[serde(flatten)]
-    pub(super) line: &'a VerdictLine,
+    pub line: Cow<'a, VerdictLine>,
     /// `as wanted`, `missing`, `missing, held by …`, `via …`; `unknown: …` when the kernel could not be asked; "" where
     /// no route is wanted.
-    pub(super) found: String,
+    pub found: String,
 }
 
 impl Peer<'_> {
     /// Why it is not as wanted, in a few words; `None` where it is, or where the kernel could not be asked.
-    fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<String> {
         let Self { line, found } = self;
         if !line.reason.is_empty() {
             return Some(format!("{}: {}", line.verdict, line.reason));

@@ -34,7 +34,7 @@ pub(super) fn text(status: &Status<'_>, detail: Detail, now: Clocks) -> String {
 }
 
 fn agent(status: &Status<'_>, now: Clocks) -> String {
-    let state = status.state;
+    let state = &status.state;
     let ready = match (status.stale, state.ready) {
         (true, _) if !state.is_stale(now) => format!(
             "unknown: the agent (pid {}) has ended: nothing holds node.lock in its run directory; start it again, and \

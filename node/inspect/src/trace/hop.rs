@@ -1,39 +1,40 @@
 //! A hop of a packet's path, as it is reported.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use conditions::Condition;
 
 /// One place on the path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hop {
     /// `pod`, `host-link`, `node`, `uplink` or `peer`.
-    pub place: &'static str,
+    pub place: Cow<'static, str>,
     /// The state.
     pub state: State,
     /// What the kernel does there.
     pub text: String,
     /// The link's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     /// The link's, or the route's, MTU in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next_hop: Option<IpAddr>,
     /// The entry of the routing table that decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
     /// What is wrong there.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Condition>,
 }
 
 /// How a hop stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The packet passes.
@@ -45,14 +46,15 @@ pub enum State {
     /// It is on another node.
     Elsewhere,
     /// It could not be observed.
+    #[serde(other)]
     Unknown,
 }
 
 impl Hop {
     /// A hop without problems.
-    pub fn at(place: &'static str, text: impl Into<String>) -> Self {
+    pub fn at(place: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
         Self {
-            place,
+            place: place.into(),
             state: State::Ok,
             text: text.into(),
             interface: None,

@@ -1,7 +1,8 @@
 //! The path between two addresses in both directions, and its report as text and as JSON. Pure.
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::follow::follow;
 use super::hop::{Hop, State};
@@ -19,12 +20,64 @@ pub struct Way {
 }
 
 /// Whether each pod sees the other's own address, as far as this node's rules go.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kept {
+pub enum Kept {
+    /// It does.
     Yes,
+    /// It does not.
     No,
+    /// That is unknown.
+    #[serde(other)]
     Unknown,
+}
+
+/// What `podlan-node trace --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Nothing is wrong on this node.
+    pub ok: bool,
+    /// The release of the program that printed it; "" where it does not say so.
+    #[serde(default)]
+    pub release: String,
+    /// A path for each family that both pods have.
+    pub ways: Vec<WayAnswer>,
+}
+
+/// One path of an [`Answer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WayAnswer {
+    /// Whether each pod sees the other's own address.
+    pub address_kept: Kept,
+    /// Both directions.
+    pub legs: Vec<LegAnswer>,
+    /// The node that looked.
+    pub node: String,
+    /// What it did not look at.
+    pub not_looked_at: Vec<String>,
+}
+
+/// One direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegAnswer {
+    /// The pod that sends.
+    pub from: EndAnswer,
+    /// The hops, in the order in which a packet meets them.
+    pub hops: Vec<Hop>,
+    /// The pod that receives.
+    pub to: EndAnswer,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndAnswer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether it is on this node.
+    pub here: bool,
+    /// `namespace/name` where that is known, else its container id, else its address.
+    pub name: String,
 }
 
 impl Way {
@@ -72,18 +125,16 @@ impl Way {
         self.legs.iter().flatten().all(|hop| !matches!(hop.state, State::Wrong | State::Cut))
     }
 
-    fn json(&self) -> Value {
-        let leg = |from: &End, to: &End, hops: &Vec<Hop>| {
-            let end = |end: &End| json!({ "address": end.address, "name": end.name, "here": end.is_here() });
-            json!({ "from": end(from), "to": end(to), "hops": hops })
-        };
+    fn answer(&self) -> WayAnswer {
+        let end = |end: &End| EndAnswer { address: end.address, here: end.is_here(), name: end.name.clone() };
+        let leg = |from: &End, to: &End, hops: &[Hop]| LegAnswer { from: end(from), hops: hops.to_vec(), to: end(to) };
         let ([one, other], [there, back]) = (&self.ends, &self.legs);
-        json!({
-            "node": self.node,
-            "addressKept": self.kept,
-            "notLookedAt": self.blind,
-            "legs": [leg(one, other, there), leg(other, one, back)],
-        })
+        WayAnswer {
+            address_kept: self.kept,
+            legs: vec![leg(one, other, there), leg(other, one, back)],
+            node: self.node.clone(),
+            not_looked_at: self.blind.clone(),
+        }
     }
 }
 
@@ -109,15 +160,16 @@ pub fn text(ways: &[Way]) -> String {
 }
 
 /// The report for machines.
-pub fn json(ways: &[Way]) -> Value {
-    json!({ "ok": code(ways) == 0, "ways": ways.iter().map(Way::json).collect::<Vec<_>>() })
+pub fn answer(ways: &[Way], release: &str) -> Answer {
+    Answer { ok: code(ways) == 0, release: release.to_owned(), ways: ways.iter().map(Way::answer).collect() }
 }
 
 fn states(ways: &[Way]) -> impl Iterator<Item = State> {
     ways.iter().flat_map(|way| way.legs.iter().flatten()).map(|hop| hop.state)
 }
 
-fn hop(hop: &Hop) -> String {
+/// A hop for people: a line, and three for each problem.
+pub fn hop(hop: &Hop) -> String {
     let state = match hop.state {
         State::Ok => "ok",
         State::Wrong => "WRONG",

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Piece;
-use crate::version::version;
+use state::release::version;
 
 /// The directory that everything in the archive is below.
 const TOP: &str = "podlan-report";

@@ -13,7 +13,7 @@ use state::control::{self, Command};
 
 use super::{Piece, redact, tables};
 use crate::command::{leases, status};
-use crate::version::version;
+use state::release::version;
 
 /// Settings of the kernel that decide whether pods' packets pass.
 const SETTINGS: [&str; 12] = [
@@ -85,7 +85,7 @@ fn kernel() -> String {
 }
 
 fn doctor(facts: &Facts) -> Result<Vec<u8>, String> {
-    json(Report { done: Vec::new(), fixed: false, outcomes: checks::judge(facts) }.json())
+    json(Report { done: Vec::new(), fixed: false, outcomes: checks::judge(facts) }.answer(version()))
 }
 
 fn status(places: &Places) -> Result<Vec<u8>, String> {
@@ -93,7 +93,7 @@ fn status(places: &Places) -> Result<Vec<u8>, String> {
         status::read(&places.run_dir).map_err(|error| format!("{error} (is the agent running?)"))?;
     let lines = places.run_dir.read_verdicts().unwrap_or_default();
     let found = status::find(&lines);
-    json(Status::new(&state, state.is_stale(Clocks::now()), &lines, &found).unanswered(unanswered))
+    json(Status::new(&state, state.is_stale(Clocks::now()), &lines, &found).unanswered(unanswered).by(version()))
 }
 
 fn leases(places: &Places) -> Result<Vec<u8>, String> {

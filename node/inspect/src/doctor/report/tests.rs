@@ -38,9 +38,8 @@ fn a_broken_node_is_shown_with_what_is_wrong_why_it_matters_and_how_to_fix_it() 
         [Fix::ForwardV4, Fix::TakeBackLeases, Fix::PodMtu],
         "a stolen route is another's"
     );
-    assert_eq!(report.json()["ok"], false);
-    let states: Vec<Value> =
-        report.json()["checks"].as_array().unwrap().iter().map(|check| check["state"].clone()).collect();
+    assert_eq!(report.answer("").ok, false);
+    let states: Vec<String> = report.answer("").checks.into_iter().map(|check| check.state).collect();
     assert_eq!(states.iter().filter(|state| *state == "wrong").count(), 5);
     assert_eq!(states.iter().filter(|state| *state == "unknown").count(), 1);
 }
@@ -60,7 +59,7 @@ fn what_a_fix_leaves_to_the_operator_is_shown_with_the_reason_and_only_when_a_fi
         assert!(
             line.is_none_or(|line| line.contains("belongs to another program") && line.contains("--accept-forward"))
         );
-        let why = report.json()["left"][0]["why"].clone();
-        assert_eq!(why.as_str().is_some_and(|why| why.contains("--accept-forward")), fixed, "{why}");
+        let why = report.answer("").left.first().map(|left| left.why.clone());
+        assert_eq!(why.as_ref().is_some_and(|why| why.contains("--accept-forward")), fixed, "{why:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 /// The commit of the sources, as the scripts that build a release give it: a build is reproducible without git.
-pub(crate) const COMMIT: &str = match option_env!("PODLAN_COMMIT") {
+pub const COMMIT: &str = match option_env!("PODLAN_COMMIT") {
     Some(commit) if !commit.is_empty() => commit,
     _ => "unknown",
 };
@@ -12,7 +12,7 @@ pub(crate) const COMMIT: &str = match option_env!("PODLAN_COMMIT") {
 const DATE: Option<&str> = option_env!("PODLAN_COMMIT_DATE");
 
 /// `0.1.0 (commit 0123456789ab, 2026-11-29)`.
-pub(crate) fn version() -> &'static str {
+pub fn version() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| text(COMMIT, DATE));
     TEXT.as_str()
 }
