@@ -30,7 +30,7 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// What `doctor --fix` would do about it.
-    #[serde(default, rename = "mend", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "mend", skip_serializing_if = "Option::is_none", deserialize_with = "known")]
     pub fix: Option<Fix>,
     /// Why `doctor --fix` does not fix it, and the command that does; "" where the cure suffices.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -116,6 +116,20 @@ impl Condition {
     pub fn is_same(&self, other: &Self) -> bool {
         (self.kind, &self.subject) == (other.kind, &other.subject)
     }
+}
+
+/// A fix of a newer release is none of this one.
+fn known<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Fix>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Read {
+        Known(Fix),
+        Newer(serde::de::IgnoredAny),
+    }
+    Ok(match Option::deserialize(from)? {
+        Some(Read::Known(fix)) => Some(fix),
+        Some(Read::Newer(_)) | None => None,
+    })
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

@@ -35,7 +35,7 @@ pub struct Status<'a> {
     pub release: String,
     /// Why the kernel could not be asked for its routes.
     #[serde(skip)]
-    blind: Option<String>,
+    pub blind: Option<String>,
 }
 
 /// Which peers the text has a line for.

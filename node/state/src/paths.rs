@@ -27,6 +27,9 @@ pub struct Paths {
     pub median_rtt_micros: Option<u64>,
 }
 
+/// The words of the verdicts at which packets of pods do not pass as they should.
+pub const BAD: [&str; 6] = ["lost-there", "lost-back", "lost", "translated", "too-big", "peer-dead"];
+
 /// One path that is not open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -13,7 +13,7 @@ mod mtu;
 mod neighbours;
 mod next_hops;
 mod nodes;
-mod paths;
+pub mod paths;
 mod plugins;
 
 mod policy_rules;

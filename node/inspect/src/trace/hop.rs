@@ -24,7 +24,8 @@ pub struct Hop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) next_hop: Option<IpAddr>,
+    /// The next hop.
+    pub next_hop: Option<IpAddr>,
     /// The entry of the routing table that decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,

@@ -325,6 +325,7 @@ mod tests {
             Verdict::NotProbed(Why::NeverHeard),
         ] {
             assert!(Verdict::WORDS.contains(&verdict.word()), "{verdict:?}");
+            assert_eq!(state::paths::BAD.contains(&verdict.word()), verdict.is_bad(), "{verdict:?}");
         }
     }
 }

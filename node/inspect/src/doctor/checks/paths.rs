@@ -64,6 +64,11 @@ fn conditions(paths: &Paths) -> Vec<Condition> {
     conditions
 }
 
+/// What is wrong with one path, by a node whose probes use this port; `None` where nothing is.
+pub fn of_one(line: &PathLine, port: u16) -> Option<Condition> {
+    condition(&line.state, &[line], line, (1, 1), port)
+}
+
 fn condition(
     word: &str,
     lines: &[&PathLine],
