@@ -11,6 +11,7 @@ pub mod cost;
 pub mod demo;
 pub mod first_packets;
 pub mod host_ports;
+pub mod judge;
 pub mod lab;
 pub mod sent;
 pub mod traffic;
