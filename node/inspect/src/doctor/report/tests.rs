@@ -38,7 +38,7 @@ fn a_broken_node_is_shown_with_what_is_wrong_why_it_matters_and_how_to_fix_it() 
         [Fix::ForwardV4, Fix::TakeBackLeases, Fix::PodMtu],
         "a stolen route is another's"
     );
-    assert_eq!(report.answer("").ok, false);
+    assert!(!report.answer("").ok);
     let states: Vec<String> = report.answer("").checks.into_iter().map(|check| check.state).collect();
     assert_eq!(states.iter().filter(|state| *state == "wrong").count(), 5);
     assert_eq!(states.iter().filter(|state| *state == "unknown").count(), 1);
