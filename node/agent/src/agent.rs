@@ -1,10 +1,9 @@
-//! The agent's shell: it waits for whatever can happen, has the core (`core.rs`) decide, and carries out what that says. The
+//! The agent's shell: it waits for whatever can happen, has the core (crate `podlan-node-core`) decide, and carries out what that says. The
 //! threads, channels, timers and sockets are here and in the files beside; nothing here decides. What can block longer than
 //! the kernel takes for an answer is a part's, on a thread of its own. Once it runs, only a signal ends it.
 
 mod carry_out;
 mod conditions;
-mod core;
 mod desk;
 mod host_kernel;
 mod listen;
@@ -22,12 +21,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
-pub(crate) use self::core::Now;
-use self::core::{Core, Event, Given, PreviousList};
 use crate::control::Order;
 use crate::http::{self, Served};
 use crate::log::Recent;
 use crate::metrics::Metrics;
+use agent_core::{Core, Event, Given, Now, PreviousList};
 use desk::{Desk, StartPart};
 use host_kernel::HostKernel;
 use install::Install;
@@ -190,7 +188,7 @@ impl Agent {
         let mut tend = interval(TEND);
         tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
-            core: Core::new(given, Now::read()),
+            core: Core::new(given, now()),
             run_dir: options.run_dir,
             kernel: HostKernel::default(),
             listener,
@@ -265,10 +263,9 @@ impl Agent {
     }
 }
 
-impl Now {
-    fn read() -> Self {
-        Self { at: Instant::now(), clocks: Clocks::now() }
-    }
+/// The time now.
+fn now() -> Now {
+    Now { at: Instant::now(), clocks: Clocks::now() }
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@ mod command;
 mod control;
 #[cfg(test)]
 mod deploy;
-mod describe;
-mod host_source;
 mod http;
 mod log;
 mod metrics;

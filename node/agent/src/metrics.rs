@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use agent_core::Inner;
 use conditions::Kind;
 use filter::Drops;
 use install::pools::Dangers;
@@ -36,15 +37,6 @@ fn labels(one: (&'static str, &str), other: (&'static str, &str)) -> Labels {
 }
 
 type Level = Gauge<f64, AtomicU64>;
-
-/// The agent's internal state.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Inner {
-    /// Kernel objects that could not be read at the last observation.
-    pub(crate) unreadable: u64,
-    /// The number of the agent's parts in trouble.
-    pub(crate) part_troubles: usize,
-}
 
 /// All metrics, and the registry that prints them.
 pub(crate) struct Metrics {

@@ -3,19 +3,19 @@
 
 use std::collections::VecDeque;
 
-use super::core::{Action, Event, Now, Publication, TurnCounts};
-use super::{Agent, host_kernel, previous};
+use super::{Agent, host_kernel, now, previous};
+use agent_core::{Action, Event, Publication, TurnCounts};
 
 impl Agent {
     /// Delivers events that came together, and does all that follows.
     pub(super) fn deliver(&mut self, events: impl IntoIterator<Item = Event>) {
         let mut actions: VecDeque<Action> = VecDeque::new();
         for event in events {
-            actions.extend(self.core.on(event, Now::read()));
+            actions.extend(self.core.on(event, now()));
         }
         while let Some(action) = actions.pop_front() {
             if let Some(outcome) = self.carry_out(action) {
-                let follows = self.core.on(outcome, Now::read());
+                let follows = self.core.on(outcome, now());
                 follows.into_iter().rev().for_each(|action| actions.push_front(action));
             }
         }

@@ -16,8 +16,8 @@ use netlink::Monitor;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
-pub(super) use self::machine::Found;
 use self::machine::{Event, Looked, Machine};
+use agent_core::Found;
 use conditions::Fix;
 use facts::decisions::observe::Peers;
 use facts::observe::{Places, observe_with};

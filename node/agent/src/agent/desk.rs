@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::conditions::{self, Found};
-use super::core::PartReport;
-use super::state_files::{self, StateFiles, Written};
+use super::conditions;
+use super::state_files::{self, StateFiles};
 use super::{Options, ProbeOptions};
 use crate::control::{self, Order};
 use crate::metrics::Metrics;
+use agent_core::{Found, PartReport, Written};
 use filter::{self, Egress, Filtered, Wanted};
 use hostport::Ports;
 use install::housekeeping::{self, Position};

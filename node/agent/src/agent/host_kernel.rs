@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use netlink::{Error, Socket, inherited_mtu};
 
-use super::core::{Core, MtuLook, Turned};
+use agent_core::{Core, MtuLook, Turned};
 use routes::kernel::Rtnetlink;
 
 /// None while no socket can be had.

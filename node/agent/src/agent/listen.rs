@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netlink::Monitor;
 use tokio::time::sleep_until;
 
-use super::core::KernelEvents;
+use agent_core::KernelEvents;
 use parts::Readiness;
 
 /// How soon it is opened again.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::core::{PreviousAgent, PreviousList};
+use agent_core::{PreviousAgent, PreviousList};
 use parts::within;
 use routes::kernel::{Kernel, Rtnetlink};
 use source::file;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use agent_core::Written;
 use parts::{Activity, Output, Slot};
 use state::{RunDir, State, VerdictLine};
 
@@ -32,15 +33,6 @@ impl StateFiles {
             sleep(Duration::from_millis(2)).await;
         }
     }
-}
-
-/// How the files stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Written {
-    /// What could not be written, and why.
-    pub(super) failed: Vec<String>,
-    /// `node.json` says that this node's routes have been in: an ADD refuses pods before.
-    pub(super) routed: bool,
 }
 
 /// Writes for ever.

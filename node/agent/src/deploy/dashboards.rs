@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::metrics::{Inner, Metrics};
+use crate::metrics::Metrics;
+use agent_core::Inner;
 use filter::Drops;
 use install::pools::Dangers;
 use pods::forwarding::keep::Forwarding;

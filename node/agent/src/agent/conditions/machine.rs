@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use agent_core::Found;
 use conditions::{Condition, Kind, OTHERS};
 use inspect::doctor::finding::{Finding, Outcome};
 use state::UnknownCheck;
@@ -38,15 +39,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// How many conditions of one kind are reported: a file that each ADD reads must stay small.
 const MOST: usize = 20;
-
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::agent) struct Found {
-    /// What is wrong.
-    pub(in crate::agent) conditions: Vec<Condition>,
-    /// Checks that could not run.
-    pub(in crate::agent) unknown: Vec<UnknownCheck>,
-}
 
 /// What happens.
 pub(super) enum Event {

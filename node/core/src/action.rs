@@ -11,10 +11,8 @@ use pods::leases::{Asked, LeaseCounts};
 use probes::machine::{Counts as ProbeCounts, Wanted as ProbesWanted};
 use state::{State, VerdictLine};
 
-use crate::metrics::Inner;
-
 /// An action. The first five have an answer.
-pub(in crate::agent) enum Action {
+pub enum Action {
     /// Read what the previous agent wrote of the nodes, as of this time; answered by `Event::PreviousList`.
     ReadPreviousList(Instant),
     /// Call `Core::turn`; answered by `Event::Turned`.
@@ -50,23 +48,40 @@ pub(in crate::agent) enum Action {
 }
 
 /// What is counted of a turn.
-pub(in crate::agent) struct TurnCounts {
-    pub(in crate::agent) changes: u64,
+pub struct TurnCounts {
+    /// Changes that were made.
+    pub changes: u64,
     /// Routes that were put back.
-    pub(in crate::agent) heals: u64,
-    pub(in crate::agent) took: Duration,
+    pub heals: u64,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// Everything that is published of how the agent stands.
-pub(in crate::agent) struct Publication {
-    pub(in crate::agent) state: State,
+pub struct Publication {
+    /// The state, as `node.json` says it.
+    pub state: State,
     /// Whether the state file is replaced too: not while the previous agent's says that the node is ready.
-    pub(in crate::agent) is_filed: bool,
-    pub(in crate::agent) dangers: Dangers,
-    pub(in crate::agent) lease_counts: LeaseCounts,
-    pub(in crate::agent) drops: Option<Drops>,
+    pub is_filed: bool,
+    /// What endangers the uniqueness of addresses.
+    pub dangers: Dangers,
+    /// The leases.
+    pub lease_counts: LeaseCounts,
+    /// What the source rule has dropped.
+    pub drops: Option<Drops>,
     /// None before the routes are decided.
-    pub(in crate::agent) forwarding: Option<Forwarding>,
-    pub(in crate::agent) probes: ProbeCounts,
-    pub(in crate::agent) inner: Inner,
+    pub forwarding: Option<Forwarding>,
+    /// What the probes have sent and received.
+    pub probes: ProbeCounts,
+    /// The agent itself.
+    pub inner: Inner,
+}
+
+/// The agent's internal state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inner {
+    /// Kernel objects that could not be read at the last observation.
+    pub unreadable: u64,
+    /// The number of the agent's parts in trouble.
+    pub part_troubles: usize,
 }

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use routes::{Key, Target};
 use state::control::Command;
 
-use super::super::state_files::Written;
+use super::Written;
 use super::{Event, PartReport};
 use world::{CHANNELS, Channel, HOLD, List, World, cidr, hop};
 

@@ -7,11 +7,11 @@ use routes::{Key, Routes};
 use state::{Clocks, State};
 
 /// The last state of the previous agent.
-pub(crate) struct PreviousAgent(State);
+pub struct PreviousAgent(State);
 
 impl PreviousAgent {
     /// Its last state, if it is of the node `me` and its routes are among `held`: a reboot removes them.
-    pub(crate) fn confirmed(said: State, me: &str, held: &Routes) -> Option<Self> {
+    pub fn confirmed(said: State, me: &str, held: &Routes) -> Option<Self> {
         let own = |cidr: &String| cidr.parse::<IpNetwork>().is_ok_and(|cidr| held.contains_key(&Key::own(cidr)));
         let confirmed = said.node == me && !said.pod_cidrs.is_empty() && said.pod_cidrs.iter().all(own);
         confirmed.then_some(Self(said))

@@ -4,13 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::action::Publication;
+use super::action::{Inner, Publication};
 use super::known::Known;
 use super::previous_agent::PreviousAgent;
 use super::warnings::{self, Warning};
 use super::{Action, Now, conditions, journal};
 use crate::describe::{describe, lines};
-use crate::metrics::Inner;
 use filter::RuleState;
 use nodes::Snapshot;
 use routes::reconcile::Reconciler;

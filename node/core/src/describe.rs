@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::agent::Now;
+use crate::Now;
 use netlink::Family;
 use nodes::Snapshot;
 use routes::apply::Trouble;

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use netlink::InheritedMtu;
 
-use super::super::conditions::Found;
-use super::super::state_files::Written;
 use super::turn::Task;
+use conditions::Condition;
 use filter::Filtered;
 use install::housekeeping::FilesState;
 use nodes::Snapshot;
@@ -17,10 +16,11 @@ use probes::Probed;
 use routes::Routes;
 use routes::reconcile::Turn;
 use source::Report;
+use state::UnknownCheck;
 use state::control::Command;
 
 /// An event.
-pub(in crate::agent) enum Event {
+pub enum Event {
     /// The source reports.
     Report(Report),
     /// The answer to `Action::ReadPreviousList`; none where there is no list, or where it cannot be read.
@@ -45,64 +45,90 @@ pub(in crate::agent) enum Event {
 }
 
 /// How a part stands now.
-pub(in crate::agent) enum PartReport {
+pub enum PartReport {
+    /// The packet filter.
     Filter(Filtered),
+    /// Forwarding.
     Forwarding(Forwarding),
+    /// The leases.
     Leases(LeaseCounts),
-    /// None before the first look.
+    /// The installed files; none before the first look.
     Files(Option<FilesState>),
     /// Pods whose links keep a former MTU, and why.
     FormerMtus(Vec<String>),
+    /// The paths.
     Probed(Probed),
+    /// The files of the run directory.
     Written(Written),
     /// What is wrong.
     Conditions(Found),
 }
 
 /// What the previous agent wrote of the nodes, and what the kernel holds of it.
-pub(in crate::agent) struct PreviousList {
-    pub(in crate::agent) list: Snapshot,
-    pub(in crate::agent) held: Routes,
+pub struct PreviousList {
+    /// What it wrote.
+    pub list: Snapshot,
+    /// The routes that the kernel holds.
+    pub held: Routes,
 }
 
 /// What was read from the kernel's events.
 #[derive(Default)]
-pub(in crate::agent) struct KernelEvents {
-    pub(in crate::agent) events: Vec<netlink::Event>,
+pub struct KernelEvents {
+    /// The events, in order.
+    pub events: Vec<netlink::Event>,
     /// Events may have been lost before these.
-    pub(in crate::agent) lost: bool,
+    pub lost: bool,
     /// Why no events are received now.
-    pub(in crate::agent) trouble: Option<String>,
+    pub trouble: Option<String>,
 }
 
 /// The outcome of a turn.
-pub(in crate::agent) struct Turned {
+pub struct Turned {
     pub(super) task: Task,
     pub(super) turn: Result<Turn, netlink::Error>,
     /// Whether a former CIDR was kept because it is not known whether it has leases.
     pub(super) asks_for_leases: bool,
     /// How long it took.
-    pub(in crate::agent) took: Duration,
+    pub took: Duration,
     /// How many objects of the kernel could not be read, where they were looked at.
-    pub(in crate::agent) unreadable: u64,
+    pub unreadable: u64,
 }
 
 impl Turned {
     /// Whether the kernel could be asked.
-    pub(in crate::agent) fn is_ok(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         self.turn.is_ok()
     }
 
     /// Whether links and addresses were looked at.
-    pub(in crate::agent) fn looked(&self) -> bool {
+    pub fn looked(&self) -> bool {
         self.turn.as_ref().is_ok_and(|turn| turn.looked)
     }
 }
 
 /// The MTU that pods inherit.
-pub(in crate::agent) struct MtuLook {
+pub struct MtuLook {
     /// By a plugin that does not have the agent's state.
-    pub(in crate::agent) alone: InheritedMtu,
+    pub alone: InheritedMtu,
     /// By the agent.
-    pub(in crate::agent) now: InheritedMtu,
+    pub now: InheritedMtu,
+}
+
+/// What is wrong with the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What is wrong.
+    pub conditions: Vec<Condition>,
+    /// Checks that could not run.
+    pub unknown: Vec<UnknownCheck>,
+}
+
+/// How the files of the run directory stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// What could not be written, and why.
+    pub failed: Vec<String>,
+    /// `node.json` says that this node's routes have been in: an ADD refuses pods before.
+    pub routed: bool,
 }

@@ -1,5 +1,5 @@
 //! The agent's decisions as a state machine: an event and the time go in, actions come out. It has no thread, channel, clock,
-//! socket or file; the shell, `agent.rs`, has them. Kernel work is an action whose outcome comes back as an event; only the
+//! socket or file; the shell, `node/agent/src/agent.rs`, has them. Kernel work is an action whose outcome comes back as an event; only the
 //! reconciler's turn asks the kernel in between, through the `Kernel` that [`Core::turn`] is given.
 //!
 //! An order that matters is an acknowledgement, never the order in which messages happen to arrive:
@@ -15,8 +15,10 @@
 mod action;
 mod beginning;
 mod conditions;
+mod describe;
 mod due;
 mod event;
+mod host_source;
 mod journal;
 mod kernel_access;
 mod known;
@@ -40,38 +42,42 @@ use routes::kernel::Kernel;
 use routes::reconcile::Settings;
 use state::{Clocks, State};
 
-pub(super) use action::{Action, Publication, TurnCounts};
+pub use action::{Action, Inner, Publication, TurnCounts};
 use beginning::Beginning;
-pub(super) use event::{Event, KernelEvents, MtuLook, PartReport, PreviousList, Turned};
+pub use event::{Event, Found, KernelEvents, MtuLook, PartReport, PreviousList, Turned, Written};
 use known::Known;
-pub(super) use previous_agent::PreviousAgent;
+pub use previous_agent::PreviousAgent;
 use running::Running;
 
 /// The time of an event.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
-    pub(crate) at: Instant,
-    pub(crate) clocks: Clocks,
+pub struct Now {
+    /// By the monotonic clock.
+    pub at: Instant,
+    /// The clocks that other programs read.
+    pub clocks: Clocks,
 }
 
 /// What the core is given.
-pub(super) struct Given {
-    pub(super) settings: Settings,
+pub struct Given {
+    /// What an operator decides on the routes.
+    pub settings: Settings,
     /// The network of this node's pods.
-    pub(super) network: String,
+    pub network: String,
     /// Whether the agent writes the conflist.
-    pub(super) writes_conflist: bool,
+    pub writes_conflist: bool,
     /// Subnets outside of the cluster that are not masqueraded to; none where nothing is masqueraded.
-    pub(super) no_masquerade_to: Option<Vec<IpNetwork>>,
+    pub no_masquerade_to: Option<Vec<IpNetwork>>,
     /// How often everything is looked at, whatever events say.
-    pub(super) resync: Duration,
+    pub resync: Duration,
     /// What is published before anything else is known.
-    pub(super) state: State,
-    pub(super) previous_agent: Option<PreviousAgent>,
+    pub state: State,
+    /// What the agent before this one published, as far as it still holds.
+    pub previous_agent: Option<PreviousAgent>,
 }
 
 /// The agent's state.
-pub(super) struct Core {
+pub struct Core {
     known: Known,
     phase: Phase,
 }
@@ -84,12 +90,12 @@ enum Phase {
 
 impl Core {
     /// The shell must deliver [`Event::Time`] first.
-    pub(super) fn new(given: Given, now: Now) -> Self {
+    pub fn new(given: Given, now: Now) -> Self {
         Self { known: Known::new(given, now), phase: Phase::Beginning(Beginning::NoList) }
     }
 
     /// Takes an event in; returns what must be done, in this order.
-    pub(super) fn on(&mut self, event: Event, now: Now) -> Vec<Action> {
+    pub fn on(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         match &mut self.phase {
             Phase::Running(running) => running.on(&mut self.known, event, now, &mut actions),
@@ -104,7 +110,7 @@ impl Core {
     }
 
     /// When [`Event::Time`] must be delivered.
-    pub(super) fn due(&self) -> Instant {
+    pub fn due(&self) -> Instant {
         match &self.phase {
             Phase::Beginning(_) => self.known.heartbeat,
             Phase::Running(running) => running.due(&self.known),
@@ -112,13 +118,13 @@ impl Core {
     }
 
     /// Whether [`Action::Turn`] still has something to do.
-    pub(super) fn wants_turn(&self) -> bool {
+    pub fn wants_turn(&self) -> bool {
         matches!(&self.phase, Phase::Running(running) if running.wants_turn())
     }
 
     /// Carries out [`Action::Turn`]; `None` where there is nothing to do any more. The shell adds how long it took, and
     /// delivers the outcome as [`Event::Turned`].
-    pub(super) fn turn(&mut self, kernel: &mut impl Kernel) -> Option<Turned> {
+    pub fn turn(&mut self, kernel: &mut impl Kernel) -> Option<Turned> {
         match &mut self.phase {
             Phase::Beginning(_) => None,
             Phase::Running(running) => running.turn(&self.known, kernel),
@@ -126,7 +132,7 @@ impl Core {
     }
 
     /// The same where no kernel is to be had.
-    pub(super) fn turn_without_kernel(&mut self, error: netlink::Error) -> Option<Turned> {
+    pub fn turn_without_kernel(&mut self, error: netlink::Error) -> Option<Turned> {
         match &mut self.phase {
             Phase::Beginning(_) => None,
             Phase::Running(running) => running.turn_without_kernel(error),
@@ -136,7 +142,7 @@ impl Core {
 
 impl Now {
     #[cfg(test)]
-    pub(crate) fn of_test() -> Self {
+    pub fn of_test() -> Self {
         Self { at: Instant::now(), clocks: Clocks { unix: 1_000_000, boot: 1000 } }
     }
 }

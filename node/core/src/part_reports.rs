@@ -1,8 +1,6 @@
 //! What each part reported last.
 
-use super::super::conditions::Found;
-use super::super::state_files::Written;
-use super::event::PartReport;
+use super::event::{Found, PartReport, Written};
 use filter::Filtered;
 use install::housekeeping::FilesState;
 use pods::forwarding::keep::Forwarding;

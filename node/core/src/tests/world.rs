@@ -17,9 +17,8 @@ use routes::{Key, Target};
 use state::State;
 use state::control::Command;
 
-use super::super::super::state_files::Written;
 use super::super::publication::FILES;
-use super::super::{Action, Core, Event, Given, KernelEvents, MtuLook, Now, PartReport, PreviousList, Turned};
+use super::super::{Action, Core, Event, Given, KernelEvents, MtuLook, Now, PartReport, PreviousList, Turned, Written};
 use super::kernel::SimulatedKernel;
 
 /// How long a withdrawal is held.
