@@ -31,6 +31,16 @@ impl Address {
         Request::change(RouteNetlinkMessage::DelAddress(self.message()))
     }
 
+    /// The message by which the kernel says that it came.
+    pub fn came(&self) -> RouteNetlinkMessage {
+        RouteNetlinkMessage::NewAddress(self.message())
+    }
+
+    /// The message by which the kernel says that it went.
+    pub fn went(&self) -> RouteNetlinkMessage {
+        RouteNetlinkMessage::DelAddress(self.message())
+    }
+
     /// All addresses of one link (0: of all links), both families; permanent and dynamic, tentative ones left out.
     pub fn dump(device: u32) -> Request {
         let mut message = AddressMessage::default();

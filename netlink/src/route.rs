@@ -135,6 +135,16 @@ impl Route {
         Request::dump(RouteNetlinkMessage::GetRoute(message))
     }
 
+    /// The message by which the kernel says that it came, or was changed.
+    pub fn came(&self) -> RouteNetlinkMessage {
+        RouteNetlinkMessage::NewRoute(self.message())
+    }
+
+    /// The message by which the kernel says that it went.
+    pub fn went(&self) -> RouteNetlinkMessage {
+        RouteNetlinkMessage::DelRoute(self.message())
+    }
+
     /// The route that an address takes; `None` when the kernel answers that there is none.
     pub fn ask(socket: &mut Socket, lookup: Lookup, address: IpAddr) -> Result<Option<Self>, Error> {
         match socket.get(lookup.of(address))? {

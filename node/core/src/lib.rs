@@ -142,7 +142,7 @@ impl Core {
 
 impl Now {
     #[cfg(test)]
-    pub fn of_test() -> Self {
+    pub(crate) fn of_test() -> Self {
         Self { at: Instant::now(), clocks: Clocks { unix: 1_000_000, boot: 1000 } }
     }
 }

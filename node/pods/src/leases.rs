@@ -19,7 +19,7 @@ use netlink::Socket;
 use podlink::HostLinks;
 
 pub use keep::{Asked, Options, keep};
-pub use lease_counts::LeaseCounts;
+pub use lease_counts::{Known, LeaseCounts};
 use sweep::Witness;
 pub use sweep::{NetworkLeases, Room, Rooms, SweepError};
 pub use visible_netns::VisibleNetns;

@@ -129,11 +129,13 @@ impl Kernel for Rtnetlink {
 /// `RT_TABLE_MAIN`.
 pub(crate) const MAIN: u32 = 254;
 
-pub(crate) fn is_pod_link(name: &str) -> bool {
+/// Whether a link belongs to a pod of this node: such links say nothing of peers.
+pub fn is_pod_link(name: &str) -> bool {
     name.starts_with(HOST_LINK_PREFIX)
 }
 
-pub(crate) fn link_here(link: &netlink::Link) -> (u32, Link) {
+/// A link of this node as the planner sees it, with its index.
+pub fn link_here(link: &netlink::Link) -> (u32, Link) {
     (
         link.index,
         Link { name: link.name.as_str().into(), up: link.up, carrier: [link.carrier, link.operational], mtu: link.mtu },
@@ -155,14 +157,35 @@ pub fn observed(route: &Route) -> Option<(Key, Target)> {
     Some((Key { destination: route.destination, metric: route.metric }, target))
 }
 
-fn request(change: &Change) -> Request {
+/// What is asked of the kernel for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// To make a route that must not exist yet.
+    Add(Route),
+    /// To put a route in the place of the one of the same key.
+    Replace(Route),
+    /// To remove the route that has all that is given here.
+    Remove(Route),
+}
+
+/// The message for a change.
+pub fn message(change: &Change) -> Message {
     match change {
-        Change::Add(key, target) => route(key.destination, key.metric, target).add(),
-        Change::Replace(key, target) => route(key.destination, key.metric, target).replace(),
+        Change::Add(key, target) => Message::Add(route(key.destination, key.metric, target)),
+        Change::Replace(key, target) => Message::Replace(route(key.destination, key.metric, target)),
         // Type 0 removes whatever kind the route has (fib_table_delete compares it only when it is given).
         Change::Remove(key) => {
-            Route { kind: RouteKind::Other(0), ..route(key.destination, key.metric, &Target::Foreign) }.remove()
+            let kind = RouteKind::Other(0);
+            Message::Remove(Route { kind, ..route(key.destination, key.metric, &Target::Foreign) })
         }
+    }
+}
+
+fn request(change: &Change) -> Request {
+    match message(change) {
+        Message::Add(route) => route.add(),
+        Message::Replace(route) => route.replace(),
+        Message::Remove(route) => route.remove(),
     }
 }
 
@@ -175,7 +198,8 @@ fn route(destination: IpNetwork, metric: u32, target: &Target) -> Route {
     }
 }
 
-fn refusal(error: KernelError) -> Refusal {
+/// What a refusal of the kernel means.
+pub fn refusal(error: KernelError) -> Refusal {
     match error.errno {
         Errno::EEXIST => Refusal::Exists,
         Errno::ESRCH => Refusal::Absent,

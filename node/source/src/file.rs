@@ -4,7 +4,7 @@
 //! In a directory a file that cannot be read is that file's fault alone: its last good content stays in force, and the others count.
 //! Where it never said anything the list is partial, and no node is gone by it.
 
-mod machine;
+pub mod machine;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -238,6 +238,11 @@ fn read_file(path: &Path, file: Option<String>) -> (Option<FileStamp>, Result<Ve
         return (None, Err(failed(io::Error::other("it changed while it was read"))));
     }
     (Some(after), read.map_err(|(line, problem)| Error::Malformed { path: shown(), line, problem }))
+}
+
+/// The nodes of a text, JSON or YAML; else the line and what is wrong there.
+pub fn nodes_of(text: &[u8]) -> Result<Vec<Node>, (u64, String)> {
+    parse(Metered::new(text), None)
 }
 
 /// The nodes of a text.

@@ -11,7 +11,7 @@ mod backoff;
 mod bounds;
 mod endpoint;
 mod list;
-mod machine;
+pub mod machine;
 mod words;
 
 use std::borrow::Cow;
@@ -181,7 +181,7 @@ fn refuses_to_stream(error: &watcher::Error) -> bool {
 /// A Node as the watch reads it: whatever it holds, what is wrong in it is its own fault. Of its metadata only the name
 /// and the version are kept.
 #[derive(Clone, Debug)]
-struct NodeWatched {
+pub struct NodeWatched {
     metadata: ObjectMeta,
     node: Node,
 }

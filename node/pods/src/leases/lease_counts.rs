@@ -16,7 +16,7 @@ pub struct Known {
     /// The addresses that were leased when it was last read; `None` where it never was.
     pub addresses: Option<Arc<[IpAddr]>>,
     /// It could be read in the last sweep.
-    pub(crate) is_read: bool,
+    pub is_read: bool,
 }
 
 /// The state of the leases.

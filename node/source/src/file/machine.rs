@@ -16,37 +16,51 @@ pub(super) const BLIND: Duration = Duration::from_secs(1);
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Event {
+pub enum Event {
     /// Whether the path is watched now.
     Watched(bool),
-    /// Something that decides what the path holds changed; `gone`: a watched directory is there no longer.
-    Noticed { gone: bool },
+    /// Something that decides what the path holds changed.
+    Noticed {
+        /// A watched directory is there no longer.
+        gone: bool,
+    },
     /// A snapshot of now is asked for.
     Refresh,
-    /// The result of the reading with this number: what is new, and whether something could not be read.
-    Read { number: u64, report: Option<Report>, unread: bool },
+    /// The result of a reading.
+    Read {
+        /// Of the reading.
+        number: u64,
+        /// What is new.
+        report: Option<Report>,
+        /// Something could not be read.
+        unread: bool,
+    },
     /// [`Machine::due`] has come.
     Tick,
 }
 
 /// What to do.
 #[derive(Debug)]
-pub(super) enum Action {
+pub enum Action {
     /// Watch the path as it is now; with `only_if_moved` an open watch stays where the way to the file is the same.
     Watch {
+        /// Only where the way to the file is another than before.
         only_if_moved: bool,
     },
     /// Read the path; `asked`: report also what is not new.
     Read {
+        /// Of this reading.
         number: u64,
+        /// Report also what is not new.
         asked: bool,
     },
+    /// Report to the agent.
     Publish(Report),
 }
 
 /// The state.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub struct Machine {
     resync: Duration,
     is_watched: bool,
     is_asked: bool,
@@ -70,7 +84,7 @@ struct Changes {
 
 impl Machine {
     /// The path is watched and read at once.
-    pub(super) fn new(resync: Duration, now: Instant) -> Self {
+    pub fn new(resync: Duration, now: Instant) -> Self {
         Self {
             resync,
             is_watched: false,
@@ -84,14 +98,14 @@ impl Machine {
     }
 
     /// When it wants [`Event::Tick`]; `None` while it waits for a result alone.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         let settled = self.changes.as_ref().map(|changes| changes.quiet.min(changes.latest));
         let dues = [settled, self.retry, Some(self.slow)].into_iter().flatten();
         dues.min().filter(|_| !self.is_reading)
     }
 
     /// Takes in an event.
-    pub(super) fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
             Event::Watched(is_watched) => self.is_watched = is_watched,

@@ -21,7 +21,7 @@ pub(super) const SETTLE: Duration = Duration::from_millis(20);
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Event {
+pub enum Event {
     /// A result of the watch with this number.
     Watch(u64, WatchResult),
     /// A list of now is asked for.
@@ -32,31 +32,37 @@ pub(super) enum Event {
 
 /// What a watch yields.
 #[derive(Debug)]
-pub(super) enum WatchResult {
+pub enum WatchResult {
+    /// A part of a list, or a change.
     Event(Box<watcher::Event<NodeWatched>>),
     /// The server refuses to stream a list.
     CannotStream,
+    /// The watch failed.
     Failed(Error),
+    /// The watch ended in good order.
     Ended,
 }
 
 /// What to do.
 #[derive(Debug)]
-pub(super) enum Action {
+pub enum Action {
     /// End the present watch.
     Leave,
     /// Connect, with the credentials as they are now, list and watch.
     Watch {
+        /// The number of the watch.
         number: u64,
+        /// Whether the list is streamed.
         streams: bool,
     },
+    /// Report to the agent.
     Publish(Report),
     /// Log that lists are read in pages from now on.
     LogPages,
 }
 
 /// The state.
-pub(super) struct Machine {
+pub struct Machine {
     streams: bool,
     list: List,
     backoff: Backoff,
@@ -75,7 +81,7 @@ enum Phase {
 
 impl Machine {
     /// The first watch is due at once. `seed` is for the jitter of the waits.
-    pub(super) fn new(streams: bool, seed: u64, now: Instant) -> Self {
+    pub fn new(streams: bool, seed: u64, now: Instant) -> Self {
         Self {
             streams,
             list: List::default(),
@@ -88,7 +94,7 @@ impl Machine {
     }
 
     /// When it wants [`Event::Tick`]; `None` while it waits for the watch alone.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         match self.phase {
             Phase::Waiting { until } => Some(until),
             Phase::Watching => self.settled.into_iter().chain(self.listed_by).min(),
@@ -96,7 +102,7 @@ impl Machine {
     }
 
     /// Takes in an event.
-    pub(super) fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         match (event, &self.phase) {
             (Event::Watch(number, result), Phase::Watching) if number == self.number => {
