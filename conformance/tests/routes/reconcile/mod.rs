@@ -6,6 +6,7 @@
 //! ```
 
 mod bench;
+mod cost;
 mod kernel;
 
 use std::fs;
