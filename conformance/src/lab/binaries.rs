@@ -14,7 +14,7 @@ use super::{Error, set_aside};
 pub const FOLDER: &str = "PODLAN_BIN_DIR";
 
 /// The programs under test that cargo builds.
-const PROGRAMS: [&str; 3] = ["podlan", "podlan-ipam", "podlan-node"];
+const PROGRAMS: [&str; 4] = ["podlan", "podlan-ipam", "podlan-node", "kubectl-podlan"];
 
 /// A program under test.
 ///

@@ -16,7 +16,8 @@ const SCREEN: (usize, usize) = (80, 23);
 const TOOLS: [&str; 5] = ["awk", "bash", "dirname", "realpath", "sed"];
 
 /// Arguments of these scripts that are not options are free text: a folder, or a part of a name.
-const FREE: [&str; 7] = ["mutants", "release", "sbom", "test", "test-kubernetes", "test-settings", "test-upgrade"];
+const FREE: [&str; 8] =
+    ["krew", "mutants", "release", "sbom", "test", "test-kubernetes", "test-settings", "test-upgrade"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod first_minutes;
+mod kubectl;
 mod leases;
 mod report;
 mod trace;

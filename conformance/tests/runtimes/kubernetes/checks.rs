@@ -2,6 +2,7 @@
 
 mod agents;
 mod chart;
+mod kubectl;
 mod nodes;
 pub mod pods;
 mod policies;
@@ -30,6 +31,7 @@ pub const OF_KUBERNETES: &[Named] = &[("Kubernetes' own tests of a network pass"
 pub const ALL: &[Named] = &[
     ("each pod reaches each other pod, on every node, and is seen at its own address", pods::pod_to_pod),
     ("the steps of scripts/kind-up hold here too: scripts/smoke", pods::smoke),
+    ("kubectl podlan says what the agents say, with the rights that are stated and no others", kubectl::commands),
     ("a service of both families leads each pod to pods of several nodes", pods::pod_to_service),
     ("each node reaches each pod and the service, and is seen at its own address", pods::node_to_pod),
     ("a host port leads other nodes to the pod, which sees their own address", pods::host_port),

@@ -13,7 +13,7 @@ use crate::kubernetes::sequence::note;
 use crate::kubernetes::toolbox;
 
 /// The deployment and the service that most checks use: one pod a node.
-const WEB: &str = "web";
+pub const WEB: &str = "web";
 const HOST_PORT: u16 = 30_080;
 
 pub fn deployment(cluster: &mut Cluster<'_>) -> Result<(), Error> {
