@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
-use podlan_conformance::lab::{Command, Error, Place, Running, eventually, skip};
+use podlan_conformance::lab::{Command, Error, Place, Running, eventually, set_aside};
 use serde_json::{Value, json};
 
 use super::rig::SOON;
@@ -28,7 +28,7 @@ pub(crate) fn is_here() -> bool {
     };
     let here = has("chromium") && has("chromedriver");
     if !here {
-        skip("missing chromium, chromedriver: apt-get install chromium chromium-driver");
+        set_aside("missing chromium, chromedriver: apt-get install chromium chromium-driver");
     }
     here
 }
