@@ -1,10 +1,12 @@
-//! The system calls and instructions of a program, counted and not timed: the same on every machine and in every run.
-//! Owns the two instruments, strace and valgrind's callgrind; the caller knows the expected counts.
+//! The system calls, page faults and instructions of a program, counted and not timed: the same on every machine and in every
+//! run. Owns the instruments, strace, getrusage(2) and valgrind's callgrind; the caller knows the expected counts.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::lab::Error;
 
@@ -27,11 +29,19 @@ pub fn calls(command: &Command, stdin: &[u8]) -> Result<Calls, Error> {
     strace.args(["-f", "-qq", "-e", "signal=none", "-e", "abbrev=none", "-o"]).arg(log.path());
     run(strace, command, stdin)?;
     let text = std::fs::read_to_string(log.path()).map_err(Error::system("read what strace wrote"))?;
-    let of_calls = text.lines().filter(|line| !line.contains(" resumed>"));
-    Ok(of_calls.fold(Calls { system: 0, netlink: 0 }, |sum, line| Calls {
-        system: sum.system + 1,
-        netlink: sum.netlink + if line.contains(" send") { count(line, "nlmsg_flags=NLM_F_REQUEST") } else { 0 },
-    }))
+    Ok(Calls::of(text.lines()))
+}
+
+impl Calls {
+    /// Those in lines of strace, which was started with `-f -e abbrev=none`.
+    #[must_use]
+    pub fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
+        let of_calls = lines.filter(|line| !line.contains(" resumed>"));
+        of_calls.fold(Self { system: 0, netlink: 0 }, |sum, line| Self {
+            system: sum.system + 1,
+            netlink: sum.netlink + if line.contains(" send") { count(line, "nlmsg_flags=NLM_F_REQUEST") } else { 0 },
+        })
+    }
 }
 
 fn count(text: &str, word: &str) -> u64 {
@@ -53,6 +63,25 @@ pub fn instructions(command: &Command, stdin: &[u8]) -> Result<u64, Error> {
     collected.ok_or_else(|| Error::Unreadable { from: "valgrind".into(), said: text })
 }
 
+/// Runs a program to its successful end and counts its page faults for which nothing was read from a disk, with those of its
+/// children.
+///
+/// The kernel adds them up for all children of this process: no other may be waited for meanwhile.
+///
+/// # Errors
+/// When it fails.
+pub fn page_faults(command: &mut Command, stdin: &[u8]) -> Result<u64, Error> {
+    let so_far = || {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(Error::system("ask for page faults"))?;
+        Ok::<_, Error>(u64::try_from(usage.minor_page_faults()).unwrap_or_default())
+    };
+    let before = so_far()?;
+    let input = input(stdin).map_err(Error::system("fill a pipe"))?;
+    let output = command.stdin(input).stderr(Stdio::inherit()).output();
+    succeeded(command, &output.map_err(Error::system(format!("start {command:?}")))?)?;
+    Ok(so_far()? - before)
+}
+
 /// Runs `command` as the last arguments of the instrument, with the command's environment only.
 fn run(mut instrument: Command, command: &Command, stdin: &[u8]) -> Result<(), Error> {
     let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
@@ -60,10 +89,14 @@ fn run(mut instrument: Command, command: &Command, stdin: &[u8]) -> Result<(), E
     let input = input(stdin).map_err(Error::system("fill a pipe"))?;
     let output = instrument.stdin(input).stderr(Stdio::inherit()).output();
     let output = output.map_err(Error::system(format!("start {instrument:?}")))?;
+    succeeded(&instrument, &output)
+}
+
+fn succeeded(command: &Command, output: &Output) -> Result<(), Error> {
     match output.status.success() {
         true => Ok(()),
         false => Err(Error::Unreadable {
-            from: format!("{instrument:?}"),
+            from: format!("{command:?}"),
             said: String::from_utf8_lossy(&output.stdout).into_owned(),
         }),
     }

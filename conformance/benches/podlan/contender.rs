@@ -42,6 +42,12 @@ impl Families {
 
 /// The floor's label.
 pub(crate) const FLOOR: &str = "floor";
+/// The name of a contender whose program is measured a second time, beside itself: how far its two series differ is how
+/// much the machine can tell.
+pub(crate) fn again(label: &str) -> String {
+    format!("{label} again")
+}
+
 /// podlan's.
 pub(crate) const PODLAN: &str = "podlan";
 /// The label of the peer that the bars name, with host-local as its IPAM.
@@ -100,16 +106,17 @@ pub(crate) enum Verb {
     Del,
 }
 
-/// All contenders, for pods of these families and subnets.
+/// All contenders, for pods of these families and subnets. The floor is there twice, where times are compared.
+pub(crate) fn timed(tools: &Tools, families: Families, subnets: Subnets) -> Vec<Contender> {
+    let mut all = all(tools, families, subnets);
+    all.push(floor(again(FLOOR), &tools.floor_again, families, subnets));
+    all
+}
+
+/// All contenders, each once.
 pub(crate) fn all(tools: &Tools, families: Families, subnets: Subnets) -> Vec<Contender> {
     let mut all = vec![
-        Contender {
-            label: FLOOR.into(),
-            slow: false,
-            crowded: true,
-            program: tools.floor.clone(),
-            how: How::Floor { families, subnets },
-        },
+        floor(FLOOR.to_owned(), &tools.floor, families, subnets),
         plugin(PODLAN, &tools.podlan, families, &podlan(families, subnets)),
     ];
     for (from, folder) in &tools.peers {
@@ -118,6 +125,11 @@ pub(crate) fn all(tools: &Tools, families: Families, subnets: Subnets) -> Vec<Co
         }
     }
     all
+}
+
+fn floor(label: String, program: &Path, families: Families, subnets: Subnets) -> Contender {
+    let how = How::Floor { families, subnets };
+    Contender { label, slow: false, crowded: true, program: program.to_owned(), how }
 }
 
 fn plugin(label: &str, program: &Path, families: Families, config: &Value) -> Contender {

@@ -46,7 +46,7 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
-    /// Writes the tables and plots of the results into a folder, and prints which bars were held.
+    /// Writes the tables, plots and verdicts of the results into a folder, and prints them.
     Report { folder: PathBuf },
 }
 
@@ -78,6 +78,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             let text = format!("# Measured by scripts/bench\n\n```text\n{bars}```\n\n{tables}{plots}");
             fs::write(folder.join("README.md"), text)?;
             fs::write(folder.join("short.md"), report::short(&figures))?;
+            fs::write(folder.join("bars.json"), serde_json::to_string_pretty(&bars::as_json(&figures))? + "\n")?;
             println!("{tables}{bars}");
             Ok(())
         }

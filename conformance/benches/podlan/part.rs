@@ -28,7 +28,7 @@ pub(crate) enum Part {
     Installed,
     /// A hundred and five hundred ADDs at once; and, of twenty beside other links, the first packets that are lost.
     Crowd,
-    /// System calls, netlink requests and instructions of an ADD and a DEL.
+    /// System calls, netlink requests, page faults and instructions of an ADD and a DEL.
     Calls,
     /// The lease alone, up to a million of them.
     Ipam,

@@ -16,6 +16,8 @@ pub(crate) struct Tools {
     pub(crate) ipam: PathBuf,
     /// The floor (floor.c).
     pub(crate) floor: PathBuf,
+    /// A copy of it.
+    pub(crate) floor_again: PathBuf,
     /// The directories of the reference plugins, each with a label for its origin.
     pub(crate) peers: Vec<(&'static str, PathBuf)>,
     /// Fills a store (ipam/examples/fill-leases.rs).
@@ -40,10 +42,12 @@ impl Tools {
         let others = given("PODLAN_BENCH_PEERS").ok();
         let peers = [("newest", given("PODLAN_BENCH_REFERENCE")), ("Debian's", Ok("/usr/lib/cni".into()))];
         let peers = peers.into_iter().filter_map(|(from, folder)| Some((from, folder.ok()?)));
+        let floor = given("PODLAN_BENCH_FLOOR")?;
         Ok(Self {
             podlan: binaries::find("podlan")?,
             ipam: binaries::find("podlan-ipam")?,
-            floor: given("PODLAN_BENCH_FLOOR")?,
+            floor_again: floor.with_file_name("floor-again"),
+            floor,
             peers: peers.filter(|(_, folder)| folder.join("ptp").exists()).collect(),
             fill_leases: given("PODLAN_BENCH_FILL")?,
             lists: given("PODLAN_BENCH_REFERENCE")

@@ -1,5 +1,5 @@
-//! The cost of an ADD and a DEL: system calls, netlink requests, instructions. They are counted, not timed: the same on
-//! every machine, except for the peers' threads.
+//! The cost of an ADD and a DEL: system calls, netlink requests, page faults, instructions. They are counted, not timed: the
+//! same on every machine, except for the peers' threads.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(crate) fn run(tools: &Tools, figures: &mut Figures) -> Result<(), Failure> {
     for (families, contenders) in &fields {
         for (contender, node) in contenders.iter().zip(&mut nodes) {
             // The first pod creates the store and switches forwarding on.
-            for (number, count) in [pass, kernel, processor].into_iter().enumerate() {
+            for (number, count) in [pass, kernel, pages, processor].into_iter().enumerate() {
                 let pod = node.pod(&format!("counted{number}"))?;
                 for verb in [Verb::Add, Verb::Del] {
                     let call = Call { contender, families: *families, verb, number, netns: pod.netns() };
@@ -58,6 +58,12 @@ fn kernel(call: &Call<'_>, figures: &mut Figures) -> Result<(), Failure> {
     let calls = cost::calls(&command, stdin.as_bytes())?;
     call.note(figures, "system calls", calls.system);
     call.note(figures, "netlink requests", calls.netlink);
+    Ok(())
+}
+
+fn pages(call: &Call<'_>, figures: &mut Figures) -> Result<(), Failure> {
+    let (mut command, stdin) = call.contender.command(call.verb, call.number, call.netns);
+    call.note(figures, "page faults", cost::page_faults(&mut command, stdin.as_bytes())?);
     Ok(())
 }
 

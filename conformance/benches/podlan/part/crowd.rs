@@ -13,8 +13,8 @@ use crate::part::first_packets;
 use crate::tools::Tools;
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
-    let (rounds, crowds): (usize, &[usize]) = if quick { (3, &[100]) } else { (5, &[100, 500]) };
-    let contenders = contender::all(tools, V4, Subnets::of(200)?);
+    let (rounds, crowds): (usize, &[usize]) = if quick { (6, &[100]) } else { (9, &[100, 500]) };
+    let contenders = contender::timed(tools, V4, Subnets::of(200)?);
     // For the first packets each contender has a node for each of two kinds of pods.
     let lab = Lab::new(u8::try_from(contenders.len() * 3)?)?;
     for &crowd in crowds {

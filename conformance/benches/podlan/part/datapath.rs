@@ -23,14 +23,14 @@ const WAYS: [&str; 2] = ["same node", "across nodes"];
 
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     let (rounds, slice) = if quick { (9, Duration::from_millis(100)) } else { (30, Duration::from_millis(150)) };
-    let there = contender::all(tools, DUAL, Subnets::of(0)?).len();
+    let there = contender::timed(tools, DUAL, Subnets::of(0)?).len();
     let lab = Lab::new(u8::try_from(2 * there)?)?;
     let mut paths = Vec::new();
     for (at, nodes) in lab.nodes().chunks(2).enumerate() {
         let [near, far] = nodes else { continue };
         let at = u8::try_from(at)?;
         let subnets = [Subnets::of(100 + 2 * at)?, Subnets::of(101 + 2 * at)?];
-        let contender = |subnets| contender::all(tools, DUAL, subnets).swap_remove(at.into());
+        let contender = |subnets| contender::timed(tools, DUAL, subnets).swap_remove(at.into());
         let (here, there) = (contender(subnets[0]), contender(subnets[1]));
         for (node, other, beyond) in [(near, far, subnets[1]), (far, near, subnets[0])] {
             forward(node, other, beyond)?;

@@ -3,7 +3,7 @@
 //!
 //! Each contender has a node of its own. Their calls take turns pod by pod, in an order that changes with each pod.
 //! Effects of one contender on another's figures are avoided: one /proc/sys serves all nodes, and each living namespace
-//! whose settings a plugin has opened makes the next opening slower. So only the floor and podlan keep a crowd, and the
+//! whose settings a plugin has opened makes the next opening slower. So only the floors and podlan keep a crowd, and the
 //! pods of a round are deleted with it; the next round begins when the kernel has taken them down.
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::part::order;
 use crate::tools::Tools;
 
 /// Rounds of contenders that wait seconds for duplicate address detection.
-const SLOW_ROUNDS: usize = 3;
+const SLOW_ROUNDS: usize = 6;
 
 /// Longer than the kernel takes to delete the namespaces of a round, or fifty of a crowd.
 const TAKEN_DOWN: Duration = Duration::from_millis(150);
@@ -28,7 +28,7 @@ const TAKEN_DOWN: Duration = Duration::from_millis(150);
 pub(crate) fn run(tools: &Tools, quick: bool, figures: &mut Figures) -> Result<(), Failure> {
     let (rounds, crowds): (usize, &[usize]) = if quick { (40, &[0, 250]) } else { (200, &[0, 250, 2_000]) };
     let subnets = Subnets::of(200)?;
-    let fields = EACH.map(|families| (families, contender::all(tools, families, subnets)));
+    let fields = EACH.map(|families| (families, contender::timed(tools, families, subnets)));
     let lab = Lab::new(u8::try_from(fields.iter().map(|(_, contenders)| contenders.len()).sum::<usize>())?)?;
     let mut nodes = lab.nodes().iter();
     for (families, contenders) in &fields {

@@ -1,8 +1,10 @@
-//! The tables: medians, and their ratios to podlan's.
+//! The tables: medians, and their ratios to podlan's: the medians of paired ratios, with their intervals.
 
 use std::fmt::Write as _;
 
-use crate::contender::{FLOOR, PEER, PODLAN};
+use podlan_conformance::judge::Interval;
+
+use crate::contender::{FLOOR, PEER, PODLAN, again};
 use crate::figures::{Figures, Series};
 
 /// One table: its title, the part, and which of the part's cases the README has.
@@ -40,16 +42,18 @@ const MANY: usize = 100;
 /// All tables in Markdown, with the names of the contenders as columns: medians, their ratios to podlan's, and for many
 /// samples the 90th and 99th percentile.
 pub(crate) fn all(figures: &Figures) -> String {
-    markdown(figures, |_, _| true, |own, podlan| cell(own, podlan) + &tail(own))
+    markdown(figures, |_| true, |_, _| true, |own, podlan| cell(own, podlan) + &tail(own))
 }
 
-/// The README's: medians, and their ratios to podlan's.
+/// The README's: medians, and their ratios to podlan's, without the floor's second series.
 pub(crate) fn short(figures: &Figures) -> String {
-    markdown(figures, |table, case| (table.short)(case), cell)
+    let twin = again(FLOOR);
+    markdown(figures, |contender| contender != twin, |table, case| (table.short)(case), cell)
 }
 
 fn markdown(
     figures: &Figures,
+    shown: impl Fn(&str) -> bool,
     chosen: impl Fn(&Table, &str) -> bool,
     cell: impl Fn(&Series, Option<&Series>) -> String,
 ) -> String {
@@ -57,7 +61,7 @@ fn markdown(
     for table in &TABLES {
         let series: Vec<&Series> =
             figures.all().iter().filter(|s| s.part == table.part && chosen(table, &s.case)).collect();
-        let contenders = distinct(series.iter().map(|s| s.contender.as_str()));
+        let contenders = distinct(series.iter().map(|s| s.contender.as_str()).filter(|name| shown(name)));
         if contenders.is_empty() {
             continue;
         }
@@ -84,12 +88,16 @@ fn markdown(
     text
 }
 
-/// The median with its unit; for the others, its ratio to podlan's.
+/// The median with its unit; for the others, its ratio to podlan's, with the interval where there are rounds enough.
 fn cell(own: &Series, podlan: Option<&Series>) -> String {
     let value = format!("{} {}", digits(own.median()), own.unit);
-    match podlan.map(Series::median) {
-        Some(of) if own.contender != PODLAN && of > 0.0 => format!("{value} ({}x)", digits(own.median() / of)),
-        _ => value,
+    let Some(podlan) = podlan.filter(|podlan| own.contender != PODLAN && podlan.median() > 0.0) else { return value };
+    match Interval::of_pairs(&own.samples, &podlan.samples) {
+        Some(Interval { low, ratio, high }) => {
+            let [low, ratio, high] = [low, ratio, high].map(digits);
+            format!("{value} ({ratio}x, {low} to {high})")
+        }
+        None => format!("{value} ({}x)", digits(own.median() / podlan.median())),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::runtime::{Call, Runtime, Took};
 use crate::Failure;
-use crate::contender::{FLOOR, Families, PODLAN, Verb};
+use crate::contender::{FLOOR, Families, PODLAN, Verb, again};
 use crate::tools::Tools;
 
 /// For the agent to be ready on a busy machine.
@@ -30,6 +30,8 @@ enum What {
     Chained,
     /// floor.c, as a plugin.
     Floor,
+    /// A copy of it.
+    FloorAgain,
     /// kindnet, by its own plugin.
     Kindnet,
     /// The kindnet that kind brings: ptp, host-local, portmap.
@@ -61,6 +63,7 @@ impl Kind {
         let all = [
             (What::Podlan, PODLAN.to_owned(), Some(Vec::new())),
             (What::Floor, FLOOR.to_owned(), Some(vec![tools.floor.clone()])),
+            (What::FloorAgain, again(FLOOR), Some(vec![tools.floor_again.clone()])),
             (What::Chained, "podlan, portmap chained".to_owned(), reference(&["portmap"])),
             (What::KindsKindnet, "kindnet of kind".to_owned(), reference(&["ptp", "host-local", "portmap"])),
             (
@@ -84,7 +87,11 @@ impl Kind {
 
     /// The floor has none.
     pub(super) fn has_host_ports(&self) -> bool {
-        self.what != What::Floor
+        !self.is_floor()
+    }
+
+    fn is_floor(&self) -> bool {
+        matches!(self.what, What::Floor | What::FloorAgain)
     }
 
     /// Waits for duplicate address detection.
@@ -98,7 +105,10 @@ impl Kind {
         let each = |of: &dyn Fn(&IpNetwork) -> Value| cidrs.iter().map(of).collect::<Value>();
         match self.what {
             What::Podlan | What::Chained => Value::Null,
-            What::Floor => json!({ "cniVersion": "1.0.0", "name": "floor", "plugins": [{ "type": "floor" }] }),
+            What::Floor | What::FloorAgain => {
+                let name = if self.what == What::Floor { "floor" } else { "floor-again" };
+                json!({ "cniVersion": "1.0.0", "name": name, "plugins": [{ "type": name }] })
+            }
             What::Kindnet => json!({ "cniVersion": "0.4.0", "name": "kindnet", "plugins": [
                 { "type": "cni-kindnet", "ranges": each(&|cidr| json!(cidr.to_string())),
                   "capabilities": { "portMappings": true } },
@@ -205,7 +215,7 @@ impl<'a> Stand<'a> {
     pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Took, Failure> {
         // The floor leases no address: it is given one.
         let mut given = Vec::new();
-        if self.kind.what == What::Floor && call.verb == Verb::Add {
+        if self.kind.is_floor() && call.verb == Verb::Add {
             for cidr in self.node.pod_cidrs() {
                 match cidr {
                     IpNetwork::V4(v4) if call.families.v4 => given.push(("V4", first(v4.network().into()).to_string())),
