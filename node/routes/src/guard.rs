@@ -66,6 +66,8 @@ impl Guard {
                 *self = Self::Open;
                 return true;
             }
+            // What is much more than what was held has not been asked for as long.
+            Self::Holding(held) if withdrawal.is_much_more_than(held.withdrawal, limits) => taken,
             Self::Holding(held) if taken >= held.until => {
                 *self = Self::Open;
                 return true;
@@ -93,6 +95,14 @@ impl Withdrawal {
         let Self { removals, peers, of, by_empty_list } = *self;
         let most = peers > 0 && (peers >= of || share(peers, of) > limits.share);
         removals > 0 && (by_empty_list || most)
+    }
+
+    /// Whether it goes so far beyond one that is held that the guard would hold the rest alone: by a list that is empty now, by
+    /// all routes instead of some, or by more than the share.
+    fn is_much_more_than(&self, held: Self, limits: Limits) -> bool {
+        let Self { peers, of, by_empty_list, .. } = *self;
+        let is_all = peers >= of && held.peers < held.of;
+        by_empty_list && !held.by_empty_list || is_all || share(peers.saturating_sub(held.peers), of) > limits.share
     }
 }
 
@@ -150,6 +160,24 @@ mod tests {
         assert!(!guard.judge(LIMITS, peers(3, 3), start + Duration::from_secs(59)));
         assert!(guard.judge(LIMITS, peers(3, 3), start + Duration::from_secs(60)));
         assert_eq!(guard, Guard::Open);
+    }
+
+    #[test]
+    fn a_withdrawal_that_grows_by_much_is_held_from_then_on() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let empty = Withdrawal { removals: 11, peers: 10, of: 10, by_empty_list: true };
+        for (first, then) in [(peers(6, 10), peers(10, 10)), (peers(6, 10), empty), (peers(60, 100), peers(61, 61))] {
+            let mut guard = Guard::Open;
+            assert!(!guard.judge(LIMITS, first, start));
+            assert!(!guard.judge(LIMITS, then, at(59)));
+            assert!(!guard.judge(LIMITS, then, at(61)), "{then:?} came two seconds before");
+            assert!(guard.judge(LIMITS, then, at(119)));
+        }
+        let mut guard = Guard::Open;
+        assert!(!guard.judge(LIMITS, peers(6, 10), start));
+        assert!(!guard.judge(LIMITS, peers(8, 10), at(30)));
+        assert!(guard.judge(LIMITS, peers(8, 10), at(60)), "a little more is no other withdrawal");
     }
 
     #[test]
