@@ -101,7 +101,9 @@ impl World {
             Kind::StartAgent => self.start_one(a),
             Kind::RestartAgent => self.with_on(a, Self::restart_agent),
             Kind::Reboot => self.with_on(a, |world, host| world.reboot(host, b % 2 == 0)),
-            Kind::DeleteRoute => self.with_on(a, |world, host| drop(world.delete_route(host, b))),
+            Kind::DeleteRoute => self.with_on(a, |world, host| {
+                world.delete_route(host, b);
+            }),
             Kind::FlushRoutes => self.with_on(a, Self::flush_routes),
             Kind::ForeignInPlace => self.with_on(a, |world, host| world.foreign(host, b, Some(c))),
             Kind::ForeignBeside => self.with_on(a, |world, host| world.foreign_beside(host, b, c)),
@@ -125,7 +127,7 @@ impl World {
             Kind::RemoveRule => self.with_on(a, Self::remove_rules),
             Kind::LoseEvents => self.with_on(a, |world, host| {
                 world.hosts[host].loses_events = true;
-                drop(world.delete_route(host, b));
+                world.delete_route(host, b);
             }),
             Kind::ExtraLink => self.with_on(a, |world, host| world.extra_link(host, b)),
             Kind::RemoveLink => self.with_on(a, Self::remove_extra_links),
@@ -272,7 +274,7 @@ impl World {
         let cidrs = self.api.objects.get(&old).map(|object| object.cidrs.clone()).filter(|cidrs| !cidrs.is_empty());
         self.api.remove(&old);
         self.hosts[host].name = format!("n{host:04}r{}", self.api.version());
-        let keeps = cidrs.filter(|_| number % 2 == 0);
+        let keeps = cidrs.filter(|_| number.is_multiple_of(2));
         self.register(host, keeps);
         self.tell(|world| {
             format!("the node {old} is called {} now, and its agent is restarted", world.hosts[host].name)
@@ -284,7 +286,7 @@ impl World {
     fn renumber(&mut self, host: usize, number: u32) {
         let segment = self.hosts[host].segment;
         let new = self.take_number(segment);
-        let is_first_told = number % 2 == 0;
+        let is_first_told = number.is_multiple_of(2);
         if !is_first_told {
             self.remove_addresses(host);
         }
@@ -319,7 +321,7 @@ impl World {
         let name = self.hosts[host].name.clone();
         let Some(object) = self.api.objects.get(&name).cloned() else { return };
         // Kubernetes changes a pod CIDR only with the object.
-        let uid = if number % 2 == 0 { self.api.uid() } else { object.uid };
+        let uid = if number.is_multiple_of(2) { self.api.uid() } else { object.uid };
         let cidrs = self.take_cidrs();
         self.tell(|_| format!("the node {name} has the pod CIDRs {cidrs:?} now"));
         if uid != object.uid {
@@ -553,7 +555,7 @@ impl World {
             _ => Some(Fabric::subnets(self.hosts[host].segment)[0]),
         };
         let machine = &mut self.hosts[host];
-        if how % 2 == 0
+        if how.is_multiple_of(2)
             && let Ok(all) = "0.0.0.0/0".parse()
         {
             let router = Fabric::router(machine.segment, true);
@@ -575,8 +577,11 @@ impl World {
 
     fn extra_link(&mut self, host: usize, number: u32) {
         let Some(object) = self.object(number) else { return };
-        let cidr =
-            object.valid_cidrs().first().copied().filter(|_| number % 2 == 0 && object.name != self.hosts[host].name);
+        let cidr = object
+            .valid_cidrs()
+            .first()
+            .copied()
+            .filter(|_| number.is_multiple_of(2) && object.name != self.hosts[host].name);
         let address =
             cidr.and_then(|cidr| ipam::after(cidr.network()).and_then(|ip| IpNetwork::new(ip, cidr.prefix()).ok()));
         let address = address.or_else(|| "192.168.99.1/24".parse().ok());
@@ -603,12 +608,12 @@ impl World {
     pub(crate) fn lose(&mut self, a: u32, b: u32, how: u32) {
         let count = self.hosts.len();
         let (from, to) = (a as usize % count, b as usize % count);
-        let loss = Loss { pods: true, nodes: how % 4 == 0 };
+        let loss = Loss { pods: true, nodes: how.is_multiple_of(4) };
         self.tell(|world| {
             format!("the fabric loses packets from {} to {}: {loss:?}", world.hosts[from].name, world.hosts[to].name)
         });
         self.fabric.losses.insert((from, to), loss);
-        if how % 3 == 0 {
+        if how.is_multiple_of(3) {
             self.fabric.losses.insert((to, from), loss);
         }
     }
@@ -681,7 +686,7 @@ impl World {
             if !machine.is_on {
                 continue;
             }
-            if all || mix(&[u64::from(number), host as u64]) % 4 != 0 {
+            if all || !mix(&[u64::from(number), host as u64]).is_multiple_of(4) {
                 self.remove_foreign(host, None);
                 self.remove_rules(host);
                 self.remove_extra_links(host);

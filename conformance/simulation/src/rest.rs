@@ -12,6 +12,9 @@ use crate::agent::Source;
 use crate::walk::Lost;
 use crate::world::{S, World};
 
+/// What an agent knows of a node: addresses, pod CIDRs, and the object's uid.
+type Listed = (Vec<IpAddr>, Vec<IpNetwork>, Option<String>);
+
 impl World {
     /// Checks everything that must hold at rest.
     pub fn check_rest(&mut self) {
@@ -58,7 +61,7 @@ impl World {
         if !follows {
             return;
         }
-        let list: BTreeMap<&str, (Vec<IpAddr>, Vec<IpNetwork>, Option<String>)> = agent
+        let list: BTreeMap<&str, Listed> = agent
             .list
             .iter()
             .flatten()

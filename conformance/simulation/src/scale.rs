@@ -62,7 +62,8 @@ pub struct Cost {
 
 /// Measures one size. `agents` of the nodes run one.
 pub fn measure(nodes: usize, agents: usize) -> Cost {
-    let config = Config { nodes, agents, segments: 1, by_routers: false, dual: false, files: 0, narrow: false, seed: 1 };
+    let config =
+        Config { nodes, agents, segments: 1, by_routers: false, dual: false, files: 0, narrow: false, seed: 1 };
     let mut world = World::new(Config { agents: 0, ..config });
     world.config.agents = agents;
     let before = allocated();

@@ -966,7 +966,7 @@ impl World {
                     match change {
                         Change::Apply(object) => {
                             // Now and then a change comes twice.
-                            let twice = mix(&[self.config.seed, host as u64, watch.cursor]) % 16 == 0;
+                            let twice = mix(&[self.config.seed, host as u64, watch.cursor]).is_multiple_of(16);
                             (parse(&object.text).map(watcher::Event::Apply), twice.then(|| object.text.clone()))
                         }
                         Change::Delete(object) => (parse(&object.text).map(watcher::Event::Delete), None),

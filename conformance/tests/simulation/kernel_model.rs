@@ -53,6 +53,9 @@ fn shape(route: &Route) -> Shape {
 /// What an address takes.
 type Taken = Result<(u8, u32, u8, String), Errno>;
 
+/// The routes of a table, and what each asked address takes.
+type State = (BTreeSet<Shape>, Vec<Taken>);
+
 fn taken(answer: Result<FibEntry, KernelError>) -> Taken {
     let entry = answer.map_err(|refused| refused.errno)?;
     let onward = format!("{:?} {:?}", entry.kind, entry.onward);
@@ -75,7 +78,9 @@ impl<'a> Both<'a> {
         })?;
         model.add_link_at(eth0, "eth0", 1500);
         let own = addresses.iter().filter(|own| !own.link_scope).map(|own| own.address.ip()).collect();
-        addresses.into_iter().filter(|own| !own.link_scope).for_each(|own| drop(model.add_address(own)));
+        addresses.into_iter().filter(|own| !own.link_scope).for_each(|own| {
+            model.add_address(own);
+        });
         for route in routes.into_iter().filter(|route| route.protocol != 2) {
             model.add_route(route).unwrap();
         }
@@ -188,7 +193,7 @@ impl<'a> Both<'a> {
     }
 
     /// The main table, and what some addresses take: the kernel's and the model's.
-    fn state(&mut self) -> Result<[(BTreeSet<Shape>, Vec<Taken>); 2], Error> {
+    fn state(&mut self) -> Result<[State; 2], Error> {
         let asked: Vec<IpAddr> = [
             "10.244.0.9",
             "10.244.1.9",
