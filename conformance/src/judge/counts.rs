@@ -1,9 +1,8 @@
 //! The time that follows from counts, for machines whose clock cannot tell: counts are the same on every machine and in
 //! every run.
 //!
-//! What a program does beyond another one is priced, and added to the other's time. The prices were measured on the machine of
-//! docs/bench (docs/decisions.md, "Speed"); they are low, as they are those of calls that do little, so a bar that is missed by
-//! counts is missed.
+//! What a program does beyond another one is priced, and added to the other's time. The prices are of the machine of
+//! docs/bench (docs/decisions.md, "Speed"). Measure them again where a steady machine says otherwise.
 
 /// What a call asks of the processor and of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,9 +17,9 @@ pub struct Counts {
     pub netlink_requests: f64,
 }
 
-/// Milliseconds of one each.
+/// Milliseconds of one each, in a program that runs once and finds the caches cold.
 const PRICES: Counts =
-    Counts { instructions: 0.18e-6, system_calls: 0.2e-3, page_faults: 1e-3, netlink_requests: 2e-3 };
+    Counts { instructions: 0.45e-6, system_calls: 0.5e-3, page_faults: 2.5e-3, netlink_requests: 5e-3 };
 
 impl Counts {
     /// The time of a program with these counts, divided by `milliseconds`, the time of one with the counts `other`.
