@@ -38,7 +38,19 @@ fn tests(folder: &Path, found: &mut BTreeSet<String>) {
 fn every_test_that_security_md_names_exists() {
     let text = fs::read_to_string(root().join("SECURITY.md")).expect("SECURITY.md");
     let mut found = BTreeSet::new();
-    for part in ["cni", "conformance", "fuzz", "hostport", "ipam", "kubectl", "netlink", "nftables", "node", "plugin", "podlink"] {
+    for part in [
+        "cni",
+        "conformance",
+        "fuzz",
+        "hostport",
+        "ipam",
+        "kubectl",
+        "netlink",
+        "nftables",
+        "node",
+        "plugin",
+        "podlink",
+    ] {
         tests(&root().join(part), &mut found);
     }
     let named = named(&text);
