@@ -106,14 +106,18 @@ pub struct Agent {
     pub peers: Option<probes::machine::Wanted>,
     /// The requests of the probes in the present second, and when it began.
     pub probe_second: (Time, u32),
-    /// The CIDRs of the last list, and those of earlier lists that it lacks, with since when.
-    pub listed: BTreeMap<IpNetwork, Option<Time>>,
+    /// The CIDRs of the last list with their nodes, and those of earlier lists that it lacks, with since when.
+    pub listed: BTreeMap<(IpNetwork, Arc<str>), Option<Time>>,
     /// The nodes of the last list.
     pub list: Option<Vec<nodes::Node>>,
     /// When the last list came.
     pub listed_at: Option<Time>,
     /// This node's CIDRs by the last list, and since when.
     pub own: (Vec<IpNetwork>, Time),
+    /// When it last said that it holds a withdrawal, and since when it says so.
+    pub held_at: Time,
+    /// None while it holds nothing.
+    pub holds_since: Option<Time>,
     /// An operator released what was held, and no turn has been since.
     pub is_released: bool,
     /// Answers to the operator.

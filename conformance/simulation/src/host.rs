@@ -60,6 +60,8 @@ pub struct Host {
     pub narrow: bool,
     /// The name of its node.
     pub name: String,
+    /// The names that its node has had since it booted.
+    pub names: BTreeSet<String>,
     /// Whether it has power.
     pub is_on: bool,
     /// How often it booted.
@@ -118,6 +120,7 @@ impl Host {
             dual: config.dual,
             narrow: config.narrow,
             name,
+            names: BTreeSet::new(),
             is_on: false,
             boot: 0,
             booted: 0,
@@ -158,6 +161,7 @@ impl Host {
         self.agent = None;
         self.incarnation += 1;
         self.pods.clear();
+        self.names.clear();
         self.loses_events = false;
         if !keeps_store {
             self.store = Memory::default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use netlink::NODE_ROUTE;
@@ -52,15 +53,18 @@ impl World {
                 self.check_made(host, *key, *target);
             }
         }
-        let removed: Vec<(Key, usize)> = done
-            .iter()
-            .filter(|done| {
-                done.gone.is_some() && matches!(done.change, Change::Remove(_)) && !done.change.key().is_own()
-            })
-            .map(|done| (done.change.key(), done.of))
-            .collect();
-        if let Some((_, of)) = removed.first().copied() {
-            self.check_removed(host, &removed, of);
+        // By a next hop that the node does not reach any more no list withdraws a route.
+        let kernel = &self.hosts[host].kernel;
+        let is_near = |gone: &netlink::Route| {
+            // Nor one that covers an address of the node.
+            let covers = kernel.addresses.iter().any(|own| gone.destination.contains(own.address.ip()));
+            !covers && gone.gateway.is_some_and(|via| kernel.lookup(via).is_ok_and(|route| route.gateway.is_none()))
+        };
+        let peers = done.iter().filter(|done| matches!(done.change, Change::Remove(_)) && !done.change.key().is_own());
+        let removed: Vec<(Key, bool)> =
+            peers.filter_map(|done| Some((done.change.key(), is_near(done.gone.as_ref()?)))).collect();
+        if let Some(done) = done.first() {
+            self.check_removed(host, &removed, done.of);
         }
     }
 
@@ -69,7 +73,9 @@ impl World {
         let machine = &self.hosts[host];
         let Target::Hop { via, .. } = target else {
             let is_own = key.is_own()
-                && self.api.had.get(&machine.name).is_some_and(|(cidrs, _)| cidrs.contains(&key.destination));
+                && machine.names.iter().any(|name| {
+                    self.api.had.get(name).is_some_and(|(cidrs, _)| cidrs.contains(&key.destination))
+                });
             if !is_own {
                 let text =
                     format!("machine {host} makes an unreachable route of {}, which it never had", key.destination);
@@ -99,20 +105,27 @@ impl World {
     }
 
     /// A bad list withdraws no more good routes than the guard's share.
-    fn check_removed(&mut self, host: usize, removed: &[(Key, usize)], of: usize) {
+    fn check_removed(&mut self, host: usize, removed: &[(Key, bool)], of: usize) {
         let share = 0.5;
         #[expect(clippy::cast_precision_loss, reason = "counts of routes")]
         let is_more = |count: usize| count > 0 && (count >= of || count as f64 > share * of as f64);
         let Some(agent) = &self.hosts[host].agent else { return };
-        if agent.is_released || !is_more(removed.len()) {
+        // What was held for long enough was asked for all the while, by one list or another; see the drills.
+        let was_held = agent.holds_since.is_some_and(|since| since + HOLD - S <= self.now);
+        if agent.is_released || was_held || !is_more(removed.len()) {
             return;
         }
         let now = self.now;
-        let is_fresh = |key: &Key| match agent.listed.get(&key.destination) {
-            Some(Some(since)) => since + HOLD > now,
-            Some(None) | None => false,
+        let of_cidr = |agent: &crate::agent::Agent, cidr: IpNetwork| {
+            let all = agent.listed.range((cidr, Arc::from(""))..).take_while(|((other, _), _)| *other == cidr);
+            all.map(|(_, since)| *since).collect::<Vec<_>>()
         };
-        let fresh = removed.iter().filter(|(key, _)| is_fresh(key)).count();
+        // Some node has lost the CIDR for less than the hold, and none that lost it before.
+        let is_fresh = |key: &Key| {
+            let all = of_cidr(agent, key.destination);
+            !all.is_empty() && all.iter().all(|since| since.is_some_and(|since| since + HOLD > now))
+        };
+        let fresh = removed.iter().filter(|(key, near)| *near && is_fresh(key)).count();
         if is_more(fresh) {
             let text = format!(
                 "machine {host} withdraws {fresh} of {of} routes because of a list that lacks them since less than {} s",
@@ -121,7 +134,10 @@ impl World {
             self.break_law("the guard holds what withdraws too much", text);
         }
         let agent = self.hosts[host].agent.as_ref();
-        let is_listed = |key: &Key| agent.is_some_and(|agent| agent.listed.get(&key.destination) == Some(&None));
+        let is_listed = |key: &Key| {
+            let all = agent.as_deref().map(|agent| of_cidr(agent, key.destination)).unwrap_or_default();
+            !all.is_empty() && all.iter().all(Option::is_none)
+        };
         let listed: Vec<IpNetwork> =
             removed.iter().filter(|(key, _)| is_listed(key)).map(|(key, _)| key.destination).collect();
         if listed.is_empty() {
@@ -143,6 +159,10 @@ impl World {
         let name = self.hosts[host].name.clone();
         if self.transcript.is_some() {
             let words = match report {
+                Ok(snapshot) if snapshot.nodes.len() <= 8 => {
+                    let names: Vec<&str> = snapshot.nodes.iter().map(|node| &*node.name).collect();
+                    format!("{name} gets a list: {}", names.join(" "))
+                }
                 Ok(snapshot) => format!("{name} gets a list of {} nodes", snapshot.nodes.len()),
                 Err(error) => format!("{name} gets no list: {error}"),
             };
@@ -152,9 +172,9 @@ impl World {
         let Some(agent) = &mut self.hosts[host].agent else { return };
         agent.listed_at = Some(now);
         agent.list = Some(snapshot.nodes.clone());
-        let mut listed: BTreeMap<IpNetwork, Option<Time>> = BTreeMap::new();
+        let mut listed: BTreeMap<(IpNetwork, Arc<str>), Option<Time>> = BTreeMap::new();
         for node in &snapshot.nodes {
-            listed.extend(node.pod_cidrs.iter().map(|cidr| (*cidr, None)));
+            listed.extend(node.pod_cidrs.iter().map(|cidr| ((*cidr, node.name.clone()), None)));
         }
         for (cidr, since) in std::mem::take(&mut agent.listed) {
             listed.entry(cidr).or_insert_with(|| Some(since.unwrap_or(now)));
@@ -212,9 +232,15 @@ impl World {
         let (own, since) = (&agent.own.0, agent.own.1);
         let settled = since + 10 * S < self.now
             && agent.started + 10 * S < self.now
+            // What is held is not in force.
+            && agent.held_at + 10 * S < self.now
             && machine.slow == 1
             && machine.filter_stuck < self.now;
-        let stray = addresses.iter().find(|address| !own.iter().any(|cidr| cidr.contains(**address)));
+        let stray = addresses.iter().find(|address| {
+            // A family that the list lacks is kept.
+            let has_family = own.iter().any(|cidr| cidr.is_ipv4() == address.is_ipv4());
+            has_family && !own.iter().any(|cidr| cidr.contains(**address))
+        });
         if let Some(address) =
             stray.filter(|_| settled && !own.is_empty() && agent.published.as_ref().is_some_and(|state| state.ready))
         {

@@ -651,7 +651,13 @@ impl World {
     fn is_shared(&self, host: usize) -> bool {
         let machine = &self.hosts[host];
         let pools = machine.conflist.clone().unwrap_or_default();
-        pools.iter().any(|pool| self.api.owners.get(pool).is_some_and(|owners| owners.len() > 1))
+        let is_claimed = |pool: &ipnetwork::IpNetwork| {
+            let overlaps = |(cidr, owners): (&ipnetwork::IpNetwork, &std::collections::BTreeSet<String>)| {
+                routes::overlap(*cidr, *pool) && owners.iter().any(|owner| *owner != machine.name)
+            };
+            self.api.owners.iter().any(overlaps)
+        };
+        pools.iter().any(is_claimed)
     }
 
     pub(crate) fn remove_pod(&mut self, host: usize, pod: u32) {

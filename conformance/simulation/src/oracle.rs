@@ -149,12 +149,12 @@ fn way(machine: &Host, address: IpAddr) -> Way {
         return Way::Own;
     }
     match machine.kernel.lookup(address) {
-        Ok(route) if route.protocol == NODE_ROUTE => Way::None(&["overlaps"]),
+        Ok(route) if route.protocol == NODE_ROUTE => Way::None(&["overlaps", "address-in-pod-cidr"]),
         Ok(route) if route.kind == RouteKind::Unicast => {
             let is_pods = |device: &u32| machine.kernel.links.get(device).is_none_or(|link| is_pod_link(&link.name));
             match route.gateway {
                 Some(gateway) => Way::Gateway(gateway),
-                None if route.device.as_ref().is_some_and(is_pods) => Way::None(&["overlaps"]),
+                None if route.device.as_ref().is_some_and(is_pods) => Way::None(&["overlaps", "address-in-pod-cidr"]),
                 None => Way::Straight,
             }
         }

@@ -350,6 +350,10 @@ impl World {
                     let peer = &self.hosts[to];
                     !peer.kernel.links.get(&peer.uplink).is_some_and(|link| link.up && link.carrier)
                         || !peer.own_addresses().iter().all(|address| peer.kernel.has_address(address.ip()))
+                        // An older store has another address of it.
+                        || self.api.objects.get(&peer.name).is_some_and(|object| {
+                            object.valid_addresses().iter().any(|address| !peer.kernel.has_address(*address))
+                        })
                 }
             }
             Lost::Circle => self.hosts.iter().any(|host| self.has_foreign(host.id, destination)),

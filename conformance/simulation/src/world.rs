@@ -470,6 +470,8 @@ impl World {
         let now = self.core_now(host);
         let machine = &self.hosts[host];
         let me = machine.name.clone();
+        self.hosts[host].names.insert(me.clone());
+        let machine = &self.hosts[host];
         let reads_file = self.config.files > 0 && host % self.config.files == self.config.files - 1;
         let mut state = State::starting(&me, if reads_file { "file nodes" } else { "kubernetes" });
         (state.started, state.boot_time) = (now.clocks.boot, now.clocks.boot);
@@ -520,6 +522,8 @@ impl World {
             list: None,
             listed_at: None,
             own: (Vec::new(), self.now),
+            held_at: 0,
+            holds_since: None,
             is_released: false,
             answers: Vec::new(),
             started: self.now,
@@ -645,7 +649,9 @@ impl World {
                 let mut turned = agent.core.turn(&mut machine.kernel)?;
                 turned.took = Duration::from_millis(1);
                 self.check_changes(host);
-                if let Some(agent) = &mut self.hosts[host].agent {
+                if let Some(agent) = &mut self.hosts[host].agent
+                    && turned.is_ok()
+                {
                     agent.is_released = false;
                 }
                 return Some(Event::Turned(turned));
@@ -715,6 +721,12 @@ impl World {
                 if let Some(agent) = &mut self.hosts[host].agent {
                     if is_filed {
                         agent.state_files.next = Some(state.clone());
+                    }
+                    if state.held.is_some() {
+                        agent.held_at = self.now;
+                        agent.holds_since.get_or_insert(self.now);
+                    } else {
+                        agent.holds_since = None;
                     }
                     agent.published = Some(state);
                 }
