@@ -229,13 +229,45 @@ impl Schedule {
         let next = match self.cursor >= self.order.len() {
             true => self.began + self.length,
             false if self.is_one_slot() => self.began,
+            // The first millisecond at which `slot` counts the next path among those that are due: no earlier, or the agent
+            // would wake again and again for nothing.
             false => {
-                let all = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
-                let at = u32::try_from(self.cursor).unwrap_or(u32::MAX);
-                self.began + self.length / all.max(1) * at
+                let share = self.length.as_millis() * (self.cursor as u128 + 1);
+                let millis = share.div_ceil(self.order.len() as u128).saturating_sub(SLOT.as_millis());
+                self.began + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
             }
         };
         let near = self.near.iter().flatten().map(|near| near.next);
         near.chain([next]).min().unwrap_or(next).max(self.next_slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_never_asks_for_a_time_at_which_there_is_nothing_to_send() {
+        for peers in [1, 10, 11, 20, 49, 50, 51, 400] {
+            let start = Instant::now();
+            let mut schedule = Schedule::new(200, start);
+            schedule.order((0..peers).map(|id| (id, Family::V4, false)).collect());
+            let (mut now, mut sent, mut wakes) = (start, 0, 0);
+            while now < start + 4 * SHORTEST {
+                wakes += 1;
+                schedule.begins_round(now);
+                for _ in 0..schedule.slot(now) {
+                    if schedule.next(now).is_none() {
+                        break;
+                    }
+                    schedule.sent(now);
+                    sent += 1;
+                }
+                // The loop's own time.
+                now = schedule.due().max(now + Duration::from_micros(100));
+            }
+            assert!(sent >= 3 * peers, "{peers} peers: {sent} requests");
+            assert!(wakes <= 2 * sent + 20, "{peers} peers: it wakes {wakes} times for {sent} requests");
+        }
     }
 }
