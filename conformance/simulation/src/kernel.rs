@@ -82,6 +82,8 @@ pub struct Kernel {
     /// So many requests fail, as when the socket has no memory.
     pub failing: u32,
     next_link: u32,
+    /// A rule was added: until then IPv4 looks into the main table for local addresses too (`fib_unmerge`).
+    is_unmerged: bool,
 }
 
 impl Table {
@@ -160,6 +162,7 @@ impl Default for Kernel {
             work: Work::default(),
             failing: 0,
             next_link: 2,
+            is_unmerged: false,
         };
         kernel.tables.entry(LOCAL).or_default();
         kernel.tables.entry(MAIN).or_default();
@@ -313,6 +316,7 @@ impl Kernel {
 
     /// `ip rule add`.
     pub fn add_rule(&mut self, rule: Rule) {
+        self.is_unmerged = true;
         self.rules.push(rule);
         self.rules.sort();
         self.events.push(Event::Rules);

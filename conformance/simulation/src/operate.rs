@@ -51,7 +51,7 @@ impl World {
                 }
             }
             Kind::CoveringCidr => self.with_object(a, |object| {
-                let wide = ["10.128.0.0/16", "172.16.0.0/16", "10.128.0.0/20"][b as usize % 3];
+                let wide = ["10.128.0.0/16", "172.16.0.0/16", "10.128.0.0/20", "172.16.0.8/29", "172.16.0.16/30"][b as usize % 5];
                 (object.addresses.clone(), object.cidrs.iter().cloned().chain([wide.to_owned()]).collect())
             }),
             Kind::Touch => {
@@ -743,7 +743,15 @@ impl World {
         let is_clean = a % 2 == 0;
         self.tell(|_| format!("rest{}", if is_clean { ", and everything is put right" } else { "" }));
         self.heal(is_clean, b);
+        let before = self.steps;
         self.pass(Self::REST);
+        let agents = self.hosts.iter().filter(|host| host.agent.is_some()).count() as u64;
+        let steps = self.steps - before;
+        // Heartbeats, looks at everything, and some lists of all nodes.
+        if steps > agents * (400 + 12 * self.hosts.len() as u64) {
+            let text = format!("{steps} events reach {agents} agents in {} s", Self::REST / crate::world::S);
+            self.break_law("a cluster that nobody changes comes to rest", text);
+        }
         if self.broken.is_some() {
             return;
         }

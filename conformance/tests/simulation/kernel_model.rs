@@ -2,7 +2,7 @@
 //! routes there are after each, and which of them an address takes.
 //!
 //! ```text
-//!   node1: eth0 ── LAN
+//!   node1..8: eth0 ── LAN
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
@@ -19,9 +19,9 @@ use routes::kernel::Kernel as _;
 use simulation::kernel::{Kernel, MAIN};
 use simulation::random::mix;
 
-/// Operations of one sequence, and sequences.
+/// Operations of one sequence, and sequences, each on a node of its own.
 const OPERATIONS: u64 = 60;
-const SEQUENCES: u64 = 8;
+const SEQUENCES: u8 = 8;
 
 /// An operation.
 #[derive(Clone, Debug)]
@@ -230,9 +230,8 @@ fn routes_of(socket: &mut Socket) -> Vec<Route> {
 fn the_model_refuses_keeps_and_finds_what_the_kernel_does() {
     within(|| {
         let seed = std::env::var("PODLAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-        for sequence in 0..SEQUENCES {
-            let lab = Lab::new(1)?;
-            let [node] = lab.these();
+        let lab = Lab::new(SEQUENCES)?;
+        for (sequence, node) in (0..).zip(lab.nodes()) {
             let mut both = Both::new(node)?;
             let mut made = Vec::new();
             for number in 0..OPERATIONS {

@@ -11,7 +11,7 @@ use routes::kernel::{Message, Refusal, is_pod_link, link_here, message, observed
 use routes::plan::Change;
 use routes::{Key, Routes, overlap};
 
-use super::{Kernel, MAIN, link_message};
+use super::{Kernel, LOCAL, MAIN, link_message};
 
 /// What was asked of a kernel.
 #[derive(Clone, Debug, Default)]
@@ -73,11 +73,13 @@ impl Kernel {
             Some(device) => Onward::Hop { gateway: route.gateway, device, onlink: route.onlink },
             None => Onward::Unread,
         };
+        let is_merged = address.is_ipv4() && !self.is_unmerged;
+        let table = if is_merged && route.table == LOCAL { MAIN } else { route.table };
         Ok(FibEntry {
             family: Family::of(address),
             prefix: route.destination.prefix(),
             kind: route.kind,
-            table: route.table,
+            table,
             protocol: route.protocol,
             scope: route.scope,
             by_object: false,
