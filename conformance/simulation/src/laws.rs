@@ -73,9 +73,10 @@ impl World {
         let machine = &self.hosts[host];
         let Target::Hop { via, .. } = target else {
             let is_own = key.is_own()
-                && machine.names.iter().any(|name| {
-                    self.api.had.get(name).is_some_and(|(cidrs, _)| cidrs.contains(&key.destination))
-                });
+                && machine
+                    .names
+                    .iter()
+                    .any(|name| self.api.had.get(name).is_some_and(|(cidrs, _)| cidrs.contains(&key.destination)));
             if !is_own {
                 let text =
                     format!("machine {host} makes an unreachable route of {}, which it never had", key.destination);

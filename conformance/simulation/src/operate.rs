@@ -51,7 +51,8 @@ impl World {
                 }
             }
             Kind::CoveringCidr => self.with_object(a, |object| {
-                let wide = ["10.128.0.0/16", "172.16.0.0/16", "10.128.0.0/20", "172.16.0.8/29", "172.16.0.16/30"][b as usize % 5];
+                let wide = ["10.128.0.0/16", "172.16.0.0/16", "10.128.0.0/20", "172.16.0.8/29", "172.16.0.16/30"]
+                    [b as usize % 5];
                 (object.addresses.clone(), object.cidrs.iter().cloned().chain([wide.to_owned()]).collect())
             }),
             Kind::Touch => {
@@ -361,7 +362,7 @@ impl World {
         let is_free = |world: &Self, text: &String| {
             let wide = text.parse::<IpNetwork>().ok();
             wide.is_some_and(|cidr| {
-                cidr.prefix() >= 24
+                [24, 64].contains(&cidr.prefix())
                     && cidr.network() == cidr.ip()
                     && world.api.objects.values().all(|other| {
                         other.name == name || !other.valid_cidrs().iter().any(|other| routes::overlap(*other, cidr))

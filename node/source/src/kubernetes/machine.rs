@@ -1,5 +1,5 @@
 //! When the nodes are listed and watched, what is published, and when to try again: a state machine, (state, event, now) to
-//! (state, actions). It reads no clock and opens no connection: [`super::drive`] carries out the actions.
+//! (state, actions). It reads no clock and opens no connection: `drive` carries out the actions.
 //!
 //! A watch has a number. The results of any watch but the present one are ignored.
 
