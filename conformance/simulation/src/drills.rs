@@ -138,7 +138,7 @@ impl World {
         let conflists: Vec<_> = self.hosts.iter().map(|host| host.conflist.clone()).collect();
         let agents: Vec<usize> = self.hosts.iter().filter(|host| host.agent.is_some()).map(|host| host.id).collect();
         let some: Vec<usize> =
-            agents.into_iter().filter(|agent| *agent == host || mix(&[how, *agent as u64]) % 8 == 0).collect();
+            agents.into_iter().filter(|agent| *agent == host || mix(&[how, *agent as u64]).is_multiple_of(8)).collect();
         self.forget_work();
         for agent in &some {
             self.restart_agent(*agent);
@@ -183,7 +183,7 @@ impl World {
         self.forget_work();
         self.renumber_cidrs(host, low(how));
         self.pass(4 * S);
-        let lookups = if low(how) % 2 == 0 { 8 } else { 0 };
+        let lookups = if low(how).is_multiple_of(2) { 8 } else { 0 };
         let (mut agents, mut dumps) = (0, 0);
         for other in 0..self.hosts.len() {
             let machine = &self.hosts[other];
@@ -215,7 +215,7 @@ impl World {
 
     fn drill_bad_list(&mut self, _: usize, how: u64) {
         let before = self.all_routes();
-        let is_empty = how % 2 == 0 || self.config.segments > 1 && !self.config.by_routers;
+        let is_empty = how.is_multiple_of(2) || self.config.segments > 1 && !self.config.by_routers;
         self.change_api(
             |api| {
                 (api.says_empty, api.says_part) = (is_empty, (!is_empty).then_some(3));
@@ -269,7 +269,7 @@ impl World {
         }
         // The next agent knows it too.
         let other = (host + 1) % self.hosts.len();
-        if self.hosts[other].agent.is_some() && how % 2 == 0 {
+        if self.hosts[other].agent.is_some() && how.is_multiple_of(2) {
             self.restart_agent(other);
             self.pass(5 * S);
             self.expect_routes(&before, "a node lost values in the list and an agent was restarted");
@@ -661,7 +661,7 @@ impl World {
         let name = self.hosts[host].name.clone();
         let own = self.api.objects.get(&name).map(|object| object.valid_cidrs()).unwrap_or_default();
         before[host].retain(|key, _| !key.is_own() || own.contains(&key.destination));
-        self.reboot(host, how % 2 == 0);
+        self.reboot(host, how.is_multiple_of(2));
         self.pass(10 * S);
         self.expect_routes(&before, "it rebooted");
         self.expect_plan("it rebooted");

@@ -136,7 +136,7 @@ impl World {
         }
         let agent = self.hosts[host].agent.as_ref();
         let is_listed = |key: &Key| {
-            let all = agent.as_deref().map(|agent| of_cidr(agent, key.destination)).unwrap_or_default();
+            let all = agent.map(|agent| of_cidr(agent, key.destination)).unwrap_or_default();
             !all.is_empty() && all.iter().all(Option::is_none)
         };
         let listed: Vec<IpNetwork> =
