@@ -46,6 +46,10 @@ fn record(members: &[Member<'_>]) -> Result<(), Error> {
         for words in [&["status"][..], &["doctor"], &["leases"], &["trace", &web, &far]] {
             let asked = member.node.command(binaries::find("podlan-node")?).args(words).arg("--json").run()?;
             let file = folder.join(format!("{}-{}.json", words[0], member.node.name()));
+            // A node without either pod has no way to show.
+            if asked.stdout.is_empty() {
+                continue;
+            }
             fs::write(file, asked.stdout).map_err(Error::system("write what was answered"))?;
         }
     }

@@ -1,10 +1,10 @@
 //! A headless Chromium that a test drives, by chromedriver: the WebDriver protocol is JSON over HTTP.
 
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
-use podlan_conformance::lab::{Command, Error, Place, Running, eventually, set_aside};
+use podlan_conformance::lab::{Command, Error, Place, Running, eventually, patient, set_aside};
 use serde_json::{Value, json};
 
 use super::rig::SOON;
@@ -118,14 +118,14 @@ impl Browser {
         let body = body.map(Value::to_string).unwrap_or_default();
         let asked = self.place.enter(|| {
             let mut stream = TcpStream::connect(AT)?;
+            stream.set_read_timeout(Some(patient(SOON)))?;
             write!(
                 stream,
                 "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
                  connection: close\r\n\r\n{body}",
                 body.len()
             )?;
-            let mut said = Vec::new();
-            stream.read_to_end(&mut said).map(|_| said)
+            read_answer(stream)
         });
         let said = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -133,6 +133,27 @@ impl Browser {
         let value: Value = serde_json::from_str(json).map_err(|_| said.clone())?;
         if head.starts_with("HTTP/1.1 200") { Ok(value["value"].clone()) } else { Err(said) }
     }
+}
+
+/// One answer, by its content-length: chromedriver keeps the connection open whatever it was asked.
+fn read_answer(stream: TcpStream) -> io::Result<Vec<u8>> {
+    let (mut reader, mut said, mut length) = (BufReader::new(stream), String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
+            said += &line;
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or_default();
+        }
+        said += &line;
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok([said.into_bytes(), body].concat())
 }
 
 impl Drop for Browser {
