@@ -9,3 +9,6 @@ pub(crate) mod segments;
 pub(crate) mod smoke;
 pub(crate) mod status;
 pub(crate) mod trace;
+
+#[cfg(test)]
+mod recorded;
