@@ -4,14 +4,15 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use dlmalloc::GlobalDlmalloc;
 use simulation::coverage::Coverage;
 use simulation::plant::{SWITCH, bugs, plant};
 use simulation::run::{run, shrink};
-use simulation::scale::{Counting, measure, table};
+use simulation::scale::{measure, table};
 use simulation::world::Config;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 /// Steps that the search for a shorter sequence may take.
 const BUDGET: u64 = 4_000_000;

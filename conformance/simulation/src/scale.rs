@@ -1,38 +1,17 @@
 //! What one agent of a large cluster costs: a few real agents among many nodes that are only listed.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs;
 use std::time::Instant;
-
-use dlmalloc::GlobalDlmalloc;
 
 use crate::host::Host;
 use crate::world::{Config, S, World};
 
-/// Counts the bytes that are allocated.
-pub struct Counting;
-
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "an allocator")]
-// SAFETY: every call is another allocator's; only a counter is beside it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { GlobalDlmalloc.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { GlobalDlmalloc.dealloc(block, layout) }
-    }
-}
-
-/// The bytes that are allocated now.
-pub fn allocated() -> usize {
-    BYTES.load(Ordering::Relaxed)
+/// The bytes of this process that are resident (proc_pid_status(5)); 0 where they cannot be read.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    1024 * kilobytes.unwrap_or(0_usize)
 }
 
 /// The figures of one size.
@@ -40,7 +19,7 @@ pub fn allocated() -> usize {
 pub struct Cost {
     /// Nodes in the list.
     pub nodes: usize,
-    /// Bytes that an agent holds at rest.
+    /// Bytes that an agent makes resident until it is at rest.
     pub memory: usize,
     /// Events of an agent from its start until it is ready and at rest.
     pub start_events: u64,
@@ -66,7 +45,7 @@ pub fn measure(nodes: usize, agents: usize) -> Cost {
         Config { nodes, agents, segments: 1, by_routers: false, dual: false, files: 0, narrow: false, seed: 1 };
     let mut world = World::new(Config { agents: 0, ..config });
     world.config.agents = agents;
-    let before = allocated();
+    let before = resident();
     let sent = world.api.sent;
     let began = Instant::now();
     for host in 0..agents {
@@ -77,7 +56,7 @@ pub fn measure(nodes: usize, agents: usize) -> Cost {
     let start_seconds = began.elapsed().as_secs_f64() / float(each);
     let start_events = world.delivered.iter().sum::<u64>() / each as u64;
     let kernel: usize = world.hosts[..agents].iter().map(routes_bytes).sum();
-    let memory = allocated().saturating_sub(before).saturating_sub(kernel) / each;
+    let memory = resident().saturating_sub(before).saturating_sub(kernel) / each;
     let list_bytes = (world.api.sent - sent) / each as u64;
     let events = world.delivered.iter().sum::<u64>();
     world.hosts.iter_mut().for_each(|host| host.kernel.work = crate::kernel::Work::default());
