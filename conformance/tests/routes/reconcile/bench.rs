@@ -111,8 +111,9 @@ fn five_thousand_nodes_stay_within_30_megabytes_and_one_change_is_quick() {
             share * 100.0
         );
         assert!(kilobytes("VmRSS:") < 30_000);
-        // None of the peers answers a probe. A slow machine is slow for both.
-        let most = 0.02 + 0.015 * floor;
+        // None of the peers answers a probe, so looks at what is wrong may take their whole share, a twentieth. A slow machine is
+        // slow for the rest of both.
+        let most = 0.05 + 0.03 * floor;
         assert!(share < most, "{share}, not under {most}");
         assert_eq!(status(one)?["ready"], true);
         Ok(())

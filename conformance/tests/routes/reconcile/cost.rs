@@ -20,7 +20,8 @@ const TO_THE_ROUTE: u64 = 2;
 /// Netlink requests until the report, recorded: what the agent looks at after a change.
 const TO_THE_REPORT: u64 = 12;
 
-/// Number of nodes, and system calls until the report, recorded, of the release build. Those for memory grow with the list.
+/// Number of nodes, and system calls until the report, recorded, of the release build: the most that the least of the rounds was,
+/// as other parts of the agent may look at something in each. Those for memory grow with the list.
 const SYSTEM: [(u32, u64); 2] = [(100, 370), (2_000, 407)];
 
 /// Tolerance in system calls, in percent: threads wake each other more or less often.
@@ -120,8 +121,8 @@ fn one_changed_node_takes_as_few_messages_among_two_thousand_as_among_a_hundred(
             let calls = least(|(_, report)| report.system);
             println!("one changed of {peers} nodes: {} and {} netlink requests, {calls} system calls", seen.0, seen.1);
             let same = seen.0 == TO_THE_ROUTE && seen.1 <= TO_THE_REPORT;
-            if !same || calls.abs_diff(system) * 100 > system * PERCENT {
-                let was = format!("it was {TO_THE_ROUTE}, at most {TO_THE_REPORT}, and {system}");
+            if !same || calls * 100 > system * (100 + PERCENT) {
+                let was = format!("it was {TO_THE_ROUTE}, at most {TO_THE_REPORT}, and {system} with {PERCENT} %");
                 wrong.push(format!(
                     "one of {peers}: {seen:?} netlink requests, {calls} system calls; {was}: {rounds:?}"
                 ));
