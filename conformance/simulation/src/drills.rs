@@ -76,6 +76,17 @@ impl World {
         self.break_law("drill", text);
     }
 
+    /// Whether its agent reads the API server.
+    fn reads_api(&self, host: usize) -> bool {
+        matches!(self.hosts[host].agent.as_ref().map(|agent| &agent.source), Some(Source::Kubernetes { .. }))
+    }
+
+    /// Whether its agent says that it holds a withdrawal.
+    fn holds(&self, host: usize) -> bool {
+        let state = self.hosts[host].agent.as_ref().and_then(|agent| agent.published.as_ref());
+        state.is_some_and(|state| state.held.is_some())
+    }
+
     fn name(&self, host: usize) -> String {
         format!("machine {host} ({})", self.hosts[host].name)
     }
@@ -230,11 +241,7 @@ impl World {
             }
         }
         let many = self.config.nodes >= 4;
-        let holds = self
-            .hosts
-            .iter()
-            .filter_map(|host| host.agent.as_ref())
-            .any(|agent| agent.published.as_ref().is_some_and(|state| state.held.is_some()));
+        let holds = (0..self.hosts.len()).any(|host| self.holds(host));
         if !holds && many && self.broken.is_none() {
             return self.fails("no agent says that it holds a withdrawal".to_owned());
         }
@@ -432,32 +439,17 @@ impl World {
     }
 
     fn drill_release(&mut self, host: usize, _: u64) {
-        if self.config.nodes < 4
-            || !matches!(self.hosts[host].agent.as_ref().map(|agent| &agent.source), Some(Source::Kubernetes { .. }))
-        {
+        if self.config.nodes < 4 || !self.reads_api(host) {
             return;
         }
         let before = self.all_routes();
-        self.change_api(
-            |api| {
-                api.says_part = Some(1);
-                api.history += 1;
-            },
-            "the API server lists a part",
-        );
+        self.list_a_part(1, "the API server lists a part");
         self.pass(10 * S);
-        let holds = |world: &Self| {
-            world.hosts[host]
-                .agent
-                .as_ref()
-                .and_then(|agent| agent.published.as_ref())
-                .is_some_and(|state| state.held.is_some())
-        };
-        if holds(self) {
+        if self.holds(host) {
             self.release(host);
             self.pass(S);
             let left = self.hosts[host].kernel.node_routes();
-            if holds(self) || left.len() >= before[host].len() {
+            if self.holds(host) || left.len() >= before[host].len() {
                 return self.fails(format!(
                     "{} still has {} of {} routes after the release",
                     self.name(host),
@@ -472,27 +464,14 @@ impl World {
     }
 
     fn drill_lasting(&mut self, host: usize, _: u64) {
-        if self.config.nodes < 4
-            || !matches!(self.hosts[host].agent.as_ref().map(|agent| &agent.source), Some(Source::Kubernetes { .. }))
-        {
+        if self.config.nodes < 4 || !self.reads_api(host) {
             return;
         }
         let before = self.all_routes();
-        self.change_api(
-            |api| {
-                api.says_part = Some(2);
-                api.history += 1;
-            },
-            "the API server lists a part, for long",
-        );
+        self.list_a_part(2, "the API server lists a part, for long");
         self.pass(170 * S);
-        let holds = self.hosts[host]
-            .agent
-            .as_ref()
-            .and_then(|agent| agent.published.as_ref())
-            .is_some_and(|state| state.held.is_some());
         let left = self.hosts[host].kernel.node_routes();
-        if holds || left.len() >= before[host].len() && before[host].len() > 4 {
+        if self.holds(host) || left.len() >= before[host].len() && before[host].len() > 4 {
             return self.fails(format!(
                 "{} still has {} of {} routes two minutes after the list lost them",
                 self.name(host),
@@ -507,30 +486,18 @@ impl World {
     }
 
     fn drill_growing(&mut self, host: usize, _: u64) {
-        let is_watching =
-            matches!(self.hosts[host].agent.as_ref().map(|agent| &agent.source), Some(Source::Kubernetes { .. }));
-        if !is_watching || self.config.segments > 1 && !self.config.by_routers {
+        if !self.reads_api(host) || self.config.segments > 1 && !self.config.by_routers {
             return;
         }
         let before = self.all_routes();
-        self.change_api(
-            |api| {
-                api.says_part = Some(3);
-                api.history += 1;
-            },
-            "the API server lists a part of the nodes",
-        );
-        let holds = |world: &Self| {
-            let state = world.hosts[host].agent.as_ref().and_then(|agent| agent.published.as_ref());
-            state.is_some_and(|state| state.held.is_some())
-        };
+        self.list_a_part(3, "the API server lists a part of the nodes");
         for _ in 0..70 {
             self.pass(S);
-            if holds(self) || self.broken.is_some() {
+            if self.holds(host) || self.broken.is_some() {
                 break;
             }
         }
-        if holds(self) {
+        if self.holds(host) {
             self.pass(30 * S);
             self.change_api(
                 |api| {

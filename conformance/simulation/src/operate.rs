@@ -70,13 +70,7 @@ impl World {
                 },
                 "the API server lists no nodes",
             ),
-            Kind::ApiPart => self.change_api(
-                |api| {
-                    api.says_part = Some(u64::from(b % 8) + 1);
-                    api.history += 1;
-                },
-                "the API server lists a part of the nodes",
-            ),
+            Kind::ApiPart => self.list_a_part(u64::from(b % 8) + 1, "the API server lists a part of the nodes"),
             Kind::ApiRestore => {
                 self.change_api(|api| api.restore(b as usize % 200), "the API server comes up with an older store")
             }
@@ -201,6 +195,17 @@ impl World {
         self.tell(|_| words.to_owned());
         change(&mut self.api);
         self.api_changed();
+    }
+
+    /// The API server lists a part of its nodes, as [`Api::says_part`](crate::api::Api::says_part) has it.
+    pub(crate) fn list_a_part(&mut self, part: u64, words: &'static str) {
+        self.change_api(
+            |api| {
+                api.says_part = Some(part);
+                api.history += 1;
+            },
+            words,
+        );
     }
 
     /// The API server answers everybody with all that it has.
