@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::lab::{Error, Node, Running, binaries, eventually};
 
@@ -141,4 +141,20 @@ pub fn routes_to(node: &Node, peers: &[&Node]) -> Result<(), Error> {
         let all = expected.iter().all(|cidr| held.iter().any(|line| line.contains(cidr.as_str())));
         if all && held.len() == expected.len() { Ok(()) } else { Err(format!("{held:?}\n{}", state_text(node))) }
     })
+}
+
+/// The configuration of the plugin that the agent of `node` wrote below `/run/net.d`, once it is there, as a runtime that speaks
+/// CNI 1.0.0 hands it on.
+///
+/// # Errors
+/// It does not come.
+pub fn installed(node: &Node) -> Result<Value, Error> {
+    let list: Value = eventually(SOON, "the conflist is there", || {
+        let read = fs::read_to_string(node.path("/run/net.d/10-podlan.conflist"));
+        serde_json::from_str(&read.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    })?;
+    let mut config = list["plugins"][0].clone();
+    config["name"] = list["name"].clone();
+    config["cniVersion"] = json!("1.0.0");
+    Ok(config)
 }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use podlan_conformance::agent::METRICS;
+use podlan_conformance::agent::{METRICS, installed};
 use podlan_conformance::lab::{Added, Error, Lab, Node, Output, Place, Pod, Running, binaries, eventually};
 use podlan_conformance::traffic::{Answer, Protocol, Target};
 use serde_json::{Value, json};
@@ -310,18 +310,6 @@ fn list(lab: &Lab, options: &Options) -> Result<(), Error> {
         items[0]["spec"] = json!({ "podCIDR": options.cidr, "podCIDRs": [options.cidr, v6] });
     }
     lab.write_nodes(&json!({ "apiVersion": "v1", "kind": "NodeList", "items": items }).to_string())
-}
-
-/// The network configuration that the agent wrote, as the runtime hands it to the plugin.
-fn installed(node: &Node) -> Result<Value, Error> {
-    let list: Value = eventually(SOON, "the conflist is there", || {
-        let read = fs::read_to_string(node.path("/run/net.d/10-podlan.conflist"));
-        serde_json::from_str(&read.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
-    })?;
-    let mut config = list["plugins"][0].clone();
-    config["name"] = list["name"].clone();
-    config["cniVersion"] = json!("1.0.0");
-    Ok(config)
 }
 
 /// A network configuration that an operator wrote, with the plugins beside it.

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use netlink::{Request, Route, Socket};
+use podlan_conformance::agent::installed;
 use podlan_conformance::lab::{Command, Error, Lab, Node, Output, Pod, Running, binaries, eventually, skip};
 use serde_json::{Value, json};
 
@@ -37,15 +38,7 @@ impl<'a> Rig<'a> {
         // Damages must stay until the doctor has run.
         let options = ["--no-keep-forwarding", "--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"];
         let agent = node.agent(&options)?;
-        let conflist = node.path("/run/net.d/10-podlan.conflist");
-        let list: Value = eventually(SOON, "the conflist is there", || {
-            let text = fs::read_to_string(&conflist).map_err(|error| error.to_string())?;
-            serde_json::from_str(&text).map_err(|error| error.to_string())
-        })?;
-        let mut config = list["plugins"][0].clone();
-        config["name"] = list["name"].clone();
-        config["cniVersion"] = json!("1.0.0");
-        web.add(&config)?;
+        web.add(&installed(node)?)?;
         let rig = Self { node, agent };
         rig.is_well()?;
         Ok(rig)

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use podlan_conformance::agent::state;
+use podlan_conformance::agent::{installed, state};
 use podlan_conformance::lab::{Added, Command, Error, Node, Output, Place, Pod, Running, SHARED, binaries, eventually};
 use serde_json::{Value, json};
 
@@ -48,15 +48,7 @@ impl<'a> Member<'a> {
     pub(crate) fn start(node: &'a Node, pod: &'a Pod<'a>) -> Result<Self, Error> {
         fs::create_dir_all(node.path("/run/net.d")).map_err(Error::system("make net.d"))?;
         let agent = node.agent(&["--cni-bin-dir", "/run/bin", "--cni-conf-dir", "/run/net.d"])?;
-        let conflist = node.path("/run/net.d/10-podlan.conflist");
-        let list: Value = eventually(SOON, "the conflist is there", || {
-            let text = fs::read_to_string(&conflist).map_err(|error| error.to_string())?;
-            serde_json::from_str(&text).map_err(|error| error.to_string())
-        })?;
-        let mut config = list["plugins"][0].clone();
-        config["name"] = list["name"].clone();
-        config["cniVersion"] = json!("1.0.0");
-        let at = pod.add(&config)?;
+        let at = pod.add(&installed(node)?)?;
         let server = pod.command("python3").args(["-c", SERVER]).spawn()?;
         Ok(Self { node, pod, at, agent, server })
     }
